@@ -1,0 +1,7 @@
+-- Admit: parents, their parents, and so on. Primary key, a row a level.
+with recursive up (intent_id, ancestor_id) as (
+  select id, parent_id from intendant.intent where id = any ($1::uuid[]) and parent_id is not null
+  union all
+  select up.intent_id, i.parent_id from up join intendant.intent i on i.id = up.ancestor_id where i.parent_id is not null
+)
+select intent_id, ancestor_id from up

@@ -1,0 +1,28 @@
+-- History, newest first: of a resource. Index resource_history, backwards. 1 limit, 2 before this id, 3 kind, 4 state,
+-- 5 resource.
+select i.id, i.kind, i.queue, i.account, i.input, i.priority::bigint, i.requested_by, i.requested_at, i.run_at, i.parent_id,
+       i.parent_step, i.root_id, i.correlation_id,
+       case when o.state is not null then o.state
+            when p.intent_id is not null then 'waiting'
+            when b.intent_id is not null then 'blocked'
+            when l.claimed_at is not null then 'running'
+            else 'ready' end as state,
+       coalesce(o.started_at, s.started_at, greatest(l.claimed_at, i.requested_at)), o.finished_at, o.output, o.reason,
+       o.error, o.step, coalesce(o.plan_hash, s.plan_hash), p.reason, p.due_at
+  from intendant.resource r
+  join intendant.intent i on i.id = r.intent_id
+  left join intendant.outcome o on o.intent_id = i.id
+  left join intendant.started s on s.intent_id = i.id
+  left join intendant.parked p on p.intent_id = i.id
+  left join intendant.blocked b on b.intent_id = i.id
+  left join lateral (
+    select l.claimed_at from intendant.lease l where i.id = any (l.tasks) and o.intent_id is null limit 1
+  ) l on true
+ where r.resource = $5::text and ($2::uuid is null or r.intent_id < $2::uuid)
+   and ($3::text is null or i.kind = $3::text)
+   and ($4::text is null or $4::text = case when o.state is not null then o.state
+            when p.intent_id is not null then 'waiting'
+            when b.intent_id is not null then 'blocked'
+            when l.claimed_at is not null then 'running'
+            else 'ready' end)
+ order by r.intent_id desc limit $1::bigint

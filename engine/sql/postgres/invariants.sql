@@ -1,0 +1,53 @@
+-- Breaches of the invariants, each with an intent's id; none may ever come back. Proportional to history: for tests.
+with task (id, place) as (
+  select intent_id, 'ready' from intendant.ready
+  union all select intent_id, 'parked' from intendant.parked
+  union all select intent_id, 'blocked' from intendant.blocked
+  union all select t.id, 'lease' from intendant.lease l cross join lateral unnest(l.tasks) as t (id)
+             where not exists (select from intendant.outcome o where o.intent_id = t.id)
+)
+select 'I1: a task has two tokens', id from task group by id having count(*) > 1
+union all
+select 'I1: an unfinished intent has no token', i.id from intendant.intent i
+ where not exists (select from task where task.id = i.id)
+   and not exists (select from intendant.outcome o where o.intent_id = i.id)
+union all
+select 'I1: a lease has no session', l.id from intendant.lease l
+ where not exists (select from intendant.session s where s.id = l.session_id)
+union all
+select 'I2: a finished intent has a task', o.intent_id from intendant.outcome o join task on task.id = o.intent_id
+union all
+select 'I2: a finished intent holds a lock', h.intent_id from intendant.holder h
+  join intendant.outcome o on o.intent_id = h.intent_id where o.state <> 'failed'
+union all
+select 'I2: a finished intent has an unfinished child', c.parent_id from intendant.child c
+  join intendant.outcome o on o.intent_id = c.parent_id
+ where not exists (select from intendant.outcome f where f.intent_id = c.child_id)
+union all
+select 'I3: a task is parked for children that have all finished', p.intent_id from intendant.parked p
+ where p.reason = 'child' and not exists (
+       select from intendant.child c where c.parent_id = p.intent_id
+          and not exists (select from intendant.outcome o where o.intent_id = c.child_id))
+union all
+select 'I3: a task is blocked and stands in no line', b.intent_id from intendant.blocked b
+ where not exists (select from intendant.line l where l.intent_id = b.intent_id)
+union all
+select 'I3: a task is blocked by nobody', b.intent_id from intendant.blocked b
+ where not exists (
+       select from intendant.line l join intendant.holder h on h.resource = l.resource and h.intent_id <> l.intent_id
+        where l.intent_id = b.intent_id and (l.mode = 'exclusive' or h.mode = 'exclusive'))
+   and not exists (
+       select from intendant.line l join intendant.line e on e.resource = l.resource
+               and (e.position, e.intent_id) < (l.position, l.intent_id)
+        where l.intent_id = b.intent_id and (l.mode = 'exclusive' or e.mode = 'exclusive'))
+union all
+select 'I4: two intents that exclude each other hold one resource', a.intent_id
+  from intendant.holder a join intendant.holder b on b.resource = a.resource and b.intent_id <> a.intent_id
+ where a.mode = 'exclusive'
+union all
+select 'I7: the times are out of order', o.intent_id from intendant.outcome o
+  join intendant.intent i on i.id = o.intent_id
+ where o.requested_at <> i.requested_at or o.started_at < i.requested_at or o.finished_at < o.started_at
+union all
+select 'I10: the account has changed', o.intent_id from intendant.outcome o
+  join intendant.intent i on i.id = o.intent_id where o.account is distinct from i.account

@@ -1,0 +1,11 @@
+-- Idle worker: is there anything in these lanes, any suspect, and when is the next timer due (microseconds from now)?
+-- 1–2 queue, kind.
+select exists (
+         select from unnest($1::text[], $2::text[]) as lane (queue, kind)
+          where exists (select from intendant.ready r where r.queue = lane.queue and r.kind = lane.kind)),
+       exists (
+         select from unnest($1::text[], $2::text[]) as lane (queue, kind)
+          where exists (select from intendant.ready r
+                         where r.queue = lane.queue and r.kind = lane.kind and r.crashes > 0)),
+       (select (extract(epoch from due_at - clock_timestamp()) * 1000000)::bigint
+          from intendant.parked where due_at is not null order by due_at limit 1)

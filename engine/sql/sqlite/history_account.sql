@@ -1,0 +1,29 @@
+-- History, newest first: of an account. Index intent_by_account, backwards. 1 limit, 2 before this id, 3 kind, 4 state,
+-- 5 account, 6 resource.
+with held (id, claimed_at) as materialized (
+  select unhex(t.value), l.claimed_at from intendant_lease l, json_each(l.tasks) t
+)
+select i.id, i.kind, i.queue, i.account, i.input, i.priority, i.requested_by, i.requested_at, i.run_at, i.parent_id,
+       i.parent_step, i.root_id, i.correlation_id,
+       case when o.state is not null then o.state
+            when p.intent_id is not null then 'waiting'
+            when b.intent_id is not null then 'blocked'
+            when l.claimed_at is not null then 'running'
+            else 'ready' end as state,
+       coalesce(o.started_at, s.started_at, max(l.claimed_at, i.requested_at)), o.finished_at, o.output, o.reason,
+       o.error, o.step, coalesce(o.plan_hash, s.plan_hash), p.reason, p.due_at
+  from intendant_intent i
+  left join intendant_outcome o on o.intent_id = i.id
+  left join intendant_started s on s.intent_id = i.id
+  left join intendant_parked p on p.intent_id = i.id
+  left join intendant_blocked b on b.intent_id = i.id
+  left join held l on l.id = i.id and o.intent_id is null
+ where i.account = ?5 and i.id < coalesce(?2, x'ffffffffffffffffffffffffffffffffff')
+   and (?3 is null or i.kind = ?3)
+   and (?4 is null or ?4 = case when o.state is not null then o.state
+            when p.intent_id is not null then 'waiting'
+            when b.intent_id is not null then 'blocked'
+            when l.claimed_at is not null then 'running'
+            else 'ready' end)
+   and (?6 is null or exists (select 1 from intendant_resource r where r.intent_id = i.id and r.resource = ?6))
+ order by i.id desc limit ?1

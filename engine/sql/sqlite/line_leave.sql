@@ -1,0 +1,2 @@
+-- Admit: out of every line.
+delete from intendant_line where intent_id in (select unhex(n.value ->> 0) from json_each(?1) n)

@@ -1,0 +1,2 @@
+-- Heartbeat. 1 session, 2 free slots, 3 now.
+update intendant_session set beat = beat + 1, beat_at = ?3, free = ?2 where id = ?1 returning beat

@@ -1,0 +1,2 @@
+-- Reap: by which plans the dead session went.
+select kind, plan_hash from intendant_session_kind where session_id = ?1

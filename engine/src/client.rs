@@ -1,0 +1,206 @@
+//! The engine as a program uses it: asks for intents, looks at history, resumes.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+
+use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
+use crate::handle::Handle;
+use crate::id::IntentId;
+use crate::intent::{Intent, check_name};
+use crate::limits;
+use crate::request::Request;
+use crate::state::IntentState;
+use crate::store::{
+    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, MigrationStatus, StepRecord, Store, StoreKind,
+    StoreOptions, Unfinished,
+};
+
+/// A handle on the engine's database: cheap to clone, to be kept for the life of the program.
+///
+/// ```
+/// # use intendant::{Intent, Intendant};
+/// # #[derive(serde::Serialize, serde::Deserialize)] struct Greet { name: String }
+/// # impl Intent for Greet { const KIND: &'static str = "greet"; type Output = String; }
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// let intendant = Intendant::open("sqlite::memory:").await?;
+/// let handle = intendant.request(Greet { name: "Ada".into() }).by("web").await?;
+/// println!("asked for {}", handle.id());
+/// # Ok::<(), intendant::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Intendant {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    /// Something was asked for in this process.
+    work: Arc<Notify>,
+    /// Something finished in this process.
+    finished: Arc<Notify>,
+}
+
+impl Intendant {
+    /// Connects, makes the SQLite file if there is none, and brings the schema up to date.
+    pub async fn open(url: impl Into<String>) -> Result<Self, Error> {
+        let options = StoreOptions { create: true, ..StoreOptions::new(url) };
+        let intendant = Self::with_options(&options).await?;
+        intendant.migrate().await?;
+        Ok(intendant)
+    }
+
+    /// Connects to a database that has the engine's schema already; changes nothing.
+    pub async fn connect(url: impl Into<String>) -> Result<Self, Error> {
+        let intendant = Self::with_options(&StoreOptions::new(url)).await?;
+        intendant.store().check_schema().await?;
+        Ok(intendant)
+    }
+
+    /// Connects, with options, without looking at the schema.
+    pub async fn with_options(options: &StoreOptions) -> Result<Self, Error> {
+        Self::with_clock(options, Arc::new(SystemClock)).await
+    }
+
+    /// Connects, with a clock of the caller's, without looking at the schema.
+    pub async fn with_clock(options: &StoreOptions, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let store = Store::connect(options, clock).await?;
+        let inner = Inner { store, work: Arc::default(), finished: Arc::default() };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Brings the database up to this program's schema; returns what was to be done. Safe to repeat, and to run from
+    /// many processes at once.
+    pub async fn migrate(&self) -> Result<Vec<MigrationStatus>, Error> {
+        self.store().migrate().await
+    }
+
+    /// Which migrations the database has.
+    pub async fn migration_status(&self) -> Result<Vec<MigrationStatus>, Error> {
+        self.store().migration_status().await
+    }
+
+    /// Which database this is.
+    pub fn store_kind(&self) -> StoreKind {
+        self.store().kind()
+    }
+
+    /// Asks for an intent. Nothing happens before the request is awaited.
+    pub fn request<T: Intent>(&self, intent: T) -> Request<'_, T> {
+        Request::new(self, intent)
+    }
+
+    /// Asks for many intents, a thousand in a transaction: memory stays bounded whatever the iterator yields. When it
+    /// fails half way, the thousands before have been asked for.
+    pub async fn request_all<T: Intent>(&self, intents: impl IntoIterator<Item = T>) -> Result<Vec<IntentId>, Error> {
+        let mut ids = Vec::new();
+        let mut batch = Vec::new();
+        for intent in intents {
+            batch.push(self.request(intent).into_new()?);
+            if batch.len() == limits::CLAIM {
+                ids.extend(self.store().request(std::mem::take(&mut batch)).await?);
+                self.wake();
+            }
+        }
+        if !batch.is_empty() {
+            ids.extend(self.store().request(batch).await?);
+            self.wake();
+        }
+        Ok(ids)
+    }
+
+    /// A handle on an intent that was asked for earlier, or elsewhere.
+    pub fn handle<T: Intent>(&self, id: IntentId) -> Handle<T> {
+        Handle::new(self.clone(), id)
+    }
+
+    /// Intents, newest first, a page of them.
+    pub async fn list(&self, filter: IntentFilter) -> Result<Vec<IntentRecord>, Error> {
+        self.store().list(filter).await
+    }
+
+    /// One intent's record.
+    pub async fn get(&self, id: IntentId) -> Result<IntentRecord, Error> {
+        self.store().get(id).await
+    }
+
+    /// Where an intent is.
+    pub async fn state(&self, id: IntentId) -> Result<IntentState, Error> {
+        self.store().state(id).await
+    }
+
+    /// What an intent's steps have to say: results, and what runs or waits.
+    pub async fn steps(&self, id: IntentId) -> Result<Vec<StepRecord>, Error> {
+        self.store().steps(id).await
+    }
+
+    /// An intent's failed attempts.
+    pub async fn attempts(&self, id: IntentId) -> Result<Vec<AttemptRecord>, Error> {
+        self.store().attempts(id).await
+    }
+
+    /// What people and rules did to an intent.
+    pub async fn events(&self, id: IntentId) -> Result<Vec<EventRecord>, Error> {
+        self.store().events(id).await
+    }
+
+    /// The intents that an intent's steps asked for.
+    pub async fn children(&self, id: IntentId) -> Result<Vec<ChildRecord>, Error> {
+        self.store().children(id).await
+    }
+
+    /// How many unfinished tasks there are, by place. Costs a count of the small tables, none of the history.
+    pub async fn unfinished(&self) -> Result<Unfinished, Error> {
+        self.store().unfinished().await
+    }
+
+    /// Puts a failed intent back in line: what succeeded is kept, its failed steps get a fresh attempt budget, and the
+    /// failed outcome becomes an event with the actor and the reason. Children with whose failure it failed are resumed
+    /// with it. Returns how many intents that were.
+    ///
+    /// A second call finds the intent unfinished and says so ([`Error::WrongState`]).
+    pub async fn resume(&self, id: IntentId, actor: &str, reason: Option<&str>) -> Result<usize, Error> {
+        check_name("actor", actor)?;
+        let resumed = self.store().resume(id, actor.to_owned(), reason.map(str::to_owned)).await?;
+        self.wake();
+        Ok(resumed)
+    }
+
+    /// Looks at every row for breaches of the invariants (DESIGN 6); there must be none. For tests and for `doctor`:
+    /// its cost grows with history.
+    pub async fn invariant_breaches(&self) -> Result<Vec<(String, IntentId)>, Error> {
+        self.store().breaches().await
+    }
+
+    /// Closes the connections. Handles and clones are of no use afterwards.
+    pub async fn close(&self) {
+        self.store().close().await;
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// Tells the workers of this process that there may be something to claim.
+    pub(crate) fn wake(&self) {
+        self.inner.work.notify_waiters();
+        self.inner.work.notify_one();
+    }
+
+    pub(crate) fn work(&self) -> Arc<Notify> {
+        self.inner.work.clone()
+    }
+
+    /// Tells the handles of this process that something finished.
+    pub(crate) fn announce_finished(&self) {
+        self.inner.finished.notify_waiters();
+    }
+
+    /// Completes when something finishes in this process; registered from the moment it is made.
+    pub(crate) fn finished(&self) -> OwnedNotified {
+        self.inner.finished.clone().notified_owned()
+    }
+}

@@ -1,0 +1,72 @@
+//! What becomes of a task whose session died holding it (PROTOCOL P6).
+//!
+//! The unfinished members of a dead session's leases are suspects: one of them may be what killed it. A suspect is
+//! claimed by itself, with nothing else claimed beside it until it has had time to show itself, so that the next crash
+//! has a name. Progress clears it.
+
+use std::time::Duration;
+
+use crate::limits;
+
+/// What a reaper does with an unfinished task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Back to *ready*, with this crash count.
+    Suspect { crashes: u32 },
+    /// Not to be run again before a person has looked.
+    Quarantine { crashes: u32 },
+}
+
+/// Judges a task by the crashes that it had before this one, and by whether its session had nothing else in hand.
+///
+/// An innocent that happened to be beside others in every crash is never quarantined: only a crash in which it was
+/// alone says that it was its own doing.
+pub(crate) fn verdict(crashes_before: u32, alone: bool) -> Verdict {
+    let crashes = crashes_before.saturating_add(1);
+    if crashes >= limits::CRASHES && alone {
+        Verdict::Quarantine { crashes }
+    } else {
+        Verdict::Suspect { crashes: crashes.min(limits::CRASHES) }
+    }
+}
+
+/// How long a session that holds a suspect claims nothing else. None: until the suspect makes progress.
+///
+/// A poison kills fast as a rule; long honest steps that were caught in a crash must not queue up behind each other for
+/// their whole length.
+pub(crate) fn probation(crashes: u32, beat: Duration) -> Option<Duration> {
+    match crashes {
+        0 => Some(Duration::ZERO),
+        1 => Some(beat),
+        2 => Some(beat * 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_third_crash_quarantines_a_task_that_was_alone() {
+        assert_eq!(verdict(0, false), Verdict::Suspect { crashes: 1 });
+        assert_eq!(verdict(1, true), Verdict::Suspect { crashes: 2 });
+        assert_eq!(verdict(2, true), Verdict::Quarantine { crashes: 3 });
+    }
+
+    #[test]
+    fn no_number_of_crashes_beside_others_quarantines() {
+        for crashes in 0..100 {
+            assert!(matches!(verdict(crashes, false), Verdict::Suspect { crashes } if crashes <= limits::CRASHES));
+        }
+    }
+
+    #[test]
+    fn a_suspect_is_watched_the_longer_the_more_often_it_was_there() {
+        let beat = Duration::from_secs(3);
+        assert_eq!(probation(0, beat), Some(Duration::ZERO));
+        assert_eq!(probation(1, beat), Some(Duration::from_secs(3)));
+        assert_eq!(probation(2, beat), Some(Duration::from_secs(30)));
+        assert_eq!(probation(3, beat), None);
+    }
+}

@@ -1,0 +1,235 @@
+//! What a step is given beside its input.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+
+use crate::client::Intendant;
+use crate::error::Error;
+use crate::handle::output_of;
+use crate::id::IntentId;
+use crate::intent::{Intent, check_name};
+use crate::limits;
+use crate::payload::{self, Payload};
+use crate::request::{ChildRequest, child_hash, new_child};
+use crate::step::{Ending, StepError, fail};
+use crate::store::{ChildLoad, Once};
+
+/// The context of one attempt at one step: the application's state, the intent that it is for, and the ways to talk to
+/// the engine. Cheap to clone.
+pub struct Cx<S> {
+    state: Arc<S>,
+    step: Arc<StepContext>,
+}
+
+impl<S> Clone for Cx<S> {
+    fn clone(&self) -> Self {
+        Self { state: self.state.clone(), step: self.step.clone() }
+    }
+}
+
+impl<S> fmt::Debug for Cx<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cx")
+            .field("intent", &self.step.intent.id)
+            .field("step", &self.step.once.step)
+            .field("attempt", &self.step.once.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What of the intent every step may see.
+#[derive(Debug)]
+pub(crate) struct IntentContext {
+    pub(crate) id: IntentId,
+    pub(crate) kind: String,
+    pub(crate) account: Option<String>,
+    pub(crate) requested_by: Option<String>,
+    pub(crate) correlation_id: Option<String>,
+    pub(crate) input: Payload,
+}
+
+/// One attempt at one step, without the application's types.
+#[derive(Debug)]
+pub(crate) struct StepContext {
+    pub(crate) intendant: Intendant,
+    pub(crate) intent: Arc<IntentContext>,
+    pub(crate) once: Once,
+    pub(crate) started: Instant,
+    /// The children that this step has asked for so far, by name.
+    pub(crate) children: HashMap<String, ChildLoad>,
+    pub(crate) stopping: watch::Receiver<bool>,
+    progress: Mutex<Option<Payload>>,
+    recorded: Mutex<Option<Payload>>,
+}
+
+impl StepContext {
+    pub(crate) fn new(
+        intendant: Intendant,
+        intent: Arc<IntentContext>,
+        once: Once,
+        children: HashMap<String, ChildLoad>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        let started = intendant.store().clock().monotonic();
+        let (progress, recorded) = (Mutex::default(), Mutex::default());
+        Self { intendant, intent, once, started, children, stopping, progress, recorded }
+    }
+
+    /// What the step last said about how far it is; taken, so that it is written once.
+    pub(crate) fn take_progress(&self) -> Option<Payload> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The output that the step's own transaction has recorded.
+    pub(crate) fn recorded(&self) -> Option<Payload> {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_recorded(&self, output: Payload) {
+        *self.recorded.lock().unwrap_or_else(PoisonError::into_inner) = Some(output);
+    }
+}
+
+impl<S> Cx<S> {
+    pub(crate) fn new(state: Arc<S>, step: Arc<StepContext>) -> Self {
+        Self { state, step }
+    }
+
+    pub(crate) fn step(&self) -> &StepContext {
+        &self.step
+    }
+
+    /// The application's state, as given to [`Worker::new`](crate::Worker::new).
+    pub fn state(&self) -> &S {
+        &self.state
+    }
+
+    /// The engine, to ask for intents that this step does not wait for. Such a request is not tied to the step's
+    /// result: give it a [`key`](crate::Request::key) made from [`idempotency_key`](Self::idempotency_key).
+    pub fn intendant(&self) -> &Intendant {
+        &self.step.intendant
+    }
+
+    /// The intent that this step is part of.
+    pub fn intent_id(&self) -> IntentId {
+        self.step.intent.id
+    }
+
+    /// The intent's kind.
+    pub fn kind(&self) -> &str {
+        &self.step.intent.kind
+    }
+
+    /// The customer that the intent is for.
+    pub fn account(&self) -> Option<&str> {
+        self.step.intent.account.as_deref()
+    }
+
+    /// Who asked for the intent.
+    pub fn requested_by(&self) -> Option<&str> {
+        self.step.intent.requested_by.as_deref()
+    }
+
+    /// What runs through the intent's whole tree.
+    pub fn correlation_id(&self) -> Option<&str> {
+        self.step.intent.correlation_id.as_deref()
+    }
+
+    /// The step's name.
+    pub fn step_name(&self) -> &str {
+        &self.step.once.step
+    }
+
+    /// Number of this attempt, from 1. Snoozes, waits for children and crashes of the worker do not count.
+    pub fn attempt(&self) -> u32 {
+        self.step.once.attempt
+    }
+
+    /// The intent's input.
+    pub fn input<T: DeserializeOwned>(&self) -> Result<T, StepError> {
+        payload::decode(&self.step.intent.input).map_err(|error| StepError::undecodable(&error))
+    }
+
+    /// The same in every attempt at this step, and in no other step: for outside systems, which then do once what they
+    /// are asked for several times.
+    pub fn idempotency_key(&self) -> String {
+        let once = &self.step.once;
+        format!("{}/{}/{}", self.step.intent.id, once.step, once.generation)
+    }
+
+    /// Says how far the step is; written with the next heartbeat, shown by `intendant show`. Anything that goes to
+    /// JSON; what cannot be kept is left out.
+    pub fn progress(&self, progress: impl Serialize) {
+        match payload::encode(&progress) {
+            Ok(json) => *self.step.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(json),
+            Err(error) => {
+                tracing::warn!(intent = %self.intent_id(), step = self.step_name(), %error, "progress not kept")
+            }
+        }
+    }
+
+    /// A safe exit point: a place at which the step can be left and begun again unharmed. When the worker is stopping,
+    /// this ends the step (through `?`) without using up an attempt; otherwise it does nothing.
+    pub async fn exit_point(&self) -> Result<(), StepError> {
+        if *self.step.stopping.borrow() {
+            return Err(StepError(Box::new(Ending::Left)));
+        }
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+
+    /// Completes when the worker is asked to stop: for steps that wait for something and can be left meanwhile.
+    pub async fn stopping(&self) {
+        let mut stopping = self.step.stopping.clone();
+        // An error means that the worker is gone, which is a stop as well.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
+
+    /// Asks for another intent and waits for it, as a child: the first time, this step is parked (through `?`) and holds
+    /// no worker; when the child has finished, the step runs **again from the top**, and this call returns the child's
+    /// output. So put effects into steps of their own, not before this call.
+    ///
+    /// What a name meant the first time wins; another input under the same name is an error. A failed child is an error
+    /// that [`StepError::child_failure`] tells apart; passed on by `?`, it fails the step for good.
+    ///
+    /// Resources of the child that this intent or an ancestor holds exclusively count as taken.
+    pub async fn child<T: Intent>(&self, name: &str, intent: T) -> Result<T::Output, StepError> {
+        check_name("child", name).map_err(fail)?;
+        let (input, input_hash) = child_hash(&intent).map_err(fail)?;
+        let Some(known) = self.step.children.get(name) else {
+            if self.step.children.len() >= limits::CHILDREN_PER_STEP {
+                return Err(fail(format!(
+                    "the step has asked for {} children, which is the limit",
+                    limits::CHILDREN_PER_STEP
+                )));
+            }
+            let id = IntentId(self.step.intendant.store().clock().ordered_id());
+            let new = new_child(&intent, id, input).map_err(fail)?;
+            return Err(awaits(ChildRequest { name: name.to_owned(), input_hash, new: Some(new) }));
+        };
+        if known.input_hash != input_hash {
+            return Err(fail(format!(
+                "child `{name}` was asked for with another kind or input before (intent {}); give each child a name of \
+                 its own",
+                known.child
+            )));
+        }
+        match &known.outcome {
+            None => Err(awaits(ChildRequest { name: name.to_owned(), input_hash, new: None })),
+            Some(outcome) => output_of::<T>(known.child, outcome.clone()).map_err(|error| match error {
+                Error::Payload { error, .. } => StepError::undecodable(&error),
+                error => StepError(Box::new(Ending::ChildFailed(error))),
+            }),
+        }
+    }
+}
+
+fn awaits(child: ChildRequest) -> StepError {
+    StepError(Box::new(Ending::Awaits(vec![child])))
+}

@@ -1,0 +1,265 @@
+//! The engine's error.
+
+use crate::id::IntentId;
+use crate::intent::NameError;
+use crate::payload::PayloadError;
+use crate::state::{FailureReason, IntentState};
+
+/// What went wrong with a call on the engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The database cannot be reached, or a call on it took too long. Trying again is safe: every call of the engine
+    /// can be repeated.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(String),
+    /// The database file or server takes no writes.
+    #[error("the database is read-only: {0}")]
+    ReadOnly(String),
+    /// Any other refusal of the database.
+    #[error("the database refused: {0}")]
+    Database(#[source] sqlx::Error),
+    /// The database was made by a newer version of the engine.
+    #[error("the database has schema version {found}, this program knows up to {known}; run a newer version of it")]
+    NewerSchema {
+        /// The database's version.
+        found: i64,
+        /// The newest that this program knows.
+        known: i64,
+    },
+    /// The engine's tables are not there, or are older than this program.
+    #[error("the database has schema version {found}, this program needs {known}; run `intendant migrate up`")]
+    OlderSchema {
+        /// The database's version; 0 when there is nothing.
+        found: i64,
+        /// What this program needs.
+        known: i64,
+    },
+    /// A migration in the database differs from the one that this program knows by that number.
+    #[error("migration {version} was applied with other contents than this program has for it")]
+    ChangedMigration {
+        /// Its number.
+        version: i64,
+    },
+    /// The URL names no database that the engine knows.
+    #[error("`{url}` names no database; expected sqlite://PATH, sqlite::memory: or postgres://…")]
+    Url {
+        /// What was given.
+        url: String,
+    },
+    /// The SQLite that was linked in can corrupt its write-ahead log.
+    #[error("SQLite {found} can corrupt a write-ahead log on reset; 3.51.3 or newer is needed")]
+    OldSqlite {
+        /// Its version.
+        found: String,
+    },
+    /// A request was to be made within a transaction of the other sort of database.
+    #[error(
+        "the transaction is on {given}, the engine on {engine}; a request can only join a transaction on its own \
+             database"
+    )]
+    ForeignTransaction {
+        /// Where the transaction is.
+        given: &'static str,
+        /// Where the engine is.
+        engine: &'static str,
+    },
+    /// A payload that cannot be kept.
+    #[error("{what}: {error}")]
+    Payload {
+        /// Which one.
+        what: &'static str,
+        /// Why not.
+        error: PayloadError,
+    },
+    /// A name that cannot be used.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Outside its limits.
+    #[error("{what} is {found}, the limit is {limit}")]
+    Limit {
+        /// What.
+        what: &'static str,
+        /// How much of it there is.
+        found: String,
+        /// How much there may be.
+        limit: String,
+    },
+    /// The key was used for another request.
+    #[error("the key `{key}` was used for another request, intent {intent}; use a new key for a new request")]
+    KeyConflict {
+        /// The key.
+        key: String,
+        /// The intent that it was used for.
+        intent: IntentId,
+    },
+    /// The key was taken by a transaction that this one's snapshot cannot see; a new transaction can.
+    #[error("the key `{key}` was taken while this transaction ran; try again in a new transaction")]
+    KeyRace {
+        /// The key.
+        key: String,
+    },
+    /// There is no such intent.
+    #[error("there is no intent {id}")]
+    NotFound {
+        /// The id that was asked for.
+        id: IntentId,
+    },
+    /// The intent is in a state in which this cannot be done.
+    #[error("{verb} intent {id}: it is {state}; {expected}")]
+    WrongState {
+        /// What was tried, as in `resuming`.
+        verb: &'static str,
+        /// The intent.
+        id: IntentId,
+        /// Its state.
+        state: IntentState,
+        /// What would have been needed.
+        expected: &'static str,
+    },
+    /// The intent is a child; its failure was handed to its parent.
+    #[error("resuming intent {id}: its parent {parent} waits for it or has failed with it; resume the parent")]
+    ResumeParent {
+        /// The child.
+        id: IntentId,
+        /// The parent.
+        parent: IntentId,
+    },
+    /// The awaited intent failed.
+    #[error("intent {id} failed ({}){}: {error}", .reason.as_str(), step_suffix(.step))]
+    Failed {
+        /// The intent.
+        id: IntentId,
+        /// Why, in a word.
+        reason: FailureReason,
+        /// In which step.
+        step: Option<String>,
+        /// Why, in a line.
+        error: String,
+    },
+    /// The awaited intent was cancelled.
+    #[error("intent {id} was cancelled")]
+    Cancelled {
+        /// The intent.
+        id: IntentId,
+    },
+    /// A worker was set up in a way that cannot work.
+    #[error("{0}")]
+    Setup(String),
+}
+
+fn step_suffix(step: &Option<String>) -> String {
+    step.as_ref().map_or_else(String::new, |step| format!(" in `{step}`"))
+}
+
+impl Error {
+    /// The request contradicts another one or the intent's state.
+    pub fn is_conflict(&self) -> bool {
+        matches!(
+            self,
+            Self::KeyConflict { .. } | Self::WrongState { .. } | Self::ResumeParent { .. } | Self::KeyRace { .. }
+        )
+    }
+
+    /// What was asked for is not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+
+    /// The same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::KeyRace { .. })
+    }
+
+    /// The database is at fault, not the call.
+    pub fn is_database(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable(_)
+                | Self::ReadOnly(_)
+                | Self::Database(_)
+                | Self::NewerSchema { .. }
+                | Self::OlderSchema { .. }
+                | Self::ChangedMigration { .. }
+                | Self::OldSqlite { .. }
+        )
+    }
+
+    /// The caller gave something that cannot be used.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Url { .. }
+                | Self::ForeignTransaction { .. }
+                | Self::Payload { .. }
+                | Self::Name(_)
+                | Self::Limit { .. }
+                | Self::Setup(_)
+        )
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        classify(error)
+    }
+}
+
+/// Sorts what sqlx reports into what a caller can act on.
+fn classify(error: sqlx::Error) -> Error {
+    match &error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => Error::Unreachable(crate::step::chain(&error)),
+        sqlx::Error::Database(database) => {
+            let code = database.code().unwrap_or_default();
+            match code.as_ref() {
+                // PostgreSQL: connection exceptions, shutdowns, too many connections, cancelled and timed-out
+                // statements; SQLite: busy and its extended codes, I/O, cannot open.
+                "57P01" | "57P02" | "57P03" | "57P05" | "53300" | "57014" | "25P03" | "5" | "261" | "517" | "14" => {
+                    Error::Unreachable(database.message().to_owned())
+                }
+                code if code.starts_with("08") => Error::Unreachable(database.message().to_owned()),
+                // PostgreSQL: read-only transaction; SQLite: readonly and its extended codes.
+                "25006" | "8" | "264" | "520" | "776" | "1032" | "1288" | "1544" => {
+                    Error::ReadOnly(database.message().to_owned())
+                }
+                _ => Error::Database(error),
+            }
+        }
+        _ => Error::Database(error),
+    }
+}
+
+impl Error {
+    /// Serialization failures and deadlocks: the transaction did nothing and can be run again at once.
+    pub(crate) fn is_replayable(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Database(database)) => {
+                matches!(database.code().as_deref(), Some("40001" | "40P01" | "55P03"))
+            }
+            _ => false,
+        }
+    }
+
+    /// The data itself is at fault: no repetition will help, but other data may do.
+    pub(crate) fn is_data_error(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Database(database)) => {
+                let code = database.code().unwrap_or_default();
+                // PostgreSQL: data exceptions, constraints, program limits; SQLite: constraints, too big, mismatch,
+                // and 1, by which its JSON functions complain.
+                code.starts_with("22")
+                    || code.starts_with("23")
+                    || code.starts_with("54")
+                    || matches!(code.as_ref(), "1" | "18" | "20")
+                    || code.parse::<u32>().is_ok_and(|code| code & 0xff == 19)
+            }
+            Self::Database(sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }) => true,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! A handle to an intent that was asked for.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::client::Intendant;
+use crate::error::Error;
+use crate::id::IntentId;
+use crate::intent::Intent;
+use crate::payload;
+use crate::request::OfIntent;
+use crate::state::{FailureReason, IntentState};
+use crate::store::OutcomeRow;
+
+/// How often [`Handle::output`] looks for the outcome when it is not told.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Knows an intent by its id and by the type of its output. Costs nothing to keep or to drop.
+pub struct Handle<T> {
+    intendant: Intendant,
+    id: IntentId,
+    of: OfIntent<T>,
+}
+
+impl<T> Clone for Handle<T> {
+    fn clone(&self) -> Self {
+        Self { intendant: self.intendant.clone(), id: self.id, of: self.of }
+    }
+}
+
+impl<T> fmt::Debug for Handle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Handle").field(&self.id.0).finish()
+    }
+}
+
+impl<T: Intent> Handle<T> {
+    pub(crate) fn new(intendant: Intendant, id: IntentId) -> Self {
+        Self { intendant, id, of: std::marker::PhantomData }
+    }
+
+    /// The intent's id.
+    pub fn id(&self) -> IntentId {
+        self.id
+    }
+
+    /// Where it is now.
+    pub async fn state(&self) -> Result<IntentState, Error> {
+        self.intendant.store().state(self.id).await
+    }
+
+    /// Waits until it is at rest, and returns its output, or [`Error::Failed`] or [`Error::Cancelled`].
+    ///
+    /// Dropping the future stops the waiting and nothing else.
+    pub async fn output(&self) -> Result<T::Output, Error> {
+        let outcome = self.intendant.await_outcome(self.id).await?;
+        output_of::<T>(self.id, outcome)
+    }
+}
+
+impl Intendant {
+    /// Waits until an intent is at rest.
+    pub(crate) async fn await_outcome(&self, id: IntentId) -> Result<OutcomeRow, Error> {
+        loop {
+            // Register first, then look, then wait: what finishes in between is not missed.
+            let finished = self.finished();
+            if let Some(outcome) = self.store().outcome(id).await? {
+                return Ok(outcome);
+            }
+            // An id that nobody knows would be waited for in vain.
+            self.store().state(id).await?;
+            let _ = tokio::time::timeout(LOOK, finished).await;
+        }
+    }
+}
+
+/// The typed output of an outcome.
+pub(crate) fn output_of<T: Intent>(id: IntentId, outcome: OutcomeRow) -> Result<T::Output, Error> {
+    match outcome.state {
+        IntentState::Succeeded => {
+            let output = outcome.output.ok_or(Error::NotFound { id })?;
+            payload::decode(&output).map_err(|error| Error::Payload { what: "the output", error })
+        }
+        IntentState::Cancelled => Err(Error::Cancelled { id }),
+        IntentState::Failed
+        | IntentState::Blocked
+        | IntentState::Ready
+        | IntentState::Running
+        | IntentState::Waiting
+        | IntentState::Undoing => Err(Error::Failed {
+            id,
+            reason: outcome.reason.unwrap_or(FailureReason::StepFailed),
+            step: outcome.step,
+            error: outcome.error.unwrap_or_default(),
+        }),
+    }
+}

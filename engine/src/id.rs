@@ -1,0 +1,51 @@
+//! Ids, one type each, so that the compiler keeps a session's from an intent's.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $vis:vis $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        $vis struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl From<Uuid> for $name {
+            fn from(id: Uuid) -> Self {
+                Self(id)
+            }
+        }
+    };
+}
+
+id! {
+    /// An intent's id: a UUIDv7, so ids sort by the time of the request.
+    pub IntentId
+}
+
+id! {
+    /// One life of a worker. Random, so that no stale or foreign writer can name it by chance.
+    pub(crate) SessionId
+}
+
+id! {
+    /// A batch of tasks held by a session.
+    pub(crate) LeaseId
+}
+
+impl FromStr for IntentId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::parse_str(text).map(Self)
+    }
+}

@@ -1,0 +1,43 @@
+//! Intendant: a workflow engine for operations that a business must not lose.
+#![doc = ""]
+
+pub mod limits;
+
+mod admit;
+mod advance;
+mod client;
+mod clock;
+mod crash;
+mod cx;
+mod error;
+mod handle;
+mod id;
+mod intent;
+mod payload;
+mod plan;
+mod request;
+mod retry;
+mod state;
+mod step;
+mod store;
+mod transaction;
+mod worker;
+
+pub use client::Intendant;
+pub use clock::{Clock, SystemClock};
+pub use cx::Cx;
+pub use error::Error;
+pub use handle::Handle;
+pub use id::IntentId;
+pub use intent::{Intent, Mode, NameError, OnFailure, Resources};
+pub use payload::PayloadError;
+pub use plan::{Dependency, Input, Node, Plan, PlanError, PlanOutput, StepBuilder, Value, value};
+pub use request::{Request, Within};
+pub use state::{AttemptFailure, FailureReason, IntentState, StepState, UnknownState};
+pub use step::{StepError, StepOutput, StepResult, fail, snooze};
+pub use store::{
+    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, MigrationStatus, ResourceRecord, StepRecord,
+    StoreKind, StoreOptions, Unfinished, migration_sql,
+};
+pub use transaction::{Committed, StepConnection};
+pub use worker::{WorkReport, Worker, shutdown_signal};

@@ -1,0 +1,106 @@
+//! Every bound of the engine, with its reason.
+//!
+//! Promise 8: everything is bounded. A limit that a caller can run into is checked before anything is written, and the
+//! error names it.
+
+use std::time::Duration;
+
+/// Largest input, output or progress note, in bytes of JSON. Rows stay small enough that a tick of hundreds of them is
+/// a few megabytes; bigger things belong in files or object stores, and the payload names them.
+pub const PAYLOAD_BYTES: usize = 1024 * 1024;
+
+/// Deepest nesting of a payload. `serde_json` refuses more than 128 levels on the way back in, SQLite's JSON 1,000, so
+/// what is accepted here can be read everywhere.
+pub const PAYLOAD_DEPTH: usize = 100;
+
+/// Longest error message that is kept, in bytes; the rest is cut at a character. Enough for a chain of causes, short
+/// enough for a list of failures.
+pub const ERROR_BYTES: usize = 8 * 1024;
+
+/// Longest name of a kind, queue, account, key, step or child, in characters: it stands in indexes.
+pub const NAME_CHARS: usize = 200;
+
+/// Longest resource (`type:id`), in characters.
+pub const RESOURCE_CHARS: usize = 400;
+
+/// Most resources of one intent: they are all locked in one pass.
+pub const RESOURCES: usize = 100;
+
+/// Most steps of a plan. The worker that drives an intent keeps its plan in memory.
+pub const PLAN_STEPS: usize = 10_000;
+
+/// Longest chain of dependencies in a plan; each link is at least one commit.
+pub const PLAN_DEPTH: usize = 1_000;
+
+/// Most children that one step asks for.
+pub const CHILDREN_PER_STEP: usize = 10_000;
+
+/// Deepest tree of intents, the root counting as one: a kind that asks for itself for ever ends here.
+pub const TREE_DEPTH: usize = 32;
+
+/// How often a step is tried when its author says nothing.
+pub const ATTEMPTS: u32 = 10;
+
+/// Wait before the second attempt, and the factor's base: 1 s, 2 s, 4 s… before jitter.
+pub const RETRY_BASE: Duration = Duration::from_secs(1);
+
+/// Longest wait between two attempts. An hour lets an operator's repair be noticed the same day.
+pub const RETRY_CAP: Duration = Duration::from_secs(3600);
+
+/// Longest `snooze`, and furthest start time: ten years, well inside what both databases' times can hold.
+pub const FUTURE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Highest and lowest priority.
+pub const PRIORITY: i32 = 1_000;
+
+/// What one point of priority is worth: it goes before tasks that have waited this much longer.
+pub const PRIORITY_POINT: Duration = Duration::from_secs(60);
+
+/// How long an idempotency key is kept.
+pub const KEY_RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Silence after which a session counts as dead.
+pub const LEASE: Duration = Duration::from_secs(15);
+
+/// Time between two heartbeats, as a part of the lease: four may be lost.
+pub const BEATS_PER_LEASE: u32 = 5;
+
+/// Poll of an idle worker, under all wake-ups: what a lost wake-up costs. Three look-ups a second.
+pub const POLL: Duration = Duration::from_millis(333);
+
+/// Most steps that a worker runs at once in a queue, unless it says otherwise.
+pub const CONCURRENCY: usize = 64;
+
+/// Most tasks that one tick claims: keeps a tick within some tens of milliseconds.
+pub const CLAIM: usize = 1_000;
+
+/// Most bytes of inputs that wait in a worker's memory; over this it claims nothing.
+pub const PREFETCH_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long a claimed task may wait for a free slot before it is offered to idle workers again.
+pub const PREFETCH_WAIT: Duration = Duration::from_secs(1);
+
+/// Most results in one tick.
+pub const TICK_RESULTS: usize = 2_000;
+
+/// Most bytes of payloads in one tick.
+pub const TICK_BYTES: usize = 32 * 1024 * 1024;
+
+/// Most timers that one tick readies.
+pub const TIMERS_PER_TICK: usize = 500;
+
+/// Crashes after which a suspect is quarantined, if it was alone in the last one (PROTOCOL P6).
+pub const CRASHES: u32 = 3;
+
+/// Time limit of one call on the database by the engine. Shorter than the lease, so that a worker that hangs on its
+/// database notices before the others do.
+pub const DATABASE_CALL: Duration = Duration::from_secs(10);
+
+/// Longest `cx.transaction`: on SQLite it holds the only writer.
+pub const TRANSACTION: Duration = Duration::from_secs(10);
+
+/// How long a graceful stop waits for running steps before it hands their intents back.
+pub const GRACE: Duration = Duration::from_secs(25);
+
+/// Most rows on one page of a list.
+pub const PAGE: u32 = 1_000;

@@ -1,0 +1,215 @@
+//! Payloads: inputs, outputs and progress notes as JSON that every part can read again.
+//!
+//! A payload is checked once, where it enters, and then handed on as the text it is. What one of the two databases
+//! could not hold is refused for both: a NUL in a string (PostgreSQL), nesting beyond what a parser takes back.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use crate::limits;
+
+/// JSON text, shared and never parsed twice.
+pub(crate) type Payload = Arc<RawValue>;
+
+/// What is wrong with a payload.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PayloadError {
+    /// The value does not serialize to JSON.
+    #[error("the value does not serialize to JSON: {0}")]
+    Encode(serde_json::Error),
+    /// The text is not JSON.
+    #[error("the text is not JSON: {0}")]
+    Parse(serde_json::Error),
+    /// The JSON is not of the type that the code expects.
+    #[error("the JSON does not decode as {type_name}: {error}")]
+    Decode {
+        /// The Rust type.
+        type_name: &'static str,
+        /// What the decoder says.
+        error: serde_json::Error,
+    },
+    /// Longer than [`limits::PAYLOAD_BYTES`].
+    #[error("the payload has {bytes} bytes, the limit is {limit}; keep big things elsewhere and pass their name")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Nested deeper than [`limits::PAYLOAD_DEPTH`].
+    #[error("the payload is nested {depth} levels deep, the limit is {limit}")]
+    TooDeep {
+        /// Its depth.
+        depth: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A string has the character U+0000, which PostgreSQL cannot keep.
+    #[error("a string in the payload has the character U+0000, which a database cannot keep")]
+    Nul,
+    /// A string has half of a surrogate pair.
+    #[error("a string in the payload has half of a surrogate pair, which is no character")]
+    Surrogate,
+}
+
+/// Serializes and checks a value.
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Payload, PayloadError> {
+    let raw = serde_json::value::to_raw_value(value).map_err(PayloadError::Encode)?;
+    check(raw.get())?;
+    Ok(Arc::from(raw))
+}
+
+/// Parses and checks a text that came from outside.
+pub(crate) fn parse(text: &str) -> Result<Payload, PayloadError> {
+    check(text)?;
+    let raw = RawValue::from_string(text.to_owned()).map_err(PayloadError::Parse)?;
+    Ok(Arc::from(raw))
+}
+
+/// Takes text that was put together from checked payloads.
+pub(crate) fn parse_trusted(text: String) -> Result<Payload, PayloadError> {
+    RawValue::from_string(text).map(Arc::from).map_err(PayloadError::Parse)
+}
+
+/// Reads a payload back.
+pub(crate) fn decode<T: DeserializeOwned>(payload: &RawValue) -> Result<T, PayloadError> {
+    serde_json::from_str(payload.get())
+        .map_err(|error| PayloadError::Decode { type_name: std::any::type_name::<T>(), error })
+}
+
+/// SHA-256 of a body with its object keys sorted: two requests with one key are compared by it.
+pub(crate) fn canonical_hash(parts: &[&str], payload: &RawValue) -> Vec<u8> {
+    let canonical = serde_json::from_str::<serde_json::Value>(payload.get())
+        .map_or_else(|_| payload.get().to_owned(), |value| sorted(&value));
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.update(canonical.as_bytes());
+    hash.finalize().to_vec()
+}
+
+/// Prints a value with the keys of its objects sorted, whatever map `serde_json` was built with.
+fn sorted(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Object(map) => {
+            let fields: std::collections::BTreeMap<_, _> = map.iter().collect();
+            let fields = fields.into_iter().map(|(key, value)| {
+                let key = serde_json::Value::from(key.as_str());
+                format!("{key}:{}", sorted(value))
+            });
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+        }
+        serde_json::Value::Array(items) => {
+            format!("[{}]", items.iter().map(sorted).collect::<Vec<_>>().join(","))
+        }
+        scalar => scalar.to_string(),
+    }
+}
+
+/// Checks JSON text in one pass over its bytes; whether it is JSON at all is the parser's to say.
+fn check(text: &str) -> Result<(), PayloadError> {
+    if text.len() > limits::PAYLOAD_BYTES {
+        return Err(PayloadError::TooLarge { bytes: text.len(), limit: limits::PAYLOAD_BYTES });
+    }
+    let bytes = text.as_bytes();
+    let (mut depth, mut deepest, mut in_string, mut at) = (0usize, 0usize, false, 0usize);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => in_string = !in_string,
+            b'\\' if in_string => {
+                at += 1;
+                if bytes.get(at) == Some(&b'u') {
+                    at = check_escape(bytes, at + 1)?;
+                    continue;
+                }
+            }
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+    }
+    if deepest > limits::PAYLOAD_DEPTH {
+        return Err(PayloadError::TooDeep { depth: deepest, limit: limits::PAYLOAD_DEPTH });
+    }
+    Ok(())
+}
+
+/// Checks the escape whose four digits start at `at`; returns the position behind it.
+fn check_escape(bytes: &[u8], at: usize) -> Result<usize, PayloadError> {
+    match code_unit(bytes, at) {
+        Some(0) => Err(PayloadError::Nul),
+        Some(0xD800..=0xDBFF) => {
+            let paired = bytes.get(at + 4) == Some(&b'\\') && bytes.get(at + 5) == Some(&b'u');
+            match code_unit(bytes, at + 6).filter(|_| paired) {
+                Some(0xDC00..=0xDFFF) => Ok(at + 10),
+                _ => Err(PayloadError::Surrogate),
+            }
+        }
+        Some(0xDC00..=0xDFFF) => Err(PayloadError::Surrogate),
+        _ => Ok(at + 4),
+    }
+}
+
+fn code_unit(bytes: &[u8], at: usize) -> Option<u32> {
+    let digits = std::str::from_utf8(bytes.get(at..at + 4)?).ok()?;
+    u32::from_str_radix(digits, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(text: &str) -> String {
+        match parse(text) {
+            Ok(_) => "ok".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn what_a_database_could_not_hold_is_refused() {
+        assert_eq!(verdict(r#"{"a": "b\\u0000 is text, not an escape"}"#), "ok");
+        assert_eq!(verdict(r#""\ud83d\ude00""#), "ok");
+        assert!(verdict(r#""\u0000""#).contains("U+0000"));
+        assert!(verdict(r#"["x\\\u0000"]"#).contains("U+0000"));
+        assert!(verdict(r#""\ud83d""#).contains("surrogate"));
+        assert!(verdict(r#""\ude00x""#).contains("surrogate"));
+        assert!(verdict(r#""\ud83dx\ude00""#).contains("surrogate"));
+        assert!(verdict("{").contains("not JSON"));
+    }
+
+    #[test]
+    fn depth_and_size_are_limits_at_minus_one_zero_and_plus_one() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(verdict(&nested(limits::PAYLOAD_DEPTH - 1)), "ok");
+        assert_eq!(verdict(&nested(limits::PAYLOAD_DEPTH)), "ok");
+        assert!(verdict(&nested(limits::PAYLOAD_DEPTH + 1)).contains("101 levels"));
+        let sized = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
+        assert_eq!(verdict(&sized(limits::PAYLOAD_BYTES - 1)), "ok");
+        assert_eq!(verdict(&sized(limits::PAYLOAD_BYTES)), "ok");
+        assert!(verdict(&sized(limits::PAYLOAD_BYTES + 1)).contains("1048577 bytes"));
+    }
+
+    #[test]
+    fn a_brace_in_a_string_is_not_depth() {
+        assert_eq!(verdict(&format!("\"{}\"", "{".repeat(500))), "ok");
+    }
+
+    #[test]
+    fn the_canonical_hash_ignores_the_order_of_keys_and_nothing_else() {
+        let hash = |text: &str| canonical_hash(&["k"], &parse(text).expect("valid"));
+        assert_eq!(hash(r#"{"a":1,"b":2}"#), hash(r#"{ "b": 2, "a": 1 }"#));
+        assert_ne!(hash(r#"{"a":1,"b":2}"#), hash(r#"{"a":2,"b":1}"#));
+    }
+}

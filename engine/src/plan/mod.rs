@@ -1,0 +1,334 @@
+//! Plans: the DAG of steps that carries an intent out, built by plain code from the intent's input.
+//!
+//! A plan function runs before anything else happens and sees only the input, so running it again after a crash gives
+//! the functions and values again. What is kept is its [`shape`](Shape): names and edges. The stored shape wins over
+//! the code's (PROTOCOL P4); functions are bound to it by step name.
+
+mod bind;
+mod check;
+mod input;
+mod shape;
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub(crate) use bind::{BindError, BoundPlan};
+pub use check::PlanError;
+pub(crate) use check::check;
+pub(crate) use input::{Expr, Wiring};
+pub use input::{Input, Value, value};
+pub(crate) use shape::Shape;
+
+use crate::cx::Cx;
+use crate::payload::{self, Payload, PayloadError};
+use crate::retry::{Retry, whole_ms};
+use crate::step::{StepError, StepOutput, StepResult};
+
+/// A step's place in the plan that is being built; its output has type `T`.
+///
+/// It can be given to any number of later steps.
+pub struct Node<T> {
+    index: u32,
+    output: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Node<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Node<T> {}
+
+impl<T> fmt::Debug for Node<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Node").field(&self.index).finish()
+    }
+}
+
+/// What an erased step comes to: its output as JSON.
+pub(crate) type RunStep<S> =
+    Arc<dyn Fn(Cx<S>, Payload) -> BoxFuture<'static, Result<StepDone, StepError>> + Send + Sync>;
+
+/// How an erased step ended well.
+pub(crate) enum StepDone {
+    /// With this output, which has to be recorded.
+    Output(Result<Payload, PayloadError>),
+    /// With an output that its own transaction has recorded.
+    Recorded,
+}
+
+/// One step as the author wrote it.
+pub(crate) struct StepDef<S> {
+    pub(crate) name: String,
+    pub(crate) run: RunStep<S>,
+    pub(crate) input: Expr,
+    pub(crate) retry: Retry,
+    pub(crate) time_limit: Option<Duration>,
+    after: Vec<After>,
+}
+
+enum After {
+    Node(u32),
+    Name(String),
+}
+
+/// A plan that is being built. `S` is the application's state, which every step gets.
+///
+/// ```
+/// # use intendant::{Cx, Node, Plan, StepResult, value};
+/// # struct Cloud; struct Order { size: u32 }
+/// # async fn create_volume(_: Cx<Cloud>, size: u32) -> StepResult<String> { Ok(format!("volume of {size}")) }
+/// # async fn boot_server(_: Cx<Cloud>, size: u32) -> StepResult<u16> { Ok(80) }
+/// # async fn join(_: Cx<Cloud>, parts: (String, u16)) -> StepResult<String> { Ok(parts.0) }
+/// fn add_replica(order: &Order, plan: &mut Plan<Cloud>) -> Node<String> {
+///     let volume = plan.step("volume", create_volume).input(value(order.size));
+///     let server = plan.step("server", boot_server).attempts(5).input(value(order.size));
+///     plan.step("join", join).input((volume, server)) // runs when both are done
+/// }
+/// ```
+pub struct Plan<S> {
+    steps: Vec<StepDef<S>>,
+    errors: Vec<PlanError>,
+}
+
+impl<S: Send + Sync + 'static> Plan<S> {
+    pub(crate) fn new() -> Self {
+        Self { steps: Vec::new(), errors: Vec::new() }
+    }
+
+    /// Adds a step. It is part of the plan once its [`input`](StepBuilder::input) is given.
+    ///
+    /// The name is what its result is kept under: renaming a step makes it another one.
+    pub fn step<I, R, F, Fut>(&mut self, name: impl Into<String>, run: F) -> StepBuilder<'_, S, I, R::Value>
+    where
+        I: DeserializeOwned + Send + 'static,
+        R: StepOutput,
+        F: Fn(Cx<S>, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = StepResult<R>> + Send + 'static,
+    {
+        StepBuilder {
+            plan: self,
+            name: name.into(),
+            run: erase(run),
+            retry: Retry::default(),
+            time_limit: None,
+            after: Vec::new(),
+            types: PhantomData,
+        }
+    }
+
+    /// The finished plan, or what is wrong with it.
+    pub(crate) fn finish(mut self, output: u32) -> Result<(Vec<StepDef<S>>, Shape), PlanError> {
+        if !self.errors.is_empty() {
+            return Err(self.errors.swap_remove(0));
+        }
+        let shape = shape::of(&self.steps, output)?;
+        Ok((self.steps, shape))
+    }
+}
+
+impl<S> fmt::Debug for Plan<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.steps.iter().map(|step| &step.name)).finish()
+    }
+}
+
+/// A step that is being added: [`input`](Self::input) ends it.
+#[must_use = "a step is part of the plan only once its `input` is given"]
+pub struct StepBuilder<'p, S, I, O> {
+    plan: &'p mut Plan<S>,
+    name: String,
+    run: RunStep<S>,
+    retry: Retry,
+    time_limit: Option<Duration>,
+    after: Vec<After>,
+    types: PhantomData<fn(I) -> O>,
+}
+
+impl<S, I, O> fmt::Debug for StepBuilder<'_, S, I, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StepBuilder").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
+    /// How often it is tried in all, the first attempt counted; ten times unless said. Zero counts as one.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.retry.attempts = attempts.max(1);
+        self
+    }
+
+    /// Bounds of the wait between two attempts: it is drawn evenly from zero to `base`, doubled with every further
+    /// attempt, and never longer than `cap`. One second and one hour unless said.
+    pub fn backoff(mut self, base: Duration, cap: Duration) -> Self {
+        self.retry.base_ms = whole_ms(base);
+        self.retry.cap_ms = whole_ms(cap);
+        self
+    }
+
+    /// Longest time that one attempt may take. When it is over, the attempt's future is dropped and counts as failed
+    /// with unknown effect. No limit unless said.
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = Some(limit);
+        self
+    }
+
+    /// Starts only after that step too, without taking its output. A step can be named before it is added.
+    pub fn after(mut self, step: impl Into<Dependency>) -> Self {
+        self.after.push(step.into().0);
+        self
+    }
+
+    /// Gives the step its input and adds it to the plan: nodes of other steps, a [`value`], or tuples and vectors of
+    /// these.
+    pub fn input(self, input: impl Input<I>) -> Node<O> {
+        let mut wiring = Wiring::default();
+        let expr = input.wire(&mut wiring);
+        if let Some(error) = wiring.error {
+            self.plan.errors.push(PlanError::Value { step: self.name.clone(), error });
+        }
+        let index = u32::try_from(self.plan.steps.len()).unwrap_or(u32::MAX);
+        self.plan.steps.push(StepDef {
+            name: self.name,
+            run: self.run,
+            input: expr,
+            retry: self.retry,
+            time_limit: self.time_limit,
+            after: self.after,
+        });
+        Node { index, output: PhantomData }
+    }
+}
+
+/// A step that another one comes after: its [`Node`] or its name.
+#[derive(Debug)]
+pub struct Dependency(After);
+
+impl fmt::Debug for After {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(index) => write!(f, "Node({index})"),
+            Self::Name(name) => write!(f, "{name:?}"),
+        }
+    }
+}
+
+impl<T> From<Node<T>> for Dependency {
+    fn from(node: Node<T>) -> Self {
+        Self(After::Node(node.index))
+    }
+}
+
+impl From<&str> for Dependency {
+    fn from(name: &str) -> Self {
+        Self(After::Name(name.to_owned()))
+    }
+}
+
+/// What a plan function may return: the node whose output is the intent's, or an error instead.
+#[diagnostic::on_unimplemented(
+    message = "a plan function for this kind returns `Node<{T}>`, or a `Result` of it",
+    label = "this returns `{Self}`"
+)]
+pub trait PlanOutput<T> {
+    /// The node, or why there is no plan.
+    #[doc(hidden)]
+    fn into_node(self) -> Result<Node<T>, String>;
+}
+
+impl<T> PlanOutput<T> for Node<T> {
+    fn into_node(self) -> Result<Node<T>, String> {
+        Ok(self)
+    }
+}
+
+impl<T, E: fmt::Display> PlanOutput<T> for Result<Node<T>, E> {
+    fn into_node(self) -> Result<Node<T>, String> {
+        self.map_err(|error| error.to_string())
+    }
+}
+
+/// A plan function without its types.
+pub(crate) type MakePlan<S> = Arc<dyn Fn(&Payload) -> Result<(Vec<StepDef<S>>, Shape), PlanFailure> + Send + Sync>;
+
+/// Why an intent has no plan.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlanFailure {
+    #[error("the intent's input cannot be read: {0}")]
+    Input(PayloadError),
+    #[error("the plan function failed: {0}")]
+    Function(String),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
+/// Hides the types of a plan function.
+pub(crate) fn make_plan<S, T, R, F>(function: F) -> MakePlan<S>
+where
+    S: Send + Sync + 'static,
+    T: crate::intent::Intent,
+    R: PlanOutput<T::Output>,
+    F: Fn(&T, &mut Plan<S>) -> R + Send + Sync + 'static,
+{
+    Arc::new(move |input| {
+        let intent: T = payload::decode(input).map_err(PlanFailure::Input)?;
+        let mut plan = Plan::new();
+        let node = function(&intent, &mut plan).into_node().map_err(PlanFailure::Function)?;
+        Ok(plan.finish(node.index)?)
+    })
+}
+
+/// The plan of a kind that is a single step: it takes the intent's input as it is.
+pub(crate) fn make_single_step<S, I, R, F, Fut>(step: F) -> MakePlan<S>
+where
+    S: Send + Sync + 'static,
+    I: DeserializeOwned + Send + 'static,
+    R: StepOutput,
+    F: Fn(Cx<S>, I) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = StepResult<R>> + Send + 'static,
+{
+    let run = erase(step);
+    Arc::new(move |input| {
+        let mut plan = Plan::new();
+        plan.steps.push(StepDef {
+            name: "run".to_owned(),
+            run: run.clone(),
+            input: Expr::Value(input.clone()),
+            retry: Retry::default(),
+            time_limit: None,
+            after: Vec::new(),
+        });
+        Ok(plan.finish(0)?)
+    })
+}
+
+/// Hides the types of a step function.
+fn erase<S, I, R, F, Fut>(run: F) -> RunStep<S>
+where
+    S: Send + Sync + 'static,
+    I: DeserializeOwned + Send + 'static,
+    R: StepOutput,
+    F: Fn(Cx<S>, I) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = StepResult<R>> + Send + 'static,
+{
+    Arc::new(move |cx, input| match payload::decode::<I>(&input) {
+        Ok(input) => {
+            let step = run(cx, input);
+            Box::pin(async move { step.await.map(StepOutput::into_done) })
+        }
+        Err(error) => Box::pin(async move { Err(StepError::undecodable(&error)) }),
+    })
+}
+
+/// Serializes an output for the record.
+pub(crate) fn output_of<T: Serialize>(value: &T) -> StepDone {
+    StepDone::Output(payload::encode(value))
+}

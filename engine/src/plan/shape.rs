@@ -1,0 +1,71 @@
+//! The shape of a plan: what of it is kept as data.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{After, PlanError, StepDef};
+
+/// Names and edges of a plan, in the order in which its steps were added.
+///
+/// Stored once per hash. The indices are those of this list and never leave it as anything durable: results are kept by
+/// step name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Shape {
+    pub(crate) steps: Vec<ShapeStep>,
+    /// The step whose output is the intent's.
+    pub(crate) output: u32,
+}
+
+/// One step of a shape.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ShapeStep {
+    pub(crate) name: String,
+    /// Indices of the steps that it comes after, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) after: Vec<u32>,
+}
+
+impl Shape {
+    /// The name under which it is stored: half of a SHA-256 of its JSON, in hexadecimal.
+    pub(crate) fn hash(&self) -> String {
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        let digest = Sha256::digest(&json);
+        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The position of a step, by its name.
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        self.steps.iter().position(|step| step.name == name)
+    }
+}
+
+/// The shape of a list of steps. Names are resolved here, so that an unknown one is an error of the plan.
+pub(super) fn of<S>(steps: &[StepDef<S>], output: u32) -> Result<Shape, PlanError> {
+    let mut shape = Shape { steps: Vec::with_capacity(steps.len()), output };
+    // A plan that orders by name may have thousands of edges (recorded workflows do); the others never build the map.
+    let mut by_name = None;
+    for step in steps {
+        let mut after = Vec::new();
+        step.input.nodes(&mut after);
+        for dependency in &step.after {
+            match dependency {
+                After::Node(index) => after.push(*index),
+                After::Name(name) => {
+                    let by_name = by_name.get_or_insert_with(|| index_by_name(steps));
+                    let index = by_name
+                        .get(name.as_str())
+                        .ok_or_else(|| PlanError::UnknownName { step: step.name.clone(), name: name.clone() })?;
+                    after.push(*index);
+                }
+            }
+        }
+        after.sort_unstable();
+        after.dedup();
+        shape.steps.push(ShapeStep { name: step.name.clone(), after });
+    }
+    Ok(shape)
+}
+
+fn index_by_name<S>(steps: &[StepDef<S>]) -> std::collections::HashMap<&str, u32> {
+    (0u32..).zip(steps).map(|(index, step)| (step.name.as_str(), index)).collect()
+}

@@ -1,0 +1,253 @@
+//! Asking for an intent.
+
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgConnection;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Postgres, Sqlite, Transaction};
+
+use crate::client::Intendant;
+use crate::clock::Micros;
+use crate::error::Error;
+use crate::handle::Handle;
+use crate::id::IntentId;
+use crate::intent::{Intent, OnFailure, check_name, check_resource};
+use crate::limits;
+use crate::payload::{self, Payload};
+use crate::store::{Conn, NewIntent, Start, StoreKind, insert_requests};
+
+/// A request that is being put together. Awaiting it writes it to the database, in a transaction of its own or, with
+/// [`within`](Self::within), in the caller's.
+///
+/// An `Ok` means: on disk. If the future is dropped, the request may have been made or not; with a
+/// [`key`](Self::key), asking again is safe.
+#[must_use = "a request does nothing until it is awaited"]
+#[derive(Debug)]
+pub struct Request<'i, T: Intent> {
+    intendant: &'i Intendant,
+    intent: T,
+    requested_by: Option<String>,
+    key: Option<String>,
+    priority: i32,
+    start: Start,
+    correlation_id: Option<String>,
+}
+
+impl<'i, T: Intent> Request<'i, T> {
+    pub(crate) fn new(intendant: &'i Intendant, intent: T) -> Self {
+        Self { intendant, intent, requested_by: None, key: None, priority: 0, start: Start::Now, correlation_id: None }
+    }
+
+    /// Who asks: a person, a service.
+    pub fn by(mut self, who: impl Into<String>) -> Self {
+        self.requested_by = Some(who.into());
+        self
+    }
+
+    /// The idempotency key, per account: asking twice with one key and one body gives the same intent, finished or not;
+    /// with another body it is an error. Keys are kept for 30 days.
+    pub fn key(mut self, key: impl ToString) -> Self {
+        self.key = Some(key.to_string());
+        self
+    }
+
+    /// Larger goes first; 0 unless said, from -1,000 to 1,000. A point is worth a minute of waiting, so a low priority
+    /// still has its turn.
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Not to start before this time, by the database's clock.
+    pub fn start_at(mut self, time: DateTime<Utc>) -> Self {
+        self.start = Start::At(Micros(time.timestamp_micros()));
+        self
+    }
+
+    /// Not to start before this much time has passed.
+    pub fn start_in(mut self, time: Duration) -> Self {
+        self.start = Start::In(time);
+        self
+    }
+
+    /// An id that runs through the intent and all its children, the web request's for example.
+    pub fn correlation_id(mut self, id: impl Into<String>) -> Self {
+        self.correlation_id = Some(id.into());
+        self
+    }
+
+    /// Asks within the caller's own transaction: invisible before its COMMIT, gone after its ROLLBACK.
+    ///
+    /// Takes a transaction or a connection of either database, which has to be the engine's own.
+    pub async fn within(self, tx: &mut impl Within) -> Result<Handle<T>, Error> {
+        let mut conn = tx.conn(Micros(self.intendant.store().clock().wall_us()));
+        let (given, engine) = (kind_of(&conn), self.intendant.store().kind());
+        if given != engine {
+            return Err(Error::ForeignTransaction { given: given.as_str(), engine: engine.as_str() });
+        }
+        let intendant = self.intendant;
+        let new = self.into_new()?;
+        let ids = insert_requests(&mut conn, vec![new]).await?;
+        Ok(Handle::new(intendant.clone(), ids[0]))
+    }
+
+    /// Checks everything that can be checked before the database is asked.
+    pub(crate) fn into_new(self) -> Result<NewIntent, Error> {
+        let input = payload::encode(&self.intent).map_err(|error| Error::Payload { what: "the input", error })?;
+        let id = IntentId(self.intendant.store().clock().ordered_id());
+        let mut new = describe(&self.intent, id, input)?;
+        if let Some(who) = &self.requested_by {
+            check_name("requester", who)?;
+        }
+        if let Some(correlation) = &self.correlation_id {
+            check_name("correlation id", correlation)?;
+        }
+        if !(-limits::PRIORITY..=limits::PRIORITY).contains(&self.priority) {
+            return Err(Error::Limit {
+                what: "the priority",
+                found: self.priority.to_string(),
+                limit: format!("-{0} to {0}", limits::PRIORITY),
+            });
+        }
+        if matches!(self.start, Start::In(time) if time > limits::FUTURE) {
+            return Err(Error::Limit {
+                what: "the start time",
+                found: format!("{:?} from now", self.start),
+                limit: "ten years from now".to_owned(),
+            });
+        }
+        if let Some(key) = self.key {
+            check_name("key", &key)?;
+            let hash = payload::canonical_hash(&[&new.kind], &new.input);
+            new.key = Some((key, hash));
+        }
+        new.requested_by = self.requested_by;
+        new.priority = self.priority;
+        new.start = self.start;
+        new.correlation_id = self.correlation_id;
+        Ok(new)
+    }
+}
+
+impl<'i, T: Intent> IntoFuture for Request<'i, T> {
+    type Output = Result<Handle<T>, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'i>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let intendant = self.intendant;
+        let new = self.into_new();
+        Box::pin(async move {
+            let ids = intendant.store().request(vec![new?]).await?;
+            intendant.wake();
+            Ok(Handle::new(intendant.clone(), ids[0]))
+        })
+    }
+}
+
+/// An intent's row, with what its type says about it.
+fn describe<T: Intent>(intent: &T, id: IntentId, input: Payload) -> Result<NewIntent, Error> {
+    check_name("kind", T::KIND)?;
+    check_name("queue", T::QUEUE)?;
+    let account = intent.account().map(str::to_owned);
+    if let Some(account) = &account {
+        check_name("account", account)?;
+    }
+    let resources = intent.resources();
+    if resources.iter().len() > limits::RESOURCES {
+        return Err(Error::Limit {
+            what: "the number of resources",
+            found: resources.iter().len().to_string(),
+            limit: limits::RESOURCES.to_string(),
+        });
+    }
+    for (name, _) in resources.iter() {
+        check_resource(name)?;
+    }
+    Ok(NewIntent {
+        id,
+        kind: T::KIND.to_owned(),
+        queue: T::QUEUE.to_owned(),
+        account,
+        input,
+        priority: 0,
+        release_on_failure: T::ON_FAILURE == OnFailure::Release,
+        start: Start::Now,
+        requested_by: None,
+        parent: None,
+        root: id,
+        depth: 0,
+        correlation_id: None,
+        resources: resources.iter().map(|(name, mode)| (name.to_owned(), mode)).collect(),
+        key: None,
+    })
+}
+
+/// A child that a step asks for, before its driver writes it.
+#[derive(Debug, Clone)]
+pub(crate) struct ChildRequest {
+    pub(crate) name: String,
+    pub(crate) input_hash: Vec<u8>,
+    /// Not known yet to the database: to be asked for. None: asked for already, only awaited.
+    pub(crate) new: Option<NewIntent>,
+}
+
+/// Hash of a child's kind and input: a name means the same child every time.
+pub(crate) fn child_hash<T: Intent>(intent: &T) -> Result<(Payload, Vec<u8>), Error> {
+    let input = payload::encode(intent).map_err(|error| Error::Payload { what: "the child's input", error })?;
+    let hash = payload::canonical_hash(&[T::KIND], &input);
+    Ok((input, hash))
+}
+
+/// A child's row. Its parent, root and correlation id are the driver's to fill in.
+pub(crate) fn new_child<T: Intent>(intent: &T, id: IntentId, input: Payload) -> Result<NewIntent, Error> {
+    describe(intent, id, input)
+}
+
+fn kind_of(conn: &Conn<'_>) -> StoreKind {
+    match conn {
+        Conn::Pg(_) => StoreKind::Postgres,
+        Conn::Sqlite(..) => StoreKind::Sqlite,
+    }
+}
+
+/// A connection or transaction of the caller's that a request can be made within.
+pub trait Within: Send {
+    #[doc(hidden)]
+    #[expect(private_interfaces, reason = "sealed: only sqlx's own types are accepted")]
+    fn conn(&mut self, now: Micros) -> Conn<'_>;
+}
+
+#[expect(private_interfaces, reason = "sealed: only sqlx's own types are accepted")]
+impl Within for PgConnection {
+    fn conn(&mut self, _: Micros) -> Conn<'_> {
+        Conn::Pg(self)
+    }
+}
+
+#[expect(private_interfaces, reason = "sealed: only sqlx's own types are accepted")]
+impl Within for Transaction<'_, Postgres> {
+    fn conn(&mut self, _: Micros) -> Conn<'_> {
+        Conn::Pg(self)
+    }
+}
+
+#[expect(private_interfaces, reason = "sealed: only sqlx's own types are accepted")]
+impl Within for SqliteConnection {
+    fn conn(&mut self, now: Micros) -> Conn<'_> {
+        Conn::Sqlite(self, now)
+    }
+}
+
+#[expect(private_interfaces, reason = "sealed: only sqlx's own types are accepted")]
+impl Within for Transaction<'_, Sqlite> {
+    fn conn(&mut self, now: Micros) -> Conn<'_> {
+        Conn::Sqlite(self, now)
+    }
+}
+
+/// Keeps the type of an intent with a request that is erased.
+pub(crate) type OfIntent<T> = PhantomData<fn() -> T>;

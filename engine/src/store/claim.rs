@@ -1,0 +1,160 @@
+//! Claim: a batch of tasks becomes a lease, and the worker gets all that it needs to go on with them.
+
+use std::collections::{HashMap, HashSet};
+
+use super::admit::admit_claimed;
+use super::args::{Args, Rows};
+use super::{Claimed, Conn, Lane, ParkRow, TickAnswer, TickRequest, load, sql};
+use crate::clock::Micros;
+use crate::error::Error;
+use crate::id::{IntentId, LeaseId, SessionId};
+
+/// A task as it comes out of *ready*.
+struct Taken {
+    intent: IntentId,
+    position: i64,
+    started: bool,
+    locks: bool,
+    crashes: u32,
+}
+
+/// Claims what the request asks for.
+pub(super) async fn claim(
+    conn: &mut Conn<'_>,
+    session: SessionId,
+    request: &TickRequest,
+    answer: &mut TickAnswer,
+) -> Result<(), Error> {
+    if let Some(lease) = request.suspect_lease {
+        for lane in &request.claim_suspect {
+            let rows = Rows::new().texts(lane.kinds.iter().map(String::as_str));
+            let args = Args::new().text(&lane.queue).rows(rows);
+            let taken = read_taken(conn.fetch(&sql::CLAIM_SUSPECT, args).await?)?;
+            if !taken.is_empty() {
+                make_lease(conn, session, lease, taken, request.alone, answer).await?;
+                // By itself: nothing else is claimed beside it.
+                return Ok(());
+            }
+        }
+    }
+    let Some(lease) = request.lease else { return Ok(()) };
+    let mut taken = Vec::new();
+    for lane in &request.claim {
+        let more = take(conn, lane).await?;
+        if more.len() < lane.room {
+            answer.drained.push(lane.queue.clone());
+        }
+        taken.extend(more);
+    }
+    if !taken.is_empty() {
+        make_lease(conn, session, lease, taken, false, answer).await?;
+    }
+    Ok(())
+}
+
+async fn take(conn: &mut Conn<'_>, lane: &Lane) -> Result<Vec<Taken>, Error> {
+    let rows = Rows::new().texts(lane.kinds.iter().map(String::as_str));
+    let args = Args::new().text(&lane.queue).rows(rows).int(lane.room as i64);
+    read_taken(conn.fetch(&sql::CLAIM_TAKE, args).await?)
+}
+
+fn read_taken(rows: Vec<super::conn::Row>) -> Result<Vec<Taken>, Error> {
+    let mut taken = Vec::with_capacity(rows.len());
+    for row in rows {
+        taken.push(Taken {
+            intent: row.uuid(0)?,
+            position: row.int(1)?,
+            started: row.bool(2)?,
+            locks: row.bool(3)?,
+            crashes: row.small(4)?,
+        });
+    }
+    taken.sort_by_key(|task| (task.position, task.intent));
+    Ok(taken)
+}
+
+/// Admits, leases and loads what was taken.
+async fn make_lease(
+    conn: &mut Conn<'_>,
+    session: SessionId,
+    lease: LeaseId,
+    mut taken: Vec<Taken>,
+    alone: bool,
+    answer: &mut TickAnswer,
+) -> Result<(), Error> {
+    let wanting: Vec<_> = taken.iter().filter(|task| task.locks).map(|task| (task.intent, task.position)).collect();
+    let admitted = admit_claimed(conn, &wanting).await?;
+    put_back(conn, &taken, &admitted.deferred).await?;
+    taken.retain(|task| !admitted.blocked.contains(&task.intent) && !admitted.deferred.contains(&task.intent));
+    if taken.is_empty() {
+        return Ok(());
+    }
+    let crashes = taken.iter().map(|task| task.crashes).max().unwrap_or_default();
+    let args = Args::new()
+        .uuid(lease.0)
+        .uuid(session.0)
+        .int(i64::from(crashes))
+        .bool(alone && crashes > 0)
+        .ids(taken.iter().map(|task| task.intent))
+        .now();
+    let row = conn.fetch_one(&sql::LEASE_INSERT, args).await?.ok_or(sqlx::Error::RowNotFound)?;
+    answer.claimed_at = row.time(0)?;
+    let started: HashSet<IntentId> = taken.iter().filter(|task| task.started).map(|task| task.intent).collect();
+    let mut claimed = load::intents(conn, lease, taken.iter().map(|task| task.intent), &started).await?;
+    let order: HashMap<IntentId, (usize, u32)> =
+        taken.iter().enumerate().map(|(index, task)| (task.intent, (index, task.crashes))).collect();
+    claimed.sort_by_key(|task| order.get(&task.intent).map_or(0, |(index, _)| *index));
+    for task in &mut claimed {
+        task.crashes = order.get(&task.intent).map_or(0, |(_, crashes)| *crashes);
+    }
+    answer.claimed.append(&mut claimed);
+    Ok(())
+}
+
+/// Tasks at whose resources somebody else is just now go back where they were.
+async fn put_back(conn: &mut Conn<'_>, taken: &[Taken], deferred: &HashSet<IntentId>) -> Result<(), Error> {
+    let back: Vec<&Taken> = taken.iter().filter(|task| deferred.contains(&task.intent)).collect();
+    if back.is_empty() {
+        return Ok(());
+    }
+    let rows = Rows::new()
+        .uuids(back.iter().map(|task| task.intent))
+        .ints(back.iter().map(|task| i64::from(task.crashes)))
+        .bools(back.iter().map(|task| task.started))
+        .bools(back.iter().map(|_| true));
+    conn.execute(&sql::READY_INSERT, Args::new().rows(rows)).await
+}
+
+/// After a lost answer: loads the tasks of a lease that was made, as if they had just been claimed.
+pub(super) async fn adopt(conn: &mut Conn<'_>, lease: LeaseId, answer: &mut TickAnswer) -> Result<(), Error> {
+    let mut tasks: Vec<IntentId> = Vec::new();
+    let (mut claimed_at, mut crashes) = (Micros::default(), 0);
+    for row in conn.fetch(&sql::LEASE_READ, Args::new().uuid(lease.0)).await? {
+        claimed_at = row.time(0)?;
+        tasks.extend(row.opt_uuid::<IntentId>(1)?);
+        crashes = row.small(2)?;
+    }
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    answer.claimed_at = claimed_at;
+    let all: HashSet<IntentId> = tasks.iter().copied().collect();
+    let mut claimed: Vec<Claimed> = load::intents(conn, lease, tasks.into_iter(), &all).await?;
+    claimed.iter_mut().for_each(|task| task.crashes = crashes);
+    answer.claimed.append(&mut claimed);
+    Ok(())
+}
+
+/// After a lost answer: which of the tasks that were to be parked have stayed in their lease.
+pub(super) async fn not_parked(conn: &mut Conn<'_>, parks: &[ParkRow], answer: &mut TickAnswer) -> Result<(), Error> {
+    let waiting = parks.iter().filter(|park| park.wake_at.is_some());
+    let leases: HashSet<LeaseId> = waiting.clone().map(|park| park.lease).collect();
+    let mut held: HashSet<IntentId> = HashSet::new();
+    for lease in leases {
+        for row in conn.fetch(&sql::LEASE_READ, Args::new().uuid(lease.0)).await? {
+            held.extend(row.opt_uuid::<IntentId>(1)?);
+        }
+    }
+    answer.not_parked = waiting.map(|park| park.intent).filter(|intent| held.contains(intent)).collect();
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! One connection, whichever database it is to: runs a statement, reads its rows.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Postgres, Row as _, Sqlite};
+use uuid::Uuid;
+
+use super::args::{Arg, Args, Column};
+use super::sql::Statement;
+use crate::clock::Micros;
+use crate::error::Error;
+use crate::payload::Payload;
+
+/// A borrowed connection. On SQLite it carries the time, read once per transaction.
+pub(crate) enum Conn<'c> {
+    Pg(&'c mut PgConnection),
+    Sqlite(&'c mut SqliteConnection, Micros),
+}
+
+impl Conn<'_> {
+    pub(super) fn is_pg(&self) -> bool {
+        matches!(self, Self::Pg(_))
+    }
+
+    /// Runs a statement and returns its rows.
+    pub(super) async fn fetch(&mut self, statement: &Statement, args: Args) -> Result<Vec<Row>, Error> {
+        match self {
+            Self::Pg(conn) => {
+                let rows = bind_pg(statement.postgres, args).fetch_all(&mut **conn).await;
+                Ok(rows.map_err(|e| named(e, statement))?.into_iter().map(Row::Pg).collect())
+            }
+            Self::Sqlite(conn, now) => {
+                let rows = bind_sqlite(statement.sqlite, args, *now).fetch_all(&mut **conn).await;
+                Ok(rows.map_err(|e| named(e, statement))?.into_iter().map(Row::Sqlite).collect())
+            }
+        }
+    }
+
+    /// Runs a statement for its effect.
+    pub(super) async fn execute(&mut self, statement: &Statement, args: Args) -> Result<(), Error> {
+        match self {
+            Self::Pg(conn) => {
+                bind_pg(statement.postgres, args).execute(&mut **conn).await.map_err(|e| named(e, statement))?;
+            }
+            Self::Sqlite(conn, now) => {
+                bind_sqlite(statement.sqlite, args, *now)
+                    .execute(&mut **conn)
+                    .await
+                    .map_err(|e| named(e, statement))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a statement and returns its first row.
+    pub(super) async fn fetch_one(&mut self, statement: &Statement, args: Args) -> Result<Option<Row>, Error> {
+        Ok(self.fetch(statement, args).await?.into_iter().next())
+    }
+}
+
+fn named(error: sqlx::Error, statement: &Statement) -> Error {
+    tracing::debug!(statement = statement.name, %error, "a statement failed");
+    error.into()
+}
+
+type PgQuery = sqlx::query::Query<'static, Postgres, sqlx::postgres::PgArguments>;
+type SqliteQuery = sqlx::query::Query<'static, Sqlite, sqlx::sqlite::SqliteArguments>;
+
+fn bind_pg(sql: &'static str, args: Args) -> PgQuery {
+    let mut query = sqlx::query(sql);
+    for arg in args.list {
+        query = match arg {
+            Arg::Uuid(value) => query.bind(value),
+            Arg::Text(value) => query.bind(value),
+            Arg::Int(value) => query.bind(value),
+            Arg::Bool(value) => query.bind(value),
+            Arg::Rows(rows) => rows.columns.into_iter().fold(query, |query, column| match column {
+                Column::Uuid(values) => query.bind(values),
+                Column::Text(values) => query.bind(values),
+                Column::Int(values) => query.bind(values),
+                Column::Bool(values) => query.bind(values),
+                Column::Bytes(values) => query.bind(values),
+                Column::Json(values) => query.bind(
+                    values.iter().map(|value| value.as_ref().map(|json| json.get().to_owned())).collect::<Vec<_>>(),
+                ),
+            }),
+        };
+    }
+    query
+}
+
+fn bind_sqlite(sql: &'static str, args: Args, now: Micros) -> SqliteQuery {
+    let mut query = sqlx::query(sql);
+    for arg in args.list {
+        query = match arg {
+            Arg::Uuid(value) => query.bind(value),
+            Arg::Text(value) => query.bind(value),
+            Arg::Int(value) => query.bind(value),
+            Arg::Bool(value) => query.bind(value),
+            Arg::Rows(rows) => query.bind(rows.to_json()),
+        };
+    }
+    if args.now { query.bind(now.0) } else { query }
+}
+
+/// One row of an answer, read by position.
+pub(super) enum Row {
+    Pg(PgRow),
+    Sqlite(SqliteRow),
+}
+
+macro_rules! read {
+    ($row:expr, $index:expr, $type:ty) => {
+        match $row {
+            Row::Pg(row) => row.try_get::<$type, _>($index)?,
+            Row::Sqlite(row) => row.try_get::<$type, _>($index)?,
+        }
+    };
+}
+
+impl Row {
+    pub(super) fn uuid<I: From<Uuid>>(&self, index: usize) -> Result<I, Error> {
+        Ok(read!(self, index, Uuid).into())
+    }
+
+    pub(super) fn opt_uuid<I: From<Uuid>>(&self, index: usize) -> Result<Option<I>, Error> {
+        Ok(read!(self, index, Option<Uuid>).map(I::from))
+    }
+
+    pub(super) fn text(&self, index: usize) -> Result<String, Error> {
+        Ok(read!(self, index, String))
+    }
+
+    pub(super) fn opt_text(&self, index: usize) -> Result<Option<String>, Error> {
+        Ok(read!(self, index, Option<String>))
+    }
+
+    pub(super) fn bytes(&self, index: usize) -> Result<Vec<u8>, Error> {
+        Ok(read!(self, index, Vec<u8>))
+    }
+
+    pub(super) fn int(&self, index: usize) -> Result<i64, Error> {
+        Ok(read!(self, index, i64))
+    }
+
+    pub(super) fn opt_int(&self, index: usize) -> Result<Option<i64>, Error> {
+        Ok(read!(self, index, Option<i64>))
+    }
+
+    pub(super) fn small<T: TryFrom<i64> + Default>(&self, index: usize) -> Result<T, Error> {
+        Ok(T::try_from(self.int(index)?).unwrap_or_default())
+    }
+
+    pub(super) fn bool(&self, index: usize) -> Result<bool, Error> {
+        Ok(read!(self, index, bool))
+    }
+
+    pub(super) fn time(&self, index: usize) -> Result<Micros, Error> {
+        self.opt_time(index).map(Option::unwrap_or_default)
+    }
+
+    pub(super) fn opt_time(&self, index: usize) -> Result<Option<Micros>, Error> {
+        Ok(match self {
+            Self::Pg(row) => row
+                .try_get::<Option<chrono::DateTime<chrono::Utc>>, _>(index)?
+                .map(|time| Micros(time.timestamp_micros())),
+            Self::Sqlite(row) => row.try_get::<Option<i64>, _>(index)?.map(Micros),
+        })
+    }
+
+    /// A word of a closed set.
+    pub(super) fn word<T: std::str::FromStr>(&self, index: usize) -> Result<T, Error>
+    where
+        T::Err: std::error::Error + Send + Sync + 'static,
+    {
+        self.text(index)?.parse().map_err(|error: T::Err| sqlx::Error::Decode(Box::new(error)).into())
+    }
+
+    /// A payload. PostgreSQL's are selected as `json`, SQLite's are text.
+    pub(super) fn opt_json(&self, index: usize) -> Result<Option<Payload>, Error> {
+        let text = match self {
+            Self::Pg(row) => row.try_get_unchecked::<Option<String>, _>(index)?,
+            Self::Sqlite(row) => row.try_get::<Option<String>, _>(index)?,
+        };
+        text.map(|text| {
+            RawValue::from_string(text).map(Arc::from).map_err(|error| sqlx::Error::Decode(Box::new(error)).into())
+        })
+        .transpose()
+    }
+}

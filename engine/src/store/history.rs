@@ -1,0 +1,225 @@
+//! History: what has been asked for, for whom, on what, and what came of it.
+
+use std::collections::HashMap;
+
+use super::admit::mode;
+use super::args::Args;
+use super::conn::Row;
+use super::rows::{
+    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, OutcomeRow, ResourceRecord, StepRecord,
+    Unfinished,
+};
+use super::{Conn, Store, sql};
+use crate::error::Error;
+use crate::id::IntentId;
+use crate::limits;
+use crate::payload::Payload;
+use crate::state::FailureReason;
+
+impl Store {
+    pub(crate) async fn list(&self, filter: IntentFilter) -> Result<Vec<IntentRecord>, Error> {
+        self.read(move |mut conn| {
+            Box::pin(async move {
+                let limit = filter.limit.unwrap_or(50).min(limits::PAGE);
+                let args = Args::new()
+                    .int(i64::from(limit))
+                    .uuid(filter.before.map(|id| id.0))
+                    .opt_text(filter.kind)
+                    .opt_text(filter.state.map(|state| state.as_str()));
+                let rows = match (filter.account, filter.resource) {
+                    (Some(account), resource) => {
+                        conn.fetch(&sql::HISTORY_ACCOUNT, args.text(account).opt_text(resource)).await?
+                    }
+                    (None, Some(resource)) => conn.fetch(&sql::HISTORY_RESOURCE, args.text(resource)).await?,
+                    (None, None) => conn.fetch(&sql::HISTORY_ALL, args).await?,
+                };
+                let mut records = rows.iter().map(intent_record).collect::<Result<Vec<_>, _>>()?;
+                add_resources(&mut conn, &mut records).await?;
+                Ok(records)
+            })
+        })
+        .await
+    }
+
+    pub(crate) async fn get(&self, id: IntentId) -> Result<IntentRecord, Error> {
+        self.read(move |mut conn| {
+            Box::pin(async move {
+                let row = conn.fetch_one(&sql::HISTORY_ONE, Args::new().uuid(id.0)).await?;
+                let mut records = vec![intent_record(&row.ok_or(Error::NotFound { id })?)?];
+                add_resources(&mut conn, &mut records).await?;
+                Ok(records.remove(0))
+            })
+        })
+        .await
+    }
+
+    pub(crate) async fn steps(&self, id: IntentId) -> Result<Vec<StepRecord>, Error> {
+        self.read(move |mut conn| {
+            Box::pin(async move {
+                let rows = conn.fetch(&sql::HISTORY_STEPS, Args::new().uuid(id.0)).await?;
+                rows.iter()
+                    .map(|row| {
+                        Ok(StepRecord {
+                            name: row.text(0)?,
+                            generation: row.int(1)?,
+                            state: row.word(2)?,
+                            attempt: row.int(3)?,
+                            output: row.opt_json(4)?.map(owned),
+                            error: row.opt_text(5)?,
+                            progress: row.opt_json(6)?.map(owned),
+                            due_at: row.opt_time(7)?.map(|time| time.to_utc()),
+                            started_at: row.opt_time(8)?.map(|time| time.to_utc()),
+                            finished_at: row.opt_time(9)?.map(|time| time.to_utc()),
+                            worker: row.opt_text(10)?,
+                        })
+                    })
+                    .collect()
+            })
+        })
+        .await
+    }
+
+    pub(crate) async fn attempts(&self, id: IntentId) -> Result<Vec<AttemptRecord>, Error> {
+        self.read(move |mut conn| {
+            Box::pin(async move {
+                let rows = conn.fetch(&sql::HISTORY_ATTEMPTS, Args::new().uuid(id.0)).await?;
+                rows.iter()
+                    .map(|row| {
+                        Ok(AttemptRecord {
+                            step: row.text(0)?,
+                            generation: row.int(1)?,
+                            attempt: row.int(2)?,
+                            failure: row.text(3)?,
+                            error: row.text(4)?,
+                            started_at: row.time(5)?.to_utc(),
+                            finished_at: row.time(6)?.to_utc(),
+                            retry_at: row.opt_time(7)?.map(|time| time.to_utc()),
+                            worker: row.text(8)?,
+                        })
+                    })
+                    .collect()
+            })
+        })
+        .await
+    }
+
+    pub(crate) async fn events(&self, id: IntentId) -> Result<Vec<EventRecord>, Error> {
+        self.read(move |mut conn| {
+            Box::pin(async move {
+                let rows = conn.fetch(&sql::HISTORY_EVENTS, Args::new().uuid(id.0)).await?;
+                rows.iter()
+                    .map(|row| {
+                        Ok(EventRecord {
+                            seq: row.int(0)?,
+                            at: row.time(1)?.to_utc(),
+                            actor: row.text(2)?,
+                            verb: row.text(3)?,
+                            reason: row.opt_text(4)?,
+                            detail: row.opt_json(5)?.map(owned),
+                        })
+                    })
+                    .collect()
+            })
+        })
+        .await
+    }
+
+    pub(crate) async fn children(&self, id: IntentId) -> Result<Vec<ChildRecord>, Error> {
+        self.read(move |mut conn| {
+            Box::pin(async move {
+                let rows = conn.fetch(&sql::HISTORY_CHILDREN, Args::new().uuid(id.0)).await?;
+                rows.iter()
+                    .map(|row| Ok(ChildRecord { step: row.text(0)?, name: row.text(1)?, id: row.uuid(2)? }))
+                    .collect()
+            })
+        })
+        .await
+    }
+
+    /// What came of an intent; none while it is unfinished.
+    pub(crate) async fn outcome(&self, id: IntentId) -> Result<Option<OutcomeRow>, Error> {
+        self.read(move |mut conn| {
+            Box::pin(async move {
+                let row = conn.fetch_one(&sql::OUTCOME_READ, Args::new().ids([id])).await?;
+                row.map(|row| {
+                    Ok(OutcomeRow {
+                        state: row.word(1)?,
+                        output: row.opt_json(2)?,
+                        reason: row.opt_text(3)?.as_deref().and_then(FailureReason::from_word),
+                        error: row.opt_text(4)?,
+                        step: row.opt_text(5)?,
+                    })
+                })
+                .transpose()
+            })
+        })
+        .await
+    }
+
+    pub(crate) async fn unfinished(&self) -> Result<Unfinished, Error> {
+        self.read(move |mut conn| {
+            Box::pin(async move {
+                let row = conn.fetch_one(&sql::UNFINISHED, Args::new()).await?.ok_or(sqlx::Error::RowNotFound)?;
+                Ok(Unfinished { ready: row.int(0)?, parked: row.int(1)?, blocked: row.int(2)?, running: row.int(3)? })
+            })
+        })
+        .await
+    }
+
+    /// Breaches of the invariants; a look at every row.
+    pub(crate) async fn breaches(&self) -> Result<Vec<(String, IntentId)>, Error> {
+        self.read(move |mut conn| {
+            Box::pin(async move {
+                let rows = conn.fetch(&sql::INVARIANTS, Args::new()).await?;
+                rows.iter().map(|row| Ok((row.text(0)?, row.uuid(1)?))).collect()
+            })
+        })
+        .await
+    }
+}
+
+fn intent_record(row: &Row) -> Result<IntentRecord, Error> {
+    Ok(IntentRecord {
+        id: row.uuid(0)?,
+        kind: row.text(1)?,
+        queue: row.text(2)?,
+        account: row.opt_text(3)?,
+        input: row.opt_json(4)?.map(owned).ok_or(sqlx::Error::RowNotFound)?,
+        priority: row.int(5)?,
+        requested_by: row.opt_text(6)?,
+        requested_at: row.time(7)?.to_utc(),
+        run_at: row.opt_time(8)?.map(|time| time.to_utc()),
+        parent_id: row.opt_uuid(9)?,
+        parent_step: row.opt_text(10)?,
+        root_id: row.uuid(11)?,
+        correlation_id: row.opt_text(12)?,
+        state: row.word(13)?,
+        started_at: row.opt_time(14)?.map(|time| time.to_utc()),
+        finished_at: row.opt_time(15)?.map(|time| time.to_utc()),
+        output: row.opt_json(16)?.map(owned),
+        reason: row.opt_text(17)?,
+        error: row.opt_text(18)?,
+        failed_step: row.opt_text(19)?,
+        plan_hash: row.opt_text(20)?,
+        waiting_for: row.opt_text(21)?,
+        due_at: row.opt_time(22)?.map(|time| time.to_utc()),
+        resources: Vec::new(),
+    })
+}
+
+async fn add_resources(conn: &mut Conn<'_>, records: &mut [IntentRecord]) -> Result<(), Error> {
+    let mut resources: HashMap<IntentId, Vec<ResourceRecord>> = HashMap::new();
+    let ids = records.iter().map(|record| record.id);
+    for row in conn.fetch(&sql::HISTORY_RESOURCES, Args::new().ids(ids)).await? {
+        let record = ResourceRecord { resource: row.text(1)?, mode: mode(&row.text(2)?) };
+        resources.entry(row.uuid(0)?).or_default().push(record);
+    }
+    for record in records {
+        record.resources = resources.remove(&record.id).unwrap_or_default();
+    }
+    Ok(())
+}
+
+fn owned(payload: Payload) -> Box<serde_json::value::RawValue> {
+    (*payload).to_owned()
+}

@@ -1,0 +1,175 @@
+//! Load: what a worker has to know of the intents that it has claimed.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::args::{Args, Rows};
+use super::rows::StartedLoad;
+use super::{AttemptLoad, ChildLoad, Claimed, Conn, OutcomeRow, StepLoad, sql};
+use crate::error::Error;
+use crate::id::{IntentId, LeaseId};
+use crate::plan::Shape;
+use crate::state::FailureReason;
+
+/// Loads intents; of those that have been in a lease before, everything that is recorded.
+pub(super) async fn intents(
+    conn: &mut Conn<'_>,
+    lease: LeaseId,
+    ids: impl Iterator<Item = IntentId>,
+    started: &HashSet<IntentId>,
+) -> Result<Vec<Claimed>, Error> {
+    let rows = conn.fetch(&sql::INTENT_LOAD, Args::new().ids(ids)).await?;
+    let mut claimed = Vec::with_capacity(rows.len());
+    for row in rows {
+        claimed.push(Claimed {
+            intent: row.uuid(0)?,
+            lease,
+            crashes: 0,
+            kind: row.text(1)?,
+            queue: row.text(2)?,
+            account: row.opt_text(3)?,
+            input: row.opt_json(4)?.ok_or(sqlx::Error::RowNotFound)?,
+            requested: row.time(5)?,
+            requested_by: row.opt_text(6)?,
+            parent: row.opt_uuid(7)?,
+            root: row.uuid(8)?,
+            correlation_id: row.opt_text(9)?,
+            release_on_failure: row.bool(10)?,
+            locks: row.bool(11)?,
+            depth: row.small(12)?,
+            started: None,
+            steps: Vec::new(),
+            attempts: Vec::new(),
+            children: Vec::new(),
+            arrived: 0,
+        });
+    }
+    if !started.is_empty() {
+        records(conn, &mut claimed, started).await?;
+    }
+    Ok(claimed)
+}
+
+async fn records(conn: &mut Conn<'_>, claimed: &mut [Claimed], started: &HashSet<IntentId>) -> Result<(), Error> {
+    let ids = || started.iter().copied();
+    let mut starts = starts(conn, started).await?;
+    let mut steps: HashMap<IntentId, Vec<StepLoad>> = HashMap::new();
+    for row in conn.fetch(&sql::STEP_LOAD, Args::new().ids(ids()).now()).await? {
+        steps.entry(row.uuid(0)?).or_default().push(StepLoad {
+            name: row.text(1)?,
+            generation: row.small(2)?,
+            state: row.word(3)?,
+            attempt: row.small(4)?,
+            forgiven: row.small(5)?,
+            output: row.opt_json(6)?,
+            due_in: row.opt_int(7)?.map(from_us),
+            error: row.opt_text(8)?,
+        });
+    }
+    let mut attempts: HashMap<IntentId, Vec<AttemptLoad>> = HashMap::new();
+    for row in conn.fetch(&sql::ATTEMPT_LOAD, Args::new().ids(ids()).now()).await? {
+        attempts.entry(row.uuid(0)?).or_default().push(AttemptLoad {
+            step: row.text(1)?,
+            generation: row.small(2)?,
+            attempt: row.small(3)?,
+            retry_in: row.opt_int(4)?.map(from_us),
+        });
+    }
+    // Counts before outcomes: a child that finishes in between is then counted too little, never too much.
+    let arrived = arrived(conn, ids()).await?;
+    let mut loaded: HashMap<IntentId, Vec<ChildLoad>> = HashMap::new();
+    if !arrived.is_empty() {
+        for child in children(conn, arrived.keys().copied()).await? {
+            loaded.entry(child.parent).or_default().push(child);
+        }
+    }
+    for task in claimed {
+        task.started = starts.remove(&task.intent);
+        task.steps = steps.remove(&task.intent).unwrap_or_default();
+        task.attempts = attempts.remove(&task.intent).unwrap_or_default();
+        task.children = loaded.remove(&task.intent).unwrap_or_default();
+        task.arrived = arrived.get(&task.intent).copied().unwrap_or_default();
+    }
+    Ok(())
+}
+
+async fn starts(conn: &mut Conn<'_>, ids: &HashSet<IntentId>) -> Result<HashMap<IntentId, StartedLoad>, Error> {
+    let rows = conn.fetch(&sql::STARTED_LOAD, Args::new().ids(ids.iter().copied())).await?;
+    let mut hashes = HashSet::new();
+    for row in &rows {
+        hashes.extend(row.opt_text(2)?);
+    }
+    let shapes = shapes(conn, hashes).await?;
+    let mut starts = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let plan = row.opt_text(2)?.and_then(|hash| shapes.get_key_value(hash.as_str()));
+        starts.insert(
+            row.uuid(0)?,
+            StartedLoad {
+                started: row.time(1)?,
+                plan: plan.map(|(hash, shape)| (hash.clone(), shape.clone())),
+                assumed_build: row.opt_text(3)?,
+            },
+        );
+    }
+    Ok(starts)
+}
+
+async fn shapes(conn: &mut Conn<'_>, hashes: HashSet<String>) -> Result<HashMap<Arc<str>, Arc<Shape>>, Error> {
+    if hashes.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut shapes = HashMap::with_capacity(hashes.len());
+    for row in conn.fetch(&sql::PLAN_LOAD, Args::new().rows(Rows::new().texts(hashes))).await? {
+        let json = row.opt_json(1)?.ok_or(sqlx::Error::RowNotFound)?;
+        let shape: Shape = serde_json::from_str(json.get()).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        shapes.insert(Arc::from(row.text(0)?), Arc::new(shape));
+    }
+    Ok(shapes)
+}
+
+/// Counts of finished children, of those that have a wait row.
+pub(super) async fn arrived(
+    conn: &mut Conn<'_>,
+    ids: impl Iterator<Item = IntentId>,
+) -> Result<HashMap<IntentId, i64>, Error> {
+    let rows = conn.fetch(&sql::WAIT_READ, Args::new().ids(ids)).await?;
+    rows.iter().map(|row| Ok((row.uuid(0)?, row.int(1)?))).collect()
+}
+
+/// Children of these intents, with what came of them.
+pub(super) async fn children(
+    conn: &mut Conn<'_>,
+    parents: impl Iterator<Item = IntentId>,
+) -> Result<Vec<ChildLoad>, Error> {
+    let rows = conn.fetch(&sql::CHILD_LOAD, Args::new().ids(parents)).await?;
+    let mut children = Vec::with_capacity(rows.len());
+    for row in rows {
+        let outcome = match row.opt_text(6)? {
+            None => None,
+            Some(_) => Some(OutcomeRow {
+                state: row.word(6)?,
+                output: row.opt_json(7)?,
+                reason: row.opt_text(8)?.as_deref().and_then(FailureReason::from_word),
+                error: row.opt_text(9)?,
+                step: row.opt_text(10)?,
+            }),
+        };
+        children.push(ChildLoad {
+            parent: row.uuid(0)?,
+            step: row.text(1)?,
+            generation: row.small(2)?,
+            name: row.text(3)?,
+            child: row.uuid(4)?,
+            input_hash: row.bytes(5)?,
+            outcome,
+        });
+    }
+    Ok(children)
+}
+
+/// A time that may have passed already.
+fn from_us(us: i64) -> Duration {
+    Duration::from_micros(u64::try_from(us).unwrap_or(0))
+}

@@ -1,0 +1,227 @@
+//! Migrations: forward only, in a record of the engine's own.
+
+use sha2::{Digest, Sha256};
+use sqlx::Row as _;
+
+use super::{Db, OpenTx, Store, StoreKind, detached};
+use crate::error::Error;
+
+struct Migration {
+    version: i64,
+    name: &'static str,
+    postgres: &'static str,
+    sqlite: &'static str,
+}
+
+impl Migration {
+    fn sql(&self, kind: StoreKind) -> &'static str {
+        match kind {
+            StoreKind::Postgres => self.postgres,
+            StoreKind::Sqlite => self.sqlite,
+        }
+    }
+
+    fn checksum(&self, kind: StoreKind) -> String {
+        Sha256::digest(self.sql(kind)).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+static MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "spine",
+    postgres: include_str!("../../../migrations/postgres/0001_spine.sql"),
+    sqlite: include_str!("../../../migrations/sqlite/0001_spine.sql"),
+}];
+
+const RECORD_POSTGRES: &str = "\
+create schema if not exists intendant;
+create table if not exists intendant.migration (
+  version bigint primary key,
+  name text not null,
+  checksum text not null,
+  applied_at timestamptz not null default now()
+);";
+
+const RECORD_SQLITE: &str = "\
+create table if not exists intendant_migration (
+  version integer primary key,
+  name text not null,
+  checksum text not null,
+  applied_at integer not null default (cast(unixepoch('subsec') * 1e6 as integer))
+) strict;";
+
+/// One migration and whether the database has it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct MigrationStatus {
+    /// Its number.
+    pub version: i64,
+    /// What it does.
+    pub name: String,
+    /// Whether it is in the database.
+    pub applied: bool,
+}
+
+/// The statements of all migrations, for people with a migration tool of their own.
+pub fn migration_sql(kind: StoreKind) -> String {
+    let record = match kind {
+        StoreKind::Postgres => RECORD_POSTGRES,
+        StoreKind::Sqlite => RECORD_SQLITE,
+    };
+    let table = match kind {
+        StoreKind::Postgres => "intendant.migration",
+        StoreKind::Sqlite => "intendant_migration",
+    };
+    let mut sql = format!("{record}\n");
+    for migration in MIGRATIONS {
+        sql.push_str(&format!(
+            "\n-- Migration {version}: {name}\n{text}\ninsert into {table} (version, name, checksum) values ({version}, \
+             '{name}', '{checksum}');\n",
+            version = migration.version,
+            name = migration.name,
+            text = migration.sql(kind),
+            checksum = migration.checksum(kind),
+        ));
+    }
+    sql
+}
+
+impl Store {
+    /// Brings the database up to this program's schema. Safe to call from many processes at once, and again.
+    pub(crate) async fn migrate(&self) -> Result<Vec<MigrationStatus>, Error> {
+        let store = self.clone();
+        detached(async move {
+            let mut tx = store.begin().await?;
+            let kind = store.kind();
+            match &mut tx {
+                OpenTx::Pg(tx) => {
+                    sqlx::raw_sql("set local enable_seqscan = on; select pg_advisory_xact_lock(46001)")
+                        .execute(&mut **tx)
+                        .await?;
+                    sqlx::raw_sql(RECORD_POSTGRES).execute(&mut **tx).await?;
+                }
+                OpenTx::Sqlite(tx, _) => {
+                    sqlx::raw_sql(RECORD_SQLITE).execute(&mut **tx).await?;
+                }
+            }
+            let applied = applied(&mut tx).await?;
+            let newest = check(&applied, kind)?;
+            for migration in MIGRATIONS.iter().filter(|migration| migration.version > newest) {
+                let sql = migration.sql(kind);
+                match &mut tx {
+                    OpenTx::Pg(tx) => {
+                        sqlx::raw_sql(sql).execute(&mut **tx).await?;
+                        sqlx::query("insert into intendant.migration (version, name, checksum) values ($1, $2, $3)")
+                            .bind(migration.version)
+                            .bind(migration.name)
+                            .bind(migration.checksum(kind))
+                            .execute(&mut **tx)
+                            .await?;
+                    }
+                    OpenTx::Sqlite(tx, _) => {
+                        sqlx::raw_sql(sql).execute(&mut **tx).await?;
+                        sqlx::query("insert into intendant_migration (version, name, checksum) values (?1, ?2, ?3)")
+                            .bind(migration.version)
+                            .bind(migration.name)
+                            .bind(migration.checksum(kind))
+                            .execute(&mut **tx)
+                            .await?;
+                    }
+                }
+            }
+            tx.commit().await?;
+            Ok(MIGRATIONS
+                .iter()
+                .map(|m| MigrationStatus { version: m.version, name: m.name.to_owned(), applied: m.version > newest })
+                .collect())
+        })
+        .await
+    }
+
+    /// Which migrations the database has. Fails if it has one that this program does not know.
+    pub(crate) async fn migration_status(&self) -> Result<Vec<MigrationStatus>, Error> {
+        let store = self.clone();
+        detached(async move {
+            let applied = store.applied_migrations().await?;
+            let newest = check(&applied, store.kind())?;
+            Ok(MIGRATIONS
+                .iter()
+                .map(|m| MigrationStatus { version: m.version, name: m.name.to_owned(), applied: m.version <= newest })
+                .collect())
+        })
+        .await
+    }
+
+    /// Refuses a database that this program cannot work with.
+    pub(crate) async fn check_schema(&self) -> Result<(), Error> {
+        let status = self.migration_status().await?;
+        match status.iter().find(|migration| !migration.applied) {
+            None => Ok(()),
+            Some(missing) => Err(Error::OlderSchema {
+                found: missing.version - 1,
+                known: MIGRATIONS.last().map_or(0, |migration| migration.version),
+            }),
+        }
+    }
+
+    async fn applied_migrations(&self) -> Result<Vec<(i64, String)>, Error> {
+        // Reading must not need a transaction that writes: the file may be read-only.
+        match &self.db {
+            Db::Pg { pool, .. } => {
+                let there: Option<String> =
+                    sqlx::query_scalar("select to_regclass('intendant.migration')::text").fetch_one(pool).await?;
+                if there.is_none() {
+                    return Ok(Vec::new());
+                }
+                let rows = sqlx::query("select version, checksum from intendant.migration order by version")
+                    .fetch_all(pool)
+                    .await?;
+                rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+            }
+            Db::Sqlite { writer, .. } => {
+                let there: i64 =
+                    sqlx::query_scalar("select count(*) from sqlite_schema where name = 'intendant_migration'")
+                        .fetch_one(writer)
+                        .await?;
+                if there == 0 {
+                    return Ok(Vec::new());
+                }
+                let rows = sqlx::query("select version, checksum from intendant_migration order by version")
+                    .fetch_all(writer)
+                    .await?;
+                rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+            }
+        }
+    }
+}
+
+async fn applied(tx: &mut OpenTx) -> Result<Vec<(i64, String)>, Error> {
+    match tx {
+        OpenTx::Pg(tx) => {
+            let rows = sqlx::query("select version, checksum from intendant.migration order by version")
+                .fetch_all(&mut **tx)
+                .await?;
+            rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        }
+        OpenTx::Sqlite(tx, _) => {
+            let rows = sqlx::query("select version, checksum from intendant_migration order by version")
+                .fetch_all(&mut **tx)
+                .await?;
+            rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        }
+    }
+}
+
+/// The newest version that is applied; an error if it is not one of ours.
+fn check(applied: &[(i64, String)], kind: StoreKind) -> Result<i64, Error> {
+    let known = MIGRATIONS.last().map_or(0, |migration| migration.version);
+    for (version, checksum) in applied {
+        match MIGRATIONS.iter().find(|migration| migration.version == *version) {
+            None => return Err(Error::NewerSchema { found: *version, known }),
+            Some(migration) if migration.checksum(kind) != *checksum => {
+                return Err(Error::ChangedMigration { version: *version });
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(applied.last().map_or(0, |(version, _)| *version))
+}

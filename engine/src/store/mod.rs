@@ -1,0 +1,360 @@
+//! The store: every way in which the engine touches a database.
+//!
+//! One type with a verb for each move of PROTOCOL.md, each verb one transaction. The verbs are written once; the two
+//! databases differ in their `.sql` files ([`sql`]), in how arguments are packed ([`args`]) and in how a transaction
+//! begins (here).
+
+mod admit;
+mod args;
+mod claim;
+mod conn;
+mod finish;
+mod history;
+mod load;
+mod migrate;
+mod once;
+mod reap;
+mod request;
+mod resume;
+mod rows;
+mod session;
+mod sql;
+mod tick;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Postgres, Sqlite, Transaction};
+
+use crate::clock::{Clock, Micros};
+use crate::error::Error;
+use crate::limits;
+
+pub(crate) use conn::Conn;
+pub use migrate::{MigrationStatus, migration_sql};
+pub(crate) use once::{Once, OnceAnswer, record as record_once};
+pub(crate) use reap::Reaped;
+pub(crate) use request::insert_requests;
+pub(crate) use rows::{
+    AttemptLoad, AttemptRow, ChildLoad, ChildRow, Claimed, Finish, Lane, Life, NewIntent, OutcomeRow, ParkReason,
+    ParkRow, Peek, SessionRow, SessionSeen, Start, StartedRow, StepLoad, StepRow, TickAnswer, TickEnd, TickRequest,
+};
+pub use rows::{
+    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, ResourceRecord, StepRecord, Unfinished,
+};
+
+/// Which database an engine is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// Embedded, one file.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+impl StoreKind {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        }
+    }
+}
+
+/// How to open a store.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// `sqlite://PATH`, `sqlite::memory:` or `postgres://…`.
+    pub url: String,
+    /// Make the SQLite file if it is not there.
+    pub create: bool,
+    /// SQLite: wait for the disk at every commit (`synchronous=FULL`). Without it (`NORMAL`) the last commits can be
+    /// lost when the machine loses power, and none when only the process dies.
+    pub sync_every_commit: bool,
+    /// PostgreSQL: most connections for requests, transactions of steps and ticks.
+    pub connections: u32,
+}
+
+impl StoreOptions {
+    /// The defaults, for this URL.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), create: false, sync_every_commit: true, connections: 10 }
+    }
+}
+
+/// A handle on the database, cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    db: Db,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Clone, Debug)]
+enum Db {
+    Pg { pool: PgPool, beats: PgPool },
+    Sqlite { writer: SqlitePool, readers: SqlitePool, beats: SqlitePool, path: Option<PathBuf> },
+}
+
+/// An open transaction. Dropped without a commit, it is rolled back.
+pub(crate) enum OpenTx {
+    Pg(Transaction<'static, Postgres>),
+    Sqlite(Transaction<'static, Sqlite>, Micros),
+}
+
+impl OpenTx {
+    pub(crate) fn conn(&mut self) -> Conn<'_> {
+        match self {
+            Self::Pg(tx) => Conn::Pg(tx),
+            Self::Sqlite(tx, now) => Conn::Sqlite(tx, *now),
+        }
+    }
+
+    pub(crate) async fn commit(self) -> Result<(), Error> {
+        match self {
+            Self::Pg(tx) => tx.commit().await?,
+            Self::Sqlite(tx, _) => tx.commit().await?,
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn rollback(self) -> Result<(), Error> {
+        match self {
+            Self::Pg(tx) => tx.rollback().await?,
+            Self::Sqlite(tx, _) => tx.rollback().await?,
+        }
+        Ok(())
+    }
+}
+
+/// Runs a database call in a task of its own, which nobody drops half way (sqlx 0.9.0 can put an open transaction back
+/// into its pool when that happens), and within a time limit.
+async fn detached<T: Send + 'static>(
+    call: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    let limited = tokio::time::timeout(limits::DATABASE_CALL, call);
+    match tokio::spawn(limited).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(Error::Unreachable(format!("no answer within {:?}", limits::DATABASE_CALL))),
+        Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
+        Err(_) => Err(Error::Unreachable("the runtime is shutting down".to_owned())),
+    }
+}
+
+impl Store {
+    pub(crate) async fn connect(options: &StoreOptions, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let url = options.url.as_str();
+        let db = if url.starts_with("sqlite:") {
+            open_sqlite(options).await?
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            open_postgres(options).await?
+        } else {
+            return Err(Error::Url { url: url.to_owned() });
+        };
+        Ok(Self { db, clock })
+    }
+
+    pub(crate) fn kind(&self) -> StoreKind {
+        match self.db {
+            Db::Pg { .. } => StoreKind::Postgres,
+            Db::Sqlite { .. } => StoreKind::Sqlite,
+        }
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The SQLite file, if there is one.
+    pub(crate) fn path(&self) -> Option<&std::path::Path> {
+        match &self.db {
+            Db::Pg { .. } => None,
+            Db::Sqlite { path, .. } => path.as_deref(),
+        }
+    }
+
+    fn now(&self) -> Micros {
+        Micros(self.clock.wall_us())
+    }
+
+    /// Begins a transaction that writes. On SQLite it has the writer from its first statement, so that it cannot find
+    /// later that somebody else was faster. On PostgreSQL its limits and its planner settings are local to it: nothing
+    /// stays on the connection, so a pooler may hand it to anybody afterwards.
+    pub(crate) async fn begin(&self) -> Result<OpenTx, Error> {
+        match &self.db {
+            Db::Pg { pool, .. } => Ok(OpenTx::Pg(
+                pool.begin_with(
+                    "begin; \
+                     set local idle_in_transaction_session_timeout = '10s'; set local statement_timeout = '10s'; \
+                     set local lock_timeout = '5s'; set local enable_seqscan = off; set local jit = off",
+                )
+                .await?,
+            )),
+            Db::Sqlite { writer, .. } => {
+                let tx = writer.begin_with("begin immediate").await?;
+                Ok(OpenTx::Sqlite(tx, self.now()))
+            }
+        }
+    }
+
+    /// Runs `work` in a transaction of its own, again if the database asks for that.
+    async fn transact<T, W>(&self, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'c> Fn(Conn<'c>) -> futures_util::future::BoxFuture<'c, Result<T, Error>> + Send + Sync + 'static,
+    {
+        let store = self.clone();
+        detached(async move {
+            let mut replays = 0;
+            loop {
+                let mut tx = store.begin().await?;
+                match work(tx.conn()).await {
+                    Ok(value) => {
+                        tx.commit().await?;
+                        return Ok(value);
+                    }
+                    Err(error) if error.is_replayable() && replays < 10 => {
+                        replays += 1;
+                        tx.rollback().await?;
+                    }
+                    Err(error) => {
+                        tx.rollback().await.ok();
+                        return Err(error);
+                    }
+                }
+            }
+        })
+        .await
+    }
+
+    /// Runs `work` on a connection that reads.
+    async fn read<T, W>(&self, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(Conn<'c>) -> futures_util::future::BoxFuture<'c, Result<T, Error>> + Send + 'static,
+    {
+        let store = self.clone();
+        detached(async move {
+            match &store.db {
+                Db::Pg { pool, .. } => {
+                    let mut conn = pool.acquire().await?;
+                    work(Conn::Pg(&mut conn)).await
+                }
+                Db::Sqlite { readers, .. } => {
+                    let now = store.now();
+                    let mut conn = readers.acquire().await?;
+                    work(Conn::Sqlite(&mut conn, now)).await
+                }
+            }
+        })
+        .await
+    }
+
+    /// Runs `work` on the connection that is kept for heartbeats.
+    async fn beat<T, W>(&self, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(Conn<'c>) -> futures_util::future::BoxFuture<'c, Result<T, Error>> + Send + 'static,
+    {
+        let store = self.clone();
+        detached(async move {
+            match &store.db {
+                Db::Pg { beats, .. } => {
+                    let mut conn = beats.acquire().await?;
+                    work(Conn::Pg(&mut conn)).await
+                }
+                Db::Sqlite { beats, .. } => {
+                    let now = store.now();
+                    let mut conn = beats.acquire().await?;
+                    work(Conn::Sqlite(&mut conn, now)).await
+                }
+            }
+        })
+        .await
+    }
+
+    pub(crate) async fn close(&self) {
+        match &self.db {
+            Db::Pg { pool, beats } => {
+                pool.close().await;
+                beats.close().await;
+            }
+            Db::Sqlite { writer, readers, beats, .. } => {
+                readers.close().await;
+                beats.close().await;
+                writer.close().await;
+            }
+        }
+    }
+}
+
+async fn open_postgres(options: &StoreOptions) -> Result<Db, Error> {
+    let connect = PgConnectOptions::from_str(&options.url)
+        .map_err(|_| Error::Url { url: options.url.clone() })?
+        .application_name("intendant")
+        .statement_cache_capacity(200);
+    let pool = PgPoolOptions::new()
+        .max_connections(options.connections.max(2))
+        .acquire_timeout(limits::DATABASE_CALL)
+        .connect_with(connect.clone())
+        .await?;
+    let beats =
+        PgPoolOptions::new().max_connections(1).acquire_timeout(limits::DATABASE_CALL).connect_lazy_with(connect);
+    Ok(Db::Pg { pool, beats })
+}
+
+async fn open_sqlite(options: &StoreOptions) -> Result<Db, Error> {
+    let connect = SqliteConnectOptions::from_str(&options.url)
+        .map_err(|_| Error::Url { url: options.url.clone() })?
+        .create_if_missing(options.create)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(5))
+        .statement_cache_capacity(200);
+    let memory = options.url.contains(":memory:");
+    let one = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(limits::DATABASE_CALL)
+        .idle_timeout(None)
+        .max_lifetime(None);
+    if memory {
+        // The database lives as long as its only connection.
+        let writer = one.connect_with(connect).await?;
+        check_sqlite(&writer).await?;
+        return Ok(Db::Sqlite { readers: writer.clone(), beats: writer.clone(), writer, path: None });
+    }
+    let path = Some(connect.get_filename().to_owned());
+    let synchronous = if options.sync_every_commit { SqliteSynchronous::Full } else { SqliteSynchronous::Normal };
+    let writing = connect.clone().journal_mode(SqliteJournalMode::Wal).synchronous(synchronous);
+    let writer = match one.clone().connect_with(writing.clone()).await {
+        Ok(writer) => writer,
+        // Turning the journal to WAL is the first write; a file that takes none can still be read.
+        Err(error) => match Error::from(error) {
+            Error::ReadOnly(_) => one.clone().connect_with(connect.clone().read_only(true)).await?,
+            other => return Err(other),
+        },
+    };
+    check_sqlite(&writer).await?;
+    // A heartbeat that is lost with the machine was of no use any more.
+    let beats = one.connect_lazy_with(writing.synchronous(SqliteSynchronous::Normal));
+    let readers = SqlitePoolOptions::new()
+        .max_connections(4)
+        .acquire_timeout(limits::DATABASE_CALL)
+        .connect_lazy_with(connect.read_only(true));
+    Ok(Db::Sqlite { writer, readers, beats, path })
+}
+
+/// SQLite before 3.51.3 can corrupt a write-ahead log on reset: <https://sqlite.org/wal.html#walresetbug>.
+async fn check_sqlite(pool: &SqlitePool) -> Result<(), Error> {
+    let version: String = sqlx::query_scalar("select sqlite_version()").fetch_one(pool).await?;
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let parts = [parts.next(), parts.next(), parts.next()].map(Option::unwrap_or_default);
+    if parts < [3, 51, 3] {
+        return Err(Error::OldSqlite { found: version });
+    }
+    Ok(())
+}

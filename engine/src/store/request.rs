@@ -1,0 +1,144 @@
+//! Request: intents, their keys, their resources and their tasks (PROTOCOL P5, P8).
+
+use std::collections::{HashMap, HashSet};
+
+use super::args::{Args, Rows};
+use super::rows::Start;
+use super::sql;
+use super::{Conn, NewIntent, Store};
+use crate::clock::{Micros, micros};
+use crate::error::Error;
+use crate::id::IntentId;
+use crate::limits;
+
+impl Store {
+    /// Writes intents in a transaction of their own. Returns the ids: of an intent that was there already, where one
+    /// has the same key.
+    pub(crate) async fn request(&self, intents: Vec<NewIntent>) -> Result<Vec<IntentId>, Error> {
+        self.transact(move |mut conn| {
+            let intents = intents.clone();
+            Box::pin(async move { insert_requests(&mut conn, intents).await })
+        })
+        .await
+    }
+}
+
+/// Writes intents in a transaction that is open already.
+pub(crate) async fn insert_requests(conn: &mut Conn<'_>, intents: Vec<NewIntent>) -> Result<Vec<IntentId>, Error> {
+    let mut ids: Vec<IntentId> = intents.iter().map(|intent| intent.id).collect();
+    let known = claim_keys(conn, &intents).await?;
+    for (id, existing) in known.iter().map(|(index, existing)| (*index, *existing)) {
+        ids[id] = existing;
+    }
+    let new: Vec<&NewIntent> =
+        intents.iter().enumerate().filter(|(index, _)| !known.contains_key(index)).map(|(_, intent)| intent).collect();
+    if !new.is_empty() {
+        insert(conn, &new).await?;
+    }
+    Ok(ids)
+}
+
+/// Takes the keys of the requests that have one. Returns, by index, those that were asked for before.
+async fn claim_keys(conn: &mut Conn<'_>, intents: &[NewIntent]) -> Result<HashMap<usize, IntentId>, Error> {
+    // The first of several requests with one key in one batch takes it; the others are compared with it afterwards.
+    let mut first: HashMap<(&str, &str), usize> = HashMap::new();
+    for (index, intent) in intents.iter().enumerate() {
+        if let Some((key, _)) = &intent.key {
+            first.entry((account(intent), key)).or_insert(index);
+        }
+    }
+    if first.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = || first.iter().filter_map(|((account, key), index)| Some((*account, *key, &intents[*index])));
+    let args = Args::new()
+        .rows(
+            Rows::new()
+                .texts(rows().map(|(account, _, _)| account))
+                .texts(rows().map(|(_, key, _)| key))
+                .uuids(rows().map(|(_, _, intent)| intent.id))
+                .bytes(rows().map(|(_, _, intent)| hash(intent))),
+        )
+        .int(micros(limits::KEY_RETENTION))
+        .now();
+    let mut taken = HashSet::new();
+    for row in conn.fetch(&sql::KEY_CLAIM, args).await? {
+        taken.insert((row.text(0)?, row.text(1)?));
+    }
+    let with_key = intents.iter().enumerate().filter_map(|(index, intent)| Some((index, intent, intent.key.as_ref()?)));
+    let losers: Vec<_> = with_key
+        .filter(|(index, intent, (key, _))| {
+            first.get(&(account(intent), key)) != Some(index)
+                || !taken.contains(&(account(intent).to_owned(), key.clone()))
+        })
+        .collect();
+    if losers.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let args = Args::new().rows(
+        Rows::new()
+            .texts(losers.iter().map(|(_, intent, _)| account(intent)))
+            .texts(losers.iter().map(|(_, _, (key, _))| key.as_str())),
+    );
+    let mut winners = HashMap::new();
+    for row in conn.fetch(&sql::KEY_READ, args).await? {
+        winners.insert((row.text(0)?, row.text(1)?), (row.uuid::<IntentId>(2)?, row.bytes(3)?));
+    }
+    losers
+        .into_iter()
+        .map(|(index, intent, (key, body))| match winners.get(&(account(intent).to_owned(), key.clone())) {
+            Some((existing, their_body)) if their_body == body => Ok((index, *existing)),
+            Some((existing, _)) => Err(Error::KeyConflict { key: key.clone(), intent: *existing }),
+            // The unique index saw a row that this transaction's snapshot does not.
+            None => Err(Error::KeyRace { key: key.clone() }),
+        })
+        .collect()
+}
+
+async fn insert(conn: &mut Conn<'_>, new: &[&NewIntent]) -> Result<(), Error> {
+    let resources =
+        || new.iter().flat_map(|intent| intent.resources.iter().map(|(name, mode)| (intent.id, name, *mode)));
+    let args = Args::new()
+        .rows(
+            Rows::new()
+                .uuids(new.iter().map(|i| i.id))
+                .texts(new.iter().map(|i| i.kind.as_str()))
+                .texts(new.iter().map(|i| i.queue.as_str()))
+                .opt_texts(new.iter().map(|i| i.account.as_deref()))
+                .jsons(new.iter().map(|i| Some(i.input.clone())))
+                .ints(new.iter().map(|i| i64::from(i.priority)))
+                .ints(new.iter().map(|i| i64::from(i.priority) * micros(limits::PRIORITY_POINT)))
+                .bools(new.iter().map(|i| i.locks()))
+                .bools(new.iter().map(|i| i.release_on_failure))
+                .opt_ints(new.iter().map(|i| match i.start {
+                    Start::At(Micros(at)) => Some(at),
+                    Start::Now | Start::In(_) => None,
+                }))
+                .opt_ints(new.iter().map(|i| match i.start {
+                    Start::In(time) => Some(micros(time)),
+                    Start::Now | Start::At(_) => None,
+                }))
+                .opt_texts(new.iter().map(|i| i.requested_by.as_deref()))
+                .opt_uuids(new.iter().map(|i| i.parent.as_ref().map(|(id, _)| id.0)))
+                .opt_texts(new.iter().map(|i| i.parent.as_ref().map(|(_, step)| step.as_str())))
+                .uuids(new.iter().map(|i| i.root))
+                .ints(new.iter().map(|i| i.depth as i64))
+                .opt_texts(new.iter().map(|i| i.correlation_id.as_deref())),
+        )
+        .rows(
+            Rows::new()
+                .uuids(resources().map(|(id, _, _)| id))
+                .texts(resources().map(|(_, name, _)| name.as_str()))
+                .texts(resources().map(|(_, _, mode)| mode.as_str())),
+        )
+        .now();
+    conn.execute(&sql::REQUEST_INSERT, args).await
+}
+
+fn account(intent: &NewIntent) -> &str {
+    intent.account.as_deref().unwrap_or_default()
+}
+
+fn hash(intent: &NewIntent) -> Vec<u8> {
+    intent.key.as_ref().map(|(_, hash)| hash.clone()).unwrap_or_default()
+}

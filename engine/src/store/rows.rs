@@ -1,0 +1,562 @@
+//! What goes into the verbs and what comes out of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::clock::Micros;
+use crate::id::{IntentId, LeaseId, SessionId};
+use crate::intent::Mode;
+use crate::payload::Payload;
+use crate::plan::Shape;
+use crate::state::{AttemptFailure, FailureReason, IntentState, StepState};
+
+/// When an intent may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    Now,
+    At(Micros),
+    In(Duration),
+}
+
+/// An intent that is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct NewIntent {
+    pub(crate) id: IntentId,
+    pub(crate) kind: String,
+    pub(crate) queue: String,
+    pub(crate) account: Option<String>,
+    pub(crate) input: Payload,
+    pub(crate) priority: i32,
+    pub(crate) release_on_failure: bool,
+    pub(crate) start: Start,
+    pub(crate) requested_by: Option<String>,
+    pub(crate) parent: Option<(IntentId, String)>,
+    pub(crate) root: IntentId,
+    /// How far below the root of its tree.
+    pub(crate) depth: usize,
+    pub(crate) correlation_id: Option<String>,
+    pub(crate) resources: Vec<(String, Mode)>,
+    /// Key, and hash of the body that it goes with.
+    pub(crate) key: Option<(String, Vec<u8>)>,
+}
+
+impl NewIntent {
+    pub(crate) fn locks(&self) -> bool {
+        self.resources.iter().any(|(_, mode)| *mode != Mode::Touched)
+    }
+}
+
+/// A queue's kinds, and how many of their tasks there is room for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lane {
+    pub(crate) queue: String,
+    pub(crate) kinds: Arc<[String]>,
+    pub(crate) room: usize,
+}
+
+/// A step's row: a result, or that it runs or waits.
+#[derive(Debug, Clone)]
+pub(crate) struct StepRow {
+    pub(crate) intent: IntentId,
+    pub(crate) name: String,
+    pub(crate) generation: u32,
+    pub(crate) state: StepState,
+    pub(crate) attempt: u32,
+    pub(crate) output: Option<Payload>,
+    pub(crate) error: Option<String>,
+    pub(crate) progress: Option<Payload>,
+    pub(crate) due_in: Option<Duration>,
+    pub(crate) started_ago: Option<Duration>,
+    pub(crate) finished_ago: Option<Duration>,
+}
+
+/// A failed attempt.
+#[derive(Debug, Clone)]
+pub(crate) struct AttemptRow {
+    pub(crate) intent: IntentId,
+    pub(crate) step: String,
+    pub(crate) generation: u32,
+    pub(crate) attempt: u32,
+    pub(crate) failure: AttemptFailure,
+    pub(crate) error: String,
+    pub(crate) started_ago: Duration,
+    pub(crate) finished_ago: Duration,
+    pub(crate) retry_in: Option<Duration>,
+}
+
+/// Why a task is parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ParkReason {
+    Retry,
+    Snooze,
+    Child,
+}
+
+impl ParkReason {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Snooze => "snooze",
+            Self::Child => "child",
+        }
+    }
+}
+
+/// A task that is let go of until a timer or a child's end.
+#[derive(Debug, Clone)]
+pub(crate) struct ParkRow {
+    pub(crate) intent: IntentId,
+    pub(crate) lease: LeaseId,
+    pub(crate) reason: ParkReason,
+    pub(crate) due_in: Option<Duration>,
+    /// The count of finished children from which on it can go on.
+    pub(crate) wake_at: Option<i64>,
+}
+
+/// When an intent started and by which plan.
+#[derive(Debug, Clone)]
+pub(crate) struct StartedRow {
+    pub(crate) intent: IntentId,
+    pub(crate) started: Micros,
+    pub(crate) plan: Option<Arc<str>>,
+}
+
+/// A child that a step asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct ChildRow {
+    pub(crate) step: String,
+    pub(crate) generation: u32,
+    pub(crate) name: String,
+    pub(crate) input_hash: Vec<u8>,
+    pub(crate) intent: NewIntent,
+}
+
+/// An intent that comes to its end.
+#[derive(Debug, Clone)]
+pub(crate) struct Finish {
+    pub(crate) intent: IntentId,
+    pub(crate) kind: String,
+    pub(crate) account: Option<String>,
+    pub(crate) state: IntentState,
+    pub(crate) requested: Micros,
+    pub(crate) started: Micros,
+    pub(crate) output: Option<Payload>,
+    pub(crate) reason: Option<FailureReason>,
+    pub(crate) error: Option<String>,
+    pub(crate) step: Option<String>,
+    pub(crate) plan: Option<Arc<str>>,
+    pub(crate) parent: Option<IntentId>,
+    /// It may hold resources, and lets go of them.
+    pub(crate) frees: bool,
+    /// It has had children.
+    pub(crate) waits: bool,
+}
+
+/// What a worker has to write, and what it asks for: one transaction.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TickRequest {
+    pub(crate) worker: String,
+    pub(crate) plans: Vec<(Arc<str>, Arc<Shape>)>,
+    pub(crate) session_plans: Vec<(String, Arc<str>)>,
+    pub(crate) started: Vec<StartedRow>,
+    pub(crate) steps: Vec<StepRow>,
+    pub(crate) attempts: Vec<AttemptRow>,
+    pub(crate) children: Vec<ChildRow>,
+    pub(crate) finishes: Vec<Finish>,
+    pub(crate) parks: Vec<ParkRow>,
+    /// Tasks that go back to *ready*, with whether they have been started.
+    pub(crate) hand_backs: Vec<(IntentId, LeaseId, Life)>,
+    pub(crate) leases_done: Vec<LeaseId>,
+    /// Suspects that have something beside them from now on.
+    pub(crate) leases_beside: Vec<LeaseId>,
+    /// Suspects that have made progress: they are none any more.
+    pub(crate) leases_cleared: Vec<LeaseId>,
+    /// Intents whose count of finished children is asked for.
+    pub(crate) watch: Vec<IntentId>,
+    /// Intents whose children are asked for again.
+    pub(crate) reload: Vec<IntentId>,
+    pub(crate) promote: bool,
+    pub(crate) claim: Vec<Lane>,
+    /// Queues of which one suspect is asked for.
+    pub(crate) claim_suspect: Vec<Lane>,
+    /// Chosen before the tick, so that a claim whose answer was lost can be found again.
+    pub(crate) lease: Option<LeaseId>,
+    /// Lease of the suspect, which is by itself.
+    pub(crate) suspect_lease: Option<LeaseId>,
+    /// The session has nothing else in hand.
+    pub(crate) alone: bool,
+}
+
+/// Whether a task that goes back to *ready* has something to load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    Fresh,
+    Started,
+}
+
+impl TickRequest {
+    /// Nothing to write and nothing to ask for.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.has_writes()
+            && self.claim.is_empty()
+            && self.claim_suspect.is_empty()
+            && self.reload.is_empty()
+            && self.watch.is_empty()
+            && !self.promote
+    }
+
+    /// Something of the worker's is on its way to the disk.
+    pub(crate) fn has_writes(&self) -> bool {
+        !(self.plans.is_empty()
+            && self.session_plans.is_empty()
+            && self.started.is_empty()
+            && self.steps.is_empty()
+            && self.attempts.is_empty()
+            && self.children.is_empty()
+            && self.finishes.is_empty()
+            && self.parks.is_empty()
+            && self.hand_backs.is_empty()
+            && self.leases_done.is_empty()
+            && self.leases_beside.is_empty()
+            && self.leases_cleared.is_empty())
+    }
+}
+
+/// How a tick ended.
+#[derive(Debug)]
+pub(crate) enum TickEnd {
+    Done(Box<TickAnswer>),
+    /// The session is dead: nothing was written.
+    Fenced,
+}
+
+/// What a tick brought.
+#[derive(Debug, Default)]
+pub(crate) struct TickAnswer {
+    /// The database's time of the claim.
+    pub(crate) claimed_at: Micros,
+    pub(crate) claimed: Vec<Claimed>,
+    /// Queues of which fewer tasks came back than there was room for.
+    pub(crate) drained: Vec<String>,
+    /// These were not parked: what they wait for has come meanwhile.
+    pub(crate) not_parked: Vec<IntentId>,
+    /// Counts of finished children, for `watch` and `reload`.
+    pub(crate) arrived: HashMap<IntentId, i64>,
+    /// Children, for `reload`.
+    pub(crate) children: Vec<ChildLoad>,
+    /// Tasks that this tick made ready: others', or the worker's own.
+    pub(crate) readied: usize,
+    /// Tasks that were promoted because they were due.
+    pub(crate) promoted: usize,
+    /// Intents for which the database refused what was to be written, and why; nothing of this tick was written for
+    /// them.
+    pub(crate) refused: Vec<(IntentId, String)>,
+}
+
+/// A task that the worker holds from now on.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    pub(crate) intent: IntentId,
+    pub(crate) lease: LeaseId,
+    pub(crate) crashes: u32,
+    pub(crate) kind: String,
+    pub(crate) queue: String,
+    pub(crate) account: Option<String>,
+    pub(crate) input: Payload,
+    pub(crate) requested: Micros,
+    pub(crate) requested_by: Option<String>,
+    pub(crate) parent: Option<IntentId>,
+    pub(crate) root: IntentId,
+    pub(crate) depth: usize,
+    pub(crate) correlation_id: Option<String>,
+    pub(crate) release_on_failure: bool,
+    pub(crate) locks: bool,
+    /// It has been in a lease before: what is known of it.
+    pub(crate) started: Option<StartedLoad>,
+    pub(crate) steps: Vec<StepLoad>,
+    pub(crate) attempts: Vec<AttemptLoad>,
+    pub(crate) children: Vec<ChildLoad>,
+    pub(crate) arrived: i64,
+}
+
+/// When and by which plan a claimed intent had started.
+#[derive(Debug, Clone)]
+pub(crate) struct StartedLoad {
+    pub(crate) started: Micros,
+    pub(crate) plan: Option<(Arc<str>, Arc<Shape>)>,
+    pub(crate) assumed_build: Option<String>,
+}
+
+/// What a step of a claimed intent has to say.
+#[derive(Debug)]
+pub(crate) struct StepLoad {
+    pub(crate) name: String,
+    pub(crate) generation: u32,
+    pub(crate) state: StepState,
+    pub(crate) attempt: u32,
+    pub(crate) forgiven: u32,
+    pub(crate) output: Option<Payload>,
+    pub(crate) due_in: Option<Duration>,
+    pub(crate) error: Option<String>,
+}
+
+/// The last attempt of a step of a claimed intent.
+#[derive(Debug)]
+pub(crate) struct AttemptLoad {
+    pub(crate) step: String,
+    pub(crate) generation: u32,
+    pub(crate) attempt: u32,
+    pub(crate) retry_in: Option<Duration>,
+}
+
+/// A child of a claimed intent.
+#[derive(Debug, Clone)]
+pub(crate) struct ChildLoad {
+    pub(crate) parent: IntentId,
+    pub(crate) step: String,
+    pub(crate) generation: u32,
+    pub(crate) name: String,
+    pub(crate) child: IntentId,
+    pub(crate) input_hash: Vec<u8>,
+    pub(crate) outcome: Option<OutcomeRow>,
+}
+
+/// What came of an intent.
+#[derive(Debug, Clone)]
+pub(crate) struct OutcomeRow {
+    pub(crate) state: IntentState,
+    pub(crate) output: Option<Payload>,
+    pub(crate) reason: Option<FailureReason>,
+    pub(crate) error: Option<String>,
+    pub(crate) step: Option<String>,
+}
+
+/// A worker's life, as it begins.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionRow {
+    pub(crate) id: SessionId,
+    pub(crate) worker: String,
+    pub(crate) host: String,
+    pub(crate) pid: u32,
+    pub(crate) build: String,
+    pub(crate) lock_file: Option<String>,
+    pub(crate) lease: Duration,
+    pub(crate) free: usize,
+    /// Kind, queue, and the hash of its plans' shape where that is known.
+    pub(crate) kinds: Vec<(String, String, Option<Arc<str>>)>,
+}
+
+/// A session as others see it.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionSeen {
+    pub(crate) id: SessionId,
+    pub(crate) worker: String,
+    pub(crate) host: String,
+    pub(crate) lock_file: Option<String>,
+    pub(crate) lease: Duration,
+    pub(crate) beat: i64,
+    pub(crate) free: i64,
+}
+
+/// What an idle worker sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Peek {
+    pub(crate) ready: bool,
+    pub(crate) suspects: bool,
+    pub(crate) next_due: Option<Duration>,
+}
+
+/// Which intents a list shall have; all of them by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IntentFilter {
+    /// Of this account.
+    pub account: Option<String>,
+    /// On this resource, `type:id`.
+    pub resource: Option<String>,
+    /// Of this kind.
+    pub kind: Option<String>,
+    /// In this state.
+    pub state: Option<IntentState>,
+    /// Only those requested before this one: the last id of the page before.
+    pub before: Option<IntentId>,
+    /// Most of them: 50 unless said, 1,000 at most.
+    pub limit: Option<u32>,
+}
+
+/// The record of one intent.
+#[derive(Debug, Clone, Serialize)]
+pub struct IntentRecord {
+    /// Its id.
+    pub id: IntentId,
+    /// What sort of operation.
+    pub kind: String,
+    /// The queue whose workers carry it out.
+    pub queue: String,
+    /// The customer that it is for.
+    pub account: Option<String>,
+    /// Where it is.
+    pub state: IntentState,
+    /// Who asked.
+    pub requested_by: Option<String>,
+    /// When it was asked for.
+    pub requested_at: DateTime<Utc>,
+    /// When its first step started.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it came to rest.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Not to start before this.
+    pub run_at: Option<DateTime<Utc>>,
+    /// Its priority; larger goes first.
+    pub priority: i64,
+    /// What it touches.
+    pub resources: Vec<ResourceRecord>,
+    /// What was asked for.
+    pub input: Box<RawValue>,
+    /// What it came to.
+    pub output: Option<Box<RawValue>>,
+    /// Of a failed one: why, in a word.
+    pub reason: Option<String>,
+    /// Of a failed one: why, in a line.
+    pub error: Option<String>,
+    /// Of a failed one: in which step.
+    pub failed_step: Option<String>,
+    /// Of a waiting one: for what.
+    pub waiting_for: Option<String>,
+    /// Of a waiting one: until when.
+    pub due_at: Option<DateTime<Utc>>,
+    /// The intent whose step asked for it.
+    pub parent_id: Option<IntentId>,
+    /// The step that asked for it.
+    pub parent_step: Option<String>,
+    /// The first intent of its tree; itself where it is nobody's child.
+    pub root_id: IntentId,
+    /// What runs through its whole tree.
+    pub correlation_id: Option<String>,
+    /// The stored shape of its plan.
+    pub plan_hash: Option<String>,
+}
+
+/// A resource of an intent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ResourceRecord {
+    /// `type:id`.
+    pub resource: String,
+    /// How the intent uses it.
+    pub mode: Mode,
+}
+
+/// A step of an intent, as it has something to say.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepRecord {
+    /// Its name.
+    pub name: String,
+    /// Which time round.
+    pub generation: i64,
+    /// Where it is.
+    pub state: StepState,
+    /// The attempt that runs or that ended it.
+    pub attempt: i64,
+    /// Its result.
+    pub output: Option<Box<RawValue>>,
+    /// What went wrong last.
+    pub error: Option<String>,
+    /// What it last said about how far it is.
+    pub progress: Option<Box<RawValue>>,
+    /// When it goes on.
+    pub due_at: Option<DateTime<Utc>>,
+    /// When that attempt started.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Who carried it out.
+    pub worker: Option<String>,
+}
+
+/// A failed attempt at a step.
+#[derive(Debug, Clone, Serialize)]
+pub struct AttemptRecord {
+    /// The step.
+    pub step: String,
+    /// Which time round.
+    pub generation: i64,
+    /// Its number, from 1.
+    pub attempt: i64,
+    /// What sort of failure.
+    pub failure: String,
+    /// What the step said.
+    pub error: String,
+    /// When it started.
+    pub started_at: DateTime<Utc>,
+    /// When it failed.
+    pub finished_at: DateTime<Utc>,
+    /// When the next one is due; none where there is none.
+    pub retry_at: Option<DateTime<Utc>>,
+    /// Who carried it out.
+    pub worker: String,
+}
+
+/// What a person or a rule did to an intent.
+#[derive(Debug, Clone, Serialize)]
+pub struct EventRecord {
+    /// Its number, from 1, without gaps.
+    pub seq: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub verb: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// What was there before.
+    pub detail: Option<Box<RawValue>>,
+}
+
+/// A child of an intent.
+#[derive(Debug, Clone, Serialize)]
+pub struct ChildRecord {
+    /// The step that asked for it.
+    pub step: String,
+    /// The name by which it did.
+    pub name: String,
+    /// The child.
+    pub id: IntentId,
+}
+
+/// How many unfinished tasks there are, by place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Unfinished {
+    /// Waiting for a worker.
+    pub ready: i64,
+    /// Waiting for a timer or a child.
+    pub parked: i64,
+    /// Waiting for a resource.
+    pub blocked: i64,
+    /// Held by a worker.
+    pub running: i64,
+}
+
+impl Unfinished {
+    /// All of them.
+    pub fn total(&self) -> i64 {
+        self.ready + self.parked + self.blocked + self.running
+    }
+}
+
+impl From<IntentId> for Uuid {
+    fn from(id: IntentId) -> Self {
+        id.0
+    }
+}
+
+impl From<LeaseId> for Uuid {
+    fn from(id: LeaseId) -> Self {
+        id.0
+    }
+}

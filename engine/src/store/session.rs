@@ -1,0 +1,106 @@
+//! Sessions: a worker's life, its heartbeat, and what others see of it (PROTOCOL P2).
+
+use std::time::Duration;
+
+use super::args::{Args, Rows};
+use super::sql;
+use super::{Lane, Peek, SessionRow, SessionSeen, Store};
+use crate::clock::micros;
+use crate::error::Error;
+use crate::id::SessionId;
+
+impl Store {
+    pub(crate) async fn open_session(&self, session: SessionRow) -> Result<(), Error> {
+        self.transact(move |mut conn| {
+            let session = session.clone();
+            Box::pin(async move {
+                let args = Args::new()
+                    .uuid(session.id.0)
+                    .text(session.worker)
+                    .text(session.host)
+                    .int(i64::from(session.pid))
+                    .text(session.build)
+                    .opt_text(session.lock_file)
+                    .int(i64::try_from(session.lease.as_millis()).unwrap_or(i64::MAX))
+                    .int(session.free as i64)
+                    .now();
+                conn.execute(&sql::SESSION_INSERT, args).await?;
+                let args = Args::new().uuid(session.id.0).rows(
+                    Rows::new()
+                        .texts(session.kinds.iter().map(|(kind, _, _)| kind.as_str()))
+                        .texts(session.kinds.iter().map(|(_, queue, _)| queue.as_str()))
+                        .opt_texts(session.kinds.iter().map(|(_, _, plan)| plan.as_deref())),
+                );
+                conn.execute(&sql::SESSION_KIND_INSERT, args).await
+            })
+        })
+        .await
+    }
+
+    /// One heartbeat. False: the session is dead.
+    pub(crate) async fn heartbeat(&self, session: SessionId, free: usize) -> Result<bool, Error> {
+        self.beat(move |mut conn| {
+            Box::pin(async move {
+                let args = Args::new().uuid(session.0).int(free as i64).now();
+                Ok(conn.fetch_one(&sql::SESSION_BEAT, args).await?.is_some())
+            })
+        })
+        .await
+    }
+
+    /// Everybody's sessions.
+    pub(crate) async fn sessions(&self) -> Result<Vec<SessionSeen>, Error> {
+        self.beat(move |mut conn| {
+            Box::pin(async move {
+                let rows = conn.fetch(&sql::SESSION_LIST, Args::new()).await?;
+                rows.iter()
+                    .map(|row| {
+                        Ok(SessionSeen {
+                            id: row.uuid(0)?,
+                            worker: row.text(1)?,
+                            host: row.text(2)?,
+                            lock_file: row.opt_text(3)?,
+                            lease: Duration::from_millis(row.small(4)?),
+                            beat: row.int(5)?,
+                            free: row.int(6)?,
+                        })
+                    })
+                    .collect()
+            })
+        })
+        .await
+    }
+
+    /// What an idle worker may find: costs one look into the hot tables.
+    pub(crate) async fn peek(&self, lanes: Vec<Lane>) -> Result<Peek, Error> {
+        self.read(move |mut conn| {
+            Box::pin(async move {
+                let pairs = || lanes.iter().flat_map(|lane| lane.kinds.iter().map(|kind| (&lane.queue, kind)));
+                let args = Args::new()
+                    .rows(Rows::new().texts(pairs().map(|(queue, _)| queue)).texts(pairs().map(|(_, kind)| kind)))
+                    .now();
+                let row = conn.fetch_one(&sql::PEEK, args).await?.ok_or(sqlx::Error::RowNotFound)?;
+                let next_due = row.opt_int(2)?.map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0)));
+                Ok(Peek { ready: row.bool(0)?, suspects: row.bool(1)?, next_due })
+            })
+        })
+        .await
+    }
+
+    /// The number of the session's last committed tick; none if the session is gone. Waits for a tick that is still on
+    /// its way, so that the answer is final.
+    pub(crate) async fn last_tick(&self, session: SessionId) -> Result<Option<i64>, Error> {
+        self.transact(move |mut conn| {
+            Box::pin(async move {
+                let row = conn.fetch_one(&sql::TICK_LAST, Args::new().uuid(session.0)).await?;
+                row.map(|row| row.int(0)).transpose()
+            })
+        })
+        .await
+    }
+}
+
+/// A duration for a `…_ago` or `…_in` column.
+pub(super) fn us(time: Option<Duration>) -> Option<i64> {
+    time.map(micros)
+}

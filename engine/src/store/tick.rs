@@ -1,0 +1,232 @@
+//! Tick: one transaction for everything that a worker has to write and everything that it asks for (DESIGN 4.2).
+//!
+//! The order of the statements is the lock order: session → resources, sorted → wait rows, sorted → tasks. See
+//! ARCHITECTURE.md.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use super::args::{Args, Rows};
+use super::rows::Start;
+use super::session::us;
+use super::{Conn, Life, ParkRow, Store, TickAnswer, TickEnd, TickRequest};
+use super::{claim, finish, load, request, sql};
+use crate::error::Error;
+use crate::id::{IntentId, LeaseId, SessionId};
+use crate::limits;
+
+impl Store {
+    /// Commits tick number `number` of a session, once: repeating it after a lost answer is refused by the number.
+    pub(crate) async fn tick(
+        &self,
+        session: SessionId,
+        number: i64,
+        request: Arc<TickRequest>,
+    ) -> Result<TickEnd, Error> {
+        self.transact(move |mut conn| {
+            let request = request.clone();
+            Box::pin(async move { tick(&mut conn, session, number, &request).await })
+        })
+        .await
+    }
+
+    /// After a lost answer: the tick was committed, so read what it claimed.
+    pub(crate) async fn adopt(&self, request: Arc<TickRequest>) -> Result<TickAnswer, Error> {
+        self.transact(move |mut conn| {
+            let request = request.clone();
+            Box::pin(async move {
+                let mut answer = TickAnswer::default();
+                for lease in request.lease.into_iter().chain(request.suspect_lease) {
+                    claim::adopt(&mut conn, lease, &mut answer).await?;
+                }
+                claim::not_parked(&mut conn, &request.parks, &mut answer).await?;
+                Ok(answer)
+            })
+        })
+        .await
+    }
+}
+
+async fn tick(conn: &mut Conn<'_>, session: SessionId, number: i64, request: &TickRequest) -> Result<TickEnd, Error> {
+    let fence = Args::new().uuid(session.0).int(number);
+    if conn.fetch_one(&sql::TICK_FENCE, fence).await?.is_none() {
+        return Ok(TickEnd::Fenced);
+    }
+    let mut answer = TickAnswer::default();
+
+    finish::lock(conn, &request.finishes, request.parks.iter().filter(|p| p.wake_at.is_some()).map(|p| p.intent))
+        .await?;
+    write_plans(conn, session, request).await?;
+    write_steps(conn, request).await?;
+    write_children(conn, request).await?;
+    answer.readied += finish::finish(conn, &request.finishes).await?;
+    let stays = park(conn, request, &mut answer).await?;
+    hand_back(conn, request).await?;
+    leave_leases(conn, session, request, &stays).await?;
+
+    if request.promote {
+        let args = Args::new().int(limits::TIMERS_PER_TICK as i64).now();
+        answer.promoted = conn.fetch(&sql::PARKED_DUE, args).await?.len();
+        answer.readied += answer.promoted;
+    }
+    claim::claim(conn, session, request, &mut answer).await?;
+    if !request.watch.is_empty() || !request.reload.is_empty() {
+        let watched = request.watch.iter().chain(&request.reload).copied();
+        answer.arrived.extend(load::arrived(conn, watched).await?);
+        answer.children = load::children(conn, request.reload.iter().copied()).await?;
+    }
+    Ok(TickEnd::Done(Box::new(answer)))
+}
+
+async fn write_plans(conn: &mut Conn<'_>, session: SessionId, request: &TickRequest) -> Result<(), Error> {
+    if !request.plans.is_empty() {
+        let mut shapes = Vec::with_capacity(request.plans.len());
+        for (_, shape) in &request.plans {
+            shapes.push(serde_json::to_string(&**shape).map_err(|error| sqlx::Error::Encode(Box::new(error)))?);
+        }
+        let rows = Rows::new().texts(request.plans.iter().map(|(hash, _)| &**hash)).texts(shapes);
+        conn.execute(&sql::PLAN_INSERT, Args::new().rows(rows).now()).await?;
+    }
+    if !request.session_plans.is_empty() {
+        let rows = Rows::new()
+            .texts(request.session_plans.iter().map(|(kind, _)| kind.as_str()))
+            .texts(request.session_plans.iter().map(|(_, hash)| &**hash));
+        conn.execute(&sql::SESSION_PLAN, Args::new().uuid(session.0).rows(rows)).await?;
+    }
+    if !request.started.is_empty() {
+        let rows = Rows::new()
+            .uuids(request.started.iter().map(|s| s.intent))
+            .ints(request.started.iter().map(|s| s.started.0))
+            .opt_texts(request.started.iter().map(|s| s.plan.as_deref()))
+            .opt_texts(request.started.iter().map(|_| None::<String>));
+        conn.execute(&sql::STARTED_INSERT, Args::new().rows(rows)).await?;
+    }
+    Ok(())
+}
+
+async fn write_steps(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), Error> {
+    let steps = &request.steps;
+    if !steps.is_empty() {
+        let rows = Rows::new()
+            .uuids(steps.iter().map(|s| s.intent))
+            .texts(steps.iter().map(|s| s.name.as_str()))
+            .ints(steps.iter().map(|s| i64::from(s.generation)))
+            .texts(steps.iter().map(|s| s.state.as_str()))
+            .ints(steps.iter().map(|s| i64::from(s.attempt)))
+            .jsons(steps.iter().map(|s| s.output.clone()))
+            .opt_texts(steps.iter().map(|s| s.error.as_deref()))
+            .jsons(steps.iter().map(|s| s.progress.clone()))
+            .opt_ints(steps.iter().map(|s| us(s.due_in)))
+            .opt_ints(steps.iter().map(|s| us(s.started_ago)))
+            .opt_ints(steps.iter().map(|s| us(s.finished_ago)));
+        conn.execute(&sql::STEP_RECORD, Args::new().text(&request.worker).rows(rows).now()).await?;
+    }
+    let attempts = &request.attempts;
+    if !attempts.is_empty() {
+        let rows = Rows::new()
+            .uuids(attempts.iter().map(|a| a.intent))
+            .texts(attempts.iter().map(|a| a.step.as_str()))
+            .ints(attempts.iter().map(|a| i64::from(a.generation)))
+            .ints(attempts.iter().map(|a| i64::from(a.attempt)))
+            .texts(attempts.iter().map(|a| a.failure.as_str()))
+            .texts(attempts.iter().map(|a| a.error.as_str()))
+            .opt_ints(attempts.iter().map(|a| us(Some(a.started_ago))))
+            .opt_ints(attempts.iter().map(|a| us(Some(a.finished_ago))))
+            .opt_ints(attempts.iter().map(|a| us(a.retry_in)));
+        conn.execute(&sql::ATTEMPT_INSERT, Args::new().text(&request.worker).rows(rows).now()).await?;
+    }
+    Ok(())
+}
+
+/// Children before parks: a parent is parked for children that are there.
+async fn write_children(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), Error> {
+    let children = &request.children;
+    if children.is_empty() {
+        return Ok(());
+    }
+    debug_assert!(children.iter().all(|child| child.intent.start == Start::Now));
+    let parents: Vec<IntentId> = children.iter().filter_map(|c| c.intent.parent.as_ref().map(|(id, _)| *id)).collect();
+    request::insert_requests(conn, children.iter().map(|child| child.intent.clone()).collect()).await?;
+    let rows = Rows::new()
+        .uuids(parents.iter().copied())
+        .texts(children.iter().map(|c| c.step.as_str()))
+        .ints(children.iter().map(|c| i64::from(c.generation)))
+        .texts(children.iter().map(|c| c.name.as_str()))
+        .uuids(children.iter().map(|c| c.intent.id))
+        .bytes(children.iter().map(|c| c.input_hash.clone()));
+    conn.execute(&sql::CHILD_INSERT, Args::new().rows(rows)).await?;
+    let distinct: BTreeSet<IntentId> = parents.into_iter().collect();
+    conn.execute(&sql::WAIT_OPEN, Args::new().ids(distinct)).await
+}
+
+/// Parks tasks, except those for which what they wait for has come already (P3): these stay leased. Returns them.
+async fn park(conn: &mut Conn<'_>, request: &TickRequest, answer: &mut TickAnswer) -> Result<HashSet<IntentId>, Error> {
+    let waiting: Vec<(&ParkRow, i64)> =
+        request.parks.iter().filter_map(|park| park.wake_at.map(|wake_at| (park, wake_at))).collect();
+    let mut stays = HashSet::new();
+    if !waiting.is_empty() {
+        let rows = Rows::new()
+            .uuids(waiting.iter().map(|(park, _)| park.intent))
+            .ints(waiting.iter().map(|(_, wake_at)| *wake_at));
+        for row in conn.fetch(&sql::WAIT_SET, Args::new().rows(rows)).await? {
+            if row.bool(1)? {
+                stays.insert(row.uuid(0)?);
+            }
+        }
+    }
+    let parks: Vec<&ParkRow> = request.parks.iter().filter(|park| !stays.contains(&park.intent)).collect();
+    if !parks.is_empty() {
+        let rows = Rows::new()
+            .uuids(parks.iter().map(|p| p.intent))
+            .texts(parks.iter().map(|p| p.reason.as_str()))
+            .opt_ints(parks.iter().map(|p| us(p.due_in)));
+        conn.execute(&sql::PARKED_INSERT, Args::new().rows(rows).now()).await?;
+    }
+    answer.not_parked = stays.iter().copied().collect();
+    Ok(stays)
+}
+
+async fn hand_back(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), Error> {
+    if request.hand_backs.is_empty() {
+        return Ok(());
+    }
+    let rows = Rows::new()
+        .uuids(request.hand_backs.iter().map(|(intent, _, _)| *intent))
+        .ints(request.hand_backs.iter().map(|_| 0))
+        .bools(request.hand_backs.iter().map(|(_, _, life)| *life == Life::Started))
+        .bools(request.hand_backs.iter().map(|_| false));
+    conn.execute(&sql::READY_INSERT, Args::new().rows(rows)).await
+}
+
+/// Takes what was let go of out of the leases (P1), and drops the leases that are done.
+async fn leave_leases(
+    conn: &mut Conn<'_>,
+    session: SessionId,
+    request: &TickRequest,
+    stays: &HashSet<IntentId>,
+) -> Result<(), Error> {
+    let parked = request.parks.iter().map(|park| (park.lease, park.intent));
+    let handed = request.hand_backs.iter().map(|(intent, lease, _)| (*lease, *intent));
+    // A lease of which a task stays after all is not done.
+    let kept: HashSet<LeaseId> =
+        request.parks.iter().filter(|park| stays.contains(&park.intent)).map(|park| park.lease).collect();
+    let done: HashSet<LeaseId> = request.leases_done.iter().copied().filter(|lease| !kept.contains(lease)).collect();
+    let gone: Vec<_> =
+        parked.chain(handed).filter(|(lease, intent)| !stays.contains(intent) && !done.contains(lease)).collect();
+    if !gone.is_empty() {
+        let rows = Rows::new().uuids(gone.iter().map(|(lease, _)| *lease)).uuids(gone.iter().map(|(_, id)| *id));
+        conn.execute(&sql::LEASE_REMOVE, Args::new().uuid(session.0).rows(rows)).await?;
+    }
+    if !done.is_empty() {
+        conn.execute(&sql::LEASE_DELETE, Args::new().uuid(session.0).ids(done)).await?;
+    }
+    if !request.leases_beside.is_empty() {
+        conn.execute(&sql::LEASE_BESIDE, Args::new().uuid(session.0).ids(request.leases_beside.iter().copied()))
+            .await?;
+    }
+    if !request.leases_cleared.is_empty() {
+        conn.execute(&sql::LEASE_CLEAR, Args::new().uuid(session.0).ids(request.leases_cleared.iter().copied()))
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! Claimed: tasks become intents in hand, with a plan, or are refused with a reason.
+
+use std::sync::Arc;
+
+use super::drive::{Drive, Phase};
+use super::engine::Engine;
+use super::registry::{Refusal, Source};
+use crate::clock::Micros;
+use crate::state::IntentState;
+use crate::store::{Claimed, Finish, Life};
+
+impl<S: Send + Sync + 'static> Engine<S> {
+    /// Takes claimed tasks in hand.
+    pub(super) fn take_claimed(&mut self, claimed: Vec<Claimed>, claimed_at: Micros) {
+        for task in claimed {
+            self.leases.entry(task.lease).or_default().members += 1;
+            if task.crashes > 0 {
+                self.begin_probation(task.intent, task.lease, task.crashes);
+            }
+            self.take(task, claimed_at);
+        }
+    }
+
+    fn take(&mut self, task: Claimed, claimed_at: Micros) {
+        let Some(kind) = self.kinds.get(&task.kind).cloned() else {
+            // A claim names the kinds that this worker knows, so this is a task of another program's lease.
+            tracing::error!(intent = %task.intent, kind = task.kind, "claimed a task of an unknown kind");
+            self.release(task.lease);
+            self.pending.hand_backs.push((task.intent, task.lease, Life::Started));
+            return;
+        };
+        match kind.bind(&task, &self.settings.build) {
+            Ok(bound) => {
+                let source = bound.source;
+                let id = task.intent;
+                let now = self.now();
+                self.bytes += task.input.get().len();
+                let mut drive = Drive::new(task, claimed_at, kind, bound, now);
+                if source == Source::Made && !self.write_plan(&drive) {
+                    drive.phase = Phase::Planning;
+                }
+                self.drives.insert(id, drive);
+                self.go_on(id);
+            }
+            Err(refusal) => self.refuse(task, claimed_at, refusal),
+        }
+    }
+
+    /// Sees to it that an intent's plan is on disk before its first step (P4). True: it is.
+    ///
+    /// The first intent of a kind writes the shape down for the whole session, so that most intents cost nothing here;
+    /// one whose shape differs from that gets a row of its own.
+    fn write_plan(&mut self, drive: &Drive<S>) -> bool {
+        let (kind, hash) = (&drive.context.kind, &drive.plan.hash);
+        let planned = self
+            .pending
+            .session_plans
+            .iter()
+            .chain(self.inflight.iter().flat_map(|request| request.session_plans.iter()));
+        let known = self.session_plans.get(kind).cloned();
+        let known_soon = planned.filter(|(planned, _)| planned == kind).map(|(_, hash)| hash.clone()).next();
+        match (known, known_soon) {
+            (Some(known), _) if known == *hash => true,
+            (None, Some(soon)) if soon == *hash => false,
+            (None, None) => {
+                self.pending.plans.push((hash.clone(), drive.plan.shape.clone()));
+                self.pending.session_plans.push((kind.clone(), hash.clone()));
+                false
+            }
+            (Some(_), _) | (None, Some(_)) => {
+                if !self.pending.plans.iter().any(|(planned, _)| planned == hash) {
+                    self.pending.plans.push((hash.clone(), drive.plan.shape.clone()));
+                }
+                self.pending.started.push(drive.started_row());
+                false
+            }
+        }
+    }
+
+    /// An intent that has no plan fails at once, and says why.
+    fn refuse(&mut self, task: Claimed, claimed_at: Micros, refusal: Refusal) {
+        tracing::warn!(intent = %task.intent, kind = task.kind, error = refusal.error, "an intent has no plan");
+        self.release(task.lease);
+        let started = task.started.as_ref().map_or(claimed_at, |started| started.started);
+        let plan = task.started.as_ref().and_then(|started| started.plan.as_ref().map(|(hash, _)| Arc::clone(hash)));
+        self.pending.finishes.push(Finish {
+            intent: task.intent,
+            state: IntentState::Failed,
+            requested: task.requested,
+            started,
+            output: None,
+            reason: Some(refusal.reason),
+            error: Some(super::runner::clip(refusal.error)),
+            step: None,
+            plan,
+            parent: task.parent,
+            frees: task.locks && task.release_on_failure,
+            waits: !task.children.is_empty(),
+            kind: task.kind,
+            account: task.account,
+        });
+    }
+
+    /// One task fewer in a lease.
+    fn release(&mut self, lease: crate::id::LeaseId) {
+        if let Some(state) = self.leases.get_mut(&lease) {
+            state.members = state.members.saturating_sub(1);
+            if state.members == 0 {
+                self.leases.remove(&lease);
+                self.pending.leases_done.push(lease);
+            }
+        }
+    }
+}

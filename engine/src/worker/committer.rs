@@ -1,0 +1,177 @@
+//! The committer: gets one tick at a time to the disk, whatever the database does meanwhile.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::heartbeat::Progress;
+use crate::error::Error;
+use crate::id::{IntentId, SessionId};
+use crate::store::{Store, TickAnswer, TickEnd, TickRequest};
+
+/// Commits the ticks of a session, each exactly once.
+#[derive(Debug)]
+pub(super) struct Committer {
+    store: Store,
+    session: SessionId,
+    /// The last tick that was committed.
+    number: i64,
+    progress: Progress,
+}
+
+/// What came of a tick.
+#[derive(Debug)]
+pub(super) enum Committed {
+    Done(Box<TickAnswer>),
+    /// The session is dead.
+    Fenced,
+}
+
+impl Committer {
+    pub(super) fn new(store: Store, session: SessionId, progress: Progress) -> Self {
+        Self { store, session, number: 0, progress }
+    }
+
+    /// Commits a tick, and hands itself back for the next one.
+    pub(super) async fn commit(mut self, request: Arc<TickRequest>) -> (Self, Committed) {
+        let committed = match self.try_commit(request).await {
+            Some(answer) => Committed::Done(answer),
+            None => Committed::Fenced,
+        };
+        (self, committed)
+    }
+
+    /// Tries until it is known whether the tick took place. None: the session is dead, so it did not.
+    fn try_commit(
+        &mut self,
+        request: Arc<TickRequest>,
+    ) -> Pin<Box<dyn Future<Output = Option<Box<TickAnswer>>> + Send + '_>> {
+        Box::pin(async move {
+            let mut wait = Duration::from_millis(20);
+            loop {
+                let number = self.number + 1;
+                let error = match self.store.tick(self.session, number, request.clone()).await {
+                    Ok(TickEnd::Done(answer)) => {
+                        self.number = number;
+                        self.progress.made();
+                        return Some(answer);
+                    }
+                    // Either the session is dead, or an earlier try did commit and its answer was lost.
+                    Ok(TickEnd::Fenced) => match self.after_refusal(number, &request).await {
+                        Ok(answer) => return answer,
+                        Err(error) => error,
+                    },
+                    Err(error) => error,
+                };
+                if error.is_data_error() {
+                    return self.bisect(&request, &error).await;
+                }
+                tracing::warn!(%error, number, "a tick is tried again");
+                self.progress.made();
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(Duration::from_secs(1));
+            }
+        })
+    }
+
+    async fn after_refusal(
+        &mut self,
+        number: i64,
+        request: &Arc<TickRequest>,
+    ) -> Result<Option<Box<TickAnswer>>, Error> {
+        if self.store.last_tick(self.session).await? != Some(number) {
+            return Ok(None);
+        }
+        let answer = self.store.adopt(request.clone()).await?;
+        self.number = number;
+        Ok(Some(Box::new(answer)))
+    }
+
+    /// The database refuses something in the tick: finds the intents for which it does, and writes all the others
+    /// (PROTOCOL P7).
+    async fn bisect(&mut self, request: &TickRequest, error: &Error) -> Option<Box<TickAnswer>> {
+        let (first, second) = match halves(request) {
+            Halves::Two(first, second) => (first, second),
+            Halves::One(intent) => {
+                tracing::error!(%intent, %error, "the database refuses what is to be written for an intent");
+                let refused = vec![(intent, error.to_string())];
+                return Some(Box::new(TickAnswer { refused, ..TickAnswer::default() }));
+            }
+            Halves::None => {
+                // Nothing of an intent's: a claim or a promotion. It will be asked for again.
+                tracing::error!(%error, "the database refuses a tick that writes for no intent");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                return Some(Box::default());
+            }
+        };
+        let mut answer = self.try_commit(Arc::new(first)).await?;
+        let more = self.try_commit(Arc::new(second)).await?;
+        answer.not_parked.extend(more.not_parked);
+        answer.refused.extend(more.refused);
+        answer.readied += more.readied;
+        Some(answer)
+    }
+}
+
+enum Halves {
+    Two(TickRequest, TickRequest),
+    One(IntentId),
+    None,
+}
+
+/// Splits a tick by intents. What belongs to no intent goes with the first half; nothing is claimed.
+fn halves(request: &TickRequest) -> Halves {
+    let intents: Vec<IntentId> = intents(request).into_iter().collect();
+    match intents.as_slice() {
+        [] => Halves::None,
+        [intent] => Halves::One(*intent),
+        many => {
+            let half: HashSet<IntentId> = many[..many.len() / 2].iter().copied().collect();
+            let first = part(request, |intent| half.contains(intent));
+            let mut second = part(request, |intent| !half.contains(intent));
+            second.plans.clear();
+            second.session_plans.clear();
+            second.leases_beside.clear();
+            second.leases_cleared.clear();
+            Halves::Two(first, second)
+        }
+    }
+}
+
+fn part(request: &TickRequest, keep: impl Fn(&IntentId) -> bool) -> TickRequest {
+    let mut part = request.clone();
+    part.started.retain(|row| keep(&row.intent));
+    part.steps.retain(|row| keep(&row.intent));
+    part.attempts.retain(|row| keep(&row.intent));
+    part.children.retain(|row| row.intent.parent.as_ref().is_some_and(|(parent, _)| keep(parent)));
+    part.finishes.retain(|row| keep(&row.intent));
+    part.parks.retain(|row| keep(&row.intent));
+    part.hand_backs.retain(|(intent, _, _)| keep(intent));
+    // A refused intent stays in its lease; an empty lease that stays with it does no harm before the session ends.
+    part.leases_done.clear();
+    part.claim.clear();
+    part.claim_suspect.clear();
+    part.lease = None;
+    part.suspect_lease = None;
+    part.promote = false;
+    part.watch.clear();
+    part.reload.clear();
+    part
+}
+
+fn intents(request: &TickRequest) -> HashSet<IntentId> {
+    let parents = request.children.iter().filter_map(|row| row.intent.parent.as_ref().map(|(parent, _)| *parent));
+    request
+        .started
+        .iter()
+        .map(|row| row.intent)
+        .chain(request.steps.iter().map(|row| row.intent))
+        .chain(request.attempts.iter().map(|row| row.intent))
+        .chain(parents)
+        .chain(request.finishes.iter().map(|row| row.intent))
+        .chain(request.parks.iter().map(|row| row.intent))
+        .chain(request.hand_backs.iter().map(|(intent, _, _)| *intent))
+        .collect()
+}

@@ -1,0 +1,466 @@
+//! Drive: one intent that this worker holds, in memory. Rebuilt from rows whenever somebody claims it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::registry::{Bound, Kind};
+use super::runner::StepEnd;
+use crate::advance::{Next, Status, advance};
+use crate::clock::Micros;
+use crate::cx::IntentContext;
+use crate::id::{IntentId, LeaseId};
+use crate::payload::Payload;
+use crate::plan::BoundPlan;
+use crate::request::ChildRequest;
+use crate::state::{AttemptFailure, FailureReason, IntentState, StepState};
+use crate::store::{
+    AttemptRow, ChildLoad, ChildRow, Claimed, Finish, ParkReason, ParkRow, StartedRow, StepRow, TickRequest,
+};
+
+/// One step, as its driver knows it.
+pub(super) struct Slot {
+    pub(super) status: Status,
+    pub(super) generation: u32,
+    /// Failed attempts so far.
+    pub(super) attempts: u32,
+    /// Of these, those before the last resume.
+    forgiven: u32,
+    pub(super) output: Option<Payload>,
+    /// Children that it waits for, by name.
+    awaits: Vec<String>,
+    /// Why it failed.
+    failure: Option<(FailureReason, String)>,
+    /// What its wait is, if it waits.
+    reason: ParkReason,
+}
+
+/// Where the driver is with an intent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Its plan is on its way to the disk; nothing has started.
+    Planning,
+    Active,
+    /// Its parking, finish or hand-back is on its way to the disk.
+    Leaving,
+}
+
+/// An intent that this worker holds.
+pub(super) struct Drive<S> {
+    pub(super) id: IntentId,
+    pub(super) lease: LeaseId,
+    pub(super) kind: Arc<Kind<S>>,
+    pub(super) context: Arc<IntentContext>,
+    pub(super) plan: BoundPlan<S>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) phase: Phase,
+    pub(super) crashes: u32,
+    /// Some step has really begun, here or earlier.
+    pub(super) begun: bool,
+    pub(super) requested: Micros,
+    pub(super) started: Micros,
+    parent: Option<IntentId>,
+    root: IntentId,
+    depth: usize,
+    locks: bool,
+    release_on_failure: bool,
+    children: Vec<ChildLoad>,
+    /// Finished children that the driver has seen counted.
+    pub(super) arrived: i64,
+}
+
+/// What a driver does next with an intent.
+pub(super) enum Move {
+    Nothing,
+    /// Look again then.
+    Later(Duration),
+    Start(Vec<usize>),
+    Park(ParkRow),
+    Finish(Box<Finish>),
+    /// The worker stops, and nothing of this intent runs.
+    HandBack,
+}
+
+impl<S> Drive<S> {
+    pub(super) fn new(
+        claimed: Claimed,
+        claimed_at: Micros,
+        kind: Arc<Kind<S>>,
+        bound: Bound<S>,
+        now: Duration,
+    ) -> Self {
+        let plan = bound.plan;
+        let mut slots: Vec<Slot> = plan
+            .shape
+            .steps
+            .iter()
+            .map(|_| Slot {
+                status: Status::Pending,
+                generation: 1,
+                attempts: 0,
+                forgiven: 0,
+                output: None,
+                awaits: Vec::new(),
+                failure: None,
+                reason: ParkReason::Retry,
+            })
+            .collect();
+        for attempt in &claimed.attempts {
+            let Some(slot) = plan.shape.find(&attempt.step).map(|index| &mut slots[index]) else { continue };
+            slot.generation = attempt.generation;
+            slot.attempts = attempt.attempt;
+            if let Some(retry_in) = attempt.retry_in {
+                slot.status = Status::Until(now + retry_in);
+            }
+        }
+        for step in claimed.steps {
+            let Some(slot) = plan.shape.find(&step.name).map(|index| &mut slots[index]) else { continue };
+            slot.generation = step.generation;
+            slot.forgiven = step.forgiven;
+            match step.state {
+                StepState::Succeeded | StepState::Skipped => {
+                    slot.status = Status::Done;
+                    slot.output = step.output;
+                }
+                StepState::Waiting => match step.due_in {
+                    Some(due_in) => slot.status = Status::Until(now + due_in),
+                    // For children: which ones is looked up below.
+                    None => slot.status = Status::Children(0),
+                },
+                StepState::Failed => {
+                    slot.status = Status::Failed;
+                    slot.failure = step.error.map(|error| (FailureReason::StepFailed, error));
+                }
+                // What ran when its worker died runs again; a resumed step runs now, whatever its last wait was.
+                StepState::Pending | StepState::Running | StepState::Undone => slot.status = Status::Pending,
+            }
+            debug_assert!(step.attempt >= 1 || step.state != StepState::Succeeded);
+        }
+        let mut drive = Self {
+            id: claimed.intent,
+            lease: claimed.lease,
+            kind,
+            context: Arc::new(IntentContext {
+                id: claimed.intent,
+                kind: claimed.kind,
+                account: claimed.account,
+                requested_by: claimed.requested_by,
+                correlation_id: claimed.correlation_id,
+                input: claimed.input,
+            }),
+            plan,
+            slots,
+            phase: Phase::Active,
+            crashes: claimed.crashes,
+            begun: claimed.started.is_some(),
+            requested: claimed.requested,
+            started: claimed.started.map_or(claimed_at, |started| started.started).max(claimed.requested),
+            parent: claimed.parent,
+            root: claimed.root,
+            depth: claimed.depth,
+            locks: claimed.locks,
+            release_on_failure: claimed.release_on_failure,
+            children: Vec::new(),
+            arrived: claimed.arrived,
+        };
+        drive.set_children(claimed.children, claimed.arrived);
+        drive
+    }
+
+    /// Takes in what has become of the children.
+    pub(super) fn set_children(&mut self, children: Vec<ChildLoad>, arrived: i64) {
+        self.children = children;
+        self.arrived = arrived;
+        for index in 0..self.slots.len() {
+            if let Status::Children(_) = self.slots[index].status {
+                if self.slots[index].awaits.is_empty() {
+                    let step = &self.plan.shape.steps[index].name;
+                    let own = self.children.iter().filter(|child| child.step == *step);
+                    self.slots[index].awaits = own.map(|child| child.name.clone()).collect();
+                }
+                self.slots[index].status = Status::Children(self.missing(index));
+            }
+        }
+    }
+
+    /// Children that a step waits for and that have not finished.
+    fn missing(&self, index: usize) -> u32 {
+        let step = &self.plan.shape.steps[index].name;
+        let finished = |name: &&String| {
+            self.children.iter().any(|child| child.step == *step && child.name == **name && child.outcome.is_some())
+        };
+        let missing = self.slots[index].awaits.iter().filter(|name| !finished(name)).count();
+        u32::try_from(missing).unwrap_or(u32::MAX)
+    }
+
+    /// The children that a step has asked for, for its context.
+    pub(super) fn children_of(&self, index: usize) -> HashMap<String, ChildLoad> {
+        let step = &self.plan.shape.steps[index].name;
+        let own = self.children.iter().filter(|child| child.step == *step);
+        own.map(|child| (child.name.clone(), child.clone())).collect()
+    }
+
+    /// Children that nobody knows the end of yet: worth a look at every tick.
+    pub(super) fn waits_for_children(&self) -> bool {
+        self.children.iter().any(|child| child.outcome.is_none())
+    }
+
+    pub(super) fn step_name(&self, index: usize) -> &str {
+        &self.plan.shape.steps[index].name
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.slots.iter().any(|slot| slot.status == Status::Running)
+    }
+
+    /// What is next.
+    pub(super) fn next(&self, now: Duration, stopping: bool) -> Move {
+        if self.phase != Phase::Active {
+            return Move::Nothing;
+        }
+        let statuses: Vec<Status> = self.slots.iter().map(|slot| slot.status).collect();
+        match advance(&self.plan.shape, &statuses, now, stopping) {
+            Next::Start(steps) => Move::Start(steps),
+            Next::Busy(_) if stopping && !self.is_running() => {
+                if statuses.contains(&Status::Recording) {
+                    Move::Nothing
+                } else {
+                    Move::HandBack
+                }
+            }
+            Next::Busy(None) => Move::Nothing,
+            Next::Busy(Some(due)) => Move::Later(due),
+            Next::Park { due, children } => Move::Park(self.park(due.map(|due| due.saturating_sub(now)), children)),
+            Next::Succeed | Next::Fail(_) if self.waits_for_children() => {
+                // No outcome while a child is unfinished (I2), whatever has become of the step that asked for it.
+                let unfinished = self.children.iter().filter(|child| child.outcome.is_none()).count();
+                Move::Park(self.park(None, Some(u32::try_from(unfinished).unwrap_or(u32::MAX))))
+            }
+            Next::Succeed => Move::Finish(Box::new(self.succeed())),
+            Next::Fail(step) => Move::Finish(Box::new(self.fail(step))),
+        }
+    }
+
+    fn park(&self, due_in: Option<Duration>, children: Option<u32>) -> ParkRow {
+        let reason = self
+            .slots
+            .iter()
+            .filter(|slot| matches!(slot.status, Status::Until(_)))
+            .map(|slot| slot.reason)
+            .next()
+            .filter(|_| due_in.is_some())
+            .unwrap_or(ParkReason::Child);
+        ParkRow {
+            intent: self.id,
+            lease: self.lease,
+            reason,
+            due_in,
+            wake_at: children.map(|children| self.arrived + i64::from(children)),
+        }
+    }
+
+    fn succeed(&self) -> Finish {
+        let output = self.slots[self.plan.shape.output as usize].output.clone();
+        Finish { output, ..self.finish(IntentState::Succeeded) }
+    }
+
+    fn fail(&self, step: usize) -> Finish {
+        let (reason, error) = self.slots[step]
+            .failure
+            .clone()
+            .unwrap_or_else(|| (FailureReason::StepFailed, "it had failed before".to_owned()));
+        Finish {
+            reason: Some(reason),
+            error: Some(error),
+            step: Some(self.step_name(step).to_owned()),
+            frees: self.locks && self.release_on_failure,
+            ..self.finish(IntentState::Failed)
+        }
+    }
+
+    /// An outcome without a step to blame.
+    pub(super) fn refuse(&self, reason: FailureReason, error: String) -> Finish {
+        Finish {
+            reason: Some(reason),
+            error: Some(error),
+            frees: self.locks && self.release_on_failure,
+            ..self.finish(IntentState::Failed)
+        }
+    }
+
+    fn finish(&self, state: IntentState) -> Finish {
+        Finish {
+            intent: self.id,
+            kind: self.context.kind.clone(),
+            account: self.context.account.clone(),
+            state,
+            requested: self.requested,
+            started: self.started,
+            output: None,
+            reason: None,
+            error: None,
+            step: None,
+            plan: Some(self.plan.hash.clone()),
+            parent: self.parent,
+            frees: self.locks,
+            waits: !self.children.is_empty(),
+        }
+    }
+
+    /// What says that it has started, for when it leaves this worker unfinished.
+    pub(super) fn started_row(&self) -> StartedRow {
+        StartedRow { intent: self.id, started: self.started, plan: Some(self.plan.hash.clone()) }
+    }
+
+    /// Takes in the end of an attempt, and puts what has to be recorded into the next tick.
+    pub(super) fn step_ended(
+        &mut self,
+        index: usize,
+        end: StepEnd,
+        took: Duration,
+        now: Duration,
+        random: u64,
+        tick: &mut TickRequest,
+    ) {
+        match end {
+            StepEnd::Output(output) => {
+                tick.steps.push(StepRow {
+                    output: Some(output.clone()),
+                    finished_ago: Some(Duration::ZERO),
+                    ..self.row(index, StepState::Succeeded, took)
+                });
+                self.slots[index].output = Some(output);
+                self.slots[index].status = Status::Recording;
+            }
+            StepEnd::Recorded(output) => {
+                self.slots[index].output = Some(output);
+                self.slots[index].status = Status::Done;
+            }
+            StepEnd::Failed { failure, error } => self.attempt_failed(index, failure, error, took, now, random, tick),
+            StepEnd::Undecodable { error } => {
+                self.slots[index].failure = Some((FailureReason::Undecodable, error.clone()));
+                self.attempt_failed(index, AttemptFailure::GaveUp, error, took, now, random, tick);
+            }
+            StepEnd::Snoozed(time) => {
+                tick.steps.push(StepRow { due_in: Some(time), ..self.row(index, StepState::Waiting, took) });
+                self.slots[index].status = Status::Until(now + time);
+                self.slots[index].reason = ParkReason::Snooze;
+            }
+            StepEnd::Awaits(children) => self.await_children(index, children, took, tick),
+            StepEnd::Left => self.slots[index].status = Status::Pending,
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "an attempt's end is just this much")]
+    fn attempt_failed(
+        &mut self,
+        index: usize,
+        failure: AttemptFailure,
+        error: String,
+        took: Duration,
+        now: Duration,
+        random: u64,
+        tick: &mut TickRequest,
+    ) {
+        let retry = self.plan.def(index).map(|def| def.retry).unwrap_or_default();
+        let slot = &mut self.slots[index];
+        slot.attempts = slot.attempts.saturating_add(1);
+        let may_retry = match failure {
+            AttemptFailure::Error | AttemptFailure::TimeOut | AttemptFailure::Panic => true,
+            AttemptFailure::GaveUp | AttemptFailure::OutputRefused => false,
+        };
+        let wait = retry.wait(slot.attempts.saturating_sub(slot.forgiven), random).filter(|_| may_retry);
+        let (attempt, generation) = (slot.attempts, slot.generation);
+        slot.status = match wait {
+            Some(wait) => Status::Until(now + wait),
+            None => Status::Failed,
+        };
+        slot.reason = ParkReason::Retry;
+        if wait.is_none() && slot.failure.is_none() {
+            slot.failure = Some((FailureReason::StepFailed, error.clone()));
+        }
+        let state = if wait.is_some() { StepState::Waiting } else { StepState::Failed };
+        tick.steps.push(StepRow {
+            attempt,
+            error: Some(error.clone()),
+            due_in: wait,
+            finished_ago: wait.is_none().then_some(Duration::ZERO),
+            ..self.row(index, state, took)
+        });
+        tick.attempts.push(AttemptRow {
+            intent: self.id,
+            step: self.step_name(index).to_owned(),
+            generation,
+            attempt,
+            failure,
+            error,
+            started_ago: took,
+            finished_ago: Duration::ZERO,
+            retry_in: wait,
+        });
+    }
+
+    fn await_children(&mut self, index: usize, children: Vec<ChildRequest>, took: Duration, tick: &mut TickRequest) {
+        let step = self.step_name(index).to_owned();
+        let generation = self.slots[index].generation;
+        self.slots[index].awaits = children.iter().map(|child| child.name.clone()).collect();
+        for child in children {
+            let Some(mut new) = child.new else { continue };
+            new.parent = Some((self.id, step.clone()));
+            new.root = self.root;
+            new.depth = self.depth + 1;
+            new.correlation_id = self.context.correlation_id.clone();
+            new.requested_by = self.context.requested_by.clone();
+            self.children.push(ChildLoad {
+                parent: self.id,
+                step: step.clone(),
+                generation,
+                name: child.name.clone(),
+                child: new.id,
+                input_hash: child.input_hash.clone(),
+                outcome: None,
+            });
+            tick.children.push(ChildRow {
+                step: step.clone(),
+                generation,
+                name: child.name,
+                input_hash: child.input_hash,
+                intent: new,
+            });
+        }
+        tick.steps.push(self.row(index, StepState::Waiting, took));
+        self.slots[index].status = Status::Children(self.missing(index));
+    }
+
+    /// Whether one more level of children is allowed below this intent.
+    pub(super) fn may_have_children(&self) -> bool {
+        self.depth + 1 < crate::limits::TREE_DEPTH
+    }
+
+    /// A step's row as it is now.
+    pub(super) fn row(&self, index: usize, state: StepState, started_ago: Duration) -> StepRow {
+        let slot = &self.slots[index];
+        StepRow {
+            intent: self.id,
+            name: self.step_name(index).to_owned(),
+            generation: slot.generation,
+            state,
+            attempt: slot.attempts + 1,
+            output: None,
+            error: None,
+            progress: None,
+            due_in: None,
+            started_ago: Some(started_ago),
+            finished_ago: None,
+        }
+    }
+
+    /// The step's result is on disk.
+    pub(super) fn recorded(&mut self, name: &str) {
+        if let Some(index) = self.plan.shape.find(name)
+            && self.slots[index].status == Status::Recording
+        {
+            self.slots[index].status = Status::Done;
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The heartbeat: says that the session lives, and watches whether the others do (PROTOCOL P2).
+//!
+//! It has a thread and a connection to itself, so that steps which block the runtime's threads do not stop it. It stops
+//! by itself when the loop has made no progress for a lease.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::Settings;
+use super::engine::Engine;
+use super::session::{Session, host, is_gone};
+use crate::advance::Status;
+use crate::id::{IntentId, SessionId};
+use crate::limits;
+use crate::state::StepState;
+use crate::store::{SessionSeen, Store};
+
+/// What the heartbeat tells the loop.
+#[derive(Debug)]
+pub(super) enum Pulse {
+    /// This session is dead.
+    Dead,
+    /// A heartbeat was written; whether somebody else could start steps at once.
+    Beat { others_idle: bool },
+    /// A session is silent, or (without a beat) its process is gone.
+    Silent(SessionId, Option<i64>),
+}
+
+/// When the loop or its committer last did something.
+#[derive(Debug, Clone)]
+pub(super) struct Progress(Arc<std::sync::Mutex<Instant>>);
+
+impl Progress {
+    pub(super) fn made(&self) {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
+    }
+
+    fn age(&self) -> Duration {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).elapsed()
+    }
+}
+
+/// The loop's end of the heartbeat.
+#[derive(Debug)]
+pub(super) struct Pulses {
+    progress: Progress,
+    free: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Pulses {
+    pub(super) fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    pub(super) fn made_progress(&self) {
+        self.progress.made();
+    }
+
+    /// Steps that could start at once, for others to see.
+    pub(super) fn set_free(&self, free: usize) {
+        self.free.store(free, Ordering::Relaxed);
+    }
+
+    pub(super) fn stop(self) {}
+}
+
+impl Drop for Pulses {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The heartbeat of one session.
+pub(super) struct Heartbeat {
+    store: Store,
+    session: SessionId,
+    host: String,
+    lease: Duration,
+    progress: Progress,
+    free: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+    pulses: mpsc::UnboundedSender<Pulse>,
+    /// Counter of each other session, and since when it has stood still while this one's heartbeats succeeded.
+    seen: HashMap<SessionId, (i64, Instant)>,
+    others: Vec<SessionSeen>,
+}
+
+impl Heartbeat {
+    /// Starts beating, in a thread of its own.
+    pub(super) fn start(
+        store: &Store,
+        session: &Session,
+        settings: &Settings,
+    ) -> (Pulses, mpsc::UnboundedReceiver<Pulse>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let progress = Progress(Arc::new(std::sync::Mutex::new(Instant::now())));
+        let pulses = Pulses { progress: progress.clone(), free: Arc::default(), stop: Arc::default() };
+        let heartbeat = Self {
+            store: store.clone(),
+            session: session.id,
+            host: host(),
+            lease: settings.lease,
+            progress,
+            free: pulses.free.clone(),
+            stop: pulses.stop.clone(),
+            pulses: sender,
+            seen: HashMap::new(),
+            others: Vec::new(),
+        };
+        let poll = settings.poll;
+        let thread = std::thread::Builder::new().name("intendant-heartbeat".to_owned());
+        let spawned = thread.spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            match runtime {
+                Ok(runtime) => runtime.block_on(heartbeat.beat(poll)),
+                Err(error) => tracing::error!(%error, "no runtime for the heartbeat; the session will be found dead"),
+            }
+        });
+        if let Err(error) = spawned {
+            tracing::error!(%error, "no thread for the heartbeat; the session will be found dead");
+        }
+        (pulses, receiver)
+    }
+
+    async fn beat(mut self, poll: Duration) {
+        let every = self.lease / limits::BEATS_PER_LEASE;
+        let mut next = Instant::now();
+        while !self.stop.load(Ordering::Relaxed) && !self.pulses.is_closed() {
+            self.look_at_locks();
+            if Instant::now() >= next {
+                next = Instant::now() + every;
+                if self.progress.age() > self.lease {
+                    tracing::error!("the worker has made no progress for a lease; its heartbeat stops");
+                } else if !self.beat_once().await {
+                    return;
+                }
+            }
+            tokio::time::sleep(poll.min(next.saturating_duration_since(Instant::now()))).await;
+        }
+    }
+
+    /// One heartbeat and a look at the others. False: the session is dead.
+    async fn beat_once(&mut self) -> bool {
+        match self.store.heartbeat(self.session, self.free.load(Ordering::Relaxed)).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let _ = self.pulses.send(Pulse::Dead);
+                return false;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a heartbeat failed");
+                // Whoever could not beat cannot judge others: their silence may be the database's.
+                self.seen.clear();
+                return true;
+            }
+        }
+        match self.store.sessions().await {
+            Ok(others) => self.others = others.into_iter().filter(|other| other.id != self.session).collect(),
+            Err(error) => {
+                tracing::warn!(%error, "the other sessions cannot be seen");
+                self.seen.clear();
+                return true;
+            }
+        }
+        self.look_at_beats();
+        let others_idle = self.others.iter().any(|other| other.free > 0);
+        let _ = self.pulses.send(Pulse::Beat { others_idle });
+        true
+    }
+
+    /// Whose counter has not moved for a lease.
+    fn look_at_beats(&mut self) {
+        let now = Instant::now();
+        let known: Vec<SessionId> = self.others.iter().map(|other| other.id).collect();
+        self.seen.retain(|id, _| known.contains(id));
+        for other in &self.others {
+            let (beat, since) = self.seen.entry(other.id).or_insert((other.beat, now));
+            if *beat != other.beat {
+                (*beat, *since) = (other.beat, now);
+            } else if now.duration_since(*since) >= other.lease {
+                tracing::warn!(worker = other.worker, session = %other.id, "a session is silent");
+                let _ = self.pulses.send(Pulse::Silent(other.id, Some(other.beat)));
+                *since = now;
+            }
+        }
+    }
+
+    /// Whose process on this machine is gone.
+    fn look_at_locks(&mut self) {
+        let host = &self.host;
+        let pulses = &self.pulses;
+        self.others.retain(|other| {
+            let gone = other.host == *host && other.lock_file.as_deref().is_some_and(is_gone);
+            if gone {
+                tracing::warn!(worker = other.worker, session = %other.id, "a session's process is gone");
+                let _ = pulses.send(Pulse::Silent(other.id, None));
+                if let Some(path) = &other.lock_file {
+                    std::fs::remove_file(path).ok();
+                }
+            }
+            !gone
+        });
+    }
+}
+
+impl<S: Send + Sync + 'static> Engine<S> {
+    pub(super) fn beat_interval(&self) -> Duration {
+        self.settings.lease / limits::BEATS_PER_LEASE
+    }
+
+    /// With every heartbeat: what runs long gets a row that says so, and what waits too long here is offered to others.
+    pub(super) fn beat(&mut self, others_idle: bool) {
+        self.others_idle = others_idle;
+        let now = self.store().clock().monotonic();
+        let every = self.beat_interval();
+        for ((intent, step), running) in &mut self.running {
+            let age = now.saturating_duration_since(running.context.started);
+            let progress = running.context.take_progress();
+            let Some(drive) = self.drives.get(intent) else { continue };
+            if drive.slots[*step].status == Status::Running
+                && (progress.is_some() || (!running.flushed && age >= every))
+            {
+                let row = drive.row(*step, StepState::Running, age);
+                self.pending.steps.push(crate::store::StepRow { progress, ..row });
+                running.flushed = true;
+            }
+        }
+        self.offer_to_others();
+    }
+
+    /// Hands back intents that were claimed ahead and have waited for a slot too long, if somebody else is idle: a long
+    /// step stands in front of them.
+    fn offer_to_others(&mut self) {
+        if !self.others_idle || *self.stopping.borrow() {
+            return;
+        }
+        let now = self.now();
+        let mut offered: Vec<IntentId> = Vec::new();
+        for lane in &mut self.lanes {
+            let tired = |since: Duration| now.saturating_sub(since) >= limits::PREFETCH_WAIT;
+            let begun = |intent: &IntentId| self.drives.get(intent).is_none_or(|drive| drive.begun);
+            let stuck: Vec<IntentId> = lane
+                .waiting
+                .iter()
+                .filter(|waiting| tired(waiting.since) && !begun(&waiting.intent))
+                .map(|waiting| waiting.intent)
+                .collect();
+            if !stuck.is_empty() {
+                lane.waiting.retain(|waiting| !stuck.contains(&waiting.intent));
+                lane.modest_until = now + limits::PREFETCH_WAIT * 10;
+                offered.extend(stuck);
+            }
+        }
+        offered.dedup();
+        for intent in offered {
+            self.hand_back(intent);
+        }
+    }
+
+    /// Ends a session that is dead.
+    pub(super) fn reap(&mut self, session: SessionId, beat: Option<i64>) {
+        let store = self.store().clone();
+        let intendant = self.intendant.clone();
+        self.report.reaped += 1;
+        tokio::spawn(async move {
+            match store.reap(session, beat).await {
+                Ok(Some(reaped)) => {
+                    tracing::warn!(%session, reaped.suspects, reaped.quarantined, "a dead session's tasks go on");
+                    intendant.wake();
+                    intendant.announce_finished();
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, %session, "a dead session could not be reaped yet"),
+            }
+        });
+    }
+}

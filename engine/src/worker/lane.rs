@@ -1,0 +1,119 @@
+//! Lanes: what a queue's workers have in hand, and how much more they shall claim.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::id::IntentId;
+use crate::limits;
+
+/// A step that may start as soon as there is a slot.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waiting {
+    pub(super) intent: IntentId,
+    pub(super) step: usize,
+    pub(super) since: Duration,
+}
+
+/// One queue, as this worker serves it.
+#[derive(Debug)]
+pub(super) struct LaneState {
+    pub(super) queue: Arc<str>,
+    pub(super) kinds: Arc<[String]>,
+    pub(super) concurrency: usize,
+    /// Steps that are running.
+    pub(super) running: usize,
+    /// Steps that wait for a slot, oldest first.
+    pub(super) waiting: VecDeque<Waiting>,
+    /// There may be tasks in *ready*.
+    pub(super) hint: bool,
+    /// Steps ended since the start of the present window, and in the one before.
+    ended_now: usize,
+    ended_before: usize,
+    window: Duration,
+    /// No hoarding before this time: something was handed back for others.
+    pub(super) modest_until: Duration,
+}
+
+/// Length of the window over which the pace is taken: what is claimed ahead is what this long will use up.
+const WINDOW: Duration = Duration::from_millis(100);
+
+impl LaneState {
+    pub(super) fn new(queue: Arc<str>, kinds: Vec<String>, concurrency: usize) -> Self {
+        Self {
+            queue,
+            kinds: kinds.into(),
+            concurrency,
+            running: 0,
+            waiting: VecDeque::new(),
+            hint: true,
+            ended_now: 0,
+            ended_before: 0,
+            window: Duration::ZERO,
+            modest_until: Duration::ZERO,
+        }
+    }
+
+    /// A step has ended: the pace of the lane.
+    pub(super) fn ended(&mut self, now: Duration) {
+        self.turn(now);
+        self.running = self.running.saturating_sub(1);
+        self.ended_now += 1;
+    }
+
+    /// Steps that could start at once.
+    pub(super) fn free(&self) -> usize {
+        self.concurrency.saturating_sub(self.running + self.waiting.len())
+    }
+
+    /// How many tasks to claim: free slots, and a little ahead while steps are short.
+    pub(super) fn room(&mut self, now: Duration) -> usize {
+        self.turn(now);
+        let pace = if now < self.modest_until { 0 } else { self.ended_before.max(self.ended_now) };
+        let ahead = pace.min(self.concurrency);
+        (self.concurrency + ahead).saturating_sub(self.running + self.waiting.len()).min(limits::CLAIM)
+    }
+
+    fn turn(&mut self, now: Duration) {
+        let passed = now.saturating_sub(self.window);
+        if passed >= WINDOW {
+            self.ended_before = if passed < WINDOW * 2 { self.ended_now } else { 0 };
+            self.ended_now = 0;
+            self.window = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_worker_claims_ahead_what_a_tenth_of_a_second_uses_up_and_no_more_than_its_slots() {
+        let mut lane = LaneState::new(Arc::from("default"), vec![], 4);
+        assert_eq!(lane.room(ms(0)), 4);
+        for _ in 0..3 {
+            lane.running += 1;
+            lane.ended(ms(10));
+        }
+        assert_eq!(lane.room(ms(20)), 7);
+        for _ in 0..100 {
+            lane.running += 1;
+            lane.ended(ms(30));
+        }
+        assert_eq!(lane.room(ms(40)), 8);
+    }
+
+    #[test]
+    fn with_long_steps_nothing_is_claimed_ahead() {
+        let mut lane = LaneState::new(Arc::from("default"), vec![], 4);
+        lane.running = 1;
+        lane.ended(ms(0));
+        lane.running = 4;
+        assert_eq!(lane.room(ms(1_000)), 0);
+    }
+}

@@ -1,0 +1,206 @@
+//! The worker: claims tasks, drives their DAGs, records what comes of them.
+//!
+//! One loop ([`engine`]) owns all state of a session: the intents in hand ([`drive`]), the queues ([`lane`]), and the
+//! next tick. Steps run in tasks of their own ([`runner`]); ticks are committed by the [`committer`], one at a time,
+//! while the loop goes on; the heartbeat ([`heartbeat`]) has a thread to itself.
+
+mod claimed;
+mod committer;
+mod drive;
+mod engine;
+mod heartbeat;
+mod lane;
+mod registry;
+mod runner;
+mod session;
+mod stop;
+mod ticking;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::client::Intendant;
+use crate::cx::Cx;
+use crate::error::Error;
+use crate::intent::{Intent, check_name};
+use crate::limits;
+use crate::plan::{MakePlan, Plan, PlanOutput, make_plan, make_single_step};
+use crate::step::{StepOutput, StepResult};
+
+pub use stop::shutdown_signal;
+
+/// Carries out intents. `S` is the application's state, which every step gets.
+///
+/// ```
+/// # use intendant::{Cx, Intent, Intendant, StepResult, Worker};
+/// # #[derive(serde::Serialize, serde::Deserialize)] struct Greet { name: String }
+/// # impl Intent for Greet { const KIND: &'static str = "greet"; type Output = String; }
+/// async fn greet(_: Cx<()>, intent: Greet) -> StepResult<String> {
+///     Ok(format!("hello, {}", intent.name))
+/// }
+///
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// let intendant = Intendant::open("sqlite::memory:").await?;
+/// let greeting = intendant.request(Greet { name: "Ada".into() }).await?;
+/// let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+/// let worker = Worker::new(&intendant, ()).register_step(greet);
+/// let running = tokio::spawn(worker.run(async { stopped.await.ok(); }));
+/// assert_eq!(greeting.output().await?, "hello, Ada");
+/// stop.send(()).ok();
+/// running.await.unwrap()?;
+/// # Ok::<(), intendant::Error>(()) }).unwrap();
+/// ```
+#[must_use = "a worker does nothing until it is run"]
+pub struct Worker<S> {
+    intendant: Intendant,
+    state: Arc<S>,
+    kinds: HashMap<String, Arc<registry::Kind<S>>>,
+    doubled: Option<String>,
+    concurrency: usize,
+    queues: HashMap<String, usize>,
+    settings: Settings,
+}
+
+/// How a worker lives.
+#[derive(Debug, Clone)]
+struct Settings {
+    name: String,
+    lease: Duration,
+    poll: Duration,
+    grace: Duration,
+    build: String,
+}
+
+/// What a worker did in its life.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkReport {
+    /// Intents that it brought to an end.
+    pub finished: u64,
+    /// Steps that it recorded.
+    pub steps: u64,
+    /// Ticks that it committed.
+    pub ticks: u64,
+    /// Ticks that were refused since its session was dead: what it wanted to write, it did not.
+    pub fenced: u64,
+    /// Tasks that it handed back unfinished.
+    pub handed_back: u64,
+    /// Sessions of others that it found dead and reaped.
+    pub reaped: u64,
+}
+
+impl<S: Send + Sync + 'static> Worker<S> {
+    /// A worker with the application's state.
+    pub fn new(intendant: &Intendant, state: S) -> Self {
+        Self {
+            intendant: intendant.clone(),
+            state: Arc::new(state),
+            kinds: HashMap::new(),
+            doubled: None,
+            concurrency: limits::CONCURRENCY,
+            queues: HashMap::new(),
+            settings: Settings {
+                name: format!("{}/{}", gethostname::gethostname().to_string_lossy(), std::process::id()),
+                lease: limits::LEASE,
+                poll: limits::POLL,
+                grace: limits::GRACE,
+                build: session::build(),
+            },
+        }
+    }
+
+    /// Carries out a kind by a plan.
+    pub fn register<T, R>(self, plan: impl Fn(&T, &mut Plan<S>) -> R + Send + Sync + 'static) -> Self
+    where
+        T: Intent,
+        R: PlanOutput<T::Output> + 'static,
+    {
+        self.add::<T>(make_plan(plan))
+    }
+
+    /// Carries out a kind that is a single step, named `run`. Its output is the intent's.
+    ///
+    /// It is tried as often as any step; for other limits, register a plan with one step.
+    pub fn register_step<T, R, Fut>(self, step: impl Fn(Cx<S>, T) -> Fut + Send + Sync + 'static) -> Self
+    where
+        T: Intent,
+        R: StepOutput<Value = T::Output>,
+        Fut: Future<Output = StepResult<R>> + Send + 'static,
+    {
+        self.add::<T>(make_single_step(step))
+    }
+
+    fn add<T: Intent>(mut self, make_plan: MakePlan<S>) -> Self {
+        let kind = registry::Kind::new(T::KIND.to_owned(), Arc::from(T::QUEUE), make_plan);
+        if self.kinds.insert(T::KIND.to_owned(), Arc::new(kind)).is_some() {
+            self.doubled = Some(T::KIND.to_owned());
+        }
+        self
+    }
+
+    /// Most steps that run at once, in each queue that is not named by [`queue`](Self::queue). 64 unless said.
+    pub fn concurrency(mut self, steps: usize) -> Self {
+        self.concurrency = steps.max(1);
+        self
+    }
+
+    /// Most steps of this queue that run at once.
+    pub fn queue(mut self, queue: impl Into<String>, steps: usize) -> Self {
+        self.queues.insert(queue.into(), steps.max(1));
+        self
+    }
+
+    /// The worker's name in the history: host and process unless said. Names mean nothing to the engine; two workers may
+    /// have the same.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.settings.name = name.into();
+        self
+    }
+
+    /// Silence after which others take this worker for dead, 15 s unless said. A heartbeat is sent five times as often.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.settings.lease = lease.max(Duration::from_millis(100));
+        self
+    }
+
+    /// How often an idle worker looks for work that nobody told it of, a third of a second unless said.
+    pub fn poll(mut self, poll: Duration) -> Self {
+        self.settings.poll = poll.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How long a graceful stop waits for running steps, 25 s unless said. What still runs then is stopped, and its
+    /// intents are handed back; no attempt is used up.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.settings.grace = grace;
+        self
+    }
+
+    /// Works until `shutdown` completes ([`shutdown_signal`] does on SIGTERM and SIGINT), then finishes or hands back
+    /// what it holds.
+    ///
+    /// Fails only when the worker cannot begin: a kind registered twice, a name that cannot be used, no database. Later
+    /// troubles of the database are waited out. To stop it, complete `shutdown`; dropping this future aborts the steps
+    /// and leaves the rest to whoever finds the session dead.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<WorkReport, Error> {
+        if let Some(kind) = self.doubled {
+            return Err(Error::Setup(format!("the kind `{kind}` is registered twice with one worker")));
+        }
+        check_name("worker", &self.settings.name)?;
+        self.intendant.store().check_schema().await?;
+        engine::Engine::new(self).run(shutdown).await
+    }
+}
+
+impl<S> fmt::Debug for Worker<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("name", &self.settings.name)
+            .field("kinds", &self.kinds.keys())
+            .field("concurrency", &self.concurrency)
+            .finish_non_exhaustive()
+    }
+}

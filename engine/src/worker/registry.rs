@@ -1,0 +1,103 @@
+//! The kinds that a worker carries out, and how a claimed intent gets its plan.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::payload::Payload;
+use crate::plan::{self, BindError, BoundPlan, MakePlan, PlanFailure, Shape};
+use crate::state::{FailureReason, StepState};
+use crate::store::Claimed;
+
+/// One kind of intents and the code for it.
+pub(super) struct Kind<S> {
+    pub(super) name: String,
+    pub(super) queue: Arc<str>,
+    make_plan: MakePlan<S>,
+    /// The last shape that was seen and found sound; a kind mostly has but one.
+    known: Mutex<Option<(Arc<Shape>, Arc<str>)>>,
+}
+
+/// An intent's plan, and where it comes from.
+pub(super) struct Bound<S> {
+    pub(super) plan: BoundPlan<S>,
+    pub(super) source: Source,
+}
+
+/// Whether the plan of an intent is on disk for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The intent has started by it before.
+    Stored,
+    /// Made just now.
+    Made,
+}
+
+/// Why an intent cannot be carried out.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) reason: FailureReason,
+    pub(super) error: String,
+}
+
+impl From<PlanFailure> for Refusal {
+    fn from(failure: PlanFailure) -> Self {
+        let reason = match &failure {
+            PlanFailure::Input(_) => FailureReason::Undecodable,
+            PlanFailure::Function(_) | PlanFailure::Plan(_) => FailureReason::PlanRefused,
+        };
+        Self { reason, error: failure.to_string() }
+    }
+}
+
+impl From<BindError> for Refusal {
+    fn from(error: BindError) -> Self {
+        Self { reason: FailureReason::PlanRefused, error: error.to_string() }
+    }
+}
+
+impl<S> Kind<S> {
+    pub(super) fn new(name: String, queue: Arc<str>, make_plan: MakePlan<S>) -> Self {
+        Self { name, queue, make_plan, known: Mutex::new(None) }
+    }
+
+    /// Makes the plan of a claimed intent, or binds the code to the plan by which it has started (PROTOCOL P4).
+    pub(super) fn bind(&self, claimed: &Claimed, build: &str) -> Result<Bound<S>, Refusal> {
+        let (defs, shape) = self.make(&claimed.input)?;
+        let (shape, hash) = self.recognise(shape).map_err(PlanFailure::Plan)?;
+        let stored = claimed.started.as_ref().and_then(|started| started.plan.clone());
+        let Some((stored_hash, stored_shape)) = stored else {
+            return Ok(Bound { plan: BoundPlan::own(shape, hash, defs), source: Source::Made });
+        };
+        if stored_hash == hash {
+            return Ok(Bound { plan: BoundPlan::own(shape, hash, defs), source: Source::Stored });
+        }
+        // A reaper wrote down the plan that the dead session's intents of this kind have as a rule. The same build of
+        // the program makes another one for this input, so this intent's turn to be an exception had not come: an
+        // exception is on disk before its first step.
+        let assumed = claimed.started.as_ref().and_then(|started| started.assumed_build.as_deref());
+        if assumed == Some(build) && claimed.steps.is_empty() && claimed.attempts.is_empty() {
+            return Ok(Bound { plan: BoundPlan::own(shape, hash, defs), source: Source::Made });
+        }
+        let is_done =
+            |name: &str| claimed.steps.iter().any(|step| step.name == name && step.state == StepState::Succeeded);
+        let plan = BoundPlan::stored(stored_shape, stored_hash, defs, is_done)?;
+        Ok(Bound { plan, source: Source::Stored })
+    }
+
+    fn make(&self, input: &Payload) -> Result<(Vec<plan::StepDef<S>>, Shape), PlanFailure> {
+        let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.make_plan)(input)));
+        made.unwrap_or_else(|panic| Err(PlanFailure::Function(super::runner::panic_message(&*panic))))
+    }
+
+    /// The shape as it is known already, or checked and hashed if it is new.
+    fn recognise(&self, shape: Shape) -> Result<(Arc<Shape>, Arc<str>), plan::PlanError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((same, hash)) = known.as_ref().filter(|(known, _)| **known == shape) {
+            return Ok((same.clone(), hash.clone()));
+        }
+        plan::check(&shape)?;
+        let hash: Arc<str> = Arc::from(shape.hash());
+        let shape = Arc::new(shape);
+        *known = Some((shape.clone(), hash.clone()));
+        Ok((shape, hash))
+    }
+}

@@ -1,0 +1,174 @@
+//! Session: how a worker's life begins and ends, and the file lock that tells others on the same host that it goes on.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::engine::Engine;
+use super::heartbeat::Pulses;
+use super::lane::LaneState;
+use crate::error::Error;
+use crate::id::SessionId;
+use crate::store::SessionRow;
+
+/// A session of this process, with its file lock.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    pub(super) lock: Option<SessionLock>,
+}
+
+/// A file that is locked as long as the process lives. The operating system lets go of it at the process's end, whatever
+/// that is, so whoever can lock it knows at once that the session is dead.
+#[derive(Debug)]
+pub(super) struct SessionLock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl SessionLock {
+    fn take(directory: &Path, id: SessionId) -> std::io::Result<Self> {
+        std::fs::create_dir_all(directory)?;
+        let path = directory.join(format!("{id}.lock"));
+        let file = File::create(&path)?;
+        file.try_lock().map_err(std::io::Error::from)?;
+        Ok(Self { path, _file: file })
+    }
+
+    fn remove(self) {
+        std::fs::remove_file(&self.path).ok();
+    }
+}
+
+/// Whether the process that locked this file is gone. A file that is not there says nothing: it may be another
+/// machine's of the same name, or a temporary directory that was tidied.
+pub(super) fn is_gone(path: &str) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    match file.try_lock() {
+        Ok(()) => true,
+        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
+    }
+}
+
+/// This machine, as others can compare it: its name, and on Linux the boot it is in.
+pub(super) fn host() -> String {
+    let name = gethostname::gethostname().to_string_lossy().into_owned();
+    match std::fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+        Ok(boot) => format!("{name}/{}", boot.trim()),
+        Err(_) => name,
+    }
+}
+
+/// What tells this build of the program from another: length and time of its file.
+pub(super) fn build() -> String {
+    let metadata = std::env::current_exe().and_then(std::fs::metadata);
+    let time = |metadata: &std::fs::Metadata| {
+        let modified = metadata.modified().ok()?;
+        modified.duration_since(SystemTime::UNIX_EPOCH).ok()
+    };
+    match metadata {
+        Ok(metadata) => format!("{}-{}", metadata.len(), time(&metadata).unwrap_or_default().as_micros()),
+        Err(_) => "unknown".to_owned(),
+    }
+}
+
+impl<S: Send + Sync + 'static> Engine<S> {
+    /// Begins a session. The first one fails if the database cannot be reached; later ones wait for it.
+    pub(super) async fn begin_session(&mut self, first: bool) -> Result<Session, Error> {
+        let mut wait = Duration::from_millis(50);
+        loop {
+            match self.try_session().await {
+                Ok(session) => {
+                    tracing::info!(worker = self.settings.name, session = %session.id, "a session begins");
+                    self.session = Some(session.id);
+                    return Ok(session);
+                }
+                Err(error) if first => return Err(error),
+                Err(error) => tracing::warn!(%error, "a new session is tried again"),
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    async fn try_session(&self) -> Result<Session, Error> {
+        let id = SessionId(self.store().clock().secret_id());
+        let lock = self.lock_directory().and_then(|directory| match SessionLock::take(&directory, id) {
+            Ok(lock) => Some(lock),
+            Err(error) => {
+                tracing::warn!(%error, directory = %directory.display(), "no session lock; others rely on the heartbeat");
+                None
+            }
+        });
+        let kinds = self.kinds.values().map(|kind| (kind.name.clone(), kind.queue.to_string(), None)).collect();
+        let row = SessionRow {
+            id,
+            worker: self.settings.name.clone(),
+            host: host(),
+            pid: std::process::id(),
+            build: self.settings.build.clone(),
+            lock_file: lock.as_ref().map(|lock| lock.path.to_string_lossy().into_owned()),
+            lease: self.settings.lease,
+            free: self.lanes.iter().map(LaneState::free).sum(),
+            kinds,
+        };
+        self.store().open_session(row).await?;
+        Ok(Session { id, lock })
+    }
+
+    /// Beside the SQLite file; for PostgreSQL in the temporary directory. None for a database in memory.
+    fn lock_directory(&self) -> Option<PathBuf> {
+        match (self.store().kind(), self.store().path()) {
+            (crate::store::StoreKind::Sqlite, Some(path)) => {
+                // Absolute: a worker with another working directory has to find it.
+                let path = std::path::absolute(path).ok()?;
+                let mut name = path.file_name()?.to_os_string();
+                name.push("-sessions");
+                Some(path.with_file_name(name))
+            }
+            (crate::store::StoreKind::Sqlite, None) => None,
+            (crate::store::StoreKind::Postgres, _) => Some(std::env::temp_dir().join("intendant-sessions")),
+        }
+    }
+
+    /// Ends a session. A clean one has nothing in hand any more and is closed; another is left to whoever finds it.
+    /// The heartbeat is the last thing to stop.
+    pub(super) async fn end_session(&mut self, session: Session, pulse: Pulses, clean: bool) {
+        if clean {
+            if let Err(error) = self.store().close_session(session.id).await {
+                tracing::warn!(%error, "the session could not be closed; it will be found dead");
+            }
+            tracing::info!(worker = self.settings.name, session = %session.id, "the session ends");
+        } else {
+            tracing::warn!(worker = self.settings.name, session = %session.id, "the session is dead; nothing more is written for it");
+        }
+        self.session = None;
+        pulse.stop();
+        if let Some(lock) = session.lock {
+            lock.remove();
+        }
+    }
+
+    /// Drops everything that a dead session had in hand.
+    pub(super) fn forget(&mut self) {
+        for running in self.running.values() {
+            running.abort.abort();
+        }
+        self.running.clear();
+        self.drives.clear();
+        self.leases.clear();
+        self.timers.clear();
+        self.announced.clear();
+        self.session_plans.clear();
+        self.pending = crate::store::TickRequest::default();
+        self.inflight = None;
+        self.bytes = 0;
+        self.probation = None;
+        self.suspects_since = None;
+        self.next_due = None;
+        for lane in &mut self.lanes {
+            *lane = LaneState::new(Arc::clone(&lane.queue), lane.kinds.to_vec(), lane.concurrency);
+        }
+    }
+}

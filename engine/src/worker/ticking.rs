@@ -1,0 +1,274 @@
+//! Ticking: what goes into the next tick, and what follows from a tick that is on disk.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::drive::Phase;
+use super::engine::{Engine, Probation};
+use crate::crash;
+use crate::id::{IntentId, LeaseId};
+use crate::limits;
+use crate::state::{FailureReason, StepState};
+use crate::store::{ChildLoad, Lane, TickAnswer, TickRequest};
+
+impl<S: Send + Sync + 'static> Engine<S> {
+    /// The next tick, if there is anything to write or to ask for.
+    pub(super) fn next_tick(&mut self, stopping: bool) -> Option<Arc<TickRequest>> {
+        let now = self.now();
+        self.end_probation(now);
+        let mut request = std::mem::take(&mut self.pending);
+        if !stopping {
+            self.ask(&mut request, now);
+        }
+        if request.is_empty() {
+            self.pending = request;
+            return None;
+        }
+        request.worker.clone_from(&self.settings.name);
+        keep_last_word(&mut request);
+        let watching = self.drives.values().filter(|drive| drive.phase == Phase::Active && drive.waits_for_children());
+        request.watch = watching.map(|drive| drive.id).filter(|id| !request.reload.contains(id)).collect();
+        Some(Arc::new(request))
+    }
+
+    /// What the tick asks for: due timers, tasks, a suspect.
+    fn ask(&mut self, request: &mut TickRequest, now: Duration) {
+        request.promote = self.next_due.is_some_and(|due| due <= now);
+        if self.probation.is_some() || self.bytes > limits::PREFETCH_BYTES {
+            return;
+        }
+        if let Some(since) = self.suspects_since {
+            // A suspect is best claimed by a session that has nothing else in hand. For that, nothing new is claimed
+            // for a while; steps that take longer than that are not waited for.
+            let alone = self.drives.is_empty();
+            if alone || now.saturating_sub(since) >= self.beat_interval() {
+                request.claim_suspect = self.all_lanes();
+                request.suspect_lease = Some(self.new_lease());
+                request.alone = alone;
+                self.suspects_since = None;
+            } else if !self.drives.is_empty() {
+                return;
+            }
+        }
+        for lane in &mut self.lanes {
+            let room = lane.room(now);
+            if lane.hint && room > 0 {
+                request.claim.push(Lane { queue: lane.queue.to_string(), kinds: lane.kinds.clone(), room });
+            }
+        }
+        if !request.claim.is_empty() {
+            request.lease = Some(self.new_lease());
+        }
+    }
+
+    fn new_lease(&self) -> LeaseId {
+        LeaseId(self.store().clock().ordered_id())
+    }
+
+    /// All that this worker serves, for looks that take no tasks.
+    pub(super) fn all_lanes(&self) -> Vec<Lane> {
+        let lane =
+            |lane: &super::lane::LaneState| Lane { queue: lane.queue.to_string(), kinds: lane.kinds.clone(), room: 1 };
+        self.lanes.iter().map(lane).collect()
+    }
+
+    /// A tick is on disk.
+    pub(super) fn tick_done(&mut self, answer: TickAnswer) {
+        let Some(request) = self.inflight.take() else { return };
+        self.report.ticks += 1;
+        if request.promote {
+            // Another one may be due already; the next look says when.
+            self.next_due = (answer.promoted >= limits::TIMERS_PER_TICK).then(|| self.now());
+        }
+        for lane in &mut self.lanes {
+            lane.hint = (lane.hint && !answer.drained.contains(&lane.queue.to_string())) || answer.readied > 0;
+        }
+        let refused: HashSet<IntentId> = answer.refused.iter().map(|(intent, _)| *intent).collect();
+        self.steps_recorded(&request, &refused);
+        self.intents_left(&request, &answer, &refused);
+        self.start_announced(&request);
+        self.plans_written(&request);
+        self.children_heard(&request, &answer);
+        for (intent, error) in answer.refused {
+            self.refused(intent, error);
+        }
+        self.take_claimed(answer.claimed, answer.claimed_at);
+    }
+
+    /// Results are on disk: what depends on them may start.
+    fn steps_recorded(&mut self, request: &TickRequest, refused: &HashSet<IntentId>) {
+        let mut touched: Vec<IntentId> = Vec::new();
+        for row in &request.steps {
+            if refused.contains(&row.intent) {
+                continue;
+            }
+            if row.state == StepState::Succeeded {
+                self.report.steps += 1;
+                if let Some(drive) = self.drives.get_mut(&row.intent) {
+                    drive.recorded(&row.name);
+                }
+                self.progressed(row.intent);
+            }
+            if touched.last() != Some(&row.intent) {
+                touched.push(row.intent);
+            }
+        }
+        for intent in touched {
+            self.go_on(intent);
+        }
+    }
+
+    /// What has left its lease is forgotten, except what could not be parked since its wait was over.
+    fn intents_left(&mut self, request: &TickRequest, answer: &TickAnswer, refused: &HashSet<IntentId>) {
+        let stays: HashSet<IntentId> = answer.not_parked.iter().copied().collect();
+        for park in &request.parks {
+            if stays.contains(&park.intent) {
+                if let Some(drive) = self.drives.get_mut(&park.intent) {
+                    drive.phase = Phase::Active;
+                    self.leases.entry(park.lease).or_default().members += 1;
+                    self.pending.reload.push(park.intent);
+                }
+            } else if !refused.contains(&park.intent) {
+                self.drop_drive(park.intent);
+            }
+        }
+        for (intent, _, _) in request.hand_backs.iter().filter(|(intent, _, _)| !refused.contains(intent)) {
+            self.drop_drive(*intent);
+        }
+        let mut finished = false;
+        for finish in request.finishes.iter().filter(|finish| !refused.contains(&finish.intent)) {
+            self.drop_drive(finish.intent);
+            self.report.finished += 1;
+            finished = true;
+        }
+        if finished {
+            self.intendant.announce_finished();
+        }
+        if answer.readied > 0 {
+            self.intendant.wake();
+        }
+    }
+
+    pub(super) fn drop_drive(&mut self, intent: IntentId) {
+        if let Some(drive) = self.drives.remove(&intent) {
+            self.bytes = self.bytes.saturating_sub(drive.context.input.get().len());
+            if self.probation.is_some_and(|probation| probation.intent == intent) {
+                self.probation = None;
+            }
+        }
+    }
+
+    /// Steps of suspects, whose start is on disk now.
+    fn start_announced(&mut self, request: &TickRequest) {
+        let on_disk: HashSet<(IntentId, &str)> = request
+            .steps
+            .iter()
+            .filter(|row| row.state == StepState::Running)
+            .map(|row| (row.intent, row.name.as_str()))
+            .collect();
+        let announced = std::mem::take(&mut self.announced);
+        for (intent, step) in announced {
+            let Some(drive) = self.drives.get(&intent) else { continue };
+            if on_disk.contains(&(intent, drive.step_name(step))) {
+                self.start(intent, step);
+            } else {
+                self.announced.push((intent, step));
+            }
+        }
+    }
+
+    /// Intents whose plan is on disk now may start.
+    fn plans_written(&mut self, request: &TickRequest) {
+        let mut ready: Vec<IntentId> = Vec::new();
+        for (kind, hash) in &request.session_plans {
+            self.session_plans.insert(kind.clone(), hash.clone());
+            let waiting = self.drives.values().filter(|drive| {
+                drive.phase == Phase::Planning && drive.context.kind == *kind && drive.plan.hash == *hash
+            });
+            ready.extend(waiting.map(|drive| drive.id));
+        }
+        ready.extend(request.started.iter().map(|row| row.intent));
+        for intent in ready {
+            if let Some(drive) = self.drives.get_mut(&intent)
+                && drive.phase == Phase::Planning
+            {
+                drive.phase = Phase::Active;
+                self.go_on(intent);
+            }
+        }
+    }
+
+    /// Children of intents in hand have finished: ask what came of them, or take in the answer.
+    fn children_heard(&mut self, request: &TickRequest, answer: &TickAnswer) {
+        for intent in &request.reload {
+            let Some(drive) = self.drives.get_mut(intent) else { continue };
+            let children: Vec<ChildLoad> =
+                answer.children.iter().filter(|child| child.parent == *intent).cloned().collect();
+            let arrived = answer.arrived.get(intent).copied().unwrap_or(drive.arrived);
+            drive.set_children(children, arrived);
+            self.go_on(*intent);
+        }
+        for intent in &request.watch {
+            let Some(drive) = self.drives.get(intent) else { continue };
+            let arrived = answer.arrived.get(intent).copied().unwrap_or(drive.arrived);
+            if arrived > drive.arrived && !self.pending.reload.contains(intent) {
+                self.pending.reload.push(*intent);
+            }
+        }
+    }
+
+    /// The database refused what was to be written for an intent: it fails with that as its reason.
+    fn refused(&mut self, intent: IntentId, error: String) {
+        let Some(drive) = self.drives.get_mut(&intent) else { return };
+        if drive.phase == Phase::Leaving {
+            // It has not left after all.
+            drive.phase = Phase::Active;
+            self.leases.entry(drive.lease).or_default().members += 1;
+        }
+        let finish = drive.refuse(FailureReason::DataRefused, super::runner::clip(error));
+        self.finish(intent, finish);
+    }
+
+    /// A suspect has made progress: it is none any more (P6).
+    fn progressed(&mut self, intent: IntentId) {
+        if let Some(drive) = self.drives.get_mut(&intent)
+            && drive.crashes > 0
+        {
+            drive.crashes = 0;
+            self.pending.leases_cleared.push(drive.lease);
+            if self.probation.is_some_and(|probation| probation.intent == intent) {
+                self.probation = None;
+            }
+        }
+    }
+
+    /// Puts a claimed suspect on probation.
+    pub(super) fn begin_probation(&mut self, intent: IntentId, lease: LeaseId, crashes: u32) {
+        let until = crash::probation(crashes, self.beat_interval()).map(|time| self.now() + time);
+        self.probation = Some(Probation { intent, lease, until });
+    }
+
+    fn end_probation(&mut self, now: Duration) {
+        let Some(probation) = self.probation else { return };
+        if probation.until.is_some_and(|until| until <= now) {
+            self.probation = None;
+            self.pending.leases_beside.push(probation.lease);
+        }
+    }
+}
+
+/// A step that has two rows in one tick, that it runs and what came of it, keeps the later one.
+fn keep_last_word(request: &mut TickRequest) {
+    if !request.steps.iter().any(|row| row.state == StepState::Running) {
+        return;
+    }
+    let mut seen = HashSet::new();
+    let mut kept: Vec<_> = std::mem::take(&mut request.steps)
+        .into_iter()
+        .rev()
+        .filter(|row| seen.insert((row.intent, row.name.clone())))
+        .collect();
+    kept.reverse();
+    request.steps = kept;
+}
