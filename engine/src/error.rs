@@ -245,21 +245,24 @@ impl Error {
         }
     }
 
-    /// The data itself is at fault: no repetition will help, but other data may do.
+    /// The database refuses what it was given: no repetition will help, but other data may do. Everything counts as
+    /// that which is not known to pass: a tick that is repeated for ever would stop all other intents.
     pub(crate) fn is_data_error(&self) -> bool {
         match self {
-            Self::Database(sqlx::Error::Database(database)) => {
-                let code = database.code().unwrap_or_default();
-                // PostgreSQL: data exceptions, constraints, program limits; SQLite: constraints, too big, mismatch,
-                // and 1, by which its JSON functions complain.
-                code.starts_with("22")
-                    || code.starts_with("23")
-                    || code.starts_with("54")
-                    || matches!(code.as_ref(), "1" | "18" | "20")
-                    || code.parse::<u32>().is_ok_and(|code| code & 0xff == 19)
-            }
+            Self::Database(sqlx::Error::Database(database)) => !passes(&database.code().unwrap_or_default()),
             Self::Database(sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }) => true,
             _ => false,
         }
+    }
+}
+
+/// Whether an error by this code goes away by itself.
+fn passes(code: &str) -> bool {
+    match code.parse::<u32>() {
+        // SQLite: busy, locked, out of memory, I/O error, disk full, and their extended codes. PostgreSQL's codes that
+        // are numbers have five digits.
+        Ok(number) if code.len() < 5 => matches!(number & 0xff, 5 | 6 | 7 | 10 | 13),
+        // PostgreSQL: rollbacks, resources, locks, operators, the system.
+        _ => ["08", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class)),
     }
 }

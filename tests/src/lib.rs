@@ -1,1 +1,5 @@
-//! .
+//! What the tests share: databases to test on, and binaries to run.
+
+pub mod binary;
+pub mod database;
+pub mod postgres;

@@ -258,9 +258,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
     }
 }
 
-/// A step that has two rows in one tick, that it runs and what came of it, keeps the later one.
+/// A step that has several rows in one tick (it runs, it failed, it failed again) keeps the last one.
 fn keep_last_word(request: &mut TickRequest) {
-    if !request.steps.iter().any(|row| row.state == StepState::Running) {
+    if request.steps.iter().all(|row| row.state == StepState::Succeeded) {
         return;
     }
     let mut seen = HashSet::new();

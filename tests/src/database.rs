@@ -1,0 +1,60 @@
+//! A database of its own for each test, on either store.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use intendant::{Intendant, StoreKind};
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
+
+use crate::postgres;
+
+/// A database that nobody else uses; removed when it is dropped (PostgreSQL's with the cluster).
+#[derive(Debug)]
+pub struct Database {
+    /// What to connect to.
+    pub url: String,
+    /// Which store it is.
+    pub kind: StoreKind,
+    directory: Option<tempfile::TempDir>,
+}
+
+impl Database {
+    /// An empty database.
+    pub async fn new(kind: StoreKind) -> Result<Self> {
+        match kind {
+            StoreKind::Sqlite => {
+                let directory = tempfile::tempdir()?;
+                let url = format!("sqlite://{}/test.db", directory.path().display());
+                Ok(Self { url, kind, directory: Some(directory) })
+            }
+            StoreKind::Postgres => {
+                let server = postgres::server_url();
+                let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+                let mut admin = PgConnection::connect(&server).await?;
+                let create = format!("create database {name}");
+                sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut admin).await?;
+                admin.close().await?;
+                let (base, _) = server.rsplit_once('/').unwrap_or((&server, ""));
+                Ok(Self { url: format!("{base}/{name}"), kind, directory: None })
+            }
+        }
+    }
+
+    /// A database with the engine's schema, and the engine on it.
+    pub async fn open(kind: StoreKind) -> Result<(Self, Intendant)> {
+        let database = Self::new(kind).await?;
+        let intendant = Intendant::open(&database.url).await?;
+        Ok((database, intendant))
+    }
+
+    /// Another connection to the same database, as another process would have it.
+    pub async fn connect(&self) -> Result<Intendant> {
+        Ok(Intendant::connect(&self.url).await?)
+    }
+
+    /// The SQLite file.
+    pub fn file(&self) -> Option<PathBuf> {
+        self.directory.as_ref().map(|directory| directory.path().join("test.db"))
+    }
+}

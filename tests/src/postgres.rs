@@ -1,0 +1,152 @@
+//! A PostgreSQL server for the tests: `DATABASE_URL` if it is set, otherwise a throw-away cluster of this process's own.
+//!
+//! The cluster is run by a small shell script which waits for the end of its standard input: when this process ends, in
+//! whatever way, the script stops the server and removes its directory.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// Whether the server waits for the disk at every commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// As in production.
+    Full,
+    /// Faster; enough for tests in which processes die, not machines.
+    Relaxed,
+}
+
+/// A running server of our own. Stops when it is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    port: u16,
+    /// Closing it is what ends the script and the server.
+    _guard: ChildStdin,
+}
+
+static SHARED: OnceLock<Result<Cluster, String>> = OnceLock::new();
+
+/// URL of a server's maintenance database, from which tests make databases of their own.
+///
+/// # Panics
+///
+/// When there is no server to be had, with one line that says what to install. Tests on PostgreSQL are never skipped.
+pub fn server_url() -> String {
+    if let Ok(url) = std::env::var("DATABASE_URL") {
+        return url;
+    }
+    match SHARED.get_or_init(|| Cluster::start(Durability::Relaxed).map_err(|error| format!("{error:#}"))) {
+        Ok(cluster) => cluster.url(),
+        Err(error) => panic!("no PostgreSQL for the tests: {error}"),
+    }
+}
+
+const SCRIPT: &str = r#"
+set -eu
+dir=$(mktemp -d "${TMPDIR:-/tmp}/intendant-pg.XXXXXX")
+trap 'test -z "${server:-}" || { kill -INT "$server" 2>/dev/null; wait "$server" 2>/dev/null; }; rm -rf "$dir"' EXIT
+trap '' INT TERM HUP
+"$BIN/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C --no-sync >"$dir/initdb.log" 2>&1 \
+  || { cat "$dir/initdb.log"; exit 1; }
+"$BIN/postgres" -D "$dir/data" -p "$PORT" -k "$dir" -c listen_addresses=127.0.0.1 -c max_connections=300 \
+  -c shared_buffers=256MB -c max_wal_size=4GB $OPTIONS >"$dir/log" 2>&1 </dev/null &
+server=$!
+for i in $(seq 200); do
+  "$BIN/pg_isready" -q -h 127.0.0.1 -p "$PORT" && { echo ready; break; }
+  kill -0 "$server" 2>/dev/null || { cat "$dir/log"; exit 1; }
+  sleep 0.05
+done
+cat >/dev/null
+"#;
+
+impl Cluster {
+    /// Starts a server on a free port.
+    pub fn start(durability: Durability) -> Result<Self> {
+        let bin = server_binaries()?;
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let options = match durability {
+            Durability::Full => "",
+            Durability::Relaxed => "-c fsync=off -c full_page_writes=off",
+        };
+        let mut command = as_somebody_else()?;
+        command
+            .args(["sh", "-c", SCRIPT])
+            .env("BIN", &bin)
+            .env("PORT", port.to_string())
+            .env("OPTIONS", options)
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut script = command.spawn().context("starting the server's script")?;
+        let guard = script.stdin.take().context("the script's input")?;
+        let mut output = BufReader::new(script.stdout.take().context("the script's output")?).lines();
+        let mut said = Vec::new();
+        loop {
+            match output.next() {
+                Some(Ok(line)) if line == "ready" => break,
+                Some(Ok(line)) => said.push(line),
+                Some(Err(_)) | None => bail!("the server in {} did not start: {}", bin.display(), said.join(" | ")),
+            }
+        }
+        Ok(Self { port, _guard: guard })
+    }
+
+    /// URL of its maintenance database.
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+}
+
+/// Where `initdb` and `postgres` are. Installs Debian's package if there is none and this user may.
+fn server_binaries() -> Result<PathBuf> {
+    if let Some(found) = find_binaries() {
+        return Ok(found);
+    }
+    let installed = Command::new("sh")
+        .args(["-c", "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    let found = if installed.is_ok_and(|status| status.success()) { find_binaries() } else { None };
+    found.context("install PostgreSQL 14 or newer (Debian: apt-get install postgresql), or set DATABASE_URL")
+}
+
+fn find_binaries() -> Option<PathBuf> {
+    let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .filter(|(_, bin)| is_server(bin))
+        .collect();
+    versions.sort();
+    if let Some((_, newest)) = versions.pop() {
+        return Some(newest);
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).find(|directory| is_server(directory))
+}
+
+fn is_server(bin: &Path) -> bool {
+    bin.join("initdb").is_file() && bin.join("postgres").is_file()
+}
+
+/// `initdb` refuses root: step down to another user.
+fn as_somebody_else() -> Result<Command> {
+    let id = Command::new("id").arg("-u").output().context("running `id`")?;
+    if String::from_utf8_lossy(&id.stdout).trim() != "0" {
+        return Ok(Command::new("env"));
+    }
+    let exists = |user: &str| Command::new("id").arg(user).output().is_ok_and(|id| id.status.success());
+    let user = ["postgres", "nobody"].into_iter().find(|user| exists(user));
+    let user = user.context("PostgreSQL does not run as root, and there is no user `postgres` or `nobody`")?;
+    ensure!(Path::new("/usr/sbin/runuser").exists() || Path::new("/sbin/runuser").exists(), "install util-linux (runuser)");
+    let mut command = Command::new("runuser");
+    command.args(["-u", user, "--", "env"]);
+    Ok(command)
+}

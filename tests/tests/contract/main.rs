@@ -1,0 +1,10 @@
+//! The contract: what the engine does, the same on SQLite and PostgreSQL. Every test here runs on both.
+
+mod crashes;
+mod history;
+mod outcomes;
+mod requests;
+mod resources;
+mod support;
+mod trees;
+mod workers;

@@ -1,0 +1,130 @@
+//! Each test is an `async fn(Bench)`, run on both stores by `on_both!`.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use intendant::{Intendant, IntentId, IntentRecord, IntentState, WorkReport, Worker};
+use intendant_tests::database::Database;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Makes two tests out of one: on SQLite and on PostgreSQL.
+macro_rules! on_both {
+    ($($(#[$meta:meta])* $name:ident;)*) => {$(
+        mod $name {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_sqlite() -> anyhow::Result<()> {
+                super::$name(crate::support::Bench::open(intendant::StoreKind::Sqlite).await?).await
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_postgres() -> anyhow::Result<()> {
+                super::$name(crate::support::Bench::open(intendant::StoreKind::Postgres).await?).await
+            }
+        }
+    )*};
+}
+pub(crate) use on_both;
+
+/// A database of the test's own, and the engine on it.
+pub(crate) struct Bench {
+    pub(crate) database: Database,
+    pub(crate) intendant: Intendant,
+}
+
+/// A worker that is running.
+pub(crate) struct Running {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<WorkReport, intendant::Error>>,
+}
+
+impl Running {
+    /// Stops it gracefully.
+    pub(crate) async fn stop(self) -> Result<WorkReport> {
+        self.stop.send(()).ok();
+        Ok(self.task.await??)
+    }
+
+    /// Drops it in the middle of whatever it does, as a killed process would.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        self.task.await.ok();
+    }
+}
+
+impl Bench {
+    pub(crate) async fn open(kind: intendant::StoreKind) -> Result<Self> {
+        // `RUST_LOG=intendant=debug cargo test …` shows what the engine does.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init().ok();
+        let (database, intendant) = Database::open(kind).await?;
+        Ok(Self { database, intendant })
+    }
+
+    /// A worker with settings for tests: short leases and polls.
+    pub(crate) fn worker<S: Send + Sync + 'static>(&self, state: S) -> Worker<S> {
+        Worker::new(&self.intendant, state)
+            .lease(Duration::from_secs(1))
+            .poll(Duration::from_millis(20))
+            .grace(Duration::from_secs(5))
+    }
+
+    /// Waits until an intent is at rest; fails after half a minute.
+    pub(crate) async fn rest(&self, id: IntentId) -> Result<IntentRecord> {
+        self.until(|| async move {
+            let record = self.intendant.get(id).await?;
+            Ok(record.state.is_finished().then_some(record))
+        })
+        .await
+    }
+
+    /// Waits until an intent is in a state.
+    pub(crate) async fn reach(&self, id: IntentId, state: IntentState) -> Result<()> {
+        self.until(|| async move { Ok((self.intendant.state(id).await? == state).then_some(())) }).await
+    }
+
+    /// Waits until `look` finds something.
+    pub(crate) async fn until<T, F: Future<Output = Result<Option<T>>>>(&self, look: impl Fn() -> F) -> Result<T> {
+        let start = Instant::now();
+        loop {
+            if let Some(found) = look().await? {
+                return Ok(found);
+            }
+            ensure!(start.elapsed() < Duration::from_secs(30), "nothing came of it in half a minute");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The invariants hold, and nothing is left over.
+    pub(crate) async fn check(&self) -> Result<()> {
+        let breaches = self.intendant.invariant_breaches().await?;
+        ensure!(breaches.is_empty(), "{breaches:?}");
+        Ok(())
+    }
+}
+
+/// Starts a worker.
+pub(crate) fn start<S: Send + Sync + 'static>(worker: Worker<S>) -> Running {
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(worker.run(async move {
+        stopped.await.ok();
+    }));
+    Running { stop, task }
+}
+
+/// Counts what steps really did, outside the engine.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Counter(Arc<AtomicU64>);
+
+impl Counter {
+    pub(crate) fn add(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
