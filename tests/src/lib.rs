@@ -1,5 +1,6 @@
 //! What the tests share: databases to test on, and binaries to run.
 
 pub mod binary;
+pub mod chaos;
 pub mod database;
 pub mod postgres;

@@ -93,11 +93,7 @@ pub(crate) fn parse(text: &str, speedup: f64) -> Result<Workflow> {
     link(&specified, &mut tasks)?;
     let order = graph::order(&tasks)?;
     let depth = graph::depth(&tasks, &order);
-    ensure!(
-        depth <= limits::PLAN_DEPTH,
-        "the longest chain of tasks has {depth}, the limit is {}",
-        limits::PLAN_DEPTH
-    );
+    ensure!(depth <= limits::PLAN_DEPTH, "the longest chain of tasks has {depth}, the limit is {}", limits::PLAN_DEPTH);
     Ok(Workflow { name: file.name.unwrap_or_else(|| "unnamed".to_owned()), tasks, order })
 }
 
@@ -160,9 +156,10 @@ mod tests {
 
     /// A file with these tasks: id, runtime, parents.
     fn file(tasks: &[(&str, f64, &[&str])]) -> String {
-        let specified: Vec<_> =
-            tasks.iter().map(|(id, _, parents)| serde_json::json!({"id": id, "name": "same", "parents": parents}));
-        let specified: Vec<_> = specified.collect();
+        let specified: Vec<_> = tasks
+            .iter()
+            .map(|(id, _, parents)| serde_json::json!({"id": id, "name": "same", "parents": parents}))
+            .collect();
         let executed: Vec<_> =
             tasks.iter().map(|(id, runtime, _)| serde_json::json!({"id": id, "runtimeInSeconds": runtime})).collect();
         serde_json::json!({"schemaVersion": "1.5", "workflow": {
@@ -218,7 +215,8 @@ mod tests {
             "these tasks wait for each other: a, b, c"
         );
         assert_eq!(error(&file(&[("a", 1.0, &["a"])])), "these tasks wait for each other: a");
-        let no_runtime = file(&[("a", 1.0, &[])]).replace(r#""id":"a","runtimeInSeconds""#, r#""id":"b","runtimeInSeconds""#);
+        let no_runtime =
+            file(&[("a", 1.0, &[])]).replace(r#""id":"a","runtimeInSeconds""#, r#""id":"b","runtimeInSeconds""#);
         assert_eq!(error(&no_runtime), r#"task "a" has no runtime"#);
     }
 }

@@ -1,0 +1,257 @@
+//! The main job, on real input: adds a read replica to a SQLite database, and takes it away again.
+//!
+//! Real files, real processes and a real registry, with no cloud ([`cloud`]); the steps are in [`steps`] and [`remove`],
+//! what goes wrong on purpose in [`mishap`]. A run that was killed is found by its record in the registry ([`runs`]) and
+//! continued. In the end everything is accounted for ([`audit()`]).
+
+mod audit;
+mod cloud;
+mod http;
+mod kinds;
+mod mishap;
+mod progress;
+mod remove;
+mod replica;
+mod report;
+mod runs;
+mod server;
+mod source;
+mod steps;
+mod tables;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::builder::PossibleValuesParser;
+use intendant::{Intendant, IntentId, IntentRecord, IntentState, WorkReport, Worker, shutdown_signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub use audit::{Audit, audit};
+pub use replica::{ReplicaOptions, serve_replica};
+
+use cloud::Cloud;
+use kinds::step;
+use mishap::Mishap;
+use runs::Run;
+use source::Writer;
+
+/// Options of `intendant demo`.
+#[derive(clap::Args, Debug)]
+pub struct DemoOptions {
+    /// Holds everything that the demo makes
+    #[arg(long, value_name = "PATH", default_value = "intendant-demo")]
+    pub directory: PathBuf,
+    /// The engine's database [default: sqlite://DIRECTORY/intendant.db]
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// SQLite database that gets the replica; it is only read [default: one that the demo fills and writes to]
+    #[arg(long, value_name = "PATH")]
+    pub source: Option<PathBuf>,
+    /// How many rows to fill a database of the demo's own with
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub rows: u64,
+    /// Leave the replica in place; the next run without this takes it away
+    #[arg(long)]
+    pub keep: bool,
+    /// Kill this process (kill -9) in the middle of that step
+    #[arg(long, value_name = "STEP", value_parser = PossibleValuesParser::new(step::ALL))]
+    pub kill_at: Option<String>,
+    /// Make that step fail for good
+    #[arg(long, value_name = "STEP", value_parser = PossibleValuesParser::new(step::ALL))]
+    pub fail_at: Option<String>,
+    /// Resume the intent that has failed, and carry it on
+    #[arg(long)]
+    pub resume: bool,
+}
+
+/// What all parts of a run have to know.
+#[derive(Debug)]
+struct Demo {
+    options: DemoOptions,
+    directory: PathBuf,
+    url: String,
+    /// The command line that runs the demo in this directory again.
+    command: String,
+}
+
+/// Adds a replica and removes it, or goes on with what an earlier run in this directory has left undone.
+///
+/// Exit code 1: the intent failed, or was left unfinished on SIGINT or SIGTERM.
+pub async fn run(options: DemoOptions) -> Result<ExitCode> {
+    let demo = Demo::new(options)?;
+    let mut cloud = Cloud::open(&demo.directory).await?;
+    let intendant = Intendant::open(&demo.url).await?;
+    let (stop, stopped) = oneshot::channel();
+    let mishap = Mishap { kill_at: demo.options.kill_at.clone(), fail_at: demo.options.fail_at.clone() };
+    let worker = Worker::new(&intendant, mishap).register(steps::plan).register(remove::plan);
+    let mut crew = Crew::start(worker, stopped);
+
+    let end = tokio::select! {
+        end = demo.carry_on(&mut cloud, &intendant) => end,
+        () = shutdown_signal() => Ok(End::Interrupted),
+        died = &mut crew.task => Err(died?.err().map_or_else(|| anyhow::anyhow!("the worker ended"), Into::into)),
+    };
+    stop.send(()).ok();
+    crew.stop().await?;
+    let code = demo.conclude(&mut cloud, end?).await?;
+    intendant.close().await;
+    Ok(code)
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Removed,
+    Kept,
+    Failed,
+    Interrupted,
+}
+
+impl Demo {
+    fn new(options: DemoOptions) -> Result<Self> {
+        let directory = absolute(&options.directory)?;
+        let shown = options.directory.display();
+        let url = options.database_url.clone().unwrap_or_else(|| format!("sqlite://{shown}/intendant.db"));
+        let mut command = "intendant demo".to_owned();
+        if options.directory != Path::new("intendant-demo") {
+            command.push_str(&format!(" --directory '{shown}'"));
+        }
+        if options.database_url.is_some() {
+            command.push_str(&format!(" --database-url '{url}'"));
+        }
+        Ok(Self { options, directory, url, command })
+    }
+
+    /// Everything up to the end of the last intent.
+    async fn carry_on(&self, cloud: &mut Cloud, intendant: &Intendant) -> Result<End> {
+        let mut run = match Run::open(cloud).await? {
+            Some(run) => {
+                eprintln!("going on with the run that was left in {}", self.options.directory.display());
+                run
+            }
+            None => Run::begin(cloud, &self.source_path()?).await?,
+        };
+        let add = match run.add {
+            Some(add) => add,
+            None => {
+                self.fill_source(&run).await?;
+                run.add(cloud, intendant).await?
+            }
+        };
+        if run.remove.is_none() {
+            let record = self.add(intendant, &run, add).await?;
+            match record.state {
+                IntentState::Failed => return Ok(End::Failed),
+                _ if self.options.keep => return Ok(End::Kept),
+                _ => {}
+            }
+        }
+        let remove = run.remove(cloud, intendant, add).await?;
+        let record = self.see_through(intendant, remove, &step::REMOVE).await?;
+        if record.state == IntentState::Failed {
+            return Ok(End::Failed);
+        }
+        run.finish(cloud).await?;
+        Ok(End::Removed)
+    }
+
+    /// The replica is added, while the database is written to if it is the demo's own.
+    async fn add(&self, intendant: &Intendant, run: &Run, id: IntentId) -> Result<IntentRecord> {
+        let finished = intendant.state(id).await?.is_finished();
+        let writes = run.database == self.own_source() && (!finished || self.options.resume);
+        let writer = if writes { Some(Writer::start(&run.database).await?) } else { None };
+        let record = self.see_through(intendant, id, &step::ADD).await?;
+        if let Some(writer) = writer {
+            eprintln!("{} transactions were written to the database meanwhile", writer.stop().await?);
+        }
+        Ok(record)
+    }
+
+    /// Watches an intent to its end and shows its record. One that had failed before is resumed only when that is asked
+    /// for.
+    async fn see_through(&self, intendant: &Intendant, id: IntentId, steps: &[&'static str]) -> Result<IntentRecord> {
+        let before = intendant.get(id).await?;
+        if before.state == IntentState::Failed && self.options.resume {
+            intendant.resume(id, "demo", Some("intendant demo --resume")).await?;
+            eprintln!("{} {id} is resumed: what succeeded is kept", before.kind);
+        } else if before.state == IntentState::Failed {
+            eprintln!("{} {id} has failed in an earlier run; it is not resumed unless that is asked for", before.kind);
+        } else {
+            eprintln!("{} {id}", before.kind);
+        }
+        let record = progress::watch(intendant, id, steps).await?;
+        report::record(intendant, &record).await?;
+        report::look_further(self, intendant, &record);
+        Ok(record)
+    }
+
+    /// The account of what there is, and what can be done next.
+    async fn conclude(&self, cloud: &mut Cloud, end: End) -> Result<ExitCode> {
+        let there = audit(cloud.directory()).await?;
+        println!("in {}: {there}", self.options.directory.display());
+        let command = &self.command;
+        match end {
+            End::Removed => {
+                ensure!(there.is_empty(), "something is left over");
+                println!("nothing leaked");
+                Ok(ExitCode::SUCCESS)
+            }
+            End::Kept => {
+                println!("the replica is kept; `{command}` takes it away");
+                Ok(ExitCode::SUCCESS)
+            }
+            End::Failed => Ok(ExitCode::FAILURE),
+            End::Interrupted => {
+                println!("interrupted; `{command}` goes on");
+                Ok(ExitCode::FAILURE)
+            }
+        }
+    }
+
+    fn own_source(&self) -> PathBuf {
+        self.directory.join("source.db")
+    }
+
+    fn source_path(&self) -> Result<PathBuf> {
+        let Some(source) = &self.options.source else { return Ok(self.own_source()) };
+        ensure!(source.is_file(), "there is no database at {}", source.display());
+        Ok(source.canonicalize()?)
+    }
+
+    async fn fill_source(&self, run: &Run) -> Result<()> {
+        if run.database != self.own_source() || run.database.exists() {
+            return Ok(());
+        }
+        eprintln!("filling {} with {} rows", self.options.directory.join("source.db").display(), self.options.rows);
+        source::fill(&run.database, self.options.rows).await.context("filling the database")
+    }
+}
+
+/// The worker that carries the intents out, in this process.
+struct Crew {
+    task: JoinHandle<Result<WorkReport, intendant::Error>>,
+}
+
+impl Crew {
+    fn start(worker: Worker<Mishap>, stopped: oneshot::Receiver<()>) -> Self {
+        let task = tokio::spawn(worker.run(async move {
+            stopped.await.ok();
+        }));
+        Self { task }
+    }
+
+    async fn stop(self) -> Result<()> {
+        if !self.task.is_finished() {
+            self.task.await??;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a directory, and its path one that is the same wherever a process is and by whichever way it was named.
+fn absolute(directory: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
+    Ok(directory.canonicalize()?)
+}

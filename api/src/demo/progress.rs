@@ -1,0 +1,87 @@
+//! What is seen while an intent is carried out: a line per step that moves on a terminal, a line per change elsewhere.
+
+use std::collections::HashMap;
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use anyhow::Result;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use intendant::{Intendant, IntentId, IntentRecord, StepRecord, StepState};
+
+/// How often the records are looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Watches an intent until it is at rest; messages go to stderr.
+pub(crate) async fn watch(intendant: &Intendant, id: IntentId, steps: &[&'static str]) -> Result<IntentRecord> {
+    let mut display = Display::new(steps)?;
+    loop {
+        // The intent first: when it is at rest, so are its steps.
+        let record = intendant.get(id).await?;
+        display.show(&intendant.steps(id).await?);
+        if record.state.is_finished() {
+            display.end();
+            return Ok(record);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+enum Display {
+    Terminal { bars: Vec<(&'static str, ProgressBar)>, _together: MultiProgress },
+    Lines { seen: HashMap<String, String> },
+}
+
+impl Display {
+    fn new(steps: &[&'static str]) -> Result<Self> {
+        if !std::io::stderr().is_terminal() {
+            return Ok(Self::Lines { seen: HashMap::new() });
+        }
+        let together = MultiProgress::new();
+        let style = ProgressStyle::with_template("  {spinner} {prefix:16} {msg}")?.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏·");
+        let mut bars = Vec::with_capacity(steps.len());
+        for step in steps {
+            let bar = together.add(ProgressBar::new_spinner().with_style(style.clone()).with_prefix(*step));
+            bar.set_message(StepState::Pending.as_str());
+            bars.push((*step, bar));
+        }
+        Ok(Self::Terminal { bars, _together: together })
+    }
+
+    fn show(&mut self, steps: &[StepRecord]) {
+        for step in steps {
+            let says = says(step);
+            match self {
+                Self::Terminal { bars, .. } => {
+                    let Some((_, bar)) = bars.iter().find(|(name, _)| *name == step.name) else { continue };
+                    bar.set_message(says);
+                    bar.tick();
+                }
+                Self::Lines { seen } => {
+                    if seen.get(&step.name) != Some(&says) {
+                        eprintln!("  {:16} {says}", step.name);
+                        seen.insert(step.name.clone(), says);
+                    }
+                }
+            }
+        }
+    }
+
+    fn end(self) {
+        if let Self::Terminal { bars, .. } = self {
+            for (_, bar) in bars {
+                bar.abandon();
+            }
+        }
+    }
+}
+
+fn says(step: &StepRecord) -> String {
+    let mut says = step.state.to_string();
+    if let Some(took) = super::report::took(step.started_at, step.finished_at) {
+        says.push_str(&format!(" in {took}"));
+    }
+    if let Some(error) = &step.error {
+        says.push_str(&format!(": {error}"));
+    }
+    says
+}

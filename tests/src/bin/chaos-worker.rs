@@ -1,0 +1,31 @@
+//! A worker process for the chaos tests: `chaos-worker URL LEDGER CONCURRENCY`. Prints, when it has stopped, how many
+//! of its ticks were refused.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use intendant::{Intendant, Worker};
+use intendant_tests::chaos::{Effects, plan};
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    let mut args = std::env::args().skip(1);
+    let (url, ledger) = (args.next().context("a URL")?, args.next().context("a ledger")?);
+    let concurrency = args.next().context("a concurrency")?.parse()?;
+    let intendant = Intendant::connect(&url).await?;
+    let effects = Effects { ledger: PathBuf::from(ledger), kind: intendant.store_kind() };
+    let report = Worker::new(&intendant, effects)
+        .register(plan)
+        .concurrency(concurrency)
+        .lease(Duration::from_secs(1))
+        .poll(Duration::from_millis(20))
+        .run(intendant::shutdown_signal())
+        .await?;
+    println!("{}", report.fenced);
+    Ok(())
+}

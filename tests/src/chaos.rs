@@ -1,0 +1,336 @@
+//! What the chaos tests run and how they judge it: a backlog of three-step intents, workers in processes of their own,
+//! and a ledger of effects outside the engine's database.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use intendant::{Committed, Cx, Intent, IntentId, IntentState, Intendant, Node, Plan, StepResult, StoreKind, value};
+use serde::{Deserialize, Serialize};
+use sqlx::{PgConnection, SqliteConnection};
+
+use crate::binary;
+use crate::database::Database;
+
+/// An operation of three steps: an effect outside, an effect in the database, an effect outside.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Work {
+    /// Its number.
+    pub number: usize,
+    /// How long each step takes.
+    pub step_ms: u64,
+    /// It kills its worker.
+    pub poison: bool,
+}
+
+impl Intent for Work {
+    const KIND: &'static str = "chaos.work";
+    type Output = usize;
+}
+
+/// The state of a worker process.
+#[derive(Debug)]
+pub struct Effects {
+    /// Where effects are written down.
+    pub ledger: PathBuf,
+    /// Which database there is.
+    pub kind: StoreKind,
+}
+
+impl Effects {
+    /// Appends one line; a line is one write, so that lines of several processes do not mix.
+    fn note(&self, what: &str, cx: &Cx<Effects>) -> std::io::Result<()> {
+        let line = format!("{what} {} {} {}\n", cx.intent_id(), cx.step_name(), std::process::id());
+        std::fs::OpenOptions::new().append(true).create(true).open(&self.ledger)?.write_all(line.as_bytes())
+    }
+}
+
+async fn outside(cx: Cx<Effects>, work: Work) -> StepResult<Work> {
+    cx.state().note("start", &cx)?;
+    tokio::time::sleep(Duration::from_millis(work.step_ms)).await;
+    if work.poison && cx.step_name() == "third" {
+        std::process::abort();
+    }
+    cx.state().note("end", &cx)?;
+    Ok(work)
+}
+
+async fn inside(cx: Cx<Effects>, work: Work) -> StepResult<Committed<Work>> {
+    cx.state().note("start", &cx)?;
+    let id = cx.intent_id().to_string();
+    let done = match cx.state().kind {
+        StoreKind::Sqlite => {
+            cx.transaction(async |db: &mut SqliteConnection| {
+                sqlx::query("insert into effect (intent) values (?1)").bind(&id).execute(&mut *db).await?;
+                Ok(work)
+            })
+            .await?
+        }
+        StoreKind::Postgres => {
+            cx.transaction(async |db: &mut PgConnection| {
+                sqlx::query("insert into effect (intent) values ($1)").bind(&id).execute(&mut *db).await?;
+                Ok(work)
+            })
+            .await?
+        }
+    };
+    cx.state().note("end", &cx)?;
+    Ok(done)
+}
+
+async fn number(cx: Cx<Effects>, work: Work) -> StepResult<usize> {
+    outside(cx, work).await.map(|work| work.number)
+}
+
+/// The plan of [`Work`].
+pub fn plan(work: &Work, plan: &mut Plan<Effects>) -> Node<usize> {
+    let first = plan.step("first", outside).input(value(work.clone()));
+    let second = plan.step("second", inside).backoff(Duration::from_millis(5), Duration::from_millis(50)).input(first);
+    plan.step("third", number).input(second)
+}
+
+/// A database with a backlog, a ledger, and worker processes.
+#[derive(Debug)]
+pub struct Chaos {
+    /// The engine.
+    pub intendant: Intendant,
+    database: Database,
+    directory: tempfile::TempDir,
+    workers: Vec<Child>,
+    concurrency: usize,
+}
+
+/// What the ledger and the database say in the end.
+#[derive(Debug, Default)]
+pub struct Judgement {
+    /// Steps that ran more than once without having been recorded, which is allowed.
+    pub repeated: usize,
+}
+
+impl Chaos {
+    /// Makes a database with this backlog.
+    pub async fn new(kind: StoreKind, backlog: impl IntoIterator<Item = Work>, concurrency: usize) -> Result<Self> {
+        let (database, intendant) = Database::open(kind).await?;
+        let create = "create table effect (intent text not null)";
+        match kind {
+            StoreKind::Sqlite => {
+                let pool = sqlx::SqlitePool::connect(&database.url).await?;
+                sqlx::raw_sql(create).execute(&pool).await?;
+                pool.close().await;
+            }
+            StoreKind::Postgres => {
+                let pool = sqlx::PgPool::connect(&database.url).await?;
+                sqlx::raw_sql(create).execute(&pool).await?;
+                pool.close().await;
+            }
+        }
+        intendant.request_all(backlog).await?;
+        let directory = tempfile::tempdir()?;
+        Ok(Self { intendant, database, directory, workers: Vec::new(), concurrency })
+    }
+
+    fn ledger(&self) -> PathBuf {
+        self.directory.path().join("ledger")
+    }
+
+    /// Starts one more worker process.
+    pub fn spawn(&mut self) -> Result<u32> {
+        let child = Command::new(binary::path("chaos-worker")?)
+            .args([&self.database.url, self.ledger().to_str().context("a path")?, &self.concurrency.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("starting a worker process")?;
+        let pid = child.id();
+        self.workers.push(child);
+        Ok(pid)
+    }
+
+    /// Kills the worker at this place (modulo their number) and starts another one. True: a step of it was running.
+    pub fn kill_one(&mut self, which: usize) -> Result<bool> {
+        let place = which % self.workers.len();
+        let mut worker = self.workers.swap_remove(place);
+        worker.kill()?;
+        worker.wait()?;
+        let running = self.is_running_a_step(worker.id())?;
+        self.spawn()?;
+        Ok(running)
+    }
+
+    fn is_running_a_step(&self, pid: u32) -> Result<bool> {
+        let mut open = 0i64;
+        let pid = pid.to_string();
+        for line in read(&self.ledger())? {
+            if line.pid == pid {
+                open += if line.started { 1 } else { -1 };
+            }
+        }
+        Ok(open > 0)
+    }
+
+    /// Sends a signal to a worker process.
+    pub fn signal(&self, pid: u32, signal: &str) -> Result<()> {
+        let status = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status()?;
+        ensure!(status.success(), "kill -{signal} {pid}");
+        Ok(())
+    }
+
+    /// Starts workers anew that have died by themselves; returns how many.
+    pub fn respawn_dead(&mut self) -> Result<usize> {
+        let mut dead = 0;
+        for place in (0..self.workers.len()).rev() {
+            if self.workers[place].try_wait()?.is_some() {
+                self.workers.swap_remove(place);
+                dead += 1;
+            }
+        }
+        for _ in 0..dead {
+            self.spawn()?;
+        }
+        Ok(dead)
+    }
+
+    /// Waits until nothing is unfinished; `meanwhile` is called again and again.
+    pub async fn drain(&mut self, limit: Duration, mut meanwhile: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            let unfinished = self.intendant.unfinished().await?;
+            if unfinished.total() == 0 {
+                return Ok(());
+            }
+            ensure!(start.elapsed() < limit, "still unfinished after {limit:?}: {unfinished:?}");
+            meanwhile(self)?;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Resumes every failed intent; returns how many there were.
+    pub async fn resume_failed(&self) -> Result<usize> {
+        let filter =
+            intendant::IntentFilter { state: Some(IntentState::Failed), limit: Some(1_000), ..Default::default() };
+        let failed = self.intendant.list(filter).await?;
+        for record in &failed {
+            self.intendant.resume(record.id, "chaos", Some("it was innocent")).await?;
+        }
+        Ok(failed.len())
+    }
+
+    /// Stops all workers gracefully; returns what they printed: how many ticks of theirs were refused.
+    pub fn stop(&mut self) -> Result<u64> {
+        let mut fenced = 0;
+        for worker in &self.workers {
+            self.signal(worker.id(), "TERM")?;
+        }
+        for worker in std::mem::take(&mut self.workers) {
+            let output = worker.wait_with_output()?;
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            ensure!(output.status.success(), "a worker ended badly: {text}");
+            fenced += text.trim().parse::<u64>().with_context(|| format!("a worker said {text:?}"))?;
+        }
+        Ok(fenced)
+    }
+
+    /// Judges by the ledger and the rows: nothing lost, no recorded result run again, database effects exactly once.
+    pub async fn judge(&self, intents: usize, failed: usize) -> Result<Judgement> {
+        let breaches = self.intendant.invariant_breaches().await?;
+        ensure!(breaches.is_empty(), "invariants are broken: {breaches:?}");
+        let unfinished = self.intendant.unfinished().await?;
+        ensure!(unfinished.total() == 0, "lost: {unfinished:?}");
+        let (succeeded, failures) = self.count(intents).await?;
+        ensure!(failures.len() == failed, "{} failed instead of {failed}: {failures:?}", failures.len());
+        ensure!(succeeded + failed == intents, "{succeeded} of {intents} succeeded");
+
+        let mut runs: HashMap<(String, String), usize> = HashMap::new();
+        let mut furthest: HashMap<String, usize> = HashMap::new();
+        for line in read(&self.ledger())?.into_iter().filter(|line| line.started) {
+            let order = ["first", "second", "third"].iter().position(|step| *step == line.step).context("a step")?;
+            let reached = furthest.entry(line.intent.clone()).or_default();
+            // A step starts only when the one before it is recorded: seeing an earlier one again after that is a
+            // recorded result that was run again.
+            ensure!(order >= *reached, "{} ran `{}` again, which was recorded", line.intent, line.step);
+            *reached = order;
+            *runs.entry((line.intent, line.step)).or_default() += 1;
+        }
+        ensure!(furthest.len() == intents, "{} of {intents} ran", furthest.len());
+        let doubled = self.doubled_effects(intents).await?;
+        ensure!(doubled == 0, "{doubled} intents have not exactly one effect in the database");
+        let repeated = runs.values().filter(|count| **count > 1).count();
+        Ok(Judgement { repeated })
+    }
+
+    async fn count(&self, intents: usize) -> Result<(usize, Vec<(IntentId, String)>)> {
+        let (mut succeeded, mut failures, mut before) = (0, Vec::new(), None);
+        loop {
+            let filter = intendant::IntentFilter { before, limit: Some(1_000), ..Default::default() };
+            let page = self.intendant.list(filter).await?;
+            let Some(last) = page.last() else { break };
+            before = Some(last.id);
+            for record in &page {
+                match record.state {
+                    IntentState::Succeeded => succeeded += 1,
+                    IntentState::Failed => failures.push((record.id, record.error.clone().unwrap_or_default())),
+                    state => bail!("{} is {state}", record.id),
+                }
+            }
+            ensure!(succeeded + failures.len() <= intents, "more intents than were asked for");
+        }
+        Ok((succeeded, failures))
+    }
+
+    async fn doubled_effects(&self, intents: usize) -> Result<i64> {
+        let sql = "select count(*), count(distinct intent) from effect";
+        let (rows, distinct): (i64, i64) = match self.database.kind {
+            StoreKind::Sqlite => {
+                let pool = sqlx::SqlitePool::connect(&self.database.url).await?;
+                let counts = sqlx::query_as(sql).fetch_one(&pool).await?;
+                pool.close().await;
+                counts
+            }
+            StoreKind::Postgres => {
+                let pool = sqlx::PgPool::connect(&self.database.url).await?;
+                let counts = sqlx::query_as(sql).fetch_one(&pool).await?;
+                pool.close().await;
+                counts
+            }
+        };
+        Ok((rows - distinct).abs() + (intents as i64 - distinct).abs())
+    }
+}
+
+impl Drop for Chaos {
+    fn drop(&mut self) {
+        for worker in &mut self.workers {
+            worker.kill().ok();
+            worker.wait().ok();
+        }
+    }
+}
+
+struct Line {
+    started: bool,
+    intent: String,
+    step: String,
+    pid: String,
+}
+
+fn read(ledger: &Path) -> Result<Vec<Line>> {
+    if !ledger.exists() {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read_to_string(ledger)?;
+    text.lines()
+        .map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            ensure!(words.len() == 4, "a torn line in the ledger: {line:?}");
+            Ok(Line {
+                started: words[0] == "start",
+                intent: words[1].to_owned(),
+                step: words[2].to_owned(),
+                pid: words[3].to_owned(),
+            })
+        })
+        .collect()
+}

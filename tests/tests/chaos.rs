@@ -1,0 +1,129 @@
+//! Real processes that die or stop at any instant; an effect ledger outside the engine's database is the judge.
+//!
+//! Sized for CI. By hand: `INTENDANT_CHAOS_KILLS=1000 cargo test --release -p intendant-tests --test chaos`.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use intendant::{IntentFilter, StoreKind};
+use intendant_tests::chaos::{Chaos, Work};
+use rand::RngExt as _;
+
+fn backlog(intents: usize, step_ms: u64) -> impl Iterator<Item = Work> {
+    (0..intents).map(move |number| Work { number, step_ms, poison: false })
+}
+
+/// How many kills; more by hand.
+fn kills() -> usize {
+    std::env::var("INTENDANT_CHAOS_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(60)
+}
+
+async fn killed_at_any_instant(kind: StoreKind) -> Result<()> {
+    let kills = kills();
+    let intents = kills * 80;
+    let mut chaos = Chaos::new(kind, backlog(intents, 8), 16).await?;
+    chaos.spawn()?;
+    chaos.spawn()?;
+    let (mut interrupted, mut done) = (0, 0);
+    while done < kills {
+        tokio::time::sleep(Duration::from_millis(rand::rng().random_range(100..400))).await;
+        if chaos.intendant.unfinished().await?.total() == 0 {
+            break;
+        }
+        interrupted += usize::from(chaos.kill_one(rand::rng().random_range(0..2))?);
+        done += 1;
+    }
+    chaos.drain(Duration::from_secs(120), |_| Ok(())).await?;
+    // Whoever is hit by three kills while it runs by itself looks like a poison; a person looks and resumes it.
+    let quarantined = chaos.resume_failed().await?;
+    chaos.drain(Duration::from_secs(60), |_| Ok(())).await?;
+    chaos.stop()?;
+    let judgement = chaos.judge(intents, 0).await?;
+    println!(
+        "{}: {done} kills, {interrupted} of them hit a running step; {intents} intents, {} steps ran again, \
+         {quarantined} intents quarantined and resumed",
+        kind.as_str(),
+        judgement.repeated
+    );
+    ensure!(done >= 50.min(kills) && interrupted >= 10.min(kills / 5), "the kills did not hit: {done}, {interrupted}");
+    ensure!(quarantined <= kills / 20, "{quarantined} intents were quarantined");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_or_doubled_by_kill_9_on_sqlite() -> Result<()> {
+    killed_at_any_instant(StoreKind::Sqlite).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_or_doubled_by_kill_9_on_postgres() -> Result<()> {
+    killed_at_any_instant(StoreKind::Postgres).await
+}
+
+/// A worker that was stopped for longer than its lease and wakes up: it tries to write, and is refused.
+async fn paused_beyond_its_lease(kind: StoreKind) -> Result<()> {
+    let mut chaos = Chaos::new(kind, backlog(300, 60), 8).await?;
+    let stale = chaos.spawn()?;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let mut pauses = 0;
+    chaos.signal(stale, "STOP")?;
+    chaos.spawn()?;
+    // Two and a half leases; the other one takes over meanwhile.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    chaos.signal(stale, "CONT")?;
+    pauses += 1;
+    chaos.drain(Duration::from_secs(60), |_| Ok(())).await?;
+    let refused = chaos.stop()?;
+    let judgement = chaos.judge(300, 0).await?;
+    println!(
+        "{}: {pauses} pause, {refused} stale writes tried and refused, 0 accepted; {} steps ran again",
+        kind.as_str(),
+        judgement.repeated
+    );
+    ensure!(refused >= 1, "the paused worker has tried to write nothing");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_worker_writes_nothing_on_sqlite() -> Result<()> {
+    paused_beyond_its_lease(StoreKind::Sqlite).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_worker_writes_nothing_on_postgres() -> Result<()> {
+    paused_beyond_its_lease(StoreKind::Postgres).await
+}
+
+/// One intent among many that aborts its process: it alone is quarantined, with its step named.
+async fn one_poison_among_many(kind: StoreKind) -> Result<()> {
+    const INTENTS: usize = 2_000;
+    let work = backlog(INTENTS, 2).map(|work| Work { poison: work.number == 700, ..work });
+    let mut chaos = Chaos::new(kind, work, 64).await?;
+    chaos.spawn()?;
+    let mut deaths = 0;
+    chaos
+        .drain(Duration::from_secs(120), |chaos| {
+            deaths += chaos.respawn_dead()?;
+            Ok(())
+        })
+        .await?;
+    chaos.stop()?;
+    chaos.judge(INTENTS, 1).await?;
+    let filter = IntentFilter { state: Some(intendant::IntentState::Failed), ..IntentFilter::default() };
+    let failed = chaos.intendant.list(filter).await?;
+    println!("{}: {deaths} deaths; {}", kind.as_str(), failed[0].error.as_deref().unwrap_or_default());
+    ensure!(failed[0].reason.as_deref() == Some("quarantined"));
+    ensure!(failed[0].failed_step.as_deref() == Some("third"));
+    ensure!(deaths == 3, "{deaths} deaths");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poison_is_quarantined_and_takes_no_innocent_with_it_on_sqlite() -> Result<()> {
+    one_poison_among_many(StoreKind::Sqlite).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poison_is_quarantined_and_takes_no_innocent_with_it_on_postgres() -> Result<()> {
+    one_poison_among_many(StoreKind::Postgres).await
+}

@@ -1,0 +1,165 @@
+//! The examples as a reader runs them: the programs end by themselves and print what their text says they do.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use anyhow::{Result, ensure};
+use intendant::{Intendant, IntentFilter, IntentState, StoreKind};
+use intendant_tests::binary;
+use intendant_tests::database::Database;
+
+const SURVEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/data/survey.json");
+
+fn run(binary: &str, arguments: &[&str]) -> Result<Output> {
+    Ok(Command::new(binary::path(binary)?).args(arguments).output()?)
+}
+
+/// What a program that succeeds prints.
+fn lines(binary: &str, arguments: &[&str]) -> Result<Vec<String>> {
+    let output = run(binary, arguments)?;
+    let (text, errors) = (String::from_utf8(output.stdout)?, String::from_utf8_lossy(&output.stderr).into_owned());
+    ensure!(output.status.success() && errors.is_empty(), "{binary}: {}\n{text}{errors}", output.status);
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+/// Code and message of a `wfformat` that fails.
+fn refusal(arguments: &[&str]) -> Result<(Option<i32>, String)> {
+    let output = run("wfformat", arguments)?;
+    ensure!(output.stdout.is_empty());
+    Ok((output.status.code(), String::from_utf8(output.stderr)?))
+}
+
+/// The survey takes 25.5 s by its critical path: 0.51 s at this speed-up.
+fn check_report(report: &[String]) -> Result<()> {
+    let expected =
+        ["workflow       survey", "tasks          12, with 16 dependencies", "critical path  0.510 s, through 7 tasks"];
+    ensure!(report.len() == 6 && report[0].starts_with("intent         ") && report[1..4] == expected, "{report:#?}");
+    ensure!(report[5] == "order          kept: no task started before its parents had finished", "{report:#?}");
+    let makespan = report[4].strip_prefix("makespan       ").and_then(|text| text.split_once(" s, "));
+    let makespan: f64 = makespan.map_or(Ok(0.0), |(seconds, _)| seconds.parse())?;
+    ensure!(makespan >= 0.510, "{report:#?}: no workflow is faster than its critical path");
+    Ok(())
+}
+
+async fn carries_out_the_survey(kind: StoreKind) -> Result<()> {
+    let database = Database::new(kind).await?;
+    let url = database.url.clone();
+    let report =
+        tokio::task::spawn_blocking(move || lines("wfformat", &[SURVEY, "--speedup", "50", "--database-url", &url]));
+    check_report(&report.await??)?;
+
+    let intendant = Intendant::connect(&database.url).await?;
+    let intents = intendant.list(IntentFilter::default()).await?;
+    ensure!(intents.len() == 1 && intents[0].kind == "workflow.replay" && intents[0].state == IntentState::Succeeded);
+    let steps = intendant.steps(intents[0].id).await?;
+    ensure!(steps.len() == 12 && steps.iter().all(|step| step.attempt == 1));
+    ensure!(intendant.unfinished().await?.total() == 0 && intendant.invariant_breaches().await?.is_empty());
+    intendant.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wfformat_carries_out_a_workflow_on_sqlite() -> Result<()> {
+    carries_out_the_survey(StoreKind::Sqlite).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wfformat_carries_out_a_workflow_on_postgres() -> Result<()> {
+    carries_out_the_survey(StoreKind::Postgres).await
+}
+
+#[test]
+fn wfformat_leaves_nothing_behind_unless_it_is_given_a_database() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let mut wfformat = Command::new(binary::path("wfformat")?);
+    wfformat.args([SURVEY, "--speedup", "50", "--concurrency", "1"]).env("TMPDIR", directory.path());
+    let output = wfformat.output()?;
+    ensure!(output.status.success(), "{output:?}");
+    // One at a time: the runtimes add up to 37.75 s.
+    let report = String::from_utf8(output.stdout)?;
+    let makespan = report.lines().find_map(|line| line.strip_prefix("makespan       ")?.split_once(" s, "));
+    let makespan: f64 = makespan.map_or(Ok(0.0), |(seconds, _)| seconds.parse())?;
+    ensure!(makespan >= 0.755, "{report}");
+    ensure!(std::fs::read_dir(directory.path())?.next().is_none());
+    Ok(())
+}
+
+#[test]
+fn wfformat_refuses_in_one_line_what_it_cannot_carry_out() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let file = |name: &str, text: String| -> Result<String> {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text)?;
+        Ok(path.display().to_string())
+    };
+    let survey = std::fs::read_to_string(Path::new(SURVEY))?;
+    let cases = [
+        (directory.path().join("none.json").display().to_string(), "cannot read "),
+        (file("notes.txt", "# notes".to_owned())?, "not a WfFormat file: expected value at line 1 column 1"),
+        (file("old.json", survey.replace("\"1.5\"", "\"1.4\""))?, "schemaVersion is \"1.4\", expected \"1.5\""),
+        (
+            file("parent.json", survey.replace(r#""parents": ["report_10"]"#, r#""parents": ["nobody"]"#))?,
+            r#"task "archive_02" has an unknown parent "nobody""#,
+        ),
+        (
+            file("cycle.json", survey.replace(r#""parents": []"#, r#""parents": ["unpack_12"]"#))?,
+            "these tasks wait for each other: fetch_07, unpack_12",
+        ),
+    ];
+    for (path, message) in &cases {
+        let (code, said) = refusal(&[path, "--speedup", "50"])?;
+        ensure!(code == Some(2) && said.lines().count() == 1, "{code:?} {said}");
+        ensure!(said.starts_with("wfformat: ") && said.contains(path.as_str()) && said.contains(message), "{said}");
+    }
+    for arguments in [&[SURVEY, "--speedup", "0"][..], &[SURVEY, "--database-url", "mysql://localhost"]] {
+        ensure!(refusal(arguments)?.0 == Some(2), "{arguments:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn hello_says_hello() -> Result<()> {
+    ensure!(lines("hello", &[])? == ["hello, Ada"]);
+    Ok(())
+}
+
+#[test]
+fn sandwich_prints_the_record_and_the_steps() -> Result<()> {
+    let lines = lines("sandwich", &[])?;
+    let expected = [
+        "2 of toast with 3 eggs, for ada",
+        "sandwich.make succeeded",
+        "  for ada, asked for by waiter",
+        r#"  input  {"guest":"ada","eggs":3}"#,
+        "  exclusive pan:1",
+        r#"  slice  succeeded  attempt 1  {"slices":2,"toasted":false}"#,
+        r#"  toast  succeeded  attempt 1  {"slices":2,"toasted":true}"#,
+        "  fry    succeeded  attempt 2  3",
+        "  fry    attempt 1: the pan is cold",
+    ];
+    for line in expected {
+        ensure!(lines.iter().any(|printed| printed == line), "{line:?} is not in {lines:#?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn support_query_prints_who_got_what_newest_first() -> Result<()> {
+    let lines = lines("support_query", &[])?;
+    let header = lines.iter().position(|line| line.starts_with("customer"));
+    let rows: Vec<Vec<&str>> = lines
+        .iter()
+        .skip(header.map_or(lines.len(), |at| at + 1))
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let who_what_state: Vec<_> = rows.iter().map(|row| (row[0], row[2], row[3])).collect();
+    let expected = [
+        ("Edsger", "database.create", "ready"),
+        ("Grace", "database.create", "failed"),
+        ("Ada", "database.create", "succeeded"),
+    ];
+    ensure!(who_what_state == expected, "{lines:#?}");
+    ensure!(lines.iter().any(|line| line.ends_with("there is no image `postgres-71`")), "{lines:#?}");
+    ensure!(lines.iter().any(|line| line.ends_with("ada.db.example.org")), "{lines:#?}");
+    Ok(())
+}
