@@ -79,8 +79,12 @@ pub async fn show(intendant: &Intendant, id: IntentId, format: &Format) -> Resul
             print_record(&record);
             print_steps(&steps);
             for attempt in attempts {
-                let retry = attempt.retry_at.map_or("not tried again".to_owned(), |at| format!("tried again at {}", time(at)));
-                println!("attempt {} at `{}` failed ({}): {}; {retry}", attempt.attempt, attempt.step, attempt.failure, attempt.error);
+                let retry =
+                    attempt.retry_at.map_or("not tried again".to_owned(), |at| format!("tried again at {}", time(at)));
+                println!(
+                    "attempt {} at `{}` failed ({}): {}; {retry}",
+                    attempt.attempt, attempt.step, attempt.failure, attempt.error
+                );
             }
             for child in children {
                 println!("`{}` asked for child `{}`: {}", child.step, child.name, child.id);
@@ -164,7 +168,7 @@ pub fn history(records: &[IntentRecord]) {
 
 fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header);
     table
 }

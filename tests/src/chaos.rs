@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use intendant::{Committed, Cx, Intent, IntentId, IntentState, Intendant, Node, Plan, StepResult, StoreKind, value};
+use intendant::{Committed, Cx, Intendant, Intent, IntentId, IntentState, Node, Plan, StepResult, StoreKind, value};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, SqliteConnection};
 

@@ -145,7 +145,10 @@ fn as_somebody_else() -> Result<Command> {
     let exists = |user: &str| Command::new("id").arg(user).output().is_ok_and(|id| id.status.success());
     let user = ["postgres", "nobody"].into_iter().find(|user| exists(user));
     let user = user.context("PostgreSQL does not run as root, and there is no user `postgres` or `nobody`")?;
-    ensure!(Path::new("/usr/sbin/runuser").exists() || Path::new("/sbin/runuser").exists(), "install util-linux (runuser)");
+    ensure!(
+        Path::new("/usr/sbin/runuser").exists() || Path::new("/sbin/runuser").exists(),
+        "install util-linux (runuser)"
+    );
     let mut command = Command::new("runuser");
     command.args(["-u", user, "--", "env"]);
     Ok(command)

@@ -1,32 +1,43 @@
 //! The examples as a reader runs them: the programs end by themselves and print what their text says they do.
 
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use intendant::{Intendant, IntentFilter, IntentState, StoreKind};
 use intendant_tests::binary;
 use intendant_tests::database::Database;
+use tokio::process::Command;
 
 const SURVEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/data/survey.json");
 
-fn run(binary: &str, arguments: &[&str]) -> Result<Output> {
-    Ok(Command::new(binary::path(binary)?).args(arguments).output()?)
+/// None of these programs takes more than a second.
+const LIMIT: Duration = Duration::from_secs(30);
+
+async fn output(command: &mut Command) -> Result<Output> {
+    let output = tokio::time::timeout(LIMIT, command.kill_on_drop(true).output()).await;
+    Ok(output.with_context(|| format!("{command:?} does not come to an end"))??)
 }
 
 /// What a program that succeeds prints.
-fn lines(binary: &str, arguments: &[&str]) -> Result<Vec<String>> {
-    let output = run(binary, arguments)?;
+async fn lines(binary: &str, arguments: &[&str]) -> Result<Vec<String>> {
+    let output = output(Command::new(binary::path(binary)?).args(arguments)).await?;
     let (text, errors) = (String::from_utf8(output.stdout)?, String::from_utf8_lossy(&output.stderr).into_owned());
     ensure!(output.status.success() && errors.is_empty(), "{binary}: {}\n{text}{errors}", output.status);
     Ok(text.lines().map(str::to_owned).collect())
 }
 
 /// Code and message of a `wfformat` that fails.
-fn refusal(arguments: &[&str]) -> Result<(Option<i32>, String)> {
-    let output = run("wfformat", arguments)?;
+async fn refusal(arguments: &[&str]) -> Result<(Option<i32>, String)> {
+    let output = output(Command::new(binary::path("wfformat")?).args(arguments)).await?;
     ensure!(output.stdout.is_empty());
     Ok((output.status.code(), String::from_utf8(output.stderr)?))
+}
+
+/// The makespan of a report, in seconds.
+fn makespan(report: &[String]) -> Result<f64> {
+    let line = report.iter().find_map(|line| line.strip_prefix("makespan       ")?.split_once(" s, "));
+    Ok(line.with_context(|| format!("no makespan in {report:#?}"))?.0.parse()?)
 }
 
 /// The survey takes 25.5 s by its critical path: 0.51 s at this speed-up.
@@ -35,18 +46,13 @@ fn check_report(report: &[String]) -> Result<()> {
         ["workflow       survey", "tasks          12, with 16 dependencies", "critical path  0.510 s, through 7 tasks"];
     ensure!(report.len() == 6 && report[0].starts_with("intent         ") && report[1..4] == expected, "{report:#?}");
     ensure!(report[5] == "order          kept: no task started before its parents had finished", "{report:#?}");
-    let makespan = report[4].strip_prefix("makespan       ").and_then(|text| text.split_once(" s, "));
-    let makespan: f64 = makespan.map_or(Ok(0.0), |(seconds, _)| seconds.parse())?;
-    ensure!(makespan >= 0.510, "{report:#?}: no workflow is faster than its critical path");
+    ensure!(makespan(report)? >= 0.510, "{report:#?}: no workflow is faster than its critical path");
     Ok(())
 }
 
 async fn carries_out_the_survey(kind: StoreKind) -> Result<()> {
     let database = Database::new(kind).await?;
-    let url = database.url.clone();
-    let report =
-        tokio::task::spawn_blocking(move || lines("wfformat", &[SURVEY, "--speedup", "50", "--database-url", &url]));
-    check_report(&report.await??)?;
+    check_report(&lines("wfformat", &[SURVEY, "--speedup", "50", "--database-url", &database.url]).await?)?;
 
     let intendant = Intendant::connect(&database.url).await?;
     let intents = intendant.list(IntentFilter::default()).await?;
@@ -68,31 +74,33 @@ async fn wfformat_carries_out_a_workflow_on_postgres() -> Result<()> {
     carries_out_the_survey(StoreKind::Postgres).await
 }
 
-#[test]
-fn wfformat_leaves_nothing_behind_unless_it_is_given_a_database() -> Result<()> {
+#[tokio::test]
+async fn wfformat_leaves_nothing_behind_unless_it_is_given_a_database() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let mut wfformat = Command::new(binary::path("wfformat")?);
-    wfformat.args([SURVEY, "--speedup", "50", "--concurrency", "1"]).env("TMPDIR", directory.path());
-    let output = wfformat.output()?;
-    ensure!(output.status.success(), "{output:?}");
-    // One at a time: the runtimes add up to 37.75 s.
-    let report = String::from_utf8(output.stdout)?;
-    let makespan = report.lines().find_map(|line| line.strip_prefix("makespan       ")?.split_once(" s, "));
-    let makespan: f64 = makespan.map_or(Ok(0.0), |(seconds, _)| seconds.parse())?;
-    ensure!(makespan >= 0.755, "{report}");
+    let ended = output(wfformat.args([SURVEY, "--speedup", "50"]).env("TMPDIR", directory.path())).await?;
+    ensure!(ended.status.success(), "{ended:?}");
     ensure!(std::fs::read_dir(directory.path())?.next().is_none());
     Ok(())
 }
 
-#[test]
-fn wfformat_refuses_in_one_line_what_it_cannot_carry_out() -> Result<()> {
+#[tokio::test]
+async fn wfformat_with_one_slot_takes_one_task_at_a_time() -> Result<()> {
+    let report = lines("wfformat", &[SURVEY, "--speedup", "50", "--concurrency", "1"]).await?;
+    // The runtimes add up to 37.75 s.
+    ensure!(makespan(&report)? >= 0.755, "{report:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn wfformat_refuses_in_one_line_what_it_cannot_carry_out() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let file = |name: &str, text: String| -> Result<String> {
         let path = directory.path().join(name);
         std::fs::write(&path, text)?;
         Ok(path.display().to_string())
     };
-    let survey = std::fs::read_to_string(Path::new(SURVEY))?;
+    let survey = std::fs::read_to_string(SURVEY)?;
     let cases = [
         (directory.path().join("none.json").display().to_string(), "cannot read "),
         (file("notes.txt", "# notes".to_owned())?, "not a WfFormat file: expected value at line 1 column 1"),
@@ -107,25 +115,25 @@ fn wfformat_refuses_in_one_line_what_it_cannot_carry_out() -> Result<()> {
         ),
     ];
     for (path, message) in &cases {
-        let (code, said) = refusal(&[path, "--speedup", "50"])?;
+        let (code, said) = refusal(&[path, "--speedup", "50"]).await?;
         ensure!(code == Some(2) && said.lines().count() == 1, "{code:?} {said}");
         ensure!(said.starts_with("wfformat: ") && said.contains(path.as_str()) && said.contains(message), "{said}");
     }
     for arguments in [&[SURVEY, "--speedup", "0"][..], &[SURVEY, "--database-url", "mysql://localhost"]] {
-        ensure!(refusal(arguments)?.0 == Some(2), "{arguments:?}");
+        ensure!(refusal(arguments).await?.0 == Some(2), "{arguments:?}");
     }
     Ok(())
 }
 
-#[test]
-fn hello_says_hello() -> Result<()> {
-    ensure!(lines("hello", &[])? == ["hello, Ada"]);
+#[tokio::test]
+async fn hello_says_hello() -> Result<()> {
+    ensure!(lines("hello", &[]).await? == ["hello, Ada"]);
     Ok(())
 }
 
-#[test]
-fn sandwich_prints_the_record_and_the_steps() -> Result<()> {
-    let lines = lines("sandwich", &[])?;
+#[tokio::test]
+async fn sandwich_prints_the_record_and_the_steps() -> Result<()> {
+    let lines = lines("sandwich", &[]).await?;
     let expected = [
         "2 of toast with 3 eggs, for ada",
         "sandwich.make succeeded",
@@ -143,9 +151,9 @@ fn sandwich_prints_the_record_and_the_steps() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn support_query_prints_who_got_what_newest_first() -> Result<()> {
-    let lines = lines("support_query", &[])?;
+#[tokio::test]
+async fn support_query_prints_who_got_what_newest_first() -> Result<()> {
+    let lines = lines("support_query", &[]).await?;
     let header = lines.iter().position(|line| line.starts_with("customer"));
     let rows: Vec<Vec<&str>> = lines
         .iter()

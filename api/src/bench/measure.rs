@@ -39,7 +39,8 @@ async fn measure_in(options: &BenchOptions, place: &Place) -> Result<Report> {
     intendant.close().await;
     let count = options.intents as f64;
     let steps = options.intents * steps_per_intent(options);
-    let per_intent = |of: fn(&Counters) -> f64| run.before.zip(after).map(|(before, after)| (of(&after) - of(&before)) / count);
+    let per_intent =
+        |of: fn(&Counters) -> f64| run.before.zip(after).map(|(before, after)| (of(&after) - of(&before)) / count);
     Ok(Report {
         workload: options.workload,
         store: intendant.store_kind().as_str(),

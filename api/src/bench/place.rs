@@ -32,7 +32,8 @@ impl Place {
         let mut server = PgConnection::connect(url).await.context("connecting to the server")?;
         sqlx::raw_sql(AssertSqlSafe(format!("create database {name}"))).execute(&mut server).await?;
         server.close().await?;
-        let (base, query) = url.split_once('?').map_or((url, String::new()), |(base, query)| (base, format!("?{query}")));
+        let (base, query) =
+            url.split_once('?').map_or((url, String::new()), |(base, query)| (base, format!("?{query}")));
         let (base, _) = base.rsplit_once('/').context("the URL names no database")?;
         Ok(Self::Postgres { server: url.to_owned(), url: format!("{base}/{name}{query}"), name })
     }

@@ -3,9 +3,11 @@
 //! Everything is named by the intent that made it, so a step that is carried out again finds what it made before. What
 //! there is only so much of (addresses) is claimed in the registry, before anything is made there.
 
+use std::fs::{File, TryLockError};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use intendant::IntentId;
@@ -16,6 +18,9 @@ use super::tables::BUSY;
 
 /// Addresses in a directory's pool.
 const POOL: u16 = 8;
+
+/// How long a demo that was killed may take to be gone.
+const LAST_BREATH: Duration = Duration::from_secs(2);
 
 /// Pools lie in this range, below the ports that systems give to outgoing connections.
 const PORTS: std::ops::Range<u16> = 21_000..31_000;
@@ -111,8 +116,9 @@ impl Cloud {
         if let Some(port) = self.address(replica).await? {
             return Ok(port);
         }
-        let free: Vec<u16> =
-            sqlx::query_scalar("select port from address where owner is null order by refused, port").fetch_all(&mut self.db).await?;
+        let free: Vec<u16> = sqlx::query_scalar("select port from address where owner is null order by refused, port")
+            .fetch_all(&mut self.db)
+            .await?;
         for port in free.into_iter().filter(|port| is_free(*port)) {
             let claimed = sqlx::query("update or ignore address set owner = ?1 where port = ?2 and owner is null")
                 .bind(replica.to_string())
@@ -178,12 +184,14 @@ impl Cloud {
 
     /// Makes a replica known; returns where it is known to be, which is what was published first.
     pub(crate) async fn publish(&mut self, replica: IntentId, account: &str, url: &str) -> Result<String> {
-        sqlx::query("insert into endpoint (replica, account, url) values (?1, ?2, ?3) on conflict (replica) do nothing")
-            .bind(replica.to_string())
-            .bind(account)
-            .bind(url)
-            .execute(&mut self.db)
-            .await?;
+        sqlx::query(
+            "insert into endpoint (replica, account, url) values (?1, ?2, ?3) on conflict (replica) do nothing",
+        )
+        .bind(replica.to_string())
+        .bind(account)
+        .bind(url)
+        .execute(&mut self.db)
+        .await?;
         let published = sqlx::query_scalar("select url from endpoint where replica = ?1");
         Ok(published.bind(replica.to_string()).fetch_one(&mut self.db).await?)
     }
@@ -192,6 +200,23 @@ impl Cloud {
     pub(crate) async fn unpublish(&mut self, replica: IntentId) -> Result<()> {
         sqlx::query("delete from endpoint where replica = ?1").bind(replica.to_string()).execute(&mut self.db).await?;
         Ok(())
+    }
+}
+
+/// One demo at a time in a directory. The system lets go of the lock when the process dies, in whatever way.
+pub(crate) async fn lock(directory: &Path) -> Result<File> {
+    let file = File::create(directory.join("lock"))?;
+    let asked = tokio::time::Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // Whoever was killed just now may still be on its way out.
+            Err(TryLockError::WouldBlock) if asked.elapsed() < LAST_BREATH => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(TryLockError::WouldBlock) => bail!("another demo is running in {}", directory.display()),
+            Err(TryLockError::Error(error)) => return Err(error).context("locking the demo's directory"),
+        }
     }
 }
 

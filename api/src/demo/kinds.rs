@@ -26,19 +26,8 @@ pub(crate) mod step {
     /// Of `replica.remove`.
     pub(crate) const REMOVE: [&str; 6] = [UNPUBLISH, STOP, RELEASE, DELETE_VOLUME, DELETE_SNAPSHOT, VERIFY];
     /// All of them.
-    pub(crate) const ALL: [&str; 11] = [
-        SNAPSHOT,
-        VOLUME,
-        SERVER,
-        ADDRESS,
-        JOIN,
-        UNPUBLISH,
-        STOP,
-        RELEASE,
-        DELETE_VOLUME,
-        DELETE_SNAPSHOT,
-        VERIFY,
-    ];
+    pub(crate) const ALL: [&str; 11] =
+        [SNAPSHOT, VOLUME, SERVER, ADDRESS, JOIN, UNPUBLISH, STOP, RELEASE, DELETE_VOLUME, DELETE_SNAPSHOT, VERIFY];
 }
 
 /// Adds a read replica to a database.

@@ -14,6 +14,7 @@ pub(crate) async fn middle(cx: &Cx<Mishap>) -> StepResult<()> {
     let here = Some(cx.step_name());
     if cx.state().kill_at.as_deref() == here {
         eprintln!("--kill-at {}: kill -9 of this process, in the middle of the step", cx.step_name());
+        eprintln!("run it again without --kill-at to go on");
         kill_9(std::process::id())?;
         // The signal is on its way; nothing more shall happen in this step.
         std::future::pending::<()>().await;

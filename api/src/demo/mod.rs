@@ -81,6 +81,7 @@ struct Demo {
 /// Exit code 1: the intent failed, or was left unfinished on SIGINT or SIGTERM.
 pub async fn run(options: DemoOptions) -> Result<ExitCode> {
     let demo = Demo::new(options)?;
+    let _alone = cloud::lock(&demo.directory).await?;
     let mut cloud = Cloud::open(&demo.directory).await?;
     let intendant = Intendant::open(&demo.url).await?;
     let (stop, stopped) = oneshot::channel();
@@ -111,15 +112,18 @@ enum End {
 
 impl Demo {
     fn new(options: DemoOptions) -> Result<Self> {
+        if let Some(source) = &options.source {
+            ensure!(source.is_file(), "there is no database at {}", source.display());
+        }
         let directory = absolute(&options.directory)?;
         let shown = options.directory.display();
         let url = options.database_url.clone().unwrap_or_else(|| format!("sqlite://{shown}/intendant.db"));
         let mut command = "intendant demo".to_owned();
         if options.directory != Path::new("intendant-demo") {
-            command.push_str(&format!(" --directory '{shown}'"));
+            command.push_str(&format!(" --directory {}", report::quoted(&shown.to_string())));
         }
         if options.database_url.is_some() {
-            command.push_str(&format!(" --database-url '{url}'"));
+            command.push_str(&format!(" --database-url {}", report::quoted(&url)));
         }
         Ok(Self { options, directory, url, command })
     }
@@ -129,39 +133,48 @@ impl Demo {
         let mut run = match Run::open(cloud).await? {
             Some(run) => {
                 eprintln!("going on with the run that was left in {}", self.options.directory.display());
+                if self.options.source.is_some() && self.source_path()? != run.database {
+                    eprintln!("--source is for the next run; this one is about {}", run.database.display());
+                }
                 run
             }
             None => Run::begin(cloud, &self.source_path()?).await?,
         };
-        let add = match run.add {
-            Some(add) => add,
-            None => {
-                self.fill_source(&run).await?;
-                run.add(cloud, intendant).await?
-            }
-        };
-        if run.remove.is_none() {
-            let record = self.add(intendant, &run, add).await?;
-            match record.state {
-                IntentState::Failed => return Ok(End::Failed),
-                _ if self.options.keep => return Ok(End::Kept),
-                _ => {}
-            }
+        let added = self.add(cloud, intendant, &mut run).await?;
+        match added.state {
+            IntentState::Failed => return Ok(End::Failed),
+            _ if self.options.keep && run.remove.is_none() => return Ok(End::Kept),
+            _ => {}
         }
-        let remove = run.remove(cloud, intendant, add).await?;
-        let record = self.see_through(intendant, remove, &step::REMOVE).await?;
-        if record.state == IntentState::Failed {
+        let remove = run.remove(cloud, intendant, added.id).await?;
+        let removed = self.see_through(intendant, remove, &step::REMOVE).await?;
+        if removed.state == IntentState::Failed {
             return Ok(End::Failed);
         }
         run.finish(cloud).await?;
         Ok(End::Removed)
     }
 
-    /// The replica is added, while the database is written to if it is the demo's own.
-    async fn add(&self, intendant: &Intendant, run: &Run, id: IntentId) -> Result<IntentRecord> {
-        let finished = intendant.state(id).await?.is_finished();
-        let writes = run.database == self.own_source() && (!finished || self.options.resume);
-        let writer = if writes { Some(Writer::start(&run.database).await?) } else { None };
+    /// The replica is added, while the database is written to if it is the demo's own: from before the snapshot is asked
+    /// for until the replica serves.
+    async fn add(&self, cloud: &mut Cloud, intendant: &Intendant, run: &mut Run) -> Result<IntentRecord> {
+        let is_own = run.database == self.own_source();
+        let is_asked_for = match run.add {
+            Some(id) => {
+                let record = intendant.get(id).await?;
+                if record.state.is_finished() && !(record.state == IntentState::Failed && self.options.resume) {
+                    self.show_finished(intendant, &record, run.remove).await?;
+                    return Ok(record);
+                }
+                true
+            }
+            None => false,
+        };
+        if is_own && !is_asked_for {
+            self.fill_source(&run.database).await?;
+        }
+        let writer = if is_own { Some(Writer::start(&run.database).await?) } else { None };
+        let id = run.add(cloud, intendant).await?;
         let record = self.see_through(intendant, id, &step::ADD).await?;
         if let Some(writer) = writer {
             eprintln!("{} transactions were written to the database meanwhile", writer.stop().await?);
@@ -169,15 +182,29 @@ impl Demo {
         Ok(record)
     }
 
-    /// Watches an intent to its end and shows its record. One that had failed before is resumed only when that is asked
-    /// for.
+    /// An earlier run has brought the replica to its end. Once its removal has been asked for, that is what counts.
+    async fn show_finished(
+        &self,
+        intendant: &Intendant,
+        record: &IntentRecord,
+        remove: Option<IntentId>,
+    ) -> Result<()> {
+        if remove.is_some() {
+            return Ok(());
+        }
+        eprintln!("{} {} has {} in an earlier run", record.kind, record.id, record.state);
+        report::record(intendant, record).await?;
+        report::look_further(self, intendant, record);
+        Ok(())
+    }
+
+    /// Watches an intent to its end and shows its record. One that has failed in an earlier run is resumed only when that
+    /// is asked for.
     async fn see_through(&self, intendant: &Intendant, id: IntentId, steps: &[&'static str]) -> Result<IntentRecord> {
         let before = intendant.get(id).await?;
         if before.state == IntentState::Failed && self.options.resume {
             intendant.resume(id, "demo", Some("intendant demo --resume")).await?;
             eprintln!("{} {id} is resumed: what succeeded is kept", before.kind);
-        } else if before.state == IntentState::Failed {
-            eprintln!("{} {id} has failed in an earlier run; it is not resumed unless that is asked for", before.kind);
         } else {
             eprintln!("{} {id}", before.kind);
         }
@@ -215,17 +242,18 @@ impl Demo {
     }
 
     fn source_path(&self) -> Result<PathBuf> {
-        let Some(source) = &self.options.source else { return Ok(self.own_source()) };
-        ensure!(source.is_file(), "there is no database at {}", source.display());
-        Ok(source.canonicalize()?)
+        match &self.options.source {
+            Some(source) => Ok(source.canonicalize()?),
+            None => Ok(self.own_source()),
+        }
     }
 
-    async fn fill_source(&self, run: &Run) -> Result<()> {
-        if run.database != self.own_source() || run.database.exists() {
+    async fn fill_source(&self, database: &Path) -> Result<()> {
+        if database.exists() {
             return Ok(());
         }
         eprintln!("filling {} with {} rows", self.options.directory.join("source.db").display(), self.options.rows);
-        source::fill(&run.database, self.options.rows).await.context("filling the database")
+        source::fill(database, self.options.rows).await.context("filling the database")
     }
 }
 

@@ -71,17 +71,20 @@ impl Display {
             for (_, bar) in bars {
                 bar.abandon();
             }
+            eprintln!();
         }
     }
 }
 
 fn says(step: &StepRecord) -> String {
-    let mut says = step.state.to_string();
-    if let Some(took) = super::report::took(step.started_at, step.finished_at) {
-        says.push_str(&format!(" in {took}"));
+    let took = super::report::took(step.started_at, step.finished_at).unwrap_or_default();
+    let error = step.error.as_deref().unwrap_or_default();
+    match step.state {
+        StepState::Succeeded => format!("{} in {took}", step.state),
+        StepState::Failed => format!("{} in {took}: {error}", step.state),
+        StepState::Waiting if step.error.is_some() => format!("{}, to be tried again: {error}", step.state),
+        StepState::Pending | StepState::Running | StepState::Waiting | StepState::Skipped | StepState::Undone => {
+            step.state.to_string()
+        }
     }
-    if let Some(error) = &step.error {
-        says.push_str(&format!(": {error}"));
-    }
-    says
 }

@@ -40,7 +40,7 @@ pub(crate) async fn record(intendant: &Intendant, record: &IntentRecord) -> anyh
     if let Some(output) = &record.output {
         line("output", output.to_string());
     }
-    println!("{table}\n");
+    println!("{}\n", table.trim_fmt());
 
     let mut table = Table::new();
     table.load_style(NOTHING);
@@ -54,7 +54,7 @@ pub(crate) async fn record(intendant: &Intendant, record: &IntentRecord) -> anyh
             took(step.started_at, step.finished_at).unwrap_or_default(),
         ]);
     }
-    println!("{table}\n");
+    println!("{}\n", table.trim_fmt());
     Ok(())
 }
 
@@ -68,19 +68,28 @@ pub(crate) fn look_further(demo: &Demo, intendant: &Intendant, record: &IntentRe
     let id = record.id;
     println!("look further:");
     println!("  {}", steps_sql(intendant.store_kind(), url, id));
-    println!("  intendant show {id} --database-url '{url}'");
     if let Some(account) = &record.account {
-        println!("  intendant history --account {account} --database-url '{url}'");
+        println!("  intendant history --account {account} --database-url {}", quoted(url));
     }
+    let show = format!("intendant show {id} --database-url {}", quoted(url));
     if record.state == IntentState::Failed {
-        println!("what explains it:");
-        println!("  intendant why {id} --database-url '{url}'");
-        println!("what resumes it, running only what is left:");
-        println!("  {} --resume", demo.command);
-        println!("or, to put it back in line for the next run of `{}`:", demo.command);
-        println!("  intendant resume {id} --database-url '{url}'");
+        println!("what explains it:\n  {show}");
+        println!("what resumes it and runs what is left, and only that:\n  {} --resume", demo.command);
+        println!("or, for the next `{}` to go on with:", demo.command);
+        println!("  intendant resume {id} --database-url {}", quoted(url));
+    } else {
+        println!("  {show}");
     }
     println!();
+}
+
+/// An argument as a shell takes it.
+pub(crate) fn quoted(argument: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/:._-@=,+".contains(c);
+    if !argument.is_empty() && argument.chars().all(plain) {
+        return argument.to_owned();
+    }
+    format!("'{}'", argument.replace('\'', "'\\''"))
 }
 
 fn steps_sql(store: StoreKind, url: &str, id: IntentId) -> String {
@@ -90,13 +99,27 @@ fn steps_sql(store: StoreKind, url: &str, id: IntentId) -> String {
             let file = file.split('?').next().unwrap_or(file);
             let hex = id.to_string().replace('-', "");
             format!(
-                "sqlite3 '{file}' \"select name, state, attempt, (finished_at - started_at) / 1000 as ms \
-                 from intendant_step where intent_id = x'{hex}' order by started_at\""
+                "sqlite3 {} \"select name, state, attempt, (finished_at - started_at) / 1000 as ms \
+                 from intendant_step where intent_id = x'{hex}' order by started_at\"",
+                quoted(file)
             )
         }
         StoreKind::Postgres => format!(
-            "psql '{url}' -c \"select name, state, attempt, finished_at - started_at as took \
-             from intendant.step where intent_id = '{id}' order by started_at\""
+            "psql {} -c \"select name, state, attempt, finished_at - started_at as took \
+             from intendant.step where intent_id = '{id}' order by started_at\"",
+            quoted(url)
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_quoted_where_a_shell_would_change_them() {
+        assert_eq!(quoted("sqlite://intendant-demo/intendant.db"), "sqlite://intendant-demo/intendant.db");
+        assert_eq!(quoted("postgres://h/d?a=b&c"), "'postgres://h/d?a=b&c'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 }

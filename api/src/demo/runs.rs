@@ -73,7 +73,12 @@ impl Run {
     }
 
     /// The intent that removes the replica: asked for if that was not done before.
-    pub(crate) async fn remove(&mut self, cloud: &mut Cloud, intendant: &Intendant, replica: IntentId) -> Result<IntentId> {
+    pub(crate) async fn remove(
+        &mut self,
+        cloud: &mut Cloud,
+        intendant: &Intendant,
+        replica: IntentId,
+    ) -> Result<IntentId> {
         if let Some(id) = self.remove {
             return Ok(id);
         }
@@ -95,7 +100,10 @@ impl Run {
 
     /// Nothing is left to be done.
     pub(crate) async fn finish(self, cloud: &mut Cloud) -> Result<()> {
-        sqlx::query("update run set finished_at = datetime() where id = ?1").bind(self.id).execute(&mut cloud.db).await?;
+        sqlx::query("update run set finished_at = datetime() where id = ?1")
+            .bind(self.id)
+            .execute(&mut cloud.db)
+            .await?;
         Ok(())
     }
 }

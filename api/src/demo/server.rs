@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use intendant::IntentId;
 use serde_json::json;
 
@@ -116,9 +116,10 @@ pub(crate) async fn ask_to_stop(cloud: &mut Cloud, replica: IntentId) -> Result<
 /// Waits until the replica's process is gone; kills it when it does not go.
 pub(crate) async fn see_off(cloud: &mut Cloud, replica: IntentId) -> Result<()> {
     let Some(server) = cloud.server(replica).await? else { return Ok(()) };
-    let patience = tokio::time::Instant::now() + GRACE;
+    let asked = tokio::time::Instant::now();
     while is_running(server.pid, replica) {
-        if tokio::time::Instant::now() > patience {
+        ensure!(asked.elapsed() < 2 * GRACE, "process {} of the replica does not end", server.pid);
+        if asked.elapsed() > GRACE {
             mishap::kill_9(server.pid)?;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -137,7 +138,8 @@ fn is_running(pid: u32, replica: IntentId) -> bool {
 /// Whether the process is there and is this replica's: pids are used again.
 #[cfg(not(target_os = "linux"))]
 fn is_running(pid: u32, replica: IntentId) -> bool {
-    let command_line = std::process::Command::new("ps").args(["-ww", "-o", "command=", "-p", &pid.to_string()]).output();
+    let command_line =
+        std::process::Command::new("ps").args(["-ww", "-o", "command=", "-p", &pid.to_string()]).output();
     command_line.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(&replica.to_string()))
 }
 

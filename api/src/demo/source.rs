@@ -25,7 +25,10 @@ const FILL: [(&str, u64); 4] = [
          end, date('2015-01-01', '+' || (value % 4000) || ' days') from generate_series",
         10,
     ),
-    ("insert into product select printf('P%06d', value), 'product ' || value, (value * 7919 % 100000) / 100.0 from generate_series", 5),
+    (
+        "insert into product select printf('P%06d', value), 'product ' || value, (value * 7919 % 100000) / 100.0 from generate_series",
+        5,
+    ),
     (
         "insert into purchase select value, 1 + value * 31 % max(1, ?1 / 6), printf('P%06d', 1 + value * 17 % max(1, ?1 / 12)), \
          1 + value % 5, case value % 11 when 0 then null else datetime('2020-01-01', '+' || value || ' minutes') end \
@@ -40,8 +43,7 @@ const FILL: [(&str, u64); 4] = [
 ];
 
 /// Stands for SQLite's table-valued function of that name, which not every build has.
-const SERIES: &str =
-    "(with recursive series (value) as (select 1 union all select value + 1 from series where value < ?1) select value from series)";
+const SERIES: &str = "(with recursive series (value) as (select 1 union all select value + 1 from series where value < ?1) select value from series)";
 
 /// Makes the database unless it is there: under another name first, so that a half-filled one is never taken for it.
 pub(crate) async fn fill(path: &Path, rows: u64) -> Result<()> {

@@ -12,11 +12,11 @@ use serde_json::json;
 use sqlx::Connection as _;
 
 use super::cloud::Cloud;
+use super::http;
 use super::kinds::{Address, Replica, ReplicaAdd, Server, Snapshot, Volume, step};
 use super::mishap::{Mishap, middle};
 use super::server::{self, Boot};
 use super::tables::{self, TableSum};
-use super::http;
 
 /// How often a booting server is asked whether it is up.
 const LOOK: Duration = Duration::from_millis(100);
@@ -69,7 +69,11 @@ async fn snapshot(cx: Cx<Mishap>, database: std::path::PathBuf) -> StepResult<Sn
 
 async fn vacuum_into(database: &Path, target: &Path) -> Result<()> {
     let mut db = tables::open_read_only(database).await?;
-    sqlx::query("vacuum into ?1").bind(target.to_string_lossy()).execute(&mut db).await.context("copying the database")?;
+    sqlx::query("vacuum into ?1")
+        .bind(target.to_string_lossy())
+        .execute(&mut db)
+        .await
+        .context("copying the database")?;
     db.close().await?;
     Ok(())
 }

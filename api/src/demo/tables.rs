@@ -115,10 +115,14 @@ mod tests {
     #[tokio::test]
     async fn a_checksum_depends_on_the_rows_and_not_on_their_order() {
         let directory = tempfile::tempdir().unwrap();
-        let one = file(directory.path(), "1", "create table a(x, y); insert into a values (1, 'b'), (null, x'00')").await;
-        let two = file(directory.path(), "2", "create table a(x, y); insert into a values (null, x'00'), (1, 'b')").await;
-        let type_differs = file(directory.path(), "3", "create table a(x, y); insert into a values (1, x'62'), (null, x'00')").await;
-        let doubled = file(directory.path(), "4", "create table a(x, y); insert into a values (1, 'b'), (1, 'b')").await;
+        let one =
+            file(directory.path(), "1", "create table a(x, y); insert into a values (1, 'b'), (null, x'00')").await;
+        let two =
+            file(directory.path(), "2", "create table a(x, y); insert into a values (null, x'00'), (1, 'b')").await;
+        let type_differs =
+            file(directory.path(), "3", "create table a(x, y); insert into a values (1, x'62'), (null, x'00')").await;
+        let doubled =
+            file(directory.path(), "4", "create table a(x, y); insert into a values (1, 'b'), (1, 'b')").await;
         assert_eq!(one, two);
         assert_eq!(one[0].rows, 2);
         assert_ne!(one[0].checksum, type_differs[0].checksum);

@@ -83,6 +83,10 @@ pub(super) struct Engine<S> {
     pub(super) suspects_since: Option<Duration>,
     /// Somebody else could start steps at once.
     pub(super) others_idle: bool,
+    /// When the database was last asked whether this session lives, and said yes.
+    pub(super) confirmed: Duration,
+    /// When the tick that is on its way to the disk was sent.
+    pub(super) sent: Duration,
     pub(super) stopping: watch::Sender<bool>,
     /// Since when what runs is being stopped.
     pub(super) stop_since: Option<Duration>,
@@ -152,6 +156,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             probation: None,
             suspects_since: None,
             others_idle: false,
+            confirmed: Duration::ZERO,
+            sent: Duration::ZERO,
             stopping: watch::Sender::new(false),
             stop_since: None,
             // Replaced when a session begins: what a dead session's steps still send goes nowhere.
@@ -196,6 +202,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let mut ears = Ears { ended, pulses, tick: None, peek: None, poll };
         let mut committer = Some(Committer::new(self.store().clone(), session.id, pulse.progress()));
         let mut stop_by: Option<Duration> = None;
+        self.confirmed = self.now();
         self.lanes.iter_mut().for_each(|lane| lane.hint = true);
 
         let over = loop {
@@ -206,6 +213,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 match self.next_tick(stop_by.is_some()) {
                     Some(request) => {
                         self.inflight = Some(request.clone());
+                        self.sent = self.now();
                         ears.tick = Some(tokio::spawn(ready.commit(request)));
                     }
                     None => committer = Some(ready),
@@ -238,7 +246,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     self.report.fenced += u64::from(self.inflight.is_some());
                     break Over::Fenced;
                 }
-                Heard::Pulse(Pulse::Beat { others_idle }) => self.beat(others_idle),
+                Heard::Pulse(Pulse::Beat { asked, others_idle }) => self.beat(asked, others_idle),
                 Heard::Pulse(Pulse::Silent(session, beat)) => self.reap(session, beat),
                 Heard::Peeked(peeked) => self.peeked(peeked),
                 Heard::Work => self.lanes.iter_mut().for_each(|lane| lane.hint = true),
@@ -292,7 +300,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
         let random = self.store().clock().random();
         let Some(drive) = self.drives.get_mut(&ended.intent) else { return };
-        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == drive.kind.queue) {
+        let queue = drive.kind.queue.clone();
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == queue) {
             lane.ended(now);
         }
         let end = match ended.end {
@@ -304,6 +313,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
         };
         drive.step_ended(ended.step, end, ended.took, now, random, &mut self.pending);
         self.go_on(ended.intent);
+        // Whatever this intent does next: a slot is free.
+        self.start_waiting(&queue);
     }
 
     /// Does what is next for an intent.
@@ -333,6 +344,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// Starts steps that wait for a slot, as far as there are slots.
     pub(super) fn start_waiting(&mut self, queue: &str) {
         let Some(index) = self.lanes.iter().position(|lane| &*lane.queue == queue) else { return };
+        // A worker that was paused, or has not reached its database for a lease, may be dead without knowing: it starts
+        // nothing before it has been told that it lives.
+        if self.now().saturating_sub(self.confirmed) >= self.settings.lease {
+            return;
+        }
         while self.lanes[index].running < self.lanes[index].concurrency {
             let Some(Waiting { intent, step, .. }) = self.lanes[index].waiting.pop_front() else { return };
             let Some(drive) = self.drives.get_mut(&intent) else { continue };

@@ -24,8 +24,8 @@ use crate::store::{SessionSeen, Store};
 pub(super) enum Pulse {
     /// This session is dead.
     Dead,
-    /// A heartbeat was written; whether somebody else could start steps at once.
-    Beat { others_idle: bool },
+    /// A heartbeat was written; when it was sent, and whether somebody else could start steps at once.
+    Beat { asked: Instant, others_idle: bool },
     /// A session is silent, or (without a beat) its process is gone.
     Silent(SessionId, Option<i64>),
 }
@@ -146,6 +146,7 @@ impl Heartbeat {
 
     /// One heartbeat and a look at the others. False: the session is dead.
     async fn beat_once(&mut self) -> bool {
+        let asked = self.store.clock().monotonic();
         match self.store.heartbeat(self.session, self.free.load(Ordering::Relaxed)).await {
             Ok(true) => {}
             Ok(false) => {
@@ -169,7 +170,7 @@ impl Heartbeat {
         }
         self.look_at_beats();
         let others_idle = self.others.iter().any(|other| other.free > 0);
-        let _ = self.pulses.send(Pulse::Beat { others_idle });
+        let _ = self.pulses.send(Pulse::Beat { asked, others_idle });
         true
     }
 
@@ -214,8 +215,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
     }
 
     /// With every heartbeat: what runs long gets a row that says so, and what waits too long here is offered to others.
-    pub(super) fn beat(&mut self, others_idle: bool) {
+    pub(super) fn beat(&mut self, asked: Instant, others_idle: bool) {
         self.others_idle = others_idle;
+        self.confirm(asked.saturating_duration_since(self.epoch));
         let now = self.store().clock().monotonic();
         let every = self.beat_interval();
         for ((intent, step), running) in &mut self.running {
@@ -231,6 +233,16 @@ impl<S: Send + Sync + 'static> Engine<S> {
             }
         }
         self.offer_to_others();
+    }
+
+    /// The database says that this session lived when it was asked: what waits may start.
+    pub(super) fn confirm(&mut self, asked: Duration) {
+        self.confirmed = self.confirmed.max(asked);
+        let queues: Vec<_> =
+            self.lanes.iter().filter(|lane| !lane.waiting.is_empty()).map(|lane| lane.queue.clone()).collect();
+        for queue in queues {
+            self.start_waiting(&queue);
+        }
     }
 
     /// Hands back intents that were claimed ahead and have waited for a slot too long, if somebody else is idle: a long

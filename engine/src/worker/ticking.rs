@@ -77,6 +77,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     pub(super) fn tick_done(&mut self, answer: TickAnswer) {
         let Some(request) = self.inflight.take() else { return };
         self.report.ticks += 1;
+        self.confirm(self.sent);
         if request.promote {
             // Another one may be due already; the next look says when.
             self.next_due = (answer.promoted >= limits::TIMERS_PER_TICK).then(|| self.now());

@@ -49,7 +49,7 @@ async fn sign_up(
     let handle = intendant.request(intent).by("sign-up").within(&mut tx).await?;
     // No worker sees the request before this. Without it, there would be neither customer nor operation.
     tx.commit().await?;
-    // A worker looks by itself three times a second.
+    // Nobody tells the worker of this commit: it finds the request when it next looks, three times a second.
     Ok(handle)
 }
 

@@ -341,7 +341,10 @@ async fn an_output_over_the_limit_fails_the_step(bench: Bench) -> Result<()> {
     let record = bench.rest(handle.id()).await?;
     ensure!(record.error.as_deref().unwrap_or_default().starts_with("the payload has 2097154 bytes, the limit is"));
     let nul = bench.intendant.request(Do("\0".into())).await;
-    ensure!(nul.unwrap_err().to_string() == "the input: a string in the payload has the character U+0000, which a database cannot keep");
+    ensure!(
+        nul.unwrap_err().to_string()
+            == "the input: a string in the payload has the character U+0000, which a database cannot keep"
+    );
     worker.stop().await?;
     bench.check().await
 }

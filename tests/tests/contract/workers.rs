@@ -1,1 +1,187 @@
-//! .
+//! Workers: queues, graceful stops, hand-over, unknown kinds.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use intendant::{Cx, Intent, IntentState, Node, Plan, StepResult, Worker, value};
+use serde::{Deserialize, Serialize};
+
+use crate::support::{Bench, Counter, on_both, start};
+
+on_both! {
+    a_graceful_stop_finishes_running_steps_and_hands_back_the_rest;
+    a_graceful_stop_at_its_time_limit_uses_up_no_attempt;
+    a_step_can_be_left_at_a_safe_exit_point;
+    queues_have_slots_of_their_own;
+    a_worker_that_does_not_know_a_kind_never_claims_it;
+    what_waits_behind_a_long_step_goes_to_an_idle_worker;
+    progress_of_a_running_step_can_be_seen;
+    a_kind_registered_twice_is_refused;
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Job {
+    ms: u64,
+}
+
+impl Intent for Job {
+    const KIND: &'static str = "job";
+    type Output = u64;
+}
+
+async fn sleep(cx: Cx<Counter>, ms: u64) -> StepResult<u64> {
+    let turn = cx.state().add();
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    Ok(turn)
+}
+
+fn two_steps(job: &Job, plan: &mut Plan<Counter>) -> Node<u64> {
+    let first = plan.step("first", sleep).attempts(1).input(value(job.ms));
+    plan.step("second", sleep).attempts(1).after(first).input(value(job.ms))
+}
+
+async fn a_graceful_stop_finishes_running_steps_and_hands_back_the_rest(bench: Bench) -> Result<()> {
+    let counter = Counter::default();
+    let running = start(bench.worker(counter.clone()).register(two_steps).concurrency(2));
+    let ids = bench.intendant.request_all((0..6).map(|_| Job { ms: 200 })).await?;
+    bench.until(|| async { Ok((counter.get() >= 2).then_some(())) }).await?;
+    let report = running.stop().await?;
+    // What ran was recorded, nothing more was begun, and everything is back in line.
+    ensure!(counter.get() == 2 && report.steps == 2 && report.finished == 0, "{report:?}");
+    let unfinished = bench.intendant.unfinished().await?;
+    ensure!(unfinished.ready == 6 && unfinished.total() == 6, "{unfinished:?}");
+    bench.check().await?;
+    let next = start(bench.worker(counter.clone()).register(two_steps));
+    for id in ids {
+        ensure!(bench.rest(id).await?.state == IntentState::Succeeded);
+    }
+    ensure!(counter.get() == 12, "no step ran twice");
+    next.stop().await?;
+    bench.check().await
+}
+
+async fn a_graceful_stop_at_its_time_limit_uses_up_no_attempt(bench: Bench) -> Result<()> {
+    let counter = Counter::default();
+    let worker = bench.worker(counter.clone()).register(two_steps).grace(Duration::from_millis(50));
+    let running = start(worker);
+    let job = bench.intendant.request(Job { ms: 1_000 }).await?;
+    bench.until(|| async { Ok((counter.get() >= 1).then_some(())) }).await?;
+    running.stop().await?;
+    ensure!(job.state().await? == IntentState::Ready);
+    let next = start(bench.worker(counter.clone()).register(two_steps));
+    // Each step may be tried once only, and the first has been interrupted once.
+    job.output().await?;
+    ensure!(bench.intendant.attempts(job.id()).await?.is_empty());
+    next.stop().await?;
+    bench.check().await
+}
+
+async fn a_step_can_be_left_at_a_safe_exit_point(bench: Bench) -> Result<()> {
+    let patient = async |cx: Cx<Counter>, _: Job| -> StepResult<u64> {
+        let turn = cx.state().add();
+        while turn == 1 {
+            cx.exit_point().await?;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(turn)
+    };
+    let counter = Counter::default();
+    let running = start(bench.worker(counter.clone()).register_step::<Job, u64, _>(patient));
+    let job = bench.intendant.request(Job { ms: 0 }).await?;
+    bench.until(|| async { Ok((counter.get() >= 1).then_some(())) }).await?;
+    running.stop().await?;
+    let next = start(bench.worker(counter.clone()).register_step::<Job, u64, _>(patient));
+    ensure!(job.output().await? == 2);
+    ensure!(bench.intendant.attempts(job.id()).await?.is_empty());
+    next.stop().await?;
+    bench.check().await
+}
+
+#[derive(Serialize, Deserialize)]
+struct Mail;
+
+impl Intent for Mail {
+    const KIND: &'static str = "mail";
+    const QUEUE: &'static str = "mail";
+    type Output = u64;
+}
+
+async fn queues_have_slots_of_their_own(bench: Bench) -> Result<()> {
+    let long = async |_: Cx<()>, job: Job| -> StepResult<u64> {
+        tokio::time::sleep(Duration::from_millis(job.ms)).await;
+        Ok(0)
+    };
+    let mail = async |_: Cx<()>, _: Mail| -> StepResult<u64> { Ok(1) };
+    let worker = bench.worker(()).register_step::<Job, u64, _>(long).register_step::<Mail, u64, _>(mail);
+    let worker = start(worker.concurrency(1).queue("mail", 2));
+    let job = bench.intendant.request(Job { ms: 1_500 }).await?;
+    bench.reach(job.id(), IntentState::Running).await?;
+    // The only slot of the other queue is taken for a while; mail is not held up.
+    bench.intendant.request(Mail).await?.output().await?;
+    ensure!(job.state().await? == IntentState::Running);
+    ensure!(bench.intendant.get(job.id()).await?.queue == "default");
+    worker.stop().await?;
+    bench.check().await
+}
+
+async fn a_worker_that_does_not_know_a_kind_never_claims_it(bench: Bench) -> Result<()> {
+    let mail = bench.intendant.request(Mail).await?;
+    let worker = start(bench.worker(Counter::default()).register(two_steps));
+    bench.intendant.request(Job { ms: 1 }).await?.output().await?;
+    ensure!(mail.state().await? == IntentState::Ready);
+    worker.stop().await?;
+    ensure!(bench.intendant.unfinished().await?.ready == 1);
+    bench.check().await
+}
+
+async fn what_waits_behind_a_long_step_goes_to_an_idle_worker(bench: Bench) -> Result<()> {
+    async fn work(cx: Cx<Counter>, ms: u64) -> StepResult<u64> {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        Ok(cx.state().add())
+    }
+    let single = |job: &Job, plan: &mut Plan<Counter>| -> Node<u64> { plan.step("work", work).input(value(job.ms)) };
+    // Short steps first, so that the worker claims ahead; then long ones take both of its slots.
+    let mut jobs = vec![1; 60];
+    jobs.extend([4_000, 4_000]);
+    jobs.extend([1; 40]);
+    let ids = bench.intendant.request_all(jobs.into_iter().map(|ms| Job { ms })).await?;
+    let busy_counter = Counter::default();
+    let busy = start(bench.worker(busy_counter.clone()).register::<Job, _>(single).concurrency(2));
+    bench.until(|| async { Ok((busy_counter.get() >= 60).then_some(())) }).await?;
+    let idle = start(bench.worker(Counter::default()).register::<Job, _>(single).concurrency(2));
+    for id in &ids[62..] {
+        bench.rest(*id).await?;
+    }
+    // All the short ones are done while the long ones still run.
+    ensure!(bench.intendant.state(ids[60]).await? == IntentState::Running);
+    idle.stop().await?;
+    busy.stop().await?;
+    bench.check().await
+}
+
+async fn progress_of_a_running_step_can_be_seen(bench: Bench) -> Result<()> {
+    let report = async |cx: Cx<()>, _: Job| -> StepResult<u64> {
+        cx.progress(serde_json::json!({"copied": 7, "of": 10}));
+        cx.stopping().await;
+        cx.exit_point().await?;
+        Ok(0)
+    };
+    let worker = start(bench.worker(()).register_step::<Job, u64, _>(report));
+    let job = bench.intendant.request(Job { ms: 0 }).await?;
+    let progress = bench
+        .until(|| async {
+            let steps = bench.intendant.steps(job.id()).await?;
+            Ok(steps.into_iter().find_map(|step| step.progress))
+        })
+        .await?;
+    ensure!(progress.get() == r#"{"copied":7,"of":10}"#);
+    worker.stop().await?;
+    bench.check().await
+}
+
+async fn a_kind_registered_twice_is_refused(bench: Bench) -> Result<()> {
+    let worker = Worker::new(&bench.intendant, Counter::default()).register(two_steps).register(two_steps);
+    let error = worker.run(std::future::pending()).await.unwrap_err();
+    ensure!(error.to_string() == "the kind `job` is registered twice with one worker", "{error}");
+    Ok(())
+}

@@ -1,5 +1,6 @@
-//! Carries out a recorded workflow (a WfFormat 1.5 file) as one intent, every task a step that takes as long as the task
-//! did, divided by a speed-up; then checks against the record that no task started before its parents had finished.
+//! Carries out a recorded workflow (a WfFormat 1.5 file) as one intent: every task is a step that takes as long as the
+//! task did, divided by a speed-up. Then checks against the record that no task started before its parents had
+//! finished.
 //!
 //! It shows a plan that is made from data, not written down in code, and it measures what the engine adds: with a slot
 //! for every task, the makespan would be the critical path if recording results took no time.
@@ -8,7 +9,7 @@
 //! wfformat examples/data/survey.json --speedup 10
 //! ```
 //!
-//! Exits with 0 when all went well, 1 when the order was violated or the intent failed, 2 when the file or the
+//! Exits with 0 when all went well, 1 when the order was violated or the intent did not succeed, 2 when the file or the
 //! arguments cannot be used.
 
 mod format;
