@@ -1,5 +1,11 @@
-//! Intendant: a workflow engine for operations that a business must not lose.
-#![doc = ""]
+//! A workflow engine for operations that a business must not lose.
+//!
+//! Every operation that somebody asks for is an [`Intent`]: one durable row with who asked, for which account, on which
+//! resources, and what came of it. Its work is a [`Plan`] of small idempotent steps, kept as data; a [`Worker`] carries
+//! it out, and another one goes on from the recorded results when that one dies. [`Intendant`] is the handle on the
+//! database, SQLite or PostgreSQL, with the same semantics on both.
+//!
+//! Start with [`Intendant::open`] and [`Worker`]. The promises and how they are kept are in ARCHITECTURE.md.
 
 pub mod limits;
 
@@ -41,3 +47,8 @@ pub use store::{
 };
 pub use transaction::{Committed, StepConnection};
 pub use worker::{WorkReport, Worker, shutdown_signal};
+
+/// The README's example has to compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

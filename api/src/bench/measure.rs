@@ -34,9 +34,10 @@ async fn measure_in(options: &BenchOptions, place: &Place) -> Result<Report> {
         Workload::Latency => latency(options, place, &intendant).await?,
         Workload::Request => requests(options, place, &intendant).await?,
     };
+    // A server's connection adds its share to the counters when it ends.
+    intendant.close().await;
     let after = place.counters().await?;
     let bytes = place.bytes().await?;
-    intendant.close().await;
     let count = options.intents as f64;
     let steps = options.intents * steps_per_intent(options);
     let per_intent =
