@@ -64,7 +64,8 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Payload, Payloa
     Ok(Arc::from(raw))
 }
 
-/// Parses and checks a text that came from outside.
+/// Parses and checks a text, for the tests of the checks.
+#[cfg(test)]
 pub(crate) fn parse(text: &str) -> Result<Payload, PayloadError> {
     check(text)?;
     let raw = RawValue::from_string(text.to_owned()).map_err(PayloadError::Parse)?;

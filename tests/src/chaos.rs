@@ -152,10 +152,14 @@ impl Chaos {
     /// Kills the worker at this place (modulo their number) and starts another one. True: a step of it was running.
     pub fn kill_one(&mut self, which: usize) -> Result<bool> {
         let place = which % self.workers.len();
-        let mut worker = self.workers.swap_remove(place);
-        worker.kill()?;
-        worker.wait()?;
-        let running = self.is_running_a_step(worker.id())?;
+        let pid = {
+            let mut worker = self.workers.swap_remove(place);
+            let killed = worker.kill();
+            worker.wait()?;
+            killed?;
+            worker.id()
+        };
+        let running = self.is_running_a_step(pid)?;
         self.spawn()?;
         Ok(running)
     }
@@ -183,7 +187,7 @@ impl Chaos {
         let mut dead = 0;
         for place in (0..self.workers.len()).rev() {
             if self.workers[place].try_wait()?.is_some() {
-                self.workers.swap_remove(place);
+                self.workers.swap_remove(place).wait()?;
                 dead += 1;
             }
         }

@@ -38,7 +38,6 @@ use crate::limits;
 pub(crate) use conn::Conn;
 pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
-pub(crate) use reap::Reaped;
 pub(crate) use request::insert_requests;
 pub(crate) use rows::{
     AttemptLoad, AttemptRow, ChildLoad, ChildRow, Claimed, Finish, Lane, Life, NewIntent, OutcomeRow, ParkReason,

@@ -50,7 +50,7 @@ async fn claim_keys(conn: &mut Conn<'_>, intents: &[NewIntent]) -> Result<HashMa
     if first.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows = || first.iter().filter_map(|((account, key), index)| Some((*account, *key, &intents[*index])));
+    let rows = || first.iter().map(|((account, key), index)| (*account, *key, &intents[*index]));
     let args = Args::new()
         .rows(
             Rows::new()

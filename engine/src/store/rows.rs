@@ -266,7 +266,6 @@ pub(crate) struct Claimed {
     pub(crate) lease: LeaseId,
     pub(crate) crashes: u32,
     pub(crate) kind: String,
-    pub(crate) queue: String,
     pub(crate) account: Option<String>,
     pub(crate) input: Payload,
     pub(crate) requested: Micros,

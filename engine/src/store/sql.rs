@@ -21,10 +21,6 @@ macro_rules! statements {
             postgres: include_str!(concat!("../../sql/postgres/", $pg_file, ".sql")),
             sqlite: "select 1",
         };)*
-
-        /// All of them, for the test that prepares every one.
-        #[cfg(test)]
-        pub(super) static ALL: &[&Statement] = &[$(&$both,)* $(&$pg,)*];
     };
 }
 

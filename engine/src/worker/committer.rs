@@ -106,8 +106,8 @@ impl Committer {
                 return Some(Box::default());
             }
         };
-        let mut answer = self.try_commit(Arc::new(first)).await?;
-        let more = self.try_commit(Arc::new(second)).await?;
+        let mut answer = self.try_commit(Arc::from(first)).await?;
+        let more = self.try_commit(Arc::from(second)).await?;
         answer.not_parked.extend(more.not_parked);
         answer.refused.extend(more.refused);
         answer.readied += more.readied;
@@ -116,7 +116,7 @@ impl Committer {
 }
 
 enum Halves {
-    Two(TickRequest, TickRequest),
+    Two(Box<TickRequest>, Box<TickRequest>),
     One(IntentId),
     None,
 }
@@ -135,7 +135,7 @@ fn halves(request: &TickRequest) -> Halves {
             second.session_plans.clear();
             second.leases_beside.clear();
             second.leases_cleared.clear();
-            Halves::Two(first, second)
+            Halves::Two(Box::new(first), Box::new(second))
         }
     }
 }

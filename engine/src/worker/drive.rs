@@ -175,7 +175,9 @@ impl<S> Drive<S> {
             if let Status::Children(_) = self.slots[index].status {
                 if self.slots[index].awaits.is_empty() {
                     let step = &self.plan.shape.steps[index].name;
-                    let own = self.children.iter().filter(|child| child.step == *step);
+                    let generation = self.slots[index].generation;
+                    let own =
+                        self.children.iter().filter(|child| child.step == *step && child.generation == generation);
                     self.slots[index].awaits = own.map(|child| child.name.clone()).collect();
                 }
                 self.slots[index].status = Status::Children(self.missing(index));
@@ -186,8 +188,11 @@ impl<S> Drive<S> {
     /// Children that a step waits for and that have not finished.
     fn missing(&self, index: usize) -> u32 {
         let step = &self.plan.shape.steps[index].name;
+        let generation = self.slots[index].generation;
         let finished = |name: &&String| {
-            self.children.iter().any(|child| child.step == *step && child.name == **name && child.outcome.is_some())
+            self.children.iter().any(|child| {
+                child.step == *step && child.generation == generation && child.name == **name && child.outcome.is_some()
+            })
         };
         let missing = self.slots[index].awaits.iter().filter(|name| !finished(name)).count();
         u32::try_from(missing).unwrap_or(u32::MAX)
@@ -196,7 +201,8 @@ impl<S> Drive<S> {
     /// The children that a step has asked for, for its context.
     pub(super) fn children_of(&self, index: usize) -> HashMap<String, ChildLoad> {
         let step = &self.plan.shape.steps[index].name;
-        let own = self.children.iter().filter(|child| child.step == *step);
+        let generation = self.slots[index].generation;
+        let own = self.children.iter().filter(|child| child.step == *step && child.generation == generation);
         own.map(|child| (child.name.clone(), child.clone())).collect()
     }
 

@@ -131,7 +131,6 @@ impl Heartbeat {
         let every = self.lease / limits::BEATS_PER_LEASE;
         let mut next = Instant::now();
         while !self.stop.load(Ordering::Relaxed) && !self.pulses.is_closed() {
-            self.look_at_locks();
             if Instant::now() >= next {
                 next = Instant::now() + every;
                 if self.progress.age() > self.lease {
@@ -140,6 +139,7 @@ impl Heartbeat {
                     return;
                 }
             }
+            self.look_at_locks();
             tokio::time::sleep(poll.min(next.saturating_duration_since(Instant::now()))).await;
         }
     }
