@@ -92,7 +92,12 @@ enum Command {
 #[derive(Debug, Clone, Args)]
 pub struct Database {
     /// sqlite://PATH or postgres://…
-    #[arg(long, env = "INTENDANT_DATABASE_URL", default_value = "sqlite://intendant.db", value_name = "URL")]
+    #[arg(
+        long,
+        env = "INTENDANT_DATABASE_URL",
+        default_value = "sqlite://intendant.db",
+        value_name = "URL"
+    )]
     pub database_url: String,
 }
 
@@ -170,17 +175,38 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Bench(options) => bench::run(options).await?,
         Command::Migrate { action } => migrate(action).await?,
         Command::List(list) => list_intents(list).await?,
-        Command::Show { id, database, format } => {
+        Command::Show {
+            id,
+            database,
+            format,
+        } => {
             let intendant = database.connect().await?;
             output::show(&intendant, id, &format).await?;
         }
-        Command::History { account, resource, limit, before, database } => {
+        Command::History {
+            account,
+            resource,
+            limit,
+            before,
+            database,
+        } => {
             let intendant = database.connect().await?;
             let limit = Some(limit);
-            let filter = IntentFilter { account: Some(account), resource, limit, before, ..IntentFilter::default() };
+            let filter = IntentFilter {
+                account: Some(account),
+                resource,
+                limit,
+                before,
+                ..IntentFilter::default()
+            };
             output::history(&intendant.list(filter).await?);
         }
-        Command::Resume { ids, reason, by, database } => return resume(&ids, reason.as_deref(), &by, &database).await,
+        Command::Resume {
+            ids,
+            reason,
+            by,
+            database,
+        } => return resume(&ids, reason.as_deref(), &by, &database).await,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -198,13 +224,21 @@ async fn list_intents(list: List) -> Result<()> {
     output::list(&intendant.list(filter).await?, &list.format)
 }
 
-async fn resume(ids: &[IntentId], reason: Option<&str>, by: &str, database: &Database) -> Result<ExitCode> {
+async fn resume(
+    ids: &[IntentId],
+    reason: Option<&str>,
+    by: &str,
+    database: &Database,
+) -> Result<ExitCode> {
     let intendant = database.connect().await?;
     let mut code = ExitCode::SUCCESS;
     for &id in ids {
         match intendant.resume(id, by, reason).await {
             Ok(1) => println!("{id} is back in line"),
-            Ok(more) => println!("{id} is back in line, and {} of its children with it", more - 1),
+            Ok(more) => println!(
+                "{id} is back in line, and {} of its children with it",
+                more - 1
+            ),
             Err(error) => {
                 eprintln!("intendant: {error}");
                 code = ExitCode::from(exit_code(&error.into()));
@@ -225,13 +259,25 @@ async fn migrate(action: Migrate) -> Result<()> {
         Migrate::Status(database) => {
             let options = intendant::StoreOptions::new(&database.database_url);
             let intendant = Intendant::with_options(&options).await?;
-            for migration in intendant.migration_status().await.context("reading the migration record")? {
-                let state = if migration.applied { "in place" } else { "missing" };
+            for migration in intendant
+                .migration_status()
+                .await
+                .context("reading the migration record")?
+            {
+                let state = if migration.applied {
+                    "in place"
+                } else {
+                    "missing"
+                };
                 println!("{:04} {}: {state}", migration.version, migration.name);
             }
         }
         Migrate::Sql { postgres } => {
-            let kind = if postgres { StoreKind::Postgres } else { StoreKind::Sqlite };
+            let kind = if postgres {
+                StoreKind::Postgres
+            } else {
+                StoreKind::Sqlite
+            };
             print!("{}", intendant::migration_sql(kind));
         }
     }

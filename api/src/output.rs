@@ -31,7 +31,15 @@ enum Kind {
 pub fn list(records: &[IntentRecord], format: &Format) -> Result<()> {
     match format.kind {
         Kind::Table => {
-            let mut table = table(["id", "kind", "account", "state", "requested", "took", "what"]);
+            let mut table = table([
+                "id",
+                "kind",
+                "account",
+                "state",
+                "requested",
+                "took",
+                "what",
+            ]);
             for record in records {
                 table.add_row([
                     record.id.to_string(),
@@ -72,26 +80,41 @@ pub async fn show(intendant: &Intendant, id: IntentId, format: &Format) -> Resul
             let document = json!({
                 "intent": record, "steps": steps, "attempts": attempts, "events": events, "children": children,
             });
-            let text = if format.kind == Kind::Json { format!("{document:#}") } else { document.to_string() };
+            let text = if format.kind == Kind::Json {
+                format!("{document:#}")
+            } else {
+                document.to_string()
+            };
             println!("{text}");
         }
         Kind::Table => {
             print_record(&record);
             print_steps(&steps);
             for attempt in attempts {
-                let retry =
-                    attempt.retry_at.map_or("not tried again".to_owned(), |at| format!("tried again at {}", time(at)));
+                let retry = attempt.retry_at.map_or("not tried again".to_owned(), |at| {
+                    format!("tried again at {}", time(at))
+                });
                 println!(
                     "attempt {} at `{}` failed ({}): {}; {retry}",
                     attempt.attempt, attempt.step, attempt.failure, attempt.error
                 );
             }
             for child in children {
-                println!("`{}` asked for child `{}`: {}", child.step, child.name, child.id);
+                println!(
+                    "`{}` asked for child `{}`: {}",
+                    child.step, child.name, child.id
+                );
             }
             for event in events {
-                let reason = event.reason.map_or(String::new(), |reason| format!(": {reason}"));
-                println!("{} {} by {}{reason}", time(event.at), event.verb, event.actor);
+                let reason = event
+                    .reason
+                    .map_or(String::new(), |reason| format!(": {reason}"));
+                println!(
+                    "{} {} by {}{reason}",
+                    time(event.at),
+                    event.verb,
+                    event.actor
+                );
             }
         }
     }
@@ -101,7 +124,11 @@ pub async fn show(intendant: &Intendant, id: IntentId, format: &Format) -> Resul
 /// Prints an intent's record.
 pub fn print_record(record: &IntentRecord) {
     println!("{}  {}  {}", record.id, record.kind, record.state);
-    let resources: Vec<_> = record.resources.iter().map(|r| format!("{} ({})", r.resource, r.mode.as_str())).collect();
+    let resources: Vec<_> = record
+        .resources
+        .iter()
+        .map(|r| format!("{} ({})", r.resource, r.mode.as_str()))
+        .collect();
     let optional = |name: &str, value: Option<String>| {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             println!("  {name:<10} {value}");
@@ -114,10 +141,18 @@ pub fn print_record(record: &IntentRecord) {
     optional("started", record.started_at.map(time));
     optional("finished", record.finished_at.map(time));
     optional("took", Some(took(record)));
-    let due = record.due_at.map_or(String::new(), |due| format!(", until {}", time(due)));
-    optional("waits for", record.waiting_for.clone().map(|what| what + &due));
+    let due = record
+        .due_at
+        .map_or(String::new(), |due| format!(", until {}", time(due)));
+    optional(
+        "waits for",
+        record.waiting_for.clone().map(|what| what + &due),
+    );
     optional("input", Some(record.input.get().to_owned()));
-    optional("output", record.output.as_ref().map(|output| output.get().to_owned()));
+    optional(
+        "output",
+        record.output.as_ref().map(|output| output.get().to_owned()),
+    );
     optional("parent", record.parent_id.map(|parent| parent.to_string()));
     if record.state == IntentState::Failed {
         optional("failed", Some(what(record)));
@@ -131,8 +166,14 @@ pub fn print_steps(steps: &[StepRecord]) {
     }
     let mut table = table(["step", "state", "attempt", "started", "took", "says"]);
     for step in steps {
-        let took = step.started_at.zip(step.finished_at).map(|(start, end)| span(end - start));
-        let progress = step.progress.as_ref().map(|progress| progress.get().to_owned());
+        let took = step
+            .started_at
+            .zip(step.finished_at)
+            .map(|(start, end)| span(end - start));
+        let progress = step
+            .progress
+            .as_ref()
+            .map(|progress| progress.get().to_owned());
         let output = step.output.as_ref().map(|output| output.get().to_owned());
         table.add_row([
             step.name.clone(),
@@ -140,7 +181,14 @@ pub fn print_steps(steps: &[StepRecord]) {
             step.attempt.to_string(),
             step.started_at.map(time).unwrap_or_default(),
             took.unwrap_or_default(),
-            shorten(&step.error.clone().or(output).or(progress).unwrap_or_default()),
+            shorten(
+                &step
+                    .error
+                    .clone()
+                    .or(output)
+                    .or(progress)
+                    .unwrap_or_default(),
+            ),
         ]);
     }
     println!("{table}");
@@ -149,9 +197,20 @@ pub fn print_steps(steps: &[StepRecord]) {
 /// Prints an account's operations in plain words.
 pub fn history(records: &[IntentRecord]) {
     for record in records {
-        let resources: Vec<_> = record.resources.iter().map(|r| r.resource.as_str()).collect();
-        let on = if resources.is_empty() { String::new() } else { format!(" on {}", resources.join(", ")) };
-        let by = record.requested_by.as_ref().map_or(String::new(), |who| format!(", asked for by {who}"));
+        let resources: Vec<_> = record
+            .resources
+            .iter()
+            .map(|r| r.resource.as_str())
+            .collect();
+        let on = if resources.is_empty() {
+            String::new()
+        } else {
+            format!(" on {}", resources.join(", "))
+        };
+        let by = record
+            .requested_by
+            .as_ref()
+            .map_or(String::new(), |who| format!(", asked for by {who}"));
         let came = match record.state {
             IntentState::Succeeded => format!("done, took {}", took(record)),
             IntentState::Failed => format!("failed: {}", what(record)),
@@ -159,16 +218,26 @@ pub fn history(records: &[IntentRecord]) {
             IntentState::Running => "being worked on".to_owned(),
             IntentState::Ready => "waits for a worker".to_owned(),
             IntentState::Blocked => "waits for another operation on the same resource".to_owned(),
-            IntentState::Waiting => format!("waits for {}", record.waiting_for.as_deref().unwrap_or("something")),
+            IntentState::Waiting => format!(
+                "waits for {}",
+                record.waiting_for.as_deref().unwrap_or("something")
+            ),
             IntentState::Undoing => "being taken back".to_owned(),
         };
-        println!("{}  {}{on}{by}: {came}  [{}]", time(record.requested_at), record.kind, record.id);
+        println!(
+            "{}  {}{on}{by}: {came}  [{}]",
+            time(record.requested_at),
+            record.kind,
+            record.id
+        );
     }
 }
 
 fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table
+        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header);
     table
 }
@@ -177,16 +246,29 @@ fn table<const N: usize>(header: [&str; N]) -> Table {
 fn what(record: &IntentRecord) -> String {
     match (record.state, &record.error) {
         (IntentState::Failed, Some(error)) => {
-            let step = record.failed_step.as_ref().map_or(String::new(), |step| format!(" in `{step}`"));
-            shorten(&format!("{}{step}: {error}", record.reason.as_deref().unwrap_or("failed")))
+            let step = record
+                .failed_step
+                .as_ref()
+                .map_or(String::new(), |step| format!(" in `{step}`"));
+            shorten(&format!(
+                "{}{step}: {error}",
+                record.reason.as_deref().unwrap_or("failed")
+            ))
         }
-        (IntentState::Waiting, _) => format!("waits for {}", record.waiting_for.as_deref().unwrap_or("something")),
+        (IntentState::Waiting, _) => format!(
+            "waits for {}",
+            record.waiting_for.as_deref().unwrap_or("something")
+        ),
         _ => String::new(),
     }
 }
 
 fn took(record: &IntentRecord) -> String {
-    record.started_at.zip(record.finished_at).map(|(start, end)| span(end - start)).unwrap_or_default()
+    record
+        .started_at
+        .zip(record.finished_at)
+        .map(|(start, end)| span(end - start))
+        .unwrap_or_default()
 }
 
 fn time(time: DateTime<Utc>) -> String {
@@ -201,7 +283,10 @@ fn age(since: DateTime<Utc>) -> String {
 fn span(span: chrono::TimeDelta) -> String {
     let ms = span.num_milliseconds().max(0);
     match ms {
-        0..=9 => format!("{:.1} ms", span.num_microseconds().unwrap_or(0).max(0) as f64 / 1000.0),
+        0..=9 => format!(
+            "{:.1} ms",
+            span.num_microseconds().unwrap_or(0).max(0) as f64 / 1000.0
+        ),
         10..=999 => format!("{ms} ms"),
         1_000..=59_999 => format!("{:.1} s", ms as f64 / 1000.0),
         60_000..=3_599_999 => format!("{} min {} s", ms / 60_000, ms / 1000 % 60),
@@ -232,6 +317,9 @@ mod tests {
             .into_iter()
             .map(|us| span(TimeDelta::microseconds(us)))
             .collect();
-        assert_eq!(told, ["0.5 ms", "45 ms", "900 ms", "5.4 s", "2 min 5 s", "1 d 1 h"]);
+        assert_eq!(
+            told,
+            ["0.5 ms", "45 ms", "900 ms", "5.4 s", "2 min 5 s", "1 d 1 h"]
+        );
     }
 }

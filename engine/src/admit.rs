@@ -54,51 +54,98 @@ pub(crate) struct Admission {
 ///
 /// `holders` and `line` are all rows of the resources that any of them wants. An intent goes when no incompatible
 /// holder and no incompatible earlier place remains on any of its resources; otherwise it has one place for them all.
-pub(crate) fn admit(mut applicants: Vec<Applicant>, holders: &[Holder], line: &[Place]) -> Admission {
+pub(crate) fn admit(
+    mut applicants: Vec<Applicant>,
+    holders: &[Holder],
+    line: &[Place],
+) -> Admission {
     let mut held: HashMap<String, Vec<(IntentId, Mode)>> = HashMap::new();
     for holder in holders {
-        held.entry(holder.resource.clone()).or_default().push((holder.intent, holder.mode));
+        held.entry(holder.resource.clone())
+            .or_default()
+            .push((holder.intent, holder.mode));
     }
     let mut lines: HashMap<String, Vec<(i64, IntentId, Mode)>> = HashMap::new();
     for place in line {
-        lines.entry(place.resource.clone()).or_default().push((place.position, place.intent, place.mode));
+        lines.entry(place.resource.clone()).or_default().push((
+            place.position,
+            place.intent,
+            place.mode,
+        ));
     }
 
     let mut admission = Admission::default();
     applicants.sort_by_key(|applicant| (applicant.position, applicant.intent));
     for applicant in &applicants {
         let covered = |want: &Want| covers(held.get(&want.resource), &applicant.ancestors);
-        let is_free = |want: &Want| {
-            let no_holder = held
-                .get(&want.resource)
-                .into_iter()
-                .flatten()
-                .all(|(holder, mode)| *holder == applicant.intent || want.mode.is_compatible(*mode));
-            let no_earlier = lines.get(&want.resource).into_iter().flatten().all(|(position, intent, mode)| {
-                *intent == applicant.intent
-                    || (applicant.position, applicant.intent) < (*position, *intent)
-                    || want.mode.is_compatible(*mode)
-            });
-            no_holder && no_earlier
-        };
-        if applicant.wants.iter().all(|want| covered(want) || is_free(want)) {
-            let taken: Vec<_> = applicant.wants.iter().filter(|want| !covered(want)).collect();
+        let is_free =
+            |want: &Want| {
+                let no_holder =
+                    held.get(&want.resource)
+                        .into_iter()
+                        .flatten()
+                        .all(|(holder, mode)| {
+                            *holder == applicant.intent || want.mode.is_compatible(*mode)
+                        });
+                let no_earlier = lines.get(&want.resource).into_iter().flatten().all(
+                    |(position, intent, mode)| {
+                        *intent == applicant.intent
+                            || (applicant.position, applicant.intent) < (*position, *intent)
+                            || want.mode.is_compatible(*mode)
+                    },
+                );
+                no_holder && no_earlier
+            };
+        if applicant
+            .wants
+            .iter()
+            .all(|want| covered(want) || is_free(want))
+        {
+            let taken: Vec<_> = applicant
+                .wants
+                .iter()
+                .filter(|want| !covered(want))
+                .collect();
             for want in taken {
-                let Want { intent, resource, mode } = want.clone();
-                held.entry(resource.clone()).or_default().push((intent, mode));
-                admission.taken.push(Holder { intent, resource, mode });
+                let Want {
+                    intent,
+                    resource,
+                    mode,
+                } = want.clone();
+                held.entry(resource.clone())
+                    .or_default()
+                    .push((intent, mode));
+                admission.taken.push(Holder {
+                    intent,
+                    resource,
+                    mode,
+                });
             }
             for line in lines.values_mut() {
                 line.retain(|(_, intent, _)| *intent != applicant.intent);
             }
         } else {
             admission.blocked.push(applicant.intent);
-            for Want { intent, resource, mode } in applicant.wants.iter().filter(|want| !covered(want)).cloned() {
+            for Want {
+                intent,
+                resource,
+                mode,
+            } in applicant
+                .wants
+                .iter()
+                .filter(|want| !covered(want))
+                .cloned()
+            {
                 let places = lines.entry(resource.clone()).or_default();
                 if !places.iter().any(|(_, known, _)| *known == intent) {
                     places.push((applicant.position, intent, mode));
                 }
-                admission.places.push(Place { intent, resource, mode, position: applicant.position });
+                admission.places.push(Place {
+                    intent,
+                    resource,
+                    mode,
+                    position: applicant.position,
+                });
             }
         }
     }
@@ -106,21 +153,35 @@ pub(crate) fn admit(mut applicants: Vec<Applicant>, holders: &[Holder], line: &[
 }
 
 fn covers(held: Option<&Vec<(IntentId, Mode)>>, ancestors: &[IntentId]) -> bool {
-    held.into_iter().flatten().any(|(holder, mode)| *mode == Mode::Exclusive && ancestors.contains(holder))
+    held.into_iter()
+        .flatten()
+        .any(|(holder, mode)| *mode == Mode::Exclusive && ancestors.contains(holder))
 }
 
 /// Of the places in the lines of resources that have become freer: those that can try again.
 ///
 /// The head of each line, and those behind it that go along with it and with the holders.
-pub(crate) fn next_in_line(resources: &HashSet<String>, holders: &[Holder], line: &[Place]) -> HashSet<IntentId> {
+pub(crate) fn next_in_line(
+    resources: &HashSet<String>,
+    holders: &[Holder],
+    line: &[Place],
+) -> HashSet<IntentId> {
     let mut next = HashSet::new();
     for resource in resources {
-        let mut places: Vec<_> = line.iter().filter(|place| place.resource == *resource).collect();
+        let mut places: Vec<_> = line
+            .iter()
+            .filter(|place| place.resource == *resource)
+            .collect();
         places.sort_by_key(|place| (place.position, place.intent));
-        let held: Vec<_> = holders.iter().filter(|holder| holder.resource == *resource).collect();
+        let held: Vec<_> = holders
+            .iter()
+            .filter(|holder| holder.resource == *resource)
+            .collect();
         let mut ahead: Vec<Mode> = Vec::new();
         for place in places {
-            let free = held.iter().all(|h| h.intent == place.intent || place.mode.is_compatible(h.mode))
+            let free = held
+                .iter()
+                .all(|h| h.intent == place.intent || place.mode.is_compatible(h.mode))
                 && ahead.iter().all(|mode| place.mode.is_compatible(*mode));
             if free {
                 next.insert(place.intent);
@@ -145,7 +206,11 @@ mod tests {
     }
 
     fn mode(letter: &str) -> Mode {
-        if letter == "x" { Mode::Exclusive } else { Mode::Shared }
+        if letter == "x" {
+            Mode::Exclusive
+        } else {
+            Mode::Shared
+        }
     }
 
     /// `1 a x` a line: intent, resource, mode. Applicants, holders and places; the position is the intent's number.
@@ -156,14 +221,26 @@ mod tests {
                 .map(|row| {
                     let words: Vec<_> = row.split_whitespace().collect();
                     let number: u32 = words[0].parse().unwrap();
-                    (intent(number.into()), words[1].to_owned(), mode(words[2]), i64::from(number))
+                    (
+                        intent(number.into()),
+                        words[1].to_owned(),
+                        mode(words[2]),
+                        i64::from(number),
+                    )
                 })
                 .collect()
         };
         let mut wanting: Vec<Applicant> = Vec::new();
         for (intent, resource, mode, position) in rows(applicants) {
-            let want = Want { intent, resource, mode };
-            match wanting.iter_mut().find(|applicant| applicant.intent == intent) {
+            let want = Want {
+                intent,
+                resource,
+                mode,
+            };
+            match wanting
+                .iter_mut()
+                .find(|applicant| applicant.intent == intent)
+            {
                 Some(applicant) => applicant.wants.push(want),
                 None => wanting.push(Applicant {
                     intent,
@@ -173,20 +250,45 @@ mod tests {
                 }),
             }
         }
-        let holders: Vec<_> =
-            rows(holders).into_iter().map(|(intent, resource, mode, _)| Holder { intent, resource, mode }).collect();
+        let holders: Vec<_> = rows(holders)
+            .into_iter()
+            .map(|(intent, resource, mode, _)| Holder {
+                intent,
+                resource,
+                mode,
+            })
+            .collect();
         let line: Vec<_> = rows(line)
             .into_iter()
-            .map(|(intent, resource, mode, position)| Place { intent, resource, mode, position })
+            .map(|(intent, resource, mode, position)| Place {
+                intent,
+                resource,
+                mode,
+                position,
+            })
             .collect();
         let admission = admit(wanting, &holders, &line);
-        let taken: Vec<_> =
-            admission.taken.iter().map(|t| format!("{}:{}", t.intent.0.as_u128(), t.resource)).collect();
-        let blocked: Vec<_> = admission.blocked.iter().map(|b| b.0.as_u128().to_string()).collect();
+        let taken: Vec<_> = admission
+            .taken
+            .iter()
+            .map(|t| format!("{}:{}", t.intent.0.as_u128(), t.resource))
+            .collect();
+        let blocked: Vec<_> = admission
+            .blocked
+            .iter()
+            .map(|b| b.0.as_u128().to_string())
+            .collect();
         let resources = line.iter().map(|place| place.resource.clone()).collect();
-        let mut next: Vec<_> = next_in_line(&resources, &holders, &line).iter().map(|i| i.0.as_u128()).collect();
+        let mut next: Vec<_> = next_in_line(&resources, &holders, &line)
+            .iter()
+            .map(|i| i.0.as_u128())
+            .collect();
         next.sort_unstable();
-        expected.assert_eq(&format!("taken {} | blocked {} | next {next:?}", taken.join(" "), blocked.join(" ")));
+        expected.assert_eq(&format!(
+            "taken {} | blocked {} | next {next:?}",
+            taken.join(" "),
+            blocked.join(" ")
+        ));
     }
 
     /// Intent 100·n is the parent of intent n.
@@ -196,34 +298,99 @@ mod tests {
 
     #[test]
     fn the_first_takes_it_and_the_second_waits() {
-        check("1 a x, 2 a x", "", "", expect!["taken 1:a | blocked 2 | next []"]);
-        check("2 a x", "1 a x", "", expect!["taken  | blocked 2 | next []"]);
-        check("1 a s, 2 a s, 3 a x, 4 a s", "", "", expect!["taken 1:a 2:a | blocked 3 4 | next []"]);
+        check(
+            "1 a x, 2 a x",
+            "",
+            "",
+            expect!["taken 1:a | blocked 2 | next []"],
+        );
+        check(
+            "2 a x",
+            "1 a x",
+            "",
+            expect!["taken  | blocked 2 | next []"],
+        );
+        check(
+            "1 a s, 2 a s, 3 a x, 4 a s",
+            "",
+            "",
+            expect!["taken 1:a 2:a | blocked 3 4 | next []"],
+        );
     }
 
     #[test]
     fn nobody_overtakes_an_earlier_place_that_excludes_it() {
-        check("5 a x", "", "3 a x", expect!["taken  | blocked 5 | next [3]"]);
-        check("3 a x", "", "3 a x", expect!["taken 3:a | blocked  | next [3]"]);
-        check("5 a s", "", "3 a s", expect!["taken 5:a | blocked  | next [3]"]);
+        check(
+            "5 a x",
+            "",
+            "3 a x",
+            expect!["taken  | blocked 5 | next [3]"],
+        );
+        check(
+            "3 a x",
+            "",
+            "3 a x",
+            expect!["taken 3:a | blocked  | next [3]"],
+        );
+        check(
+            "5 a s",
+            "",
+            "3 a s",
+            expect!["taken 5:a | blocked  | next [3]"],
+        );
     }
 
     #[test]
     fn several_resources_have_one_place_in_line() {
-        check("2 a x, 2 b x, 3 b x", "1 a x", "", expect!["taken  | blocked 2 3 | next []"]);
+        check(
+            "2 a x, 2 b x, 3 b x",
+            "1 a x",
+            "",
+            expect!["taken  | blocked 2 3 | next []"],
+        );
     }
 
     #[test]
     fn a_childs_resource_is_covered_by_its_ancestors_lock() {
-        check("1 a x", "100 a x", "", expect!["taken  | blocked  | next []"]);
-        check("1 a x", "200 a x", "", expect!["taken  | blocked 1 | next []"]);
+        check(
+            "1 a x",
+            "100 a x",
+            "",
+            expect!["taken  | blocked  | next []"],
+        );
+        check(
+            "1 a x",
+            "200 a x",
+            "",
+            expect!["taken  | blocked 1 | next []"],
+        );
     }
 
     #[test]
     fn freeing_readies_the_head_of_the_line_and_who_goes_along_with_it() {
-        check("", "", "1 a x, 2 a x", expect!["taken  | blocked  | next [1]"]);
-        check("", "", "1 a s, 2 a s, 3 a x, 4 a s", expect!["taken  | blocked  | next [1, 2]"]);
-        check("", "9 a s", "1 a x, 2 a s", expect!["taken  | blocked  | next []"]);
-        check("", "9 a s", "1 a s, 2 a x", expect!["taken  | blocked  | next [1]"]);
+        check(
+            "",
+            "",
+            "1 a x, 2 a x",
+            expect!["taken  | blocked  | next [1]"],
+        );
+        check(
+            "",
+            "",
+            "1 a s, 2 a s, 3 a x, 4 a s",
+            expect!["taken  | blocked  | next [1, 2]"],
+        );
+        check(
+            "",
+            "9 a s",
+            "1 a x, 2 a s",
+            expect!["taken  | blocked  | next []"],
+        );
+        check(
+            "",
+            "9 a s",
+            "1 a s, 2 a x",
+            expect!["taken  | blocked  | next [1]"],
+        );
     }
 }

@@ -31,7 +31,10 @@ pub(crate) enum Next {
     /// Nothing now: something runs here, or is on its way to the disk. Look again at the given time, if any.
     Busy(Option<Duration>),
     /// Nothing can go on before a timer is due or `children` more children have finished: let go of the intent.
-    Park { due: Option<Duration>, children: Option<u32> },
+    Park {
+        due: Option<Duration>,
+        children: Option<u32>,
+    },
     /// Every step is done.
     Succeed,
     /// This step failed, and nothing of the intent runs any more.
@@ -52,7 +55,10 @@ pub(crate) fn advance(shape: &Shape, steps: &[Status], now: Duration, stopping: 
         return match (running, missing.sum::<u32>()) {
             (true, _) => Next::Busy(None),
             (false, 0) => Next::Fail(failed),
-            (false, children) => Next::Park { due: None, children: Some(children) },
+            (false, children) => Next::Park {
+                due: None,
+                children: Some(children),
+            },
         };
     }
 
@@ -67,7 +73,11 @@ pub(crate) fn advance(shape: &Shape, steps: &[Status], now: Duration, stopping: 
                 due = Some(due.map_or(*at, |known| known.min(*at)));
                 continue;
             }
-            Status::Running | Status::Recording | Status::Children(_) | Status::Done | Status::Failed => continue,
+            Status::Running
+            | Status::Recording
+            | Status::Children(_)
+            | Status::Done
+            | Status::Failed => continue,
         }
         match dependencies(shape, steps, index) {
             Dependencies::OnDisk => start.push(index),
@@ -100,7 +110,11 @@ fn dependencies(shape: &Shape, steps: &[Status], index: usize) -> Dependencies {
         match steps[before as usize] {
             Status::Done => {}
             Status::Recording => all = Dependencies::OnTheirWay,
-            Status::Pending | Status::Running | Status::Until(_) | Status::Children(_) | Status::Failed => {
+            Status::Pending
+            | Status::Running
+            | Status::Until(_)
+            | Status::Children(_)
+            | Status::Failed => {
                 return Dependencies::Open;
             }
         }
@@ -130,7 +144,10 @@ mod tests {
             _ => Status::Children(word.parse().unwrap()),
         };
         let steps: Vec<_> = steps.split_whitespace().map(status).collect();
-        expected.assert_eq(&format!("{:?}", advance(&shape, &steps, Duration::from_secs(3), false)));
+        expected.assert_eq(&format!(
+            "{:?}",
+            advance(&shape, &steps, Duration::from_secs(3), false)
+        ));
     }
 
     #[test]
@@ -151,13 +168,22 @@ mod tests {
 
     #[test]
     fn an_intent_is_let_go_of_when_only_timers_and_children_are_left() {
-        check("d t5 t9 p", expect!["Park { due: Some(5s), children: None }"]);
-        check("d t5 2 p", expect!["Park { due: Some(5s), children: Some(2) }"]);
+        check(
+            "d t5 t9 p",
+            expect!["Park { due: Some(5s), children: None }"],
+        );
+        check(
+            "d t5 2 p",
+            expect!["Park { due: Some(5s), children: Some(2) }"],
+        );
         check("d r 2 p", expect!["Busy(None)"]);
         check("d r t5 p", expect!["Busy(Some(5s))"]);
         check("d t2 t9 p", expect!["Start([1])"]);
         check("d 0 t9 p", expect!["Start([1])"]);
-        check("d . t9 p", expect!["Park { due: Some(9s), children: None }"]);
+        check(
+            "d . t9 p",
+            expect!["Park { due: Some(9s), children: None }"],
+        );
     }
 
     #[test]

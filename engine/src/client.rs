@@ -14,8 +14,8 @@ use crate::limits;
 use crate::request::Request;
 use crate::state::IntentState;
 use crate::store::{
-    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, MigrationStatus, StepRecord, Store, StoreKind,
-    StoreOptions, Unfinished,
+    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, MigrationStatus,
+    StepRecord, Store, StoreKind, StoreOptions, Unfinished,
 };
 
 /// A handle on the engine's database: cheap to clone, to be kept for the life of the program.
@@ -47,7 +47,10 @@ struct Inner {
 impl Intendant {
     /// Connects, makes the SQLite file if there is none, and brings the schema up to date.
     pub async fn open(url: impl Into<String>) -> Result<Self, Error> {
-        let options = StoreOptions { create: true, ..StoreOptions::new(url) };
+        let options = StoreOptions {
+            create: true,
+            ..StoreOptions::new(url)
+        };
         let intendant = Self::with_options(&options).await?;
         intendant.migrate().await?;
         Ok(intendant)
@@ -68,8 +71,14 @@ impl Intendant {
     /// Connects, with a clock of the caller's, without looking at the schema.
     pub async fn with_clock(options: &StoreOptions, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let store = Store::connect(options, clock).await?;
-        let inner = Inner { store, work: Arc::default(), finished: Arc::default() };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Inner {
+            store,
+            work: Arc::default(),
+            finished: Arc::default(),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Brings the database up to this program's schema; returns what was to be done. Safe to repeat, and to run from
@@ -95,7 +104,10 @@ impl Intendant {
 
     /// Asks for many intents, a thousand in a transaction: memory stays bounded whatever the iterator yields. When it
     /// fails half way, the thousands before have been asked for.
-    pub async fn request_all<T: Intent>(&self, intents: impl IntoIterator<Item = T>) -> Result<Vec<IntentId>, Error> {
+    pub async fn request_all<T: Intent>(
+        &self,
+        intents: impl IntoIterator<Item = T>,
+    ) -> Result<Vec<IntentId>, Error> {
         let mut ids = Vec::new();
         let mut batch = Vec::new();
         for intent in intents {
@@ -162,9 +174,17 @@ impl Intendant {
     /// with it. Returns how many intents that were.
     ///
     /// A second call finds the intent unfinished and says so ([`Error::WrongState`]).
-    pub async fn resume(&self, id: IntentId, actor: &str, reason: Option<&str>) -> Result<usize, Error> {
+    pub async fn resume(
+        &self,
+        id: IntentId,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<usize, Error> {
         check_name("actor", actor)?;
-        let resumed = self.store().resume(id, actor.to_owned(), reason.map(str::to_owned)).await?;
+        let resumed = self
+            .store()
+            .resume(id, actor.to_owned(), reason.map(str::to_owned))
+            .await?;
         self.wake();
         Ok(resumed)
     }

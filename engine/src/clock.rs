@@ -43,7 +43,9 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn wall_us(&self) -> i64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, micros)
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, micros)
     }
 
     fn monotonic(&self) -> Instant {

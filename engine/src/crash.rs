@@ -26,7 +26,9 @@ pub(crate) fn verdict(crashes_before: u32, alone: bool) -> Verdict {
     if crashes >= limits::CRASHES && alone {
         Verdict::Quarantine { crashes }
     } else {
-        Verdict::Suspect { crashes: crashes.min(limits::CRASHES) }
+        Verdict::Suspect {
+            crashes: crashes.min(limits::CRASHES),
+        }
     }
 }
 
@@ -57,7 +59,9 @@ mod tests {
     #[test]
     fn no_number_of_crashes_beside_others_quarantines() {
         for crashes in 0..100 {
-            assert!(matches!(verdict(crashes, false), Verdict::Suspect { crashes } if crashes <= limits::CRASHES));
+            assert!(
+                matches!(verdict(crashes, false), Verdict::Suspect { crashes } if crashes <= limits::CRASHES)
+            );
         }
     }
 

@@ -29,7 +29,10 @@ pub struct Cx<S> {
 
 impl<S> Clone for Cx<S> {
     fn clone(&self) -> Self {
-        Self { state: self.state.clone(), step: self.step.clone() }
+        Self {
+            state: self.state.clone(),
+            step: self.step.clone(),
+        }
     }
 }
 
@@ -78,17 +81,32 @@ impl StepContext {
     ) -> Self {
         let started = intendant.store().clock().monotonic();
         let (progress, recorded) = (Mutex::default(), Mutex::default());
-        Self { intendant, intent, once, started, children, stopping, progress, recorded }
+        Self {
+            intendant,
+            intent,
+            once,
+            started,
+            children,
+            stopping,
+            progress,
+            recorded,
+        }
     }
 
     /// What the step last said about how far it is; taken, so that it is written once.
     pub(crate) fn take_progress(&self) -> Option<Payload> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// The output that the step's own transaction has recorded.
     pub(crate) fn recorded(&self) -> Option<Payload> {
-        self.recorded.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.recorded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(crate) fn set_recorded(&self, output: Payload) {
@@ -167,7 +185,13 @@ impl<S> Cx<S> {
     /// JSON; what cannot be kept is left out.
     pub fn progress(&self, progress: impl Serialize) {
         match payload::encode(&progress) {
-            Ok(json) => *self.step.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(json),
+            Ok(json) => {
+                *self
+                    .step
+                    .progress
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner) = Some(json)
+            }
             Err(error) => {
                 tracing::warn!(intent = %self.intent_id(), step = self.step_name(), %error, "progress not kept")
             }
@@ -211,7 +235,11 @@ impl<S> Cx<S> {
             }
             let id = IntentId(self.step.intendant.store().clock().ordered_id());
             let new = new_child(&intent, id, input).map_err(fail)?;
-            return Err(awaits(ChildRequest { name: name.to_owned(), input_hash, new: Some(new) }));
+            return Err(awaits(ChildRequest {
+                name: name.to_owned(),
+                input_hash,
+                new: Some(new),
+            }));
         };
         if known.input_hash != input_hash {
             return Err(fail(format!(
@@ -221,11 +249,17 @@ impl<S> Cx<S> {
             )));
         }
         match &known.outcome {
-            None => Err(awaits(ChildRequest { name: name.to_owned(), input_hash, new: None })),
-            Some(outcome) => output_of::<T>(known.child, outcome.clone()).map_err(|error| match error {
-                Error::Payload { error, .. } => StepError::undecodable(&error),
-                error => StepError(Box::new(Ending::ChildFailed(error))),
-            }),
+            None => Err(awaits(ChildRequest {
+                name: name.to_owned(),
+                input_hash,
+                new: None,
+            })),
+            Some(outcome) => {
+                output_of::<T>(known.child, outcome.clone()).map_err(|error| match error {
+                    Error::Payload { error, .. } => StepError::undecodable(&error),
+                    error => StepError(Box::new(Ending::ChildFailed(error))),
+                })
+            }
         }
     }
 }

@@ -20,7 +20,9 @@ pub enum Error {
     #[error("the database refused: {0}")]
     Database(#[source] sqlx::Error),
     /// The database was made by a newer version of the engine.
-    #[error("the database has schema version {found}, this program knows up to {known}; run a newer version of it")]
+    #[error(
+        "the database has schema version {found}, this program knows up to {known}; run a newer version of it"
+    )]
     NewerSchema {
         /// The database's version.
         found: i64,
@@ -28,7 +30,9 @@ pub enum Error {
         known: i64,
     },
     /// The engine's tables are not there, or are older than this program.
-    #[error("the database has schema version {found}, this program needs {known}; run `intendant migrate up`")]
+    #[error(
+        "the database has schema version {found}, this program needs {known}; run `intendant migrate up`"
+    )]
     OlderSchema {
         /// The database's version; 0 when there is nothing.
         found: i64,
@@ -86,7 +90,9 @@ pub enum Error {
         limit: String,
     },
     /// The key was used for another request.
-    #[error("the key `{key}` was used for another request, intent {intent}; use a new key for a new request")]
+    #[error(
+        "the key `{key}` was used for another request, intent {intent}; use a new key for a new request"
+    )]
     KeyConflict {
         /// The key.
         key: String,
@@ -118,7 +124,9 @@ pub enum Error {
         expected: &'static str,
     },
     /// The intent is a child; its failure was handed to its parent.
-    #[error("resuming intent {id}: its parent {parent} waits for it or has failed with it; resume the parent")]
+    #[error(
+        "resuming intent {id}: its parent {parent} waits for it or has failed with it; resume the parent"
+    )]
     ResumeParent {
         /// The child.
         id: IntentId,
@@ -149,7 +157,8 @@ pub enum Error {
 }
 
 fn step_suffix(step: &Option<String>) -> String {
-    step.as_ref().map_or_else(String::new, |step| format!(" in `{step}`"))
+    step.as_ref()
+        .map_or_else(String::new, |step| format!(" in `{step}`"))
 }
 
 impl Error {
@@ -157,7 +166,10 @@ impl Error {
     pub fn is_conflict(&self) -> bool {
         matches!(
             self,
-            Self::KeyConflict { .. } | Self::WrongState { .. } | Self::ResumeParent { .. } | Self::KeyRace { .. }
+            Self::KeyConflict { .. }
+                | Self::WrongState { .. }
+                | Self::ResumeParent { .. }
+                | Self::KeyRace { .. }
         )
     }
 
@@ -219,9 +231,8 @@ fn classify(error: sqlx::Error) -> Error {
             match code.as_ref() {
                 // PostgreSQL: connection exceptions, shutdowns, too many connections, cancelled and timed-out
                 // statements; SQLite: busy and its extended codes, I/O, cannot open.
-                "57P01" | "57P02" | "57P03" | "57P05" | "53300" | "57014" | "25P03" | "5" | "261" | "517" | "14" => {
-                    Error::Unreachable(database.message().to_owned())
-                }
+                "57P01" | "57P02" | "57P03" | "57P05" | "53300" | "57014" | "25P03" | "5"
+                | "261" | "517" | "14" => Error::Unreachable(database.message().to_owned()),
                 code if code.starts_with("08") => Error::Unreachable(database.message().to_owned()),
                 // PostgreSQL: read-only transaction; SQLite: readonly and its extended codes.
                 "25006" | "8" | "264" | "520" | "776" | "1032" | "1288" | "1544" => {
@@ -239,7 +250,10 @@ impl Error {
     pub(crate) fn is_replayable(&self) -> bool {
         match self {
             Self::Database(sqlx::Error::Database(database)) => {
-                matches!(database.code().as_deref(), Some("40001" | "40P01" | "55P03"))
+                matches!(
+                    database.code().as_deref(),
+                    Some("40001" | "40P01" | "55P03")
+                )
             }
             _ => false,
         }
@@ -249,8 +263,12 @@ impl Error {
     /// that which is not known to pass: a tick that is repeated for ever would stop all other intents.
     pub(crate) fn is_data_error(&self) -> bool {
         match self {
-            Self::Database(sqlx::Error::Database(database)) => !passes(&database.code().unwrap_or_default()),
-            Self::Database(sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }) => true,
+            Self::Database(sqlx::Error::Database(database)) => {
+                !passes(&database.code().unwrap_or_default())
+            }
+            Self::Database(
+                sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. },
+            ) => true,
             _ => false,
         }
     }
@@ -263,6 +281,8 @@ fn passes(code: &str) -> bool {
         // are numbers have five digits.
         Ok(number) if code.len() < 5 => matches!(number & 0xff, 5 | 6 | 7 | 10 | 13),
         // PostgreSQL: rollbacks, resources, locks, operators, the system.
-        _ => ["08", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class)),
+        _ => ["08", "40", "53", "55", "57", "58"]
+            .iter()
+            .any(|class| code.starts_with(class)),
     }
 }

@@ -24,7 +24,11 @@ pub struct Handle<T> {
 
 impl<T> Clone for Handle<T> {
     fn clone(&self) -> Self {
-        Self { intendant: self.intendant.clone(), id: self.id, of: self.of }
+        Self {
+            intendant: self.intendant.clone(),
+            id: self.id,
+            of: self.of,
+        }
     }
 }
 
@@ -36,7 +40,11 @@ impl<T> fmt::Debug for Handle<T> {
 
 impl<T: Intent> Handle<T> {
     pub(crate) fn new(intendant: Intendant, id: IntentId) -> Self {
-        Self { intendant, id, of: std::marker::PhantomData }
+        Self {
+            intendant,
+            id,
+            of: std::marker::PhantomData,
+        }
     }
 
     /// The intent's id.
@@ -79,7 +87,10 @@ pub(crate) fn output_of<T: Intent>(id: IntentId, outcome: OutcomeRow) -> Result<
     match outcome.state {
         IntentState::Succeeded => {
             let output = outcome.output.ok_or(Error::NotFound { id })?;
-            payload::decode(&output).map_err(|error| Error::Payload { what: "the output", error })
+            payload::decode(&output).map_err(|error| Error::Payload {
+                what: "the output",
+                error,
+            })
         }
         IntentState::Cancelled => Err(Error::Cancelled { id }),
         IntentState::Failed

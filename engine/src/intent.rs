@@ -84,7 +84,9 @@ impl Mode {
     pub(crate) fn is_compatible(self, other: Self) -> bool {
         match (self, other) {
             (Self::Touched, _) | (_, Self::Touched) | (Self::Shared, Self::Shared) => true,
-            (Self::Exclusive, Self::Shared | Self::Exclusive) | (Self::Shared, Self::Exclusive) => false,
+            (Self::Exclusive, Self::Shared | Self::Exclusive) | (Self::Shared, Self::Exclusive) => {
+                false
+            }
         }
     }
 }
@@ -200,7 +202,9 @@ pub(crate) fn check_resource(name: &str) -> Result<(), NameError> {
     check_length("resource", name, limits::RESOURCE_CHARS)?;
     match name.split_once(':') {
         Some((kind, id)) if !kind.is_empty() && !id.is_empty() => Ok(()),
-        _ => Err(NameError::NotTypeId { name: name.to_owned() }),
+        _ => Err(NameError::NotTypeId {
+            name: name.to_owned(),
+        }),
     }
 }
 
@@ -211,10 +215,18 @@ fn check_length(what: &'static str, name: &str, limit: usize) -> Result<(), Name
     let chars = name.chars().count();
     if chars > limit {
         let start = name.chars().take(20).collect();
-        return Err(NameError::TooLong { what, chars, limit, start });
+        return Err(NameError::TooLong {
+            what,
+            chars,
+            limit,
+            start,
+        });
     }
     if name.chars().any(char::is_control) {
-        return Err(NameError::Control { what, name: name.to_owned() });
+        return Err(NameError::Control {
+            what,
+            name: name.to_owned(),
+        });
     }
     Ok(())
 }
@@ -225,8 +237,13 @@ mod tests {
 
     #[test]
     fn naming_a_resource_twice_keeps_the_stronger_use() {
-        let resources = Resources::touched("server", 1).and_exclusive("server", 1).and_shared("server", 1);
-        assert_eq!(resources.iter().collect::<Vec<_>>(), [("server:1", Mode::Exclusive)]);
+        let resources = Resources::touched("server", 1)
+            .and_exclusive("server", 1)
+            .and_shared("server", 1);
+        assert_eq!(
+            resources.iter().collect::<Vec<_>>(),
+            [("server:1", Mode::Exclusive)]
+        );
     }
 
     #[test]

@@ -42,8 +42,8 @@ pub use request::{Request, Within};
 pub use state::{AttemptFailure, FailureReason, IntentState, StepState, UnknownState};
 pub use step::{StepError, StepOutput, StepResult, fail, snooze};
 pub use store::{
-    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, MigrationStatus, ResourceRecord, StepRecord,
-    StoreKind, StoreOptions, Unfinished, migration_sql,
+    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, MigrationStatus,
+    ResourceRecord, StepRecord, StoreKind, StoreOptions, Unfinished, migration_sql,
 };
 pub use transaction::{Committed, StepConnection};
 pub use worker::{WorkReport, Worker, shutdown_signal};

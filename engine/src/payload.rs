@@ -34,7 +34,9 @@ pub enum PayloadError {
         error: serde_json::Error,
     },
     /// Longer than [`limits::PAYLOAD_BYTES`].
-    #[error("the payload has {bytes} bytes, the limit is {limit}; keep big things elsewhere and pass their name")]
+    #[error(
+        "the payload has {bytes} bytes, the limit is {limit}; keep big things elsewhere and pass their name"
+    )]
     TooLarge {
         /// Its length.
         bytes: usize,
@@ -74,13 +76,17 @@ pub(crate) fn parse(text: &str) -> Result<Payload, PayloadError> {
 
 /// Takes text that was put together from checked payloads.
 pub(crate) fn parse_trusted(text: String) -> Result<Payload, PayloadError> {
-    RawValue::from_string(text).map(Arc::from).map_err(PayloadError::Parse)
+    RawValue::from_string(text)
+        .map(Arc::from)
+        .map_err(PayloadError::Parse)
 }
 
 /// Reads a payload back.
 pub(crate) fn decode<T: DeserializeOwned>(payload: &RawValue) -> Result<T, PayloadError> {
-    serde_json::from_str(payload.get())
-        .map_err(|error| PayloadError::Decode { type_name: std::any::type_name::<T>(), error })
+    serde_json::from_str(payload.get()).map_err(|error| PayloadError::Decode {
+        type_name: std::any::type_name::<T>(),
+        error,
+    })
 }
 
 /// SHA-256 of a body with its object keys sorted: two requests with one key are compared by it.
@@ -108,7 +114,10 @@ fn sorted(value: &serde_json::Value) -> String {
             format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
         }
         serde_json::Value::Array(items) => {
-            format!("[{}]", items.iter().map(sorted).collect::<Vec<_>>().join(","))
+            format!(
+                "[{}]",
+                items.iter().map(sorted).collect::<Vec<_>>().join(",")
+            )
         }
         scalar => scalar.to_string(),
     }
@@ -117,7 +126,10 @@ fn sorted(value: &serde_json::Value) -> String {
 /// Checks JSON text in one pass over its bytes; whether it is JSON at all is the parser's to say.
 fn check(text: &str) -> Result<(), PayloadError> {
     if text.len() > limits::PAYLOAD_BYTES {
-        return Err(PayloadError::TooLarge { bytes: text.len(), limit: limits::PAYLOAD_BYTES });
+        return Err(PayloadError::TooLarge {
+            bytes: text.len(),
+            limit: limits::PAYLOAD_BYTES,
+        });
     }
     let bytes = text.as_bytes();
     let (mut depth, mut deepest, mut in_string, mut at) = (0usize, 0usize, false, 0usize);
@@ -141,7 +153,10 @@ fn check(text: &str) -> Result<(), PayloadError> {
         at += 1;
     }
     if deepest > limits::PAYLOAD_DEPTH {
-        return Err(PayloadError::TooDeep { depth: deepest, limit: limits::PAYLOAD_DEPTH });
+        return Err(PayloadError::TooDeep {
+            depth: deepest,
+            limit: limits::PAYLOAD_DEPTH,
+        });
     }
     Ok(())
 }

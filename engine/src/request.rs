@@ -39,7 +39,15 @@ pub struct Request<'i, T: Intent> {
 
 impl<'i, T: Intent> Request<'i, T> {
     pub(crate) fn new(intendant: &'i Intendant, intent: T) -> Self {
-        Self { intendant, intent, requested_by: None, key: None, priority: 0, start: Start::Now, correlation_id: None }
+        Self {
+            intendant,
+            intent,
+            requested_by: None,
+            key: None,
+            priority: 0,
+            start: Start::Now,
+            correlation_id: None,
+        }
     }
 
     /// Who asks: a person, a service.
@@ -87,7 +95,10 @@ impl<'i, T: Intent> Request<'i, T> {
         let mut conn = tx.conn(Micros(self.intendant.store().clock().wall_us()));
         let (given, engine) = (kind_of(&conn), self.intendant.store().kind());
         if given != engine {
-            return Err(Error::ForeignTransaction { given: given.as_str(), engine: engine.as_str() });
+            return Err(Error::ForeignTransaction {
+                given: given.as_str(),
+                engine: engine.as_str(),
+            });
         }
         let intendant = self.intendant;
         let new = self.into_new()?;
@@ -97,7 +108,10 @@ impl<'i, T: Intent> Request<'i, T> {
 
     /// Checks everything that can be checked before the database is asked.
     pub(crate) fn into_new(self) -> Result<NewIntent, Error> {
-        let input = payload::encode(&self.intent).map_err(|error| Error::Payload { what: "the input", error })?;
+        let input = payload::encode(&self.intent).map_err(|error| Error::Payload {
+            what: "the input",
+            error,
+        })?;
         let id = IntentId(self.intendant.store().clock().ordered_id());
         let mut new = describe(&self.intent, id, input)?;
         if let Some(who) = &self.requested_by {
@@ -181,7 +195,10 @@ fn describe<T: Intent>(intent: &T, id: IntentId, input: Payload) -> Result<NewIn
         root: id,
         depth: 0,
         correlation_id: None,
-        resources: resources.iter().map(|(name, mode)| (name.to_owned(), mode)).collect(),
+        resources: resources
+            .iter()
+            .map(|(name, mode)| (name.to_owned(), mode))
+            .collect(),
         key: None,
     })
 }
@@ -197,13 +214,20 @@ pub(crate) struct ChildRequest {
 
 /// Hash of a child's kind and input: a name means the same child every time.
 pub(crate) fn child_hash<T: Intent>(intent: &T) -> Result<(Payload, Vec<u8>), Error> {
-    let input = payload::encode(intent).map_err(|error| Error::Payload { what: "the child's input", error })?;
+    let input = payload::encode(intent).map_err(|error| Error::Payload {
+        what: "the child's input",
+        error,
+    })?;
     let hash = payload::canonical_hash(&[T::KIND], &input);
     Ok((input, hash))
 }
 
 /// A child's row. Its parent, root and correlation id are the driver's to fill in.
-pub(crate) fn new_child<T: Intent>(intent: &T, id: IntentId, input: Payload) -> Result<NewIntent, Error> {
+pub(crate) fn new_child<T: Intent>(
+    intent: &T,
+    id: IntentId,
+    input: Payload,
+) -> Result<NewIntent, Error> {
     describe(intent, id, input)
 }
 
@@ -217,32 +241,47 @@ fn kind_of(conn: &Conn<'_>) -> StoreKind {
 /// A connection or transaction of the caller's that a request can be made within.
 pub trait Within: Send {
     #[doc(hidden)]
-    #[expect(private_interfaces, reason = "sealed: only sqlx's own types are accepted")]
+    #[expect(
+        private_interfaces,
+        reason = "sealed: only sqlx's own types are accepted"
+    )]
     fn conn(&mut self, now: Micros) -> Conn<'_>;
 }
 
-#[expect(private_interfaces, reason = "sealed: only sqlx's own types are accepted")]
+#[expect(
+    private_interfaces,
+    reason = "sealed: only sqlx's own types are accepted"
+)]
 impl Within for PgConnection {
     fn conn(&mut self, _: Micros) -> Conn<'_> {
         Conn::Pg(self)
     }
 }
 
-#[expect(private_interfaces, reason = "sealed: only sqlx's own types are accepted")]
+#[expect(
+    private_interfaces,
+    reason = "sealed: only sqlx's own types are accepted"
+)]
 impl Within for Transaction<'_, Postgres> {
     fn conn(&mut self, _: Micros) -> Conn<'_> {
         Conn::Pg(self)
     }
 }
 
-#[expect(private_interfaces, reason = "sealed: only sqlx's own types are accepted")]
+#[expect(
+    private_interfaces,
+    reason = "sealed: only sqlx's own types are accepted"
+)]
 impl Within for SqliteConnection {
     fn conn(&mut self, now: Micros) -> Conn<'_> {
         Conn::Sqlite(self, now)
     }
 }
 
-#[expect(private_interfaces, reason = "sealed: only sqlx's own types are accepted")]
+#[expect(
+    private_interfaces,
+    reason = "sealed: only sqlx's own types are accepted"
+)]
 impl Within for Transaction<'_, Sqlite> {
     fn conn(&mut self, now: Micros) -> Conn<'_> {
         Conn::Sqlite(self, now)

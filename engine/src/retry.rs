@@ -20,19 +20,26 @@ pub(crate) struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: limits::ATTEMPTS, base_ms: whole_ms(limits::RETRY_BASE), cap_ms: whole_ms(limits::RETRY_CAP) }
+        Self {
+            attempts: limits::ATTEMPTS,
+            base_ms: whole_ms(limits::RETRY_BASE),
+            cap_ms: whole_ms(limits::RETRY_CAP),
+        }
     }
 }
 
 impl Retry {
     /// The wait after attempt number `attempt` failed, or none when there shall be no other.
     pub(crate) fn wait(&self, attempt: u32, random: u64) -> Option<Duration> {
-        (attempt < self.attempts).then(|| Duration::from_millis(full_jitter(self.bound_ms(attempt), random)))
+        (attempt < self.attempts)
+            .then(|| Duration::from_millis(full_jitter(self.bound_ms(attempt), random)))
     }
 
     fn bound_ms(&self, attempt: u32) -> u64 {
         let doublings = attempt.saturating_sub(1).min(63);
-        self.base_ms.saturating_mul(1u64 << doublings).min(self.cap_ms)
+        self.base_ms
+            .saturating_mul(1u64 << doublings)
+            .min(self.cap_ms)
     }
 }
 
@@ -56,9 +63,16 @@ mod tests {
 
     #[test]
     fn the_bound_doubles_up_to_the_cap() {
-        let retry = Retry { attempts: 100, base_ms: 1_000, cap_ms: 60_000 };
+        let retry = Retry {
+            attempts: 100,
+            base_ms: 1_000,
+            cap_ms: 60_000,
+        };
         let bounds: Vec<_> = (1..=8).map(|attempt| retry.bound_ms(attempt)).collect();
-        assert_eq!(bounds, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
+        assert_eq!(
+            bounds,
+            [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]
+        );
     }
 
     proptest! {

@@ -141,7 +141,13 @@ impl FailureReason {
     }
 
     pub(crate) fn from_word(word: &str) -> Option<Self> {
-        let all = [Self::StepFailed, Self::PlanRefused, Self::Undecodable, Self::Quarantined, Self::DataRefused];
+        let all = [
+            Self::StepFailed,
+            Self::PlanRefused,
+            Self::Undecodable,
+            Self::Quarantined,
+            Self::DataRefused,
+        ];
         all.into_iter().find(|reason| reason.as_str() == word)
     }
 }

@@ -64,7 +64,9 @@ impl StepError {
     }
 
     pub(crate) fn undecodable(error: &PayloadError) -> Self {
-        Self(Box::new(Ending::Undecodable { error: error.to_string() }))
+        Self(Box::new(Ending::Undecodable {
+            error: error.to_string(),
+        }))
     }
 }
 

@@ -43,11 +43,17 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> StepOutput for Committed<
 /// is on.
 pub trait StepConnection: Send + Sized {
     #[doc(hidden)]
-    #[expect(private_interfaces, reason = "sealed: only sqlx's own types are accepted")]
+    #[expect(
+        private_interfaces,
+        reason = "sealed: only sqlx's own types are accepted"
+    )]
     fn of(conn: Conn<'_>) -> Option<&mut Self>;
 }
 
-#[expect(private_interfaces, reason = "sealed: only sqlx's own types are accepted")]
+#[expect(
+    private_interfaces,
+    reason = "sealed: only sqlx's own types are accepted"
+)]
 impl StepConnection for PgConnection {
     fn of(conn: Conn<'_>) -> Option<&mut Self> {
         match conn {
@@ -57,7 +63,10 @@ impl StepConnection for PgConnection {
     }
 }
 
-#[expect(private_interfaces, reason = "sealed: only sqlx's own types are accepted")]
+#[expect(
+    private_interfaces,
+    reason = "sealed: only sqlx's own types are accepted"
+)]
 impl StepConnection for SqliteConnection {
     fn of(conn: Conn<'_>) -> Option<&mut Self> {
         match conn {
@@ -109,7 +118,10 @@ impl<S: Send + Sync + 'static> Cx<S> {
                 rollback(tx).await;
                 return Err(StepError::failed(
                     AttemptFailure::TimeOut,
-                    format!("the step's transaction took longer than {:?}", limits::TRANSACTION),
+                    format!(
+                        "the step's transaction took longer than {:?}",
+                        limits::TRANSACTION
+                    ),
                 ));
             }
         };
@@ -117,7 +129,10 @@ impl<S: Send + Sync + 'static> Cx<S> {
             Ok(output) => output,
             Err(error) => {
                 rollback(tx).await;
-                return Err(StepError::failed(AttemptFailure::OutputRefused, error.to_string()));
+                return Err(StepError::failed(
+                    AttemptFailure::OutputRefused,
+                    error.to_string(),
+                ));
             }
         };
         let started_ago = store_age(self);
@@ -141,7 +156,9 @@ where
 {
     let step = cx.step();
     let Some(output) = step.intendant.store().recorded(&step.once).await? else {
-        return Err(StepError::new("this worker has lost the intent; the step's transaction was rolled back"));
+        return Err(StepError::new(
+            "this worker has lost the intent; the step's transaction was rolled back",
+        ));
     };
     let value = payload::decode(&output).map_err(|error| StepError::undecodable(&error))?;
     step.set_recorded(output);
@@ -153,7 +170,8 @@ where
     C: StepConnection,
     W: AsyncFnOnce(&mut C) -> StepResult<T>,
 {
-    let conn = C::of(tx.conn()).ok_or_else(|| fail("the transaction's connection is not of the engine's database"))?;
+    let conn = C::of(tx.conn())
+        .ok_or_else(|| fail("the transaction's connection is not of the engine's database"))?;
     work(conn).await
 }
 
@@ -167,7 +185,9 @@ async fn commit<S: Send + Sync + 'static>(cx: &Cx<S>, tx: OpenTx) -> Result<(), 
             if step.intendant.store().recorded(&step.once).await?.is_some() {
                 Ok(())
             } else {
-                Err(StepError::new(format!("the step's transaction was not committed: {lost}")))
+                Err(StepError::new(format!(
+                    "the step's transaction was not committed: {lost}"
+                )))
             }
         }
         Err(error) => Err(error.into()),
@@ -183,7 +203,11 @@ async fn rollback(tx: OpenTx) {
 
 fn store_age<S: Send + Sync + 'static>(cx: &Cx<S>) -> std::time::Duration {
     let step = cx.step();
-    step.intendant.store().clock().monotonic().saturating_duration_since(step.started)
+    step.intendant
+        .store()
+        .clock()
+        .monotonic()
+        .saturating_duration_since(step.started)
 }
 
 /// Keeps the future of a transaction sendable, whatever the closure captures: checked at the call.

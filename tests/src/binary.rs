@@ -11,8 +11,16 @@ use anyhow::{Context, Result, ensure};
 pub fn path(name: &str) -> Result<PathBuf> {
     let test = std::env::current_exe()?;
     let deps = test.parent().context("the directory of this test")?;
-    let profile = if deps.ends_with("deps") { deps.parent().context("the build's directory")? } else { deps };
+    let profile = if deps.ends_with("deps") {
+        deps.parent().context("the build's directory")?
+    } else {
+        deps
+    };
     let binary = profile.join(name);
-    ensure!(binary.is_file(), "{} is not built; run `cargo build --workspace --all-targets`", binary.display());
+    ensure!(
+        binary.is_file(),
+        "{} is not built; run `cargo build --workspace --all-targets`",
+        binary.display()
+    );
     Ok(binary)
 }

@@ -8,7 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use intendant::{Committed, Cx, Intendant, Intent, IntentId, IntentState, Node, Plan, StepResult, StoreKind, value};
+use intendant::{
+    Committed, Cx, Intendant, Intent, IntentId, IntentState, Node, Plan, StepResult, StoreKind,
+    value,
+};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, SqliteConnection};
 
@@ -43,8 +46,17 @@ pub struct Effects {
 impl Effects {
     /// Appends one line; a line is one write, so that lines of several processes do not mix.
     fn note(&self, what: &str, cx: &Cx<Effects>) -> std::io::Result<()> {
-        let line = format!("{what} {} {} {}\n", cx.intent_id(), cx.step_name(), std::process::id());
-        std::fs::OpenOptions::new().append(true).create(true).open(&self.ledger)?.write_all(line.as_bytes())
+        let line = format!(
+            "{what} {} {} {}\n",
+            cx.intent_id(),
+            cx.step_name(),
+            std::process::id()
+        );
+        std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&self.ledger)?
+            .write_all(line.as_bytes())
     }
 }
 
@@ -64,14 +76,20 @@ async fn inside(cx: Cx<Effects>, work: Work) -> StepResult<Committed<Work>> {
     let done = match cx.state().kind {
         StoreKind::Sqlite => {
             cx.transaction(async |db: &mut SqliteConnection| {
-                sqlx::query("insert into effect (intent) values (?1)").bind(&id).execute(&mut *db).await?;
+                sqlx::query("insert into effect (intent) values (?1)")
+                    .bind(&id)
+                    .execute(&mut *db)
+                    .await?;
                 Ok(work)
             })
             .await?
         }
         StoreKind::Postgres => {
             cx.transaction(async |db: &mut PgConnection| {
-                sqlx::query("insert into effect (intent) values ($1)").bind(&id).execute(&mut *db).await?;
+                sqlx::query("insert into effect (intent) values ($1)")
+                    .bind(&id)
+                    .execute(&mut *db)
+                    .await?;
                 Ok(work)
             })
             .await?
@@ -88,7 +106,10 @@ async fn number(cx: Cx<Effects>, work: Work) -> StepResult<usize> {
 /// The plan of [`Work`].
 pub fn plan(work: &Work, plan: &mut Plan<Effects>) -> Node<usize> {
     let first = plan.step("first", outside).input(value(work.clone()));
-    let second = plan.step("second", inside).backoff(Duration::from_millis(5), Duration::from_millis(50)).input(first);
+    let second = plan
+        .step("second", inside)
+        .backoff(Duration::from_millis(5), Duration::from_millis(50))
+        .input(first);
     plan.step("third", number).input(second)
 }
 
@@ -112,7 +133,11 @@ pub struct Judgement {
 
 impl Chaos {
     /// Makes a database with this backlog.
-    pub async fn new(kind: StoreKind, backlog: impl IntoIterator<Item = Work>, concurrency: usize) -> Result<Self> {
+    pub async fn new(
+        kind: StoreKind,
+        backlog: impl IntoIterator<Item = Work>,
+        concurrency: usize,
+    ) -> Result<Self> {
         let (database, intendant) = Database::open(kind).await?;
         let create = "create table effect (intent text not null)";
         match kind {
@@ -129,7 +154,13 @@ impl Chaos {
         }
         intendant.request_all(backlog).await?;
         let directory = tempfile::tempdir()?;
-        Ok(Self { intendant, database, directory, workers: Vec::new(), concurrency })
+        Ok(Self {
+            intendant,
+            database,
+            directory,
+            workers: Vec::new(),
+            concurrency,
+        })
     }
 
     fn ledger(&self) -> PathBuf {
@@ -139,7 +170,11 @@ impl Chaos {
     /// Starts one more worker process.
     pub fn spawn(&mut self) -> Result<u32> {
         let child = Command::new(binary::path("chaos-worker")?)
-            .args([&self.database.url, self.ledger().to_str().context("a path")?, &self.concurrency.to_string()])
+            .args([
+                &self.database.url,
+                self.ledger().to_str().context("a path")?,
+                &self.concurrency.to_string(),
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -177,7 +212,9 @@ impl Chaos {
 
     /// Sends a signal to a worker process.
     pub fn signal(&self, pid: u32, signal: &str) -> Result<()> {
-        let status = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status()?;
+        let status = Command::new("kill")
+            .args([&format!("-{signal}"), &pid.to_string()])
+            .status()?;
         ensure!(status.success(), "kill -{signal} {pid}");
         Ok(())
     }
@@ -198,14 +235,21 @@ impl Chaos {
     }
 
     /// Waits until nothing is unfinished; `meanwhile` is called again and again.
-    pub async fn drain(&mut self, limit: Duration, mut meanwhile: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
+    pub async fn drain(
+        &mut self,
+        limit: Duration,
+        mut meanwhile: impl FnMut(&mut Self) -> Result<()>,
+    ) -> Result<()> {
         let start = Instant::now();
         loop {
             let unfinished = self.intendant.unfinished().await?;
             if unfinished.total() == 0 {
                 return Ok(());
             }
-            ensure!(start.elapsed() < limit, "still unfinished after {limit:?}: {unfinished:?}");
+            ensure!(
+                start.elapsed() < limit,
+                "still unfinished after {limit:?}: {unfinished:?}"
+            );
             meanwhile(self)?;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -213,11 +257,16 @@ impl Chaos {
 
     /// Resumes every failed intent; returns how many there were.
     pub async fn resume_failed(&self) -> Result<usize> {
-        let filter =
-            intendant::IntentFilter { state: Some(IntentState::Failed), limit: Some(1_000), ..Default::default() };
+        let filter = intendant::IntentFilter {
+            state: Some(IntentState::Failed),
+            limit: Some(1_000),
+            ..Default::default()
+        };
         let failed = self.intendant.list(filter).await?;
         for record in &failed {
-            self.intendant.resume(record.id, "chaos", Some("it was innocent")).await?;
+            self.intendant
+                .resume(record.id, "chaos", Some("it was innocent"))
+                .await?;
         }
         Ok(failed.len())
     }
@@ -232,7 +281,10 @@ impl Chaos {
             let output = worker.wait_with_output()?;
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
             ensure!(output.status.success(), "a worker ended badly: {text}");
-            fenced += text.trim().parse::<u64>().with_context(|| format!("a worker said {text:?}"))?;
+            fenced += text
+                .trim()
+                .parse::<u64>()
+                .with_context(|| format!("a worker said {text:?}"))?;
         }
         Ok(fenced)
     }
@@ -244,23 +296,48 @@ impl Chaos {
         let unfinished = self.intendant.unfinished().await?;
         ensure!(unfinished.total() == 0, "lost: {unfinished:?}");
         let (succeeded, failures) = self.count(intents).await?;
-        ensure!(failures.len() == failed, "{} failed instead of {failed}: {failures:?}", failures.len());
-        ensure!(succeeded + failed == intents, "{succeeded} of {intents} succeeded");
+        ensure!(
+            failures.len() == failed,
+            "{} failed instead of {failed}: {failures:?}",
+            failures.len()
+        );
+        ensure!(
+            succeeded + failed == intents,
+            "{succeeded} of {intents} succeeded"
+        );
 
         let mut runs: HashMap<(String, String), usize> = HashMap::new();
         let mut furthest: HashMap<String, usize> = HashMap::new();
-        for line in read(&self.ledger())?.into_iter().filter(|line| line.started) {
-            let order = ["first", "second", "third"].iter().position(|step| *step == line.step).context("a step")?;
+        for line in read(&self.ledger())?
+            .into_iter()
+            .filter(|line| line.started)
+        {
+            let order = ["first", "second", "third"]
+                .iter()
+                .position(|step| *step == line.step)
+                .context("a step")?;
             let reached = furthest.entry(line.intent.clone()).or_default();
             // A step starts only when the one before it is recorded: seeing an earlier one again after that is a
             // recorded result that was run again.
-            ensure!(order >= *reached, "{} ran `{}` again, which was recorded", line.intent, line.step);
+            ensure!(
+                order >= *reached,
+                "{} ran `{}` again, which was recorded",
+                line.intent,
+                line.step
+            );
             *reached = order;
             *runs.entry((line.intent, line.step)).or_default() += 1;
         }
-        ensure!(furthest.len() == intents, "{} of {intents} ran", furthest.len());
+        ensure!(
+            furthest.len() == intents,
+            "{} of {intents} ran",
+            furthest.len()
+        );
         let doubled = self.doubled_effects(intents).await?;
-        ensure!(doubled == 0, "{doubled} intents have not exactly one effect in the database");
+        ensure!(
+            doubled == 0,
+            "{doubled} intents have not exactly one effect in the database"
+        );
         let repeated = runs.values().filter(|count| **count > 1).count();
         Ok(Judgement { repeated })
     }
@@ -268,18 +345,27 @@ impl Chaos {
     async fn count(&self, intents: usize) -> Result<(usize, Vec<(IntentId, String)>)> {
         let (mut succeeded, mut failures, mut before) = (0, Vec::new(), None);
         loop {
-            let filter = intendant::IntentFilter { before, limit: Some(1_000), ..Default::default() };
+            let filter = intendant::IntentFilter {
+                before,
+                limit: Some(1_000),
+                ..Default::default()
+            };
             let page = self.intendant.list(filter).await?;
             let Some(last) = page.last() else { break };
             before = Some(last.id);
             for record in &page {
                 match record.state {
                     IntentState::Succeeded => succeeded += 1,
-                    IntentState::Failed => failures.push((record.id, record.error.clone().unwrap_or_default())),
+                    IntentState::Failed => {
+                        failures.push((record.id, record.error.clone().unwrap_or_default()))
+                    }
                     state => bail!("{} is {state}", record.id),
                 }
             }
-            ensure!(succeeded + failures.len() <= intents, "more intents than were asked for");
+            ensure!(
+                succeeded + failures.len() <= intents,
+                "more intents than were asked for"
+            );
         }
         Ok((succeeded, failures))
     }

@@ -26,17 +26,27 @@ impl Database {
             StoreKind::Sqlite => {
                 let directory = tempfile::tempdir()?;
                 let url = format!("sqlite://{}/test.db", directory.path().display());
-                Ok(Self { url, kind, directory: Some(directory) })
+                Ok(Self {
+                    url,
+                    kind,
+                    directory: Some(directory),
+                })
             }
             StoreKind::Postgres => {
                 let server = postgres::server_url();
                 let name = format!("test_{}", uuid::Uuid::new_v4().simple());
                 let mut admin = PgConnection::connect(&server).await?;
                 let create = format!("create database {name}");
-                sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut admin).await?;
+                sqlx::raw_sql(sqlx::AssertSqlSafe(create))
+                    .execute(&mut admin)
+                    .await?;
                 admin.close().await?;
                 let (base, _) = server.rsplit_once('/').unwrap_or((&server, ""));
-                Ok(Self { url: format!("{base}/{name}"), kind, directory: None })
+                Ok(Self {
+                    url: format!("{base}/{name}"),
+                    kind,
+                    directory: None,
+                })
             }
         }
     }
@@ -55,6 +65,8 @@ impl Database {
 
     /// The SQLite file.
     pub fn file(&self) -> Option<PathBuf> {
-        self.directory.as_ref().map(|directory| directory.path().join("test.db"))
+        self.directory
+            .as_ref()
+            .map(|directory| directory.path().join("test.db"))
     }
 }

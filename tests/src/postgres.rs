@@ -39,7 +39,9 @@ pub fn server_url() -> String {
     if let Ok(url) = std::env::var("DATABASE_URL") {
         return url;
     }
-    match SHARED.get_or_init(|| Cluster::start(Durability::Relaxed).map_err(|error| format!("{error:#}"))) {
+    match SHARED
+        .get_or_init(|| Cluster::start(Durability::Relaxed).map_err(|error| format!("{error:#}")))
+    {
         Ok(cluster) => cluster.url(),
         Err(error) => panic!("no PostgreSQL for the tests: {error}"),
     }
@@ -84,16 +86,24 @@ impl Cluster {
             .stderr(Stdio::null());
         let mut script = command.spawn().context("starting the server's script")?;
         let guard = script.stdin.take().context("the script's input")?;
-        let mut output = BufReader::new(script.stdout.take().context("the script's output")?).lines();
+        let mut output =
+            BufReader::new(script.stdout.take().context("the script's output")?).lines();
         let mut said = Vec::new();
         loop {
             match output.next() {
                 Some(Ok(line)) if line == "ready" => break,
                 Some(Ok(line)) => said.push(line),
-                Some(Err(_)) | None => bail!("the server in {} did not start: {}", bin.display(), said.join(" | ")),
+                Some(Err(_)) | None => bail!(
+                    "the server in {} did not start: {}",
+                    bin.display(),
+                    said.join(" | ")
+                ),
             }
         }
-        Ok(Self { port, _guard: guard })
+        Ok(Self {
+            port,
+            _guard: guard,
+        })
     }
 
     /// URL of its maintenance database.
@@ -112,8 +122,14 @@ fn server_binaries() -> Result<PathBuf> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
-    let found = if installed.is_ok_and(|status| status.success()) { find_binaries() } else { None };
-    found.context("install PostgreSQL 14 or newer (Debian: apt-get install postgresql), or set DATABASE_URL")
+    let found = if installed.is_ok_and(|status| status.success()) {
+        find_binaries()
+    } else {
+        None
+    };
+    found.context(
+        "install PostgreSQL 14 or newer (Debian: apt-get install postgresql), or set DATABASE_URL",
+    )
 }
 
 fn find_binaries() -> Option<PathBuf> {
@@ -121,7 +137,12 @@ fn find_binaries() -> Option<PathBuf> {
         .into_iter()
         .flatten()
         .flatten()
-        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .filter_map(|entry| {
+            Some((
+                entry.file_name().to_str()?.parse().ok()?,
+                entry.path().join("bin"),
+            ))
+        })
         .filter(|(_, bin)| is_server(bin))
         .collect();
     versions.sort();
@@ -138,13 +159,22 @@ fn is_server(bin: &Path) -> bool {
 
 /// `initdb` refuses root: step down to another user.
 fn as_somebody_else() -> Result<Command> {
-    let id = Command::new("id").arg("-u").output().context("running `id`")?;
+    let id = Command::new("id")
+        .arg("-u")
+        .output()
+        .context("running `id`")?;
     if String::from_utf8_lossy(&id.stdout).trim() != "0" {
         return Ok(Command::new("env"));
     }
-    let exists = |user: &str| Command::new("id").arg(user).output().is_ok_and(|id| id.status.success());
+    let exists = |user: &str| {
+        Command::new("id")
+            .arg(user)
+            .output()
+            .is_ok_and(|id| id.status.success())
+    };
     let user = ["postgres", "nobody"].into_iter().find(|user| exists(user));
-    let user = user.context("PostgreSQL does not run as root, and there is no user `postgres` or `nobody`")?;
+    let user = user
+        .context("PostgreSQL does not run as root, and there is no user `postgres` or `nobody`")?;
     ensure!(
         Path::new("/usr/sbin/runuser").exists() || Path::new("/sbin/runuser").exists(),
         "install util-linux (runuser)"

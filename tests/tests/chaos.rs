@@ -10,12 +10,19 @@ use intendant_tests::chaos::{Chaos, Work};
 use rand::RngExt as _;
 
 fn backlog(intents: usize, step_ms: u64) -> impl Iterator<Item = Work> {
-    (0..intents).map(move |number| Work { number, step_ms, poison: false })
+    (0..intents).map(move |number| Work {
+        number,
+        step_ms,
+        poison: false,
+    })
 }
 
 /// How many kills; more by hand.
 fn kills() -> usize {
-    std::env::var("INTENDANT_CHAOS_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(60)
+    std::env::var("INTENDANT_CHAOS_KILLS")
+        .ok()
+        .and_then(|kills| kills.parse().ok())
+        .unwrap_or(60)
 }
 
 async fn killed_at_any_instant(kind: StoreKind) -> Result<()> {
@@ -45,8 +52,14 @@ async fn killed_at_any_instant(kind: StoreKind) -> Result<()> {
         kind.as_str(),
         judgement.repeated
     );
-    ensure!(done >= 50.min(kills) && interrupted >= 10.min(kills / 5), "the kills did not hit: {done}, {interrupted}");
-    ensure!(quarantined <= kills / 20, "{quarantined} intents were quarantined");
+    ensure!(
+        done >= 50.min(kills) && interrupted >= 10.min(kills / 5),
+        "the kills did not hit: {done}, {interrupted}"
+    );
+    ensure!(
+        quarantined <= kills / 20,
+        "{quarantined} intents were quarantined"
+    );
     Ok(())
 }
 
@@ -97,7 +110,10 @@ async fn a_stale_worker_writes_nothing_on_postgres() -> Result<()> {
 /// One intent among many that aborts its process: it alone is quarantined, with its step named.
 async fn one_poison_among_many(kind: StoreKind) -> Result<()> {
     const INTENTS: usize = 2_000;
-    let work = backlog(INTENTS, 2).map(|work| Work { poison: work.number == 700, ..work });
+    let work = backlog(INTENTS, 2).map(|work| Work {
+        poison: work.number == 700,
+        ..work
+    });
     let mut chaos = Chaos::new(kind, work, 64).await?;
     chaos.spawn()?;
     let mut deaths = 0;
@@ -109,9 +125,16 @@ async fn one_poison_among_many(kind: StoreKind) -> Result<()> {
         .await?;
     chaos.stop()?;
     chaos.judge(INTENTS, 1).await?;
-    let filter = IntentFilter { state: Some(intendant::IntentState::Failed), ..IntentFilter::default() };
+    let filter = IntentFilter {
+        state: Some(intendant::IntentState::Failed),
+        ..IntentFilter::default()
+    };
     let failed = chaos.intendant.list(filter).await?;
-    println!("{}: {deaths} deaths; {}", kind.as_str(), failed[0].error.as_deref().unwrap_or_default());
+    println!(
+        "{}: {deaths} deaths; {}",
+        kind.as_str(),
+        failed[0].error.as_deref().unwrap_or_default()
+    );
     ensure!(failed[0].reason.as_deref() == Some("quarantined"));
     ensure!(failed[0].failed_step.as_deref() == Some("third"));
     ensure!(deaths == 3, "{deaths} deaths");

@@ -21,7 +21,10 @@ struct Stage {
 
 impl Stage {
     async fn new(kind: StoreKind) -> Result<Self> {
-        Ok(Self { database: Database::new(kind).await?, directory: tempfile::tempdir()? })
+        Ok(Self {
+            database: Database::new(kind).await?,
+            directory: tempfile::tempdir()?,
+        })
     }
 
     fn directory(&self) -> PathBuf {
@@ -31,16 +34,33 @@ impl Stage {
     /// Runs `intendant demo` to its end.
     fn demo(&self, options: &[&str]) -> Result<Output> {
         let mut command = Command::new(binary::path("intendant")?);
-        command.args(["demo", "--rows", "2000", "--database-url", &self.database.url, "--directory"]);
-        command.arg(self.directory()).args(options).stdin(Stdio::null());
+        command.args([
+            "demo",
+            "--rows",
+            "2000",
+            "--database-url",
+            &self.database.url,
+            "--directory",
+        ]);
+        command
+            .arg(self.directory())
+            .args(options)
+            .stdin(Stdio::null());
         command.output().context("running `intendant demo`")
     }
 
     /// Runs it to an exit code.
     fn expect(&self, options: &[&str], code: i32) -> Result<String> {
         let output = self.demo(options)?;
-        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        ensure!(output.status.code() == Some(code), "demo {options:?}: {}\n{stdout}\n{stderr}", output.status);
+        let (stdout, stderr) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        ensure!(
+            output.status.code() == Some(code),
+            "demo {options:?}: {}\n{stdout}\n{stderr}",
+            output.status
+        );
         Ok(stdout.into_owned())
     }
 
@@ -48,7 +68,11 @@ impl Stage {
     fn kill_at(&self, step: &str) -> Result<()> {
         let output = self.demo(&["--kill-at", step])?;
         let stderr = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.signal() == Some(SIGKILL), "--kill-at {step}: {}\n{stderr}", output.status);
+        ensure!(
+            output.status.signal() == Some(SIGKILL),
+            "--kill-at {step}: {}\n{stderr}",
+            output.status
+        );
         Ok(())
     }
 
@@ -59,7 +83,12 @@ impl Stage {
     /// The only intent of that kind: continuing asks for no other.
     async fn only(&self, kind: &str) -> Result<IntentRecord> {
         let intendant = self.database.connect().await?;
-        let mut found = intendant.list(IntentFilter { kind: Some(kind.to_owned()), ..IntentFilter::default() }).await?;
+        let mut found = intendant
+            .list(IntentFilter {
+                kind: Some(kind.to_owned()),
+                ..IntentFilter::default()
+            })
+            .await?;
         ensure!(found.len() == 1, "{} intents of kind {kind}", found.len());
         found.pop().context("an intent")
     }
@@ -71,7 +100,10 @@ async fn killed_and_continued(kind: StoreKind, step: &str) -> Result<()> {
     stage.kill_at(step)?;
     stage.expect(&["--keep"], 0)?;
     let there = stage.audit().await?;
-    ensure!(there == Audit::of_replicas(1), "after --kill-at {step}: {there}");
+    ensure!(
+        there == Audit::of_replicas(1),
+        "after --kill-at {step}: {there}"
+    );
     ensure!(stage.only("replica.add").await?.state == IntentState::Succeeded);
     stage.expect(&[], 0)?;
     let there = stage.audit().await?;
@@ -122,9 +154,25 @@ async fn killed_in_turn(kind: StoreKind, steps: &[&str]) -> Result<()> {
     Ok(())
 }
 
-const STORAGE: [&str; 8] =
-    ["snapshot", "volume", "join", "unpublish", "stop", "delete-volume", "delete-snapshot", "verify"];
-const NETWORK: [&str; 7] = ["server", "address", "join", "unpublish", "stop", "release", "verify"];
+const STORAGE: [&str; 8] = [
+    "snapshot",
+    "volume",
+    "join",
+    "unpublish",
+    "stop",
+    "delete-volume",
+    "delete-snapshot",
+    "verify",
+];
+const NETWORK: [&str; 7] = [
+    "server",
+    "address",
+    "join",
+    "unpublish",
+    "stop",
+    "release",
+    "verify",
+];
 
 #[tokio::test]
 async fn killed_at_every_step_of_the_storage_in_turn_on_sqlite() -> Result<()> {
@@ -153,8 +201,16 @@ async fn failed_and_resumed(kind: StoreKind) -> Result<()> {
     let failed = stage.only("replica.add").await?;
     let (id, command) = (failed.id, stage.directory());
     ensure!(failed.state == IntentState::Failed && failed.failed_step.as_deref() == Some("volume"));
-    for expected in [format!("intendant show {id}"), format!("intendant resume {id}"), "--resume".to_owned()] {
-        ensure!(said.contains(&expected), "the demo in {} does not name `{expected}`:\n{said}", command.display());
+    for expected in [
+        format!("intendant show {id}"),
+        format!("intendant resume {id}"),
+        "--resume".to_owned(),
+    ] {
+        ensure!(
+            said.contains(&expected),
+            "the demo in {} does not name `{expected}`:\n{said}",
+            command.display()
+        );
     }
     // Running it again resumes nothing by itself.
     stage.expect(&[], 1)?;
@@ -164,11 +220,23 @@ async fn failed_and_resumed(kind: StoreKind) -> Result<()> {
 
     stage.expect(&["--resume", "--keep"], 0)?;
     let after = intendant.steps(id).await?;
-    ensure!(after.len() == 5 && after.iter().all(|step| step.state == StepState::Succeeded), "{after:?}");
-    let kept: Vec<_> = before.iter().filter(|step| step.state == StepState::Succeeded).collect();
-    ensure!(kept.iter().any(|step| step.name == "snapshot"), "{before:?}");
+    ensure!(
+        after.len() == 5 && after.iter().all(|step| step.state == StepState::Succeeded),
+        "{after:?}"
+    );
+    let kept: Vec<_> = before
+        .iter()
+        .filter(|step| step.state == StepState::Succeeded)
+        .collect();
+    ensure!(
+        kept.iter().any(|step| step.name == "snapshot"),
+        "{before:?}"
+    );
     for step in kept {
-        let now = after.iter().find(|now| now.name == step.name).context("the step")?;
+        let now = after
+            .iter()
+            .find(|now| now.name == step.name)
+            .context("the step")?;
         ensure!(
             (now.started_at, now.finished_at) == (step.started_at, step.finished_at),
             "{step:?} ran again: {now:?}"

@@ -22,8 +22,15 @@ async fn output(command: &mut Command) -> Result<Output> {
 /// What a program that succeeds prints.
 async fn lines(binary: &str, arguments: &[&str]) -> Result<Vec<String>> {
     let output = output(Command::new(binary::path(binary)?).args(arguments)).await?;
-    let (text, errors) = (String::from_utf8(output.stdout)?, String::from_utf8_lossy(&output.stderr).into_owned());
-    ensure!(output.status.success() && errors.is_empty(), "{binary}: {}\n{text}{errors}", output.status);
+    let (text, errors) = (
+        String::from_utf8(output.stdout)?,
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    );
+    ensure!(
+        output.status.success() && errors.is_empty(),
+        "{binary}: {}\n{text}{errors}",
+        output.status
+    );
     Ok(text.lines().map(str::to_owned).collect())
 }
 
@@ -36,30 +43,60 @@ async fn refusal(arguments: &[&str]) -> Result<(Option<i32>, String)> {
 
 /// The makespan of a report, in seconds.
 fn makespan(report: &[String]) -> Result<f64> {
-    let line = report.iter().find_map(|line| line.strip_prefix("makespan       ")?.split_once(" s, "));
-    Ok(line.with_context(|| format!("no makespan in {report:#?}"))?.0.parse()?)
+    let line = report
+        .iter()
+        .find_map(|line| line.strip_prefix("makespan       ")?.split_once(" s, "));
+    Ok(line
+        .with_context(|| format!("no makespan in {report:#?}"))?
+        .0
+        .parse()?)
 }
 
 /// The survey takes 25.5 s by its critical path: 0.51 s at this speed-up.
 fn check_report(report: &[String]) -> Result<()> {
-    let expected =
-        ["workflow       survey", "tasks          12, with 16 dependencies", "critical path  0.510 s, through 7 tasks"];
-    ensure!(report.len() == 6 && report[0].starts_with("intent         ") && report[1..4] == expected, "{report:#?}");
-    ensure!(report[5] == "order          kept: no task started before its parents had finished", "{report:#?}");
-    ensure!(makespan(report)? >= 0.510, "{report:#?}: no workflow is faster than its critical path");
+    let expected = [
+        "workflow       survey",
+        "tasks          12, with 16 dependencies",
+        "critical path  0.510 s, through 7 tasks",
+    ];
+    ensure!(
+        report.len() == 6 && report[0].starts_with("intent         ") && report[1..4] == expected,
+        "{report:#?}"
+    );
+    ensure!(
+        report[5] == "order          kept: no task started before its parents had finished",
+        "{report:#?}"
+    );
+    ensure!(
+        makespan(report)? >= 0.510,
+        "{report:#?}: no workflow is faster than its critical path"
+    );
     Ok(())
 }
 
 async fn carries_out_the_survey(kind: StoreKind) -> Result<()> {
     let database = Database::new(kind).await?;
-    check_report(&lines("wfformat", &[SURVEY, "--speedup", "50", "--database-url", &database.url]).await?)?;
+    check_report(
+        &lines(
+            "wfformat",
+            &[SURVEY, "--speedup", "50", "--database-url", &database.url],
+        )
+        .await?,
+    )?;
 
     let intendant = Intendant::connect(&database.url).await?;
     let intents = intendant.list(IntentFilter::default()).await?;
-    ensure!(intents.len() == 1 && intents[0].kind == "workflow.replay" && intents[0].state == IntentState::Succeeded);
+    ensure!(
+        intents.len() == 1
+            && intents[0].kind == "workflow.replay"
+            && intents[0].state == IntentState::Succeeded
+    );
     let steps = intendant.steps(intents[0].id).await?;
     ensure!(steps.len() == 12 && steps.iter().all(|step| step.attempt == 1));
-    ensure!(intendant.unfinished().await?.total() == 0 && intendant.invariant_breaches().await?.is_empty());
+    ensure!(
+        intendant.unfinished().await?.total() == 0
+            && intendant.invariant_breaches().await?.is_empty()
+    );
     intendant.close().await;
     Ok(())
 }
@@ -78,7 +115,12 @@ async fn wfformat_carries_out_a_workflow_on_postgres() -> Result<()> {
 async fn wfformat_leaves_nothing_behind_unless_it_is_given_a_database() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let mut wfformat = Command::new(binary::path("wfformat")?);
-    let ended = output(wfformat.args([SURVEY, "--speedup", "50"]).env("TMPDIR", directory.path())).await?;
+    let ended = output(
+        wfformat
+            .args([SURVEY, "--speedup", "50"])
+            .env("TMPDIR", directory.path()),
+    )
+    .await?;
     ensure!(ended.status.success(), "{ended:?}");
     ensure!(std::fs::read_dir(directory.path())?.next().is_none());
     Ok(())
@@ -86,7 +128,11 @@ async fn wfformat_leaves_nothing_behind_unless_it_is_given_a_database() -> Resul
 
 #[tokio::test]
 async fn wfformat_with_one_slot_takes_one_task_at_a_time() -> Result<()> {
-    let report = lines("wfformat", &[SURVEY, "--speedup", "50", "--concurrency", "1"]).await?;
+    let report = lines(
+        "wfformat",
+        &[SURVEY, "--speedup", "50", "--concurrency", "1"],
+    )
+    .await?;
     // The runtimes add up to 37.75 s.
     ensure!(makespan(&report)? >= 0.755, "{report:#?}");
     Ok(())
@@ -102,24 +148,50 @@ async fn wfformat_refuses_in_one_line_what_it_cannot_carry_out() -> Result<()> {
     };
     let survey = std::fs::read_to_string(SURVEY)?;
     let cases = [
-        (directory.path().join("none.json").display().to_string(), "cannot read "),
-        (file("notes.txt", "# notes".to_owned())?, "not a WfFormat file: expected value at line 1 column 1"),
-        (file("old.json", survey.replace("\"1.5\"", "\"1.4\""))?, "schemaVersion is \"1.4\", expected \"1.5\""),
         (
-            file("parent.json", survey.replace(r#""parents": ["report_10"]"#, r#""parents": ["nobody"]"#))?,
+            directory.path().join("none.json").display().to_string(),
+            "cannot read ",
+        ),
+        (
+            file("notes.txt", "# notes".to_owned())?,
+            "not a WfFormat file: expected value at line 1 column 1",
+        ),
+        (
+            file("old.json", survey.replace("\"1.5\"", "\"1.4\""))?,
+            "schemaVersion is \"1.4\", expected \"1.5\"",
+        ),
+        (
+            file(
+                "parent.json",
+                survey.replace(r#""parents": ["report_10"]"#, r#""parents": ["nobody"]"#),
+            )?,
             r#"task "archive_02" has an unknown parent "nobody""#,
         ),
         (
-            file("cycle.json", survey.replace(r#""parents": []"#, r#""parents": ["unpack_12"]"#))?,
+            file(
+                "cycle.json",
+                survey.replace(r#""parents": []"#, r#""parents": ["unpack_12"]"#),
+            )?,
             "these tasks wait for each other: fetch_07, unpack_12",
         ),
     ];
     for (path, message) in &cases {
         let (code, said) = refusal(&[path, "--speedup", "50"]).await?;
-        ensure!(code == Some(2) && said.lines().count() == 1, "{code:?} {said}");
-        ensure!(said.starts_with("wfformat: ") && said.contains(path.as_str()) && said.contains(message), "{said}");
+        ensure!(
+            code == Some(2) && said.lines().count() == 1,
+            "{code:?} {said}"
+        );
+        ensure!(
+            said.starts_with("wfformat: ")
+                && said.contains(path.as_str())
+                && said.contains(message),
+            "{said}"
+        );
     }
-    for arguments in [&[SURVEY, "--speedup", "0"][..], &[SURVEY, "--database-url", "mysql://localhost"]] {
+    for arguments in [
+        &[SURVEY, "--speedup", "0"][..],
+        &[SURVEY, "--database-url", "mysql://localhost"],
+    ] {
         ensure!(refusal(arguments).await?.0 == Some(2), "{arguments:?}");
     }
     Ok(())
@@ -146,7 +218,10 @@ async fn sandwich_prints_the_record_and_the_steps() -> Result<()> {
         "  fry    attempt 1: the pan is cold",
     ];
     for line in expected {
-        ensure!(lines.iter().any(|printed| printed == line), "{line:?} is not in {lines:#?}");
+        ensure!(
+            lines.iter().any(|printed| printed == line),
+            "{line:?} is not in {lines:#?}"
+        );
     }
     Ok(())
 }
@@ -167,7 +242,17 @@ async fn support_query_prints_who_got_what_newest_first() -> Result<()> {
         ("Ada", "database.create", "succeeded"),
     ];
     ensure!(who_what_state == expected, "{lines:#?}");
-    ensure!(lines.iter().any(|line| line.ends_with("there is no image `postgres-71`")), "{lines:#?}");
-    ensure!(lines.iter().any(|line| line.ends_with("ada.db.example.org")), "{lines:#?}");
+    ensure!(
+        lines
+            .iter()
+            .any(|line| line.ends_with("there is no image `postgres-71`")),
+        "{lines:#?}"
+    );
+    ensure!(
+        lines
+            .iter()
+            .any(|line| line.ends_with("ada.db.example.org")),
+        "{lines:#?}"
+    );
     Ok(())
 }

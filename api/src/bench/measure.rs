@@ -30,7 +30,9 @@ async fn measure_in(options: &BenchOptions, place: &Place) -> Result<Report> {
     let intendant = Intendant::open(place.url()).await?;
     let durability = place.durability().await?;
     let run = match options.workload {
-        Workload::Single | Workload::Chain | Workload::Fan => drain(options, place, &intendant).await?,
+        Workload::Single | Workload::Chain | Workload::Fan => {
+            drain(options, place, &intendant).await?
+        }
         Workload::Latency => latency(options, place, &intendant).await?,
         Workload::Request => requests(options, place, &intendant).await?,
     };
@@ -40,8 +42,11 @@ async fn measure_in(options: &BenchOptions, place: &Place) -> Result<Report> {
     let bytes = place.bytes().await?;
     let count = options.intents as f64;
     let steps = options.intents * steps_per_intent(options);
-    let per_intent =
-        |of: fn(&Counters) -> f64| run.before.zip(after).map(|(before, after)| (of(&after) - of(&before)) / count);
+    let per_intent = |of: fn(&Counters) -> f64| {
+        run.before
+            .zip(after)
+            .map(|(before, after)| (of(&after) - of(&before)) / count)
+    };
     Ok(Report {
         workload: options.workload,
         store: intendant.store_kind().as_str(),
@@ -76,10 +81,20 @@ async fn drain(options: &BenchOptions, place: &Place, intendant: &Intendant) -> 
     let bytes_before = place.bytes().await?;
     let numbers = 0..options.intents;
     match options.workload {
-        Workload::Chain => intendant.request_all(numbers.map(|n| Chain(payload(n)))).await?,
-        Workload::Fan => intendant.request_all(numbers.map(|n| Fan(payload(n)))).await?,
+        Workload::Chain => {
+            intendant
+                .request_all(numbers.map(|n| Chain(payload(n))))
+                .await?
+        }
+        Workload::Fan => {
+            intendant
+                .request_all(numbers.map(|n| Fan(payload(n))))
+                .await?
+        }
         Workload::Single | Workload::Latency | Workload::Request => {
-            intendant.request_all(numbers.map(|n| Single(payload(n)))).await?
+            intendant
+                .request_all(numbers.map(|n| Single(payload(n))))
+                .await?
         }
     };
     let before = place.counters().await?;
@@ -93,7 +108,12 @@ async fn drain(options: &BenchOptions, place: &Place, intendant: &Intendant) -> 
     }
     let seconds = start.elapsed().as_secs_f64();
     stop_workers(stop, workers).await?;
-    Ok(Run { seconds, latencies: None, before, bytes_before })
+    Ok(Run {
+        seconds,
+        latencies: None,
+        before,
+        bytes_before,
+    })
 }
 
 /// One at a time: from before the request to the first line of its step.
@@ -112,7 +132,12 @@ async fn latency(options: &BenchOptions, place: &Place, intendant: &Intendant) -
     }
     let seconds = start.elapsed().as_secs_f64();
     stop_workers(stop, workers).await?;
-    Ok(Run { seconds, latencies: Some(latencies), before, bytes_before })
+    Ok(Run {
+        seconds,
+        latencies: Some(latencies),
+        before,
+        bytes_before,
+    })
 }
 
 /// Eight tasks that ask, one request after the other, each in a transaction of its own.
@@ -139,7 +164,12 @@ async fn requests(options: &BenchOptions, place: &Place, intendant: &Intendant) 
     for task in tasks {
         latencies.extend(task.await??);
     }
-    Ok(Run { seconds: start.elapsed().as_secs_f64(), latencies: Some(latencies), before, bytes_before })
+    Ok(Run {
+        seconds: start.elapsed().as_secs_f64(),
+        latencies: Some(latencies),
+        before,
+        bytes_before,
+    })
 }
 
 type Workers = Vec<tokio::task::JoinHandle<Result<intendant::WorkReport, intendant::Error>>>;
@@ -147,12 +177,18 @@ type Workers = Vec<tokio::task::JoinHandle<Result<intendant::WorkReport, intenda
 fn start_workers(
     options: &BenchOptions,
     intendant: &Intendant,
-) -> (watch::Sender<bool>, Workers, mpsc::UnboundedReceiver<Instant>) {
+) -> (
+    watch::Sender<bool>,
+    Workers,
+    mpsc::UnboundedReceiver<Instant>,
+) {
     let (started, starts) = mpsc::unbounded_channel();
     let stop = watch::Sender::new(false);
     let workers = (0..options.workers)
         .map(|_| {
-            let shared = Shared { started: started.clone() };
+            let shared = Shared {
+                started: started.clone(),
+            };
             let worker = Worker::new(intendant, shared)
                 .concurrency(options.concurrency)
                 .register_step(single)
@@ -179,10 +215,17 @@ async fn stop_workers(stop: watch::Sender<bool>, workers: Workers) -> Result<()>
 fn percentiles(mut latencies: Vec<Duration>) -> Percentiles {
     latencies.sort_unstable();
     let at = |part: f64| {
-        let index = ((latencies.len() as f64 * part) as usize).min(latencies.len().saturating_sub(1));
-        latencies.get(index).map_or(0.0, |latency| latency.as_secs_f64() * 1000.0)
+        let index =
+            ((latencies.len() as f64 * part) as usize).min(latencies.len().saturating_sub(1));
+        latencies
+            .get(index)
+            .map_or(0.0, |latency| latency.as_secs_f64() * 1000.0)
     };
-    Percentiles { p50: at(0.50), p95: at(0.95), p99: at(0.99) }
+    Percentiles {
+        p50: at(0.50),
+        p95: at(0.95),
+        p99: at(0.99),
+    }
 }
 
 /// The most memory that this process has had, where the system tells.

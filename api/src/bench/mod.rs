@@ -88,7 +88,10 @@ struct Percentiles {
 
 /// Runs a benchmark and prints its figures.
 pub async fn run(options: BenchOptions) -> Result<()> {
-    ensure!(options.intents > 0 && options.runs > 0 && options.workers > 0, "nothing to measure");
+    ensure!(
+        options.intents > 0 && options.runs > 0 && options.workers > 0,
+        "nothing to measure"
+    );
     let mut reports = Vec::new();
     // The first run warms up caches and the allocator, and is not counted.
     for run in 0..=options.runs {
@@ -117,11 +120,17 @@ pub async fn run(options: BenchOptions) -> Result<()> {
         median.runs,
     );
     if let Some(latency) = median.latency_ms {
-        println!("latency: p50 {:.2} ms, p95 {:.2} ms, p99 {:.2} ms", latency.p50, latency.p95, latency.p99);
+        println!(
+            "latency: p50 {:.2} ms, p95 {:.2} ms, p99 {:.2} ms",
+            latency.p50, latency.p95, latency.p99
+        );
     }
     if let (Some(wal), Some(commits)) = (median.wal_bytes_per_intent, median.commits_per_intent) {
         println!("{wal:.0} bytes of WAL and {commits:.3} commits an intent");
     }
-    println!("{:.0} bytes of database an intent", median.db_bytes_per_intent);
+    println!(
+        "{:.0} bytes of database an intent",
+        median.db_bytes_per_intent
+    );
     Ok(())
 }

@@ -8,8 +8,14 @@ use sqlx::{AssertSqlSafe, Connection as _};
 
 /// A database made for one run.
 pub(super) enum Place {
-    Sqlite { path: PathBuf },
-    Postgres { server: String, name: String, url: String },
+    Sqlite {
+        path: PathBuf,
+    },
+    Postgres {
+        server: String,
+        name: String,
+        url: String,
+    },
 }
 
 /// Counters of the server that a run moves.
@@ -27,15 +33,28 @@ impl Place {
             return Ok(Self::Sqlite { path });
         }
         if !url.starts_with("postgres") {
-            bail!("`{url}` names no database to measure on; expected sqlite://PATH or postgres://…");
+            bail!(
+                "`{url}` names no database to measure on; expected sqlite://PATH or postgres://…"
+            );
         }
-        let mut server = PgConnection::connect(url).await.context("connecting to the server")?;
-        sqlx::raw_sql(AssertSqlSafe(format!("create database {name}"))).execute(&mut server).await?;
+        let mut server = PgConnection::connect(url)
+            .await
+            .context("connecting to the server")?;
+        sqlx::raw_sql(AssertSqlSafe(format!("create database {name}")))
+            .execute(&mut server)
+            .await?;
         server.close().await?;
-        let (base, query) =
-            url.split_once('?').map_or((url, String::new()), |(base, query)| (base, format!("?{query}")));
+        let (base, query) = url
+            .split_once('?')
+            .map_or((url, String::new()), |(base, query)| {
+                (base, format!("?{query}"))
+            });
         let (base, _) = base.rsplit_once('/').context("the URL names no database")?;
-        Ok(Self::Postgres { server: url.to_owned(), url: format!("{base}/{name}{query}"), name })
+        Ok(Self::Postgres {
+            server: url.to_owned(),
+            url: format!("{base}/{name}{query}"),
+            name,
+        })
     }
 
     pub(super) fn url(&self) -> String {
@@ -58,14 +77,19 @@ impl Place {
                 .fetch_one(&mut conn)
                 .await?;
                 conn.close().await?;
-                Ok(format!("{}, fsync={}, synchronous_commit={}", row.0, row.1, row.2))
+                Ok(format!(
+                    "{}, fsync={}, synchronous_commit={}",
+                    row.0, row.1, row.2
+                ))
             }
         }
     }
 
     /// WAL written and transactions committed so far. SQLite keeps no such counters.
     pub(super) async fn counters(&self) -> Result<Option<Counters>> {
-        let Self::Postgres { url, name, .. } = self else { return Ok(None) };
+        let Self::Postgres { url, name, .. } = self else {
+            return Ok(None);
+        };
         let mut conn = PgConnection::connect(url).await?;
         let (wal_bytes, commits): (f64, f64) = sqlx::query_as(
             "select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8, \
@@ -82,12 +106,14 @@ impl Place {
         match self {
             Self::Sqlite { path } => {
                 let wal = PathBuf::from(format!("{}-wal", path.display()));
-                Ok(std::fs::metadata(path)?.len() + std::fs::metadata(wal).map_or(0, |wal| wal.len()))
+                Ok(std::fs::metadata(path)?.len()
+                    + std::fs::metadata(wal).map_or(0, |wal| wal.len()))
             }
             Self::Postgres { url, .. } => {
                 let mut conn = PgConnection::connect(url).await?;
-                let bytes: i64 =
-                    sqlx::query_scalar("select pg_database_size(current_database())").fetch_one(&mut conn).await?;
+                let bytes: i64 = sqlx::query_scalar("select pg_database_size(current_database())")
+                    .fetch_one(&mut conn)
+                    .await?;
                 conn.close().await?;
                 Ok(u64::try_from(bytes).unwrap_or(0))
             }
@@ -105,7 +131,9 @@ impl Place {
             Self::Postgres { server, name, .. } => {
                 let mut conn = PgConnection::connect(&server).await?;
                 let drop = format!("drop database {name} with (force)");
-                sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut conn).await?;
+                sqlx::raw_sql(AssertSqlSafe(drop))
+                    .execute(&mut conn)
+                    .await?;
                 conn.close().await?;
             }
         }

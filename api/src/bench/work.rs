@@ -20,7 +20,10 @@ pub(super) struct Payload {
 }
 
 pub(super) fn payload(number: usize) -> Payload {
-    Payload { number, text: "seventy characters of text that stand for what an operation is about…".to_owned() }
+    Payload {
+        number,
+        text: "seventy characters of text that stand for what an operation is about…".to_owned(),
+    }
 }
 
 macro_rules! kind {
@@ -50,7 +53,10 @@ async fn link(_: Cx<Shared>, mut payload: Payload) -> StepResult<Payload> {
 }
 
 async fn join(_: Cx<Shared>, payloads: Vec<Payload>) -> StepResult<Payload> {
-    payloads.into_iter().next_back().ok_or_else(|| intendant::fail("nothing to join"))
+    payloads
+        .into_iter()
+        .next_back()
+        .ok_or_else(|| intendant::fail("nothing to join"))
 }
 
 /// One step after the other.
@@ -68,7 +74,9 @@ pub(super) fn chain(steps: usize) -> impl Fn(&Chain, &mut Plan<Shared>) -> Node<
 pub(super) fn fan(width: usize) -> impl Fn(&Fan, &mut Plan<Shared>) -> Node<Payload> {
     move |intent, plan| {
         let first = plan.step("first", link).input(value(intent.0.clone()));
-        let many: Vec<_> = (1..=width).map(|number| plan.step(format!("side-{number}"), link).input(first)).collect();
+        let many: Vec<_> = (1..=width)
+            .map(|number| plan.step(format!("side-{number}"), link).input(first))
+            .collect();
         plan.step("join", join).input(many)
     }
 }

@@ -59,9 +59,14 @@ impl Cloud {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .busy_timeout(BUSY);
-        let mut db = SqliteConnection::connect_with(&options).await.context("opening the registry")?;
+        let mut db = SqliteConnection::connect_with(&options)
+            .await
+            .context("opening the registry")?;
         sqlx::raw_sql(SCHEMA).execute(&mut db).await?;
-        let mut cloud = Self { directory: directory.to_owned(), db };
+        let mut cloud = Self {
+            directory: directory.to_owned(),
+            db,
+        };
         cloud.fill_pool().await?;
         Ok(cloud)
     }
@@ -89,7 +94,9 @@ impl Cloud {
 
     /// Where a replica's snapshot is.
     pub(crate) fn snapshot(&self, replica: IntentId) -> PathBuf {
-        self.directory.join("snapshots").join(format!("{replica}.db"))
+        self.directory
+            .join("snapshots")
+            .join(format!("{replica}.db"))
     }
 
     /// Where a replica's volume is.
@@ -116,15 +123,19 @@ impl Cloud {
         if let Some(port) = self.address(replica).await? {
             return Ok(port);
         }
-        let free: Vec<u16> = sqlx::query_scalar("select port from address where owner is null order by refused, port")
-            .fetch_all(&mut self.db)
-            .await?;
+        let free: Vec<u16> = sqlx::query_scalar(
+            "select port from address where owner is null order by refused, port",
+        )
+        .fetch_all(&mut self.db)
+        .await?;
         for port in free.into_iter().filter(|port| is_free(*port)) {
-            let claimed = sqlx::query("update or ignore address set owner = ?1 where port = ?2 and owner is null")
-                .bind(replica.to_string())
-                .bind(port)
-                .execute(&mut self.db)
-                .await?;
+            let claimed = sqlx::query(
+                "update or ignore address set owner = ?1 where port = ?2 and owner is null",
+            )
+            .bind(replica.to_string())
+            .bind(port)
+            .execute(&mut self.db)
+            .await?;
             if claimed.rows_affected() == 1 {
                 return Ok(port);
             }
@@ -133,7 +144,10 @@ impl Cloud {
                 return Ok(port);
             }
         }
-        bail!("no address of the pool is free; `select * from address` in {}", registry(&self.directory).display())
+        bail!(
+            "no address of the pool is free; `select * from address` in {}",
+            registry(&self.directory).display()
+        )
     }
 
     /// Gives the replica's address back to the pool.
@@ -166,7 +180,12 @@ impl Cloud {
     }
 
     /// Notes the process that serves a replica.
-    pub(crate) async fn record_server(&mut self, replica: IntentId, port: u16, pid: u32) -> Result<()> {
+    pub(crate) async fn record_server(
+        &mut self,
+        replica: IntentId,
+        port: u16,
+        pid: u32,
+    ) -> Result<()> {
         sqlx::query("insert or replace into server (replica, port, pid, spawned_at) values (?1, ?2, ?3, unixepoch())")
             .bind(replica.to_string())
             .bind(port)
@@ -178,12 +197,20 @@ impl Cloud {
 
     /// A replica has no process any more.
     pub(crate) async fn forget_server(&mut self, replica: IntentId) -> Result<()> {
-        sqlx::query("delete from server where replica = ?1").bind(replica.to_string()).execute(&mut self.db).await?;
+        sqlx::query("delete from server where replica = ?1")
+            .bind(replica.to_string())
+            .execute(&mut self.db)
+            .await?;
         Ok(())
     }
 
     /// Makes a replica known; returns where it is known to be, which is what was published first.
-    pub(crate) async fn publish(&mut self, replica: IntentId, account: &str, url: &str) -> Result<String> {
+    pub(crate) async fn publish(
+        &mut self,
+        replica: IntentId,
+        account: &str,
+        url: &str,
+    ) -> Result<String> {
         sqlx::query(
             "insert into endpoint (replica, account, url) values (?1, ?2, ?3) on conflict (replica) do nothing",
         )
@@ -193,12 +220,18 @@ impl Cloud {
         .execute(&mut self.db)
         .await?;
         let published = sqlx::query_scalar("select url from endpoint where replica = ?1");
-        Ok(published.bind(replica.to_string()).fetch_one(&mut self.db).await?)
+        Ok(published
+            .bind(replica.to_string())
+            .fetch_one(&mut self.db)
+            .await?)
     }
 
     /// Makes a replica unknown.
     pub(crate) async fn unpublish(&mut self, replica: IntentId) -> Result<()> {
-        sqlx::query("delete from endpoint where replica = ?1").bind(replica.to_string()).execute(&mut self.db).await?;
+        sqlx::query("delete from endpoint where replica = ?1")
+            .bind(replica.to_string())
+            .execute(&mut self.db)
+            .await?;
         Ok(())
     }
 }
@@ -214,8 +247,12 @@ pub(crate) async fn lock(directory: &Path) -> Result<File> {
             Err(TryLockError::WouldBlock) if asked.elapsed() < LAST_BREATH => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            Err(TryLockError::WouldBlock) => bail!("another demo is running in {}", directory.display()),
-            Err(TryLockError::Error(error)) => return Err(error).context("locking the demo's directory"),
+            Err(TryLockError::WouldBlock) => {
+                bail!("another demo is running in {}", directory.display())
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).context("locking the demo's directory");
+            }
         }
     }
 }
@@ -234,7 +271,10 @@ pub(crate) fn server_directory(directory: &Path, replica: IntentId) -> PathBuf {
 pub(crate) async fn owns(directory: &Path, replica: IntentId, port: u16) -> Result<bool> {
     let mut db = super::tables::open_read_only(&registry(directory)).await?;
     let owner: Option<Option<String>> =
-        sqlx::query_scalar("select owner from address where port = ?1").bind(port).fetch_optional(&mut db).await?;
+        sqlx::query_scalar("select owner from address where port = ?1")
+            .bind(port)
+            .fetch_optional(&mut db)
+            .await?;
     db.close().await?;
     Ok(owner.flatten() == Some(replica.to_string()))
 }

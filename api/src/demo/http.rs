@@ -30,7 +30,12 @@ impl Answer {
 
 /// `GET http://127.0.0.1:PORT/…`.
 pub(crate) async fn get(port: u16, path: &str, limit: Duration) -> Result<Answer> {
-    call(port, &format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n\r\n"), limit).await
+    call(
+        port,
+        &format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n\r\n"),
+        limit,
+    )
+    .await
 }
 
 /// `POST http://127.0.0.1:PORT/…` with a body in JSON.
@@ -60,10 +65,20 @@ async fn call(port: u16, request: &str, limit: Duration) -> Result<Answer> {
 }
 
 fn parse(answer: &[u8]) -> Result<Answer> {
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").context("no end of the head")?;
+    let end = answer
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .context("no end of the head")?;
     let head = std::str::from_utf8(&answer[..end])?;
-    let status = head.split_ascii_whitespace().nth(1).context("no status")?.parse()?;
-    Ok(Answer { status, body: serde_json::from_slice(&answer[end + 4..]).unwrap_or_default() })
+    let status = head
+        .split_ascii_whitespace()
+        .nth(1)
+        .context("no status")?
+        .parse()?;
+    Ok(Answer {
+        status,
+        body: serde_json::from_slice(&answer[end + 4..]).unwrap_or_default(),
+    })
 }
 
 #[cfg(test)]

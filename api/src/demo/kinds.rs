@@ -24,10 +24,28 @@ pub(crate) mod step {
     /// Of `replica.add`, in the order of the display.
     pub(crate) const ADD: [&str; 5] = [SNAPSHOT, VOLUME, SERVER, ADDRESS, JOIN];
     /// Of `replica.remove`.
-    pub(crate) const REMOVE: [&str; 6] = [UNPUBLISH, STOP, RELEASE, DELETE_VOLUME, DELETE_SNAPSHOT, VERIFY];
+    pub(crate) const REMOVE: [&str; 6] = [
+        UNPUBLISH,
+        STOP,
+        RELEASE,
+        DELETE_VOLUME,
+        DELETE_SNAPSHOT,
+        VERIFY,
+    ];
     /// All of them.
-    pub(crate) const ALL: [&str; 11] =
-        [SNAPSHOT, VOLUME, SERVER, ADDRESS, JOIN, UNPUBLISH, STOP, RELEASE, DELETE_VOLUME, DELETE_SNAPSHOT, VERIFY];
+    pub(crate) const ALL: [&str; 11] = [
+        SNAPSHOT,
+        VOLUME,
+        SERVER,
+        ADDRESS,
+        JOIN,
+        UNPUBLISH,
+        STOP,
+        RELEASE,
+        DELETE_VOLUME,
+        DELETE_SNAPSHOT,
+        VERIFY,
+    ];
 }
 
 /// Adds a read replica to a database.
@@ -77,7 +95,8 @@ impl Intent for ReplicaRemove {
     }
 
     fn resources(&self) -> Resources {
-        Resources::exclusive("database", self.database.display()).and_touched("replica", self.replica)
+        Resources::exclusive("database", self.database.display())
+            .and_touched("replica", self.replica)
     }
 }
 

@@ -24,7 +24,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::builder::PossibleValuesParser;
-use intendant::{Intendant, IntentId, IntentRecord, IntentState, WorkReport, Worker, shutdown_signal};
+use intendant::{
+    Intendant, IntentId, IntentRecord, IntentState, WorkReport, Worker, shutdown_signal,
+};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -85,8 +87,13 @@ pub async fn run(options: DemoOptions) -> Result<ExitCode> {
     let mut cloud = Cloud::open(&demo.directory).await?;
     let intendant = Intendant::open(&demo.url).await?;
     let (stop, stopped) = oneshot::channel();
-    let mishap = Mishap { kill_at: demo.options.kill_at.clone(), fail_at: demo.options.fail_at.clone() };
-    let worker = Worker::new(&intendant, mishap).register(steps::plan).register(remove::plan);
+    let mishap = Mishap {
+        kill_at: demo.options.kill_at.clone(),
+        fail_at: demo.options.fail_at.clone(),
+    };
+    let worker = Worker::new(&intendant, mishap)
+        .register(steps::plan)
+        .register(remove::plan);
     let mut crew = Crew::start(worker, stopped);
 
     let end = tokio::select! {
@@ -113,28 +120,49 @@ enum End {
 impl Demo {
     fn new(options: DemoOptions) -> Result<Self> {
         if let Some(source) = &options.source {
-            ensure!(source.is_file(), "there is no database at {}", source.display());
+            ensure!(
+                source.is_file(),
+                "there is no database at {}",
+                source.display()
+            );
         }
         let directory = absolute(&options.directory)?;
         let shown = options.directory.display();
-        let url = options.database_url.clone().unwrap_or_else(|| format!("sqlite://{shown}/intendant.db"));
+        let url = options
+            .database_url
+            .clone()
+            .unwrap_or_else(|| format!("sqlite://{shown}/intendant.db"));
         let mut command = "intendant demo".to_owned();
         if options.directory != Path::new("intendant-demo") {
-            command.push_str(&format!(" --directory {}", report::quoted(&shown.to_string())));
+            command.push_str(&format!(
+                " --directory {}",
+                report::quoted(&shown.to_string())
+            ));
         }
         if options.database_url.is_some() {
             command.push_str(&format!(" --database-url {}", report::quoted(&url)));
         }
-        Ok(Self { options, directory, url, command })
+        Ok(Self {
+            options,
+            directory,
+            url,
+            command,
+        })
     }
 
     /// Everything up to the end of the last intent.
     async fn carry_on(&self, cloud: &mut Cloud, intendant: &Intendant) -> Result<End> {
         let mut run = match Run::open(cloud).await? {
             Some(run) => {
-                eprintln!("going on with the run that was left in {}", self.options.directory.display());
+                eprintln!(
+                    "going on with the run that was left in {}",
+                    self.options.directory.display()
+                );
                 if self.options.source.is_some() && self.source_path()? != run.database {
-                    eprintln!("--source is for the next run; this one is about {}", run.database.display());
+                    eprintln!(
+                        "--source is for the next run; this one is about {}",
+                        run.database.display()
+                    );
                 }
                 run
             }
@@ -157,12 +185,19 @@ impl Demo {
 
     /// The replica is added, while the database is written to if it is the demo's own: from before the snapshot is asked
     /// for until the replica serves.
-    async fn add(&self, cloud: &mut Cloud, intendant: &Intendant, run: &mut Run) -> Result<IntentRecord> {
+    async fn add(
+        &self,
+        cloud: &mut Cloud,
+        intendant: &Intendant,
+        run: &mut Run,
+    ) -> Result<IntentRecord> {
         let is_own = run.database == self.own_source();
         let is_asked_for = match run.add {
             Some(id) => {
                 let record = intendant.get(id).await?;
-                if record.state.is_finished() && !(record.state == IntentState::Failed && self.options.resume) {
+                if record.state.is_finished()
+                    && !(record.state == IntentState::Failed && self.options.resume)
+                {
                     self.show_finished(intendant, &record, run.remove).await?;
                     return Ok(record);
                 }
@@ -173,11 +208,18 @@ impl Demo {
         if is_own && !is_asked_for {
             self.fill_source(&run.database).await?;
         }
-        let writer = if is_own { Some(Writer::start(&run.database).await?) } else { None };
+        let writer = if is_own {
+            Some(Writer::start(&run.database).await?)
+        } else {
+            None
+        };
         let id = run.add(cloud, intendant).await?;
         let record = self.see_through(intendant, id, &step::ADD).await?;
         if let Some(writer) = writer {
-            eprintln!("{} transactions were written to the database meanwhile", writer.stop().await?);
+            eprintln!(
+                "{} transactions were written to the database meanwhile",
+                writer.stop().await?
+            );
         }
         Ok(record)
     }
@@ -192,7 +234,10 @@ impl Demo {
         if remove.is_some() {
             return Ok(());
         }
-        eprintln!("{} {} has {} in an earlier run", record.kind, record.id, record.state);
+        eprintln!(
+            "{} {} has {} in an earlier run",
+            record.kind, record.id, record.state
+        );
         report::record(intendant, record).await?;
         report::look_further(self, intendant, record);
         Ok(())
@@ -200,10 +245,17 @@ impl Demo {
 
     /// Watches an intent to its end and shows its record. One that has failed in an earlier run is resumed only when that
     /// is asked for.
-    async fn see_through(&self, intendant: &Intendant, id: IntentId, steps: &[&'static str]) -> Result<IntentRecord> {
+    async fn see_through(
+        &self,
+        intendant: &Intendant,
+        id: IntentId,
+        steps: &[&'static str],
+    ) -> Result<IntentRecord> {
         let before = intendant.get(id).await?;
         if before.state == IntentState::Failed && self.options.resume {
-            intendant.resume(id, "demo", Some("intendant demo --resume")).await?;
+            intendant
+                .resume(id, "demo", Some("intendant demo --resume"))
+                .await?;
             eprintln!("{} {id} is resumed: what succeeded is kept", before.kind);
         } else {
             eprintln!("{} {id}", before.kind);
@@ -252,8 +304,14 @@ impl Demo {
         if database.exists() {
             return Ok(());
         }
-        eprintln!("filling {} with {} rows", self.options.directory.join("source.db").display(), self.options.rows);
-        source::fill(database, self.options.rows).await.context("filling the database")
+        eprintln!(
+            "filling {} with {} rows",
+            self.options.directory.join("source.db").display(),
+            self.options.rows
+        );
+        source::fill(database, self.options.rows)
+            .await
+            .context("filling the database")
     }
 }
 
@@ -280,6 +338,7 @@ impl Crew {
 
 /// Makes a directory, and its path one that is the same wherever a process is and by whichever way it was named.
 fn absolute(directory: &Path) -> Result<PathBuf> {
-    std::fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("making {}", directory.display()))?;
     Ok(directory.canonicalize()?)
 }

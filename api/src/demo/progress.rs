@@ -12,7 +12,11 @@ use intendant::{Intendant, IntentId, IntentRecord, StepRecord, StepState};
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Watches an intent until it is at rest; messages go to stderr.
-pub(crate) async fn watch(intendant: &Intendant, id: IntentId, steps: &[&'static str]) -> Result<IntentRecord> {
+pub(crate) async fn watch(
+    intendant: &Intendant,
+    id: IntentId,
+    steps: &[&'static str],
+) -> Result<IntentRecord> {
     let mut display = Display::new(steps)?;
     loop {
         // The intent first: when it is at rest, so are its steps.
@@ -27,24 +31,39 @@ pub(crate) async fn watch(intendant: &Intendant, id: IntentId, steps: &[&'static
 }
 
 enum Display {
-    Terminal { bars: Vec<(&'static str, ProgressBar)>, _together: MultiProgress },
-    Lines { seen: HashMap<String, String> },
+    Terminal {
+        bars: Vec<(&'static str, ProgressBar)>,
+        _together: MultiProgress,
+    },
+    Lines {
+        seen: HashMap<String, String>,
+    },
 }
 
 impl Display {
     fn new(steps: &[&'static str]) -> Result<Self> {
         if !std::io::stderr().is_terminal() {
-            return Ok(Self::Lines { seen: HashMap::new() });
+            return Ok(Self::Lines {
+                seen: HashMap::new(),
+            });
         }
         let together = MultiProgress::new();
-        let style = ProgressStyle::with_template("  {spinner} {prefix:16} {msg}")?.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏·");
+        let style = ProgressStyle::with_template("  {spinner} {prefix:16} {msg}")?
+            .tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏·");
         let mut bars = Vec::with_capacity(steps.len());
         for step in steps {
-            let bar = together.add(ProgressBar::new_spinner().with_style(style.clone()).with_prefix(*step));
+            let bar = together.add(
+                ProgressBar::new_spinner()
+                    .with_style(style.clone())
+                    .with_prefix(*step),
+            );
             bar.set_message(StepState::Pending.as_str());
             bars.push((*step, bar));
         }
-        Ok(Self::Terminal { bars, _together: together })
+        Ok(Self::Terminal {
+            bars,
+            _together: together,
+        })
     }
 
     fn show(&mut self, steps: &[StepRecord]) {
@@ -52,7 +71,9 @@ impl Display {
             let says = says(step);
             match self {
                 Self::Terminal { bars, .. } => {
-                    let Some((_, bar)) = bars.iter().find(|(name, _)| *name == step.name) else { continue };
+                    let Some((_, bar)) = bars.iter().find(|(name, _)| *name == step.name) else {
+                        continue;
+                    };
                     bar.set_message(says);
                     bar.tick();
                 }
@@ -82,9 +103,13 @@ fn says(step: &StepRecord) -> String {
     match step.state {
         StepState::Succeeded => format!("{} in {took}", step.state),
         StepState::Failed => format!("{} in {took}: {error}", step.state),
-        StepState::Waiting if step.error.is_some() => format!("{}, to be tried again: {error}", step.state),
-        StepState::Pending | StepState::Running | StepState::Waiting | StepState::Skipped | StepState::Undone => {
-            step.state.to_string()
+        StepState::Waiting if step.error.is_some() => {
+            format!("{}, to be tried again: {error}", step.state)
         }
+        StepState::Pending
+        | StepState::Running
+        | StepState::Waiting
+        | StepState::Skipped
+        | StepState::Undone => step.state.to_string(),
     }
 }

@@ -16,12 +16,33 @@ use super::steps::{again, remove_if_there};
 /// is given back when nobody answers there any more.
 pub(crate) fn plan(_: &ReplicaRemove, plan: &mut Plan<Mishap>) -> Node<Removed> {
     let (first, longest) = (Duration::from_millis(200), Duration::from_secs(5));
-    let unpublished = plan.step(step::UNPUBLISH, unpublish).backoff(first, longest).input(());
-    let stopped = plan.step(step::STOP, stop).backoff(first, longest).input(unpublished);
-    let released = plan.step(step::RELEASE, release).backoff(first, longest).input(stopped);
-    let volume = plan.step(step::DELETE_VOLUME, delete_volume).backoff(first, longest).after(stopped).input(());
-    let snapshot = plan.step(step::DELETE_SNAPSHOT, delete_snapshot).backoff(first, longest).after(volume).input(());
-    plan.step(step::VERIFY, verify).backoff(first, longest).after(released).after(snapshot).input(())
+    let unpublished = plan
+        .step(step::UNPUBLISH, unpublish)
+        .backoff(first, longest)
+        .input(());
+    let stopped = plan
+        .step(step::STOP, stop)
+        .backoff(first, longest)
+        .input(unpublished);
+    let released = plan
+        .step(step::RELEASE, release)
+        .backoff(first, longest)
+        .input(stopped);
+    let volume = plan
+        .step(step::DELETE_VOLUME, delete_volume)
+        .backoff(first, longest)
+        .after(stopped)
+        .input(());
+    let snapshot = plan
+        .step(step::DELETE_SNAPSHOT, delete_snapshot)
+        .backoff(first, longest)
+        .after(volume)
+        .input(());
+    plan.step(step::VERIFY, verify)
+        .backoff(first, longest)
+        .after(released)
+        .after(snapshot)
+        .input(())
 }
 
 async fn open(cx: &Cx<Mishap>) -> StepResult<(Cloud, ReplicaRemove)> {
@@ -38,9 +59,13 @@ async fn unpublish(cx: Cx<Mishap>, (): ()) -> StepResult<()> {
 /// Asks the server to end, after it has said that it is the replica's; waits until its process is gone.
 async fn stop(cx: Cx<Mishap>, (): ()) -> StepResult<()> {
     let (mut cloud, intent) = open(&cx).await?;
-    server::ask_to_stop(&mut cloud, intent.replica).await.map_err(again)?;
+    server::ask_to_stop(&mut cloud, intent.replica)
+        .await
+        .map_err(again)?;
     middle(&cx).await?;
-    server::see_off(&mut cloud, intent.replica).await.map_err(again)?;
+    server::see_off(&mut cloud, intent.replica)
+        .await
+        .map_err(again)?;
     remove_directory(cloud.server_directory(intent.replica)).await?;
     cloud.forget_server(intent.replica).await.map_err(again)
 }
@@ -67,16 +92,22 @@ async fn delete_snapshot(cx: Cx<Mishap>, (): ()) -> StepResult<()> {
     middle(&cx).await?;
     // A copy that was broken off, and what SQLite keeps beside it while it copies.
     remove_if_there(&snapshot.with_extension("partial"))?;
-    Ok(remove_if_there(&snapshot.with_extension("partial-journal"))?)
+    Ok(remove_if_there(
+        &snapshot.with_extension("partial-journal"),
+    )?)
 }
 
 /// Looks whether anything of the replica is left.
 async fn verify(cx: Cx<Mishap>, (): ()) -> StepResult<Removed> {
     let (mut cloud, intent) = open(&cx).await?;
     middle(&cx).await?;
-    let left = audit_replica(&mut cloud, intent.replica).await.map_err(again)?;
+    let left = audit_replica(&mut cloud, intent.replica)
+        .await
+        .map_err(again)?;
     if left.is_empty() {
-        return Ok(Removed { replica: intent.replica });
+        return Ok(Removed {
+            replica: intent.replica,
+        });
     }
     Err(StepError::new(format!("left over: {left}")))
 }

@@ -70,16 +70,29 @@ struct Replica {
 
 /// Serves until it is asked to stop, or until its address is not its own any more.
 pub async fn serve_replica(options: ReplicaOptions) -> Result<()> {
-    let ReplicaOptions { directory, replica, port } = options;
+    let ReplicaOptions {
+        directory,
+        replica,
+        port,
+    } = options;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let listener = TcpListener::bind(address).await.with_context(|| format!("binding {address}"))?;
-    ensure!(cloud::owns(&directory, replica, port).await?, "{address} does not belong to replica {replica}");
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("binding {address}"))?;
+    ensure!(
+        cloud::owns(&directory, replica, port).await?,
+        "{address} does not belong to replica {replica}"
+    );
 
     // Written once the port is bound, so it names the process that serves.
     let pid_file = cloud::server_directory(&directory, replica).join("pid");
     std::fs::write(&pid_file, std::process::id().to_string())?;
 
-    let state = Arc::new(Replica { id: replica, volume: Mutex::default(), shutdown: Notify::new() });
+    let state = Arc::new(Replica {
+        id: replica,
+        volume: Mutex::default(),
+        shutdown: Notify::new(),
+    });
     let router = Router::new()
         .route("/health", get(health))
         .route("/attach", post(attach))
@@ -92,7 +105,9 @@ pub async fn serve_replica(options: ReplicaOptions) -> Result<()> {
             () = evicted(&directory, replica, port) => {}
         }
     };
-    axum::serve(listener, router).with_graceful_shutdown(stop).await?;
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop)
+        .await?;
     match std::fs::remove_file(&pid_file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
@@ -112,19 +127,30 @@ async fn evicted(directory: &std::path::Path, replica: IntentId, port: u16) {
 }
 
 async fn health(State(replica): State<Arc<Replica>>) -> Json<Health> {
-    Json(Health { replica: replica.id, pid: std::process::id(), volume: replica.volume() })
+    Json(Health {
+        replica: replica.id,
+        pid: std::process::id(),
+        volume: replica.volume(),
+    })
 }
 
 /// Attaching the same volume again changes nothing; another one is refused.
-async fn attach(State(replica): State<Arc<Replica>>, Json(body): Json<Attach>) -> Result<Json<Attach>, Refusal> {
+async fn attach(
+    State(replica): State<Arc<Replica>>,
+    Json(body): Json<Attach>,
+) -> Result<Json<Attach>, Refusal> {
     if let Err(error) = tables::open_read_only(&body.volume).await {
         return Err((StatusCode::BAD_REQUEST, format!("{error:#}")));
     }
-    let mut volume = replica.volume.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut volume = replica
+        .volume
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     match &*volume {
-        Some(known) if *known != body.volume => {
-            Err((StatusCode::CONFLICT, format!("{} is attached already", known.display())))
-        }
+        Some(known) if *known != body.volume => Err((
+            StatusCode::CONFLICT,
+            format!("{} is attached already", known.display()),
+        )),
         _ => {
             *volume = Some(body.volume.clone());
             Ok(Json(body))
@@ -133,16 +159,24 @@ async fn attach(State(replica): State<Arc<Replica>>, Json(body): Json<Attach>) -
 }
 
 async fn sums(State(replica): State<Arc<Replica>>) -> Result<Json<Vec<tables::TableSum>>, Refusal> {
-    let volume = replica.volume().ok_or((StatusCode::CONFLICT, "no volume is attached".to_owned()))?;
+    let volume = replica
+        .volume()
+        .ok_or((StatusCode::CONFLICT, "no volume is attached".to_owned()))?;
     match tables::sums(&volume).await {
         Ok(sums) => Ok(Json(sums)),
         Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"))),
     }
 }
 
-async fn shutdown(State(replica): State<Arc<Replica>>, Json(body): Json<Shutdown>) -> Result<(), Refusal> {
+async fn shutdown(
+    State(replica): State<Arc<Replica>>,
+    Json(body): Json<Shutdown>,
+) -> Result<(), Refusal> {
     if body.replica != replica.id {
-        return Err((StatusCode::CONFLICT, format!("this is replica {}", replica.id)));
+        return Err((
+            StatusCode::CONFLICT,
+            format!("this is replica {}", replica.id),
+        ));
     }
     replica.shutdown.notify_one();
     Ok(())
@@ -152,6 +186,9 @@ type Refusal = (StatusCode, String);
 
 impl Replica {
     fn volume(&self) -> Option<PathBuf> {
-        self.volume.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.volume
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }

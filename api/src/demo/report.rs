@@ -10,7 +10,11 @@ use super::Demo;
 /// Time between two moments, in milliseconds below ten seconds.
 pub(crate) fn took(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Option<String> {
     let ms = (to? - from?).num_milliseconds();
-    Some(if ms < 10_000 { format!("{ms} ms") } else { format!("{:.1} s", ms as f64 / 1000.0) })
+    Some(if ms < 10_000 {
+        format!("{ms} ms")
+    } else {
+        format!("{:.1} s", ms as f64 / 1000.0)
+    })
 }
 
 /// An intent's record and its steps, on stdout.
@@ -24,18 +28,46 @@ pub(crate) async fn record(intendant: &Intendant, record: &IntentRecord) -> anyh
     line("kind", record.kind.clone());
     line("account", record.account.clone().unwrap_or_default());
     for resource in &record.resources {
-        line("resource", format!("{} ({})", resource.resource, resource.mode.as_str()));
+        line(
+            "resource",
+            format!("{} ({})", resource.resource, resource.mode.as_str()),
+        );
     }
-    line("requested by", record.requested_by.clone().unwrap_or_default());
+    line(
+        "requested by",
+        record.requested_by.clone().unwrap_or_default(),
+    );
     line("requested", time(record.requested_at));
     let waited = took(Some(record.requested_at), record.started_at).unwrap_or_default();
-    line("started", format!("{} after {waited}", record.started_at.map(time).unwrap_or_default()));
+    line(
+        "started",
+        format!(
+            "{} after {waited}",
+            record.started_at.map(time).unwrap_or_default()
+        ),
+    );
     let ran = took(record.started_at, record.finished_at).unwrap_or_default();
-    line("finished", format!("{} after {ran}", record.finished_at.map(time).unwrap_or_default()));
+    line(
+        "finished",
+        format!(
+            "{} after {ran}",
+            record.finished_at.map(time).unwrap_or_default()
+        ),
+    );
     line("state", record.state.to_string());
     if let Some(reason) = &record.reason {
-        let step = record.failed_step.as_ref().map(|step| format!(" in `{step}`")).unwrap_or_default();
-        line("reason", format!("{reason}{step}: {}", record.error.as_deref().unwrap_or_default()));
+        let step = record
+            .failed_step
+            .as_ref()
+            .map(|step| format!(" in `{step}`"))
+            .unwrap_or_default();
+        line(
+            "reason",
+            format!(
+                "{reason}{step}: {}",
+                record.error.as_deref().unwrap_or_default()
+            ),
+        );
     }
     if let Some(output) = &record.output {
         line("output", output.to_string());
@@ -69,12 +101,18 @@ pub(crate) fn look_further(demo: &Demo, intendant: &Intendant, record: &IntentRe
     println!("look further:");
     println!("  {}", steps_sql(intendant.store_kind(), url, id));
     if let Some(account) = &record.account {
-        println!("  intendant history --account {account} --database-url {}", quoted(url));
+        println!(
+            "  intendant history --account {account} --database-url {}",
+            quoted(url)
+        );
     }
     let show = format!("intendant show {id} --database-url {}", quoted(url));
     if record.state == IntentState::Failed {
         println!("what explains it:\n  {show}");
-        println!("what resumes it and runs what is left, and only that:\n  {} --resume", demo.command);
+        println!(
+            "what resumes it and runs what is left, and only that:\n  {} --resume",
+            demo.command
+        );
         println!("or, for the next `{}` to go on with:", demo.command);
         println!("  intendant resume {id} --database-url {}", quoted(url));
     } else {
@@ -118,7 +156,10 @@ mod tests {
 
     #[test]
     fn arguments_are_quoted_where_a_shell_would_change_them() {
-        assert_eq!(quoted("sqlite://intendant-demo/intendant.db"), "sqlite://intendant-demo/intendant.db");
+        assert_eq!(
+            quoted("sqlite://intendant-demo/intendant.db"),
+            "sqlite://intendant-demo/intendant.db"
+        );
         assert_eq!(quoted("postgres://h/d?a=b&c"), "'postgres://h/d?a=b&c'");
         assert_eq!(quoted("it's"), r"'it'\''s'");
     }

@@ -34,26 +34,48 @@ impl Run {
         )
         .fetch_optional(&mut cloud.db)
         .await?;
-        let Some((id, key, account, database, add, remove)) = row else { return Ok(None) };
+        let Some((id, key, account, database, add, remove)) = row else {
+            return Ok(None);
+        };
         let add = add.as_deref().map(str::parse).transpose()?;
         let remove = remove.as_deref().map(str::parse).transpose()?;
-        Ok(Some(Self { id, key, account, database: database.into(), add, remove }))
+        Ok(Some(Self {
+            id,
+            key,
+            account,
+            database: database.into(),
+            add,
+            remove,
+        }))
     }
 
     /// Begins a run. The key is on disk before anything is asked for with it.
     pub(crate) async fn begin(cloud: &mut Cloud, database: &Path) -> Result<Self> {
         let key = format!("demo-{}", Uuid::new_v4().simple());
-        let id = sqlx::query_scalar("insert into run (key, account, database) values (?1, ?2, ?3) returning id")
-            .bind(&key)
-            .bind(ACCOUNT)
-            .bind(database.to_string_lossy())
-            .fetch_one(&mut cloud.db)
-            .await?;
-        Ok(Self { id, key, account: ACCOUNT.to_owned(), database: database.to_owned(), add: None, remove: None })
+        let id = sqlx::query_scalar(
+            "insert into run (key, account, database) values (?1, ?2, ?3) returning id",
+        )
+        .bind(&key)
+        .bind(ACCOUNT)
+        .bind(database.to_string_lossy())
+        .fetch_one(&mut cloud.db)
+        .await?;
+        Ok(Self {
+            id,
+            key,
+            account: ACCOUNT.to_owned(),
+            database: database.to_owned(),
+            add: None,
+            remove: None,
+        })
     }
 
     /// The intent that adds the replica: asked for if that was not done before.
-    pub(crate) async fn add(&mut self, cloud: &mut Cloud, intendant: &Intendant) -> Result<IntentId> {
+    pub(crate) async fn add(
+        &mut self,
+        cloud: &mut Cloud,
+        intendant: &Intendant,
+    ) -> Result<IntentId> {
         if let Some(id) = self.add {
             return Ok(id);
         }
@@ -62,7 +84,12 @@ impl Run {
             database: self.database.clone(),
             directory: cloud.directory().to_owned(),
         };
-        let id = intendant.request(intent).by("demo").key(&self.key).await?.id();
+        let id = intendant
+            .request(intent)
+            .by("demo")
+            .key(&self.key)
+            .await?
+            .id();
         sqlx::query("update run set add_id = ?2 where id = ?1")
             .bind(self.id)
             .bind(id.to_string())
@@ -88,7 +115,12 @@ impl Run {
             directory: cloud.directory().to_owned(),
             replica,
         };
-        let id = intendant.request(intent).by("demo").key(format!("{}/remove", self.key)).await?.id();
+        let id = intendant
+            .request(intent)
+            .by("demo")
+            .key(format!("{}/remove", self.key))
+            .await?
+            .id();
         sqlx::query("update run set remove_id = ?2 where id = ?1")
             .bind(self.id)
             .bind(id.to_string())

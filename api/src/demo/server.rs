@@ -37,7 +37,11 @@ pub(crate) enum Answering {
 pub(crate) async fn ask(port: u16, replica: IntentId) -> Answering {
     let Ok(answer) = http::get(port, "/health", HEALTH).await else {
         let connected = tokio::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port)).await;
-        return if connected.is_ok() { Answering::Stranger } else { Answering::Nobody };
+        return if connected.is_ok() {
+            Answering::Stranger
+        } else {
+            Answering::Nobody
+        };
     };
     match serde_json::from_value::<Health>(answer.body) {
         Ok(health) if health.replica == replica => Answering::Own(health),
@@ -63,7 +67,10 @@ pub(crate) async fn boot(cloud: &mut Cloud, replica: IntentId) -> Result<Boot> {
         Answering::Own(health) => {
             // The process that was noted may be another one, that had lost the race for the port.
             cloud.record_server(replica, port, health.pid).await?;
-            return Ok(Boot::Up { port, pid: health.pid });
+            return Ok(Boot::Up {
+                port,
+                pid: health.pid,
+            });
         }
         Answering::Stranger => {
             cloud.refuse_address(replica).await?;
@@ -86,13 +93,21 @@ pub(crate) async fn boot(cloud: &mut Cloud, replica: IntentId) -> Result<Boot> {
 fn spawn(cloud: &Cloud, replica: IntentId, port: u16) -> Result<u32> {
     let directory = cloud.server_directory(replica);
     std::fs::create_dir_all(&directory)?;
-    let log = std::fs::File::options().create(true).append(true).open(directory.join("log"))?;
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(directory.join("log"))?;
     let mut command = tokio::process::Command::new(std::env::current_exe()?);
     command
         .arg(SUBCOMMAND)
         .arg("--directory")
         .arg(cloud.directory())
-        .args(["--replica", &replica.to_string(), "--port", &port.to_string()])
+        .args([
+            "--replica",
+            &replica.to_string(),
+            "--port",
+            &port.to_string(),
+        ])
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -106,19 +121,31 @@ fn spawn(cloud: &Cloud, replica: IntentId, port: u16) -> Result<u32> {
 
 /// Asks a replica's server to end. Returns false when none answers.
 pub(crate) async fn ask_to_stop(cloud: &mut Cloud, replica: IntentId) -> Result<bool> {
-    let Some(port) = cloud.address(replica).await? else { return Ok(false) };
-    let Answering::Own(health) = ask(port, replica).await else { return Ok(false) };
+    let Some(port) = cloud.address(replica).await? else {
+        return Ok(false);
+    };
+    let Answering::Own(health) = ask(port, replica).await else {
+        return Ok(false);
+    };
     cloud.record_server(replica, port, health.pid).await?;
-    http::post(port, "/shutdown", &json!({ "replica": replica }), HEALTH).await?.granted()?;
+    http::post(port, "/shutdown", &json!({ "replica": replica }), HEALTH)
+        .await?
+        .granted()?;
     Ok(true)
 }
 
 /// Waits until the replica's process is gone; kills it when it does not go.
 pub(crate) async fn see_off(cloud: &mut Cloud, replica: IntentId) -> Result<()> {
-    let Some(server) = cloud.server(replica).await? else { return Ok(()) };
+    let Some(server) = cloud.server(replica).await? else {
+        return Ok(());
+    };
     let asked = tokio::time::Instant::now();
     while is_running(server.pid, replica) {
-        ensure!(asked.elapsed() < 2 * GRACE, "process {} of the replica does not end", server.pid);
+        ensure!(
+            asked.elapsed() < 2 * GRACE,
+            "process {} of the replica does not end",
+            server.pid
+        );
         if asked.elapsed() > GRACE {
             mishap::kill_9(server.pid)?;
         }
@@ -138,17 +165,25 @@ fn is_running(pid: u32, replica: IntentId) -> bool {
 /// Whether the process is there and is this replica's: pids are used again.
 #[cfg(not(target_os = "linux"))]
 fn is_running(pid: u32, replica: IntentId) -> bool {
-    let command_line =
-        std::process::Command::new("ps").args(["-ww", "-o", "command=", "-p", &pid.to_string()]).output();
-    command_line.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(&replica.to_string()))
+    let command_line = std::process::Command::new("ps")
+        .args(["-ww", "-o", "command=", "-p", &pid.to_string()])
+        .output();
+    command_line
+        .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(&replica.to_string()))
 }
 
 /// Pids of the servers of a directory that have this in their replica's name, by the system's own list of processes.
 pub(crate) fn processes(directory: &Path, replica: &str) -> Result<Vec<u32>> {
-    let output = std::process::Command::new("ps").args(["-ww", "-A", "-o", "pid=,command="]).output();
+    let output = std::process::Command::new("ps")
+        .args(["-ww", "-A", "-o", "pid=,command="])
+        .output();
     let output = output.context("listing the processes by `ps`")?;
     let directory = directory.to_string_lossy();
-    let marks = [format!(" {SUBCOMMAND} "), format!(" --directory {directory} --replica "), replica.to_owned()];
+    let marks = [
+        format!(" {SUBCOMMAND} "),
+        format!(" --directory {directory} --replica "),
+        replica.to_owned(),
+    ];
     Ok(String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter(|line| marks.iter().all(|mark| line.contains(mark)))

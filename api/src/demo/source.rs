@@ -64,10 +64,14 @@ pub(crate) async fn fill(path: &Path, rows: u64) -> Result<()> {
     for (insert, percent) in FILL {
         let insert = insert.replace("from generate_series", &format!("from {SERIES}"));
         let rows = i64::try_from((rows * percent / 100).max(1))?;
-        sqlx::query(sqlx::AssertSqlSafe(insert)).bind(rows).execute(&mut db).await?;
+        sqlx::query(sqlx::AssertSqlSafe(insert))
+            .bind(rows)
+            .execute(&mut db)
+            .await?;
     }
     db.close().await?;
-    std::fs::rename(&partial, path).with_context(|| format!("putting {} in its place", path.display()))
+    std::fs::rename(&partial, path)
+        .with_context(|| format!("putting {} in its place", path.display()))
 }
 
 /// Writes to the database until it is stopped.
@@ -87,7 +91,10 @@ impl Writer {
             .foreign_keys(false);
         let db = SqliteConnection::connect_with(&options).await?;
         let (stop, stopped) = oneshot::channel();
-        Ok(Self { stop, task: tokio::spawn(write(db, stopped)) })
+        Ok(Self {
+            stop,
+            task: tokio::spawn(write(db, stopped)),
+        })
     }
 
     /// Stops it; returns how many transactions it has committed.
@@ -106,10 +113,12 @@ async fn write(mut db: SqliteConnection, mut stopped: oneshot::Receiver<()>) -> 
             return Ok(written);
         }
         let mut tx = db.begin().await?;
-        sqlx::query("insert into purchase (customer_id, product_code, quantity) values (1, 'P000001', ?1)")
-            .bind(i64::try_from(written % 9 + 1)?)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "insert into purchase (customer_id, product_code, quantity) values (1, 'P000001', ?1)",
+        )
+        .bind(i64::try_from(written % 9 + 1)?)
+        .execute(&mut *tx)
+        .await?;
         sqlx::query("update purchase set quantity = quantity + 1 where id = 1 + ?1 % (select max(id) from purchase)")
             .bind(i64::try_from(written.wrapping_mul(7919) % 1_000_000)?)
             .execute(&mut *tx)

@@ -24,8 +24,13 @@ pub(crate) struct TableSum {
 
 /// Opens a database that is only looked at.
 pub(crate) async fn open_read_only(path: &Path) -> Result<SqliteConnection> {
-    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY);
-    SqliteConnection::connect_with(&options).await.with_context(|| format!("opening {}", path.display()))
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(BUSY);
+    SqliteConnection::connect_with(&options)
+        .await
+        .with_context(|| format!("opening {}", path.display()))
 }
 
 /// Counts and sums every ordinary table of a database, in the order of their names.
@@ -39,7 +44,9 @@ pub(crate) async fn sums(path: &Path) -> Result<Vec<TableSum>> {
     .await?;
     let mut sums = Vec::with_capacity(names.len());
     for table in names {
-        let sum = sum(&mut db, &table).await.with_context(|| format!("summing up table `{table}`"))?;
+        let sum = sum(&mut db, &table)
+            .await
+            .with_context(|| format!("summing up table `{table}`"))?;
         sums.push(sum);
     }
     db.close().await?;
@@ -49,9 +56,15 @@ pub(crate) async fn sums(path: &Path) -> Result<Vec<TableSum>> {
 /// Whether SQLite finds the file sound; its complaints otherwise.
 pub(crate) async fn integrity(path: &Path) -> Result<Result<(), String>> {
     let mut db = open_read_only(path).await?;
-    let lines: Vec<String> = sqlx::query_scalar("pragma integrity_check(10)").fetch_all(&mut db).await?;
+    let lines: Vec<String> = sqlx::query_scalar("pragma integrity_check(10)")
+        .fetch_all(&mut db)
+        .await?;
     db.close().await?;
-    Ok(if lines == ["ok"] { Ok(()) } else { Err(lines.join("; ")) })
+    Ok(if lines == ["ok"] {
+        Ok(())
+    } else {
+        Err(lines.join("; "))
+    })
 }
 
 /// The rows' hashes are added up, not chained: VACUUM may renumber rows and reorder them, and a sum, unlike XOR, sees a
@@ -64,7 +77,11 @@ async fn sum(db: &mut SqliteConnection, table: &str) -> Result<TableSum> {
         rows += 1;
         total = total.wrapping_add(hash(&row)?);
     }
-    Ok(TableSum { table: table.to_owned(), rows, checksum: format!("{total:032x}") })
+    Ok(TableSum {
+        table: table.to_owned(),
+        rows,
+        checksum: format!("{total:032x}"),
+    })
 }
 
 /// Every value goes in with its type and length, so that no two rows read the same.
@@ -84,7 +101,11 @@ fn hash(row: &SqliteRow) -> Result<u128> {
             }
             "REAL" => {
                 hash.update(b"r");
-                hash.update(row.try_get_unchecked::<f64, _>(index)?.to_bits().to_le_bytes());
+                hash.update(
+                    row.try_get_unchecked::<f64, _>(index)?
+                        .to_bits()
+                        .to_le_bytes(),
+                );
             }
             kind => {
                 let bytes = row.try_get_unchecked::<Vec<u8>, _>(index)?;
@@ -95,7 +116,9 @@ fn hash(row: &SqliteRow) -> Result<u128> {
         }
     }
     let digest = hash.finalize();
-    let (head, _) = digest.split_first_chunk::<16>().context("a hash of 32 bytes")?;
+    let (head, _) = digest
+        .split_first_chunk::<16>()
+        .context("a hash of 32 bytes")?;
     Ok(u128::from_le_bytes(*head))
 }
 
@@ -105,7 +128,9 @@ mod tests {
 
     async fn file(directory: &Path, name: &str, sql: &'static str) -> Vec<TableSum> {
         let path = directory.join(name);
-        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true);
         let mut db = SqliteConnection::connect_with(&options).await.unwrap();
         sqlx::raw_sql(sql).execute(&mut db).await.unwrap();
         db.close().await.unwrap();
@@ -115,14 +140,30 @@ mod tests {
     #[tokio::test]
     async fn a_checksum_depends_on_the_rows_and_not_on_their_order() {
         let directory = tempfile::tempdir().unwrap();
-        let one =
-            file(directory.path(), "1", "create table a(x, y); insert into a values (1, 'b'), (null, x'00')").await;
-        let two =
-            file(directory.path(), "2", "create table a(x, y); insert into a values (null, x'00'), (1, 'b')").await;
-        let type_differs =
-            file(directory.path(), "3", "create table a(x, y); insert into a values (1, x'62'), (null, x'00')").await;
-        let doubled =
-            file(directory.path(), "4", "create table a(x, y); insert into a values (1, 'b'), (1, 'b')").await;
+        let one = file(
+            directory.path(),
+            "1",
+            "create table a(x, y); insert into a values (1, 'b'), (null, x'00')",
+        )
+        .await;
+        let two = file(
+            directory.path(),
+            "2",
+            "create table a(x, y); insert into a values (null, x'00'), (1, 'b')",
+        )
+        .await;
+        let type_differs = file(
+            directory.path(),
+            "3",
+            "create table a(x, y); insert into a values (1, x'62'), (null, x'00')",
+        )
+        .await;
+        let doubled = file(
+            directory.path(),
+            "4",
+            "create table a(x, y); insert into a values (1, 'b'), (1, 'b')",
+        )
+        .await;
         assert_eq!(one, two);
         assert_eq!(one[0].rows, 2);
         assert_ne!(one[0].checksum, type_differs[0].checksum);

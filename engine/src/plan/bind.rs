@@ -32,7 +32,12 @@ pub(crate) enum BindError {
 impl<S> BoundPlan<S> {
     /// The code's own shape: nothing to look up.
     pub(crate) fn own(shape: Arc<Shape>, hash: Arc<str>, defs: Vec<StepDef<S>>) -> Self {
-        Self { shape, hash, defs, by_shape: Vec::new() }
+        Self {
+            shape,
+            hash,
+            defs,
+            by_shape: Vec::new(),
+        }
     }
 
     /// A stored shape, which differs from the code's. Steps for which `is_done` says yes need no function any more.
@@ -47,15 +52,25 @@ impl<S> BoundPlan<S> {
             match defs.iter().position(|def| def.name == step.name) {
                 Some(found) => by_shape.push(found),
                 None if is_done(&step.name) => by_shape.push(usize::MAX),
-                None => return Err(BindError::Gone { step: step.name.clone() }),
+                None => {
+                    return Err(BindError::Gone {
+                        step: step.name.clone(),
+                    });
+                }
             }
         }
-        Ok(Self { shape, hash, defs, by_shape })
+        Ok(Self {
+            shape,
+            hash,
+            defs,
+            by_shape,
+        })
     }
 
     /// The code of a step; none for one that is done and gone from the code.
     pub(crate) fn def(&self, step: usize) -> Option<&StepDef<S>> {
-        self.defs.get(self.by_shape.get(step).copied().unwrap_or(step))
+        self.defs
+            .get(self.by_shape.get(step).copied().unwrap_or(step))
     }
 
     /// The JSON input of a step, from the outputs of the steps of the shape.
@@ -64,7 +79,9 @@ impl<S> BoundPlan<S> {
         step: usize,
         output: &impl Fn(usize) -> Option<&'a Payload>,
     ) -> Result<Cow<'a, str>, String> {
-        let def = self.def(step).ok_or_else(|| "the code has no such step".to_owned())?;
+        let def = self
+            .def(step)
+            .ok_or_else(|| "the code has no such step".to_owned())?;
         let by_def = |index: u32| -> Option<&'a Payload> {
             if self.by_shape.is_empty() {
                 return output(index as usize);

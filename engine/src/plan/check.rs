@@ -79,32 +79,47 @@ pub(crate) fn check(shape: &Shape) -> Result<(), PlanError> {
         return Err(PlanError::Empty);
     }
     if steps > limits::PLAN_STEPS {
-        return Err(PlanError::TooManySteps { steps, limit: limits::PLAN_STEPS });
+        return Err(PlanError::TooManySteps {
+            steps,
+            limit: limits::PLAN_STEPS,
+        });
     }
     let mut names = HashSet::with_capacity(steps);
     for step in &shape.steps {
         check_name("step", &step.name)?;
         if !names.insert(step.name.as_str()) {
-            return Err(PlanError::DoubledName { name: step.name.clone() });
+            return Err(PlanError::DoubledName {
+                name: step.name.clone(),
+            });
         }
         if step.after.iter().any(|&index| index as usize >= steps) {
-            return Err(PlanError::ForeignNode { step: step.name.clone() });
+            return Err(PlanError::ForeignNode {
+                step: step.name.clone(),
+            });
         }
     }
     if shape.output as usize >= steps {
-        return Err(PlanError::ForeignNode { step: "the plan's output".to_owned() });
+        return Err(PlanError::ForeignNode {
+            step: "the plan's output".to_owned(),
+        });
     }
     check_graph(shape)
 }
 
 fn check_graph(shape: &Shape) -> Result<(), PlanError> {
-    let edges = shape.steps.iter().zip(0u32..).flat_map(|(step, to)| step.after.iter().map(move |&from| (from, to)));
+    let edges = shape
+        .steps
+        .iter()
+        .zip(0u32..)
+        .flat_map(|(step, to)| step.after.iter().map(move |&from| (from, to)));
     let mut graph = DiGraph::<(), (), u32>::from_edges(edges);
     while graph.node_count() < shape.steps.len() {
         graph.add_node(());
     }
     let Ok(order) = toposort(&graph, None) else {
-        return Err(PlanError::Cycle { steps: cycle(shape, &graph) });
+        return Err(PlanError::Cycle {
+            steps: cycle(shape, &graph),
+        });
     };
     let mut depth = vec![1usize; shape.steps.len()];
     for node in order {
@@ -113,17 +128,28 @@ fn check_graph(shape: &Shape) -> Result<(), PlanError> {
         }
     }
     match depth.into_iter().max() {
-        Some(depth) if depth > limits::PLAN_DEPTH => Err(PlanError::TooDeep { depth, limit: limits::PLAN_DEPTH }),
+        Some(depth) if depth > limits::PLAN_DEPTH => Err(PlanError::TooDeep {
+            depth,
+            limit: limits::PLAN_DEPTH,
+        }),
         _ => Ok(()),
     }
 }
 
 /// The names of steps that wait for each other, in the plan's order.
 fn cycle(shape: &Shape, graph: &DiGraph<(), (), u32>) -> Vec<String> {
-    let is_cycle = |nodes: &Vec<NodeIndex<u32>>| nodes.len() > 1 || nodes.iter().any(|&n| graph.contains_edge(n, n));
-    let mut nodes = tarjan_scc(graph).into_iter().find(is_cycle).unwrap_or_default();
+    let is_cycle = |nodes: &Vec<NodeIndex<u32>>| {
+        nodes.len() > 1 || nodes.iter().any(|&n| graph.contains_edge(n, n))
+    };
+    let mut nodes = tarjan_scc(graph)
+        .into_iter()
+        .find(is_cycle)
+        .unwrap_or_default();
     nodes.sort_unstable();
-    nodes.into_iter().map(|node| shape.steps[node.index()].name.clone()).collect()
+    nodes
+        .into_iter()
+        .map(|node| shape.steps[node.index()].name.clone())
+        .collect()
 }
 
 #[cfg(test)]
@@ -140,8 +166,14 @@ mod tests {
             .filter(|line| !line.is_empty())
             .map(|line| {
                 let (name, after) = line.split_once(':').unwrap();
-                let after = after.split_whitespace().map(|index| index.parse().unwrap()).collect();
-                ShapeStep { name: name.to_owned(), after }
+                let after = after
+                    .split_whitespace()
+                    .map(|index| index.parse().unwrap())
+                    .collect();
+                ShapeStep {
+                    name: name.to_owned(),
+                    after,
+                }
             })
             .collect();
         let text = match check(&Shape { steps, output: 0 }) {
@@ -156,29 +188,42 @@ mod tests {
             name: format!("s{index}"),
             after: (index > 0).then(|| index as u32 - 1).into_iter().collect(),
         };
-        Shape { steps: (0..length).map(step).collect(), output: 0 }
+        Shape {
+            steps: (0..length).map(step).collect(),
+            output: 0,
+        }
     }
 
     #[test]
     fn a_plan_is_checked_before_anything_runs() {
         verdict("a:\nb: 0\nc: 0 1", expect!["sound"]);
         verdict("", expect!["the plan has no steps"]);
-        verdict("a:\na: 0", expect!["two steps are named `a`; a step's result is kept under its name"]);
-        verdict("a: 2\nb: 0\nc: 1\nd:", expect!["these steps wait for each other: a, b, c"]);
+        verdict(
+            "a:\na: 0",
+            expect!["two steps are named `a`; a step's result is kept under its name"],
+        );
+        verdict(
+            "a: 2\nb: 0\nc: 1\nd:",
+            expect!["these steps wait for each other: a, b, c"],
+        );
         verdict("a:\nb: 1", expect!["these steps wait for each other: b"]);
         verdict("a: 7", expect!["step `a` uses a node of another plan"]);
     }
 
     #[test]
     fn size_and_depth_are_limits_at_minus_one_zero_and_plus_one() {
-        for (length, sound) in
-            [(limits::PLAN_DEPTH - 1, true), (limits::PLAN_DEPTH, true), (limits::PLAN_DEPTH + 1, false)]
-        {
+        for (length, sound) in [
+            (limits::PLAN_DEPTH - 1, true),
+            (limits::PLAN_DEPTH, true),
+            (limits::PLAN_DEPTH + 1, false),
+        ] {
             assert_eq!(check(&chain(length)).is_ok(), sound, "{length}");
         }
-        for (size, sound) in
-            [(limits::PLAN_STEPS - 1, true), (limits::PLAN_STEPS, true), (limits::PLAN_STEPS + 1, false)]
-        {
+        for (size, sound) in [
+            (limits::PLAN_STEPS - 1, true),
+            (limits::PLAN_STEPS, true),
+            (limits::PLAN_STEPS + 1, false),
+        ] {
             let mut shape = chain(size);
             shape.steps.iter_mut().for_each(|step| step.after.clear());
             assert_eq!(check(&shape).is_ok(), sound, "{size}");

@@ -30,12 +30,18 @@ impl Expr {
     }
 
     /// The JSON text of the input, given the outputs of other steps; none if one is missing.
-    pub(crate) fn resolve<'a>(&'a self, output: &impl Fn(u32) -> Option<&'a Payload>) -> Option<Cow<'a, str>> {
+    pub(crate) fn resolve<'a>(
+        &'a self,
+        output: &impl Fn(u32) -> Option<&'a Payload>,
+    ) -> Option<Cow<'a, str>> {
         match self {
             Self::Node(index) => output(*index).map(|payload| Cow::Borrowed(payload.get())),
             Self::Value(payload) => Some(Cow::Borrowed(payload.get())),
             Self::List(items) => {
-                let parts = items.iter().map(|item| item.resolve(output)).collect::<Option<Vec<_>>>()?;
+                let parts = items
+                    .iter()
+                    .map(|item| item.resolve(output))
+                    .collect::<Option<Vec<_>>>()?;
                 Some(Cow::Owned(format!("[{}]", parts.join(","))))
             }
         }
@@ -58,7 +64,10 @@ pub struct Wiring {
 )]
 pub trait Input<T> {
     #[doc(hidden)]
-    #[expect(private_interfaces, reason = "sealed: only the engine's own types are inputs")]
+    #[expect(
+        private_interfaces,
+        reason = "sealed: only the engine's own types are inputs"
+    )]
     fn wire(self, wiring: &mut Wiring) -> Expr;
 }
 
@@ -71,17 +80,26 @@ pub struct Value<T> {
 
 /// Gives a step something out of the intent's input, or any other value that the plan function has.
 pub fn value<T: Serialize>(value: impl Into<T>) -> Value<T> {
-    Value { json: payload::encode(&value.into()), of: PhantomData }
+    Value {
+        json: payload::encode(&value.into()),
+        of: PhantomData,
+    }
 }
 
-#[expect(private_interfaces, reason = "sealed: only the engine's own types are inputs")]
+#[expect(
+    private_interfaces,
+    reason = "sealed: only the engine's own types are inputs"
+)]
 impl<T> Input<T> for Node<T> {
     fn wire(self, _: &mut Wiring) -> Expr {
         Expr::Node(self.index)
     }
 }
 
-#[expect(private_interfaces, reason = "sealed: only the engine's own types are inputs")]
+#[expect(
+    private_interfaces,
+    reason = "sealed: only the engine's own types are inputs"
+)]
 impl<T> Input<T> for Value<T> {
     fn wire(self, wiring: &mut Wiring) -> Expr {
         match self.json {
@@ -94,14 +112,20 @@ impl<T> Input<T> for Value<T> {
     }
 }
 
-#[expect(private_interfaces, reason = "sealed: only the engine's own types are inputs")]
+#[expect(
+    private_interfaces,
+    reason = "sealed: only the engine's own types are inputs"
+)]
 impl<T, I: Input<T>> Input<Vec<T>> for Vec<I> {
     fn wire(self, wiring: &mut Wiring) -> Expr {
         Expr::List(self.into_iter().map(|item| item.wire(wiring)).collect())
     }
 }
 
-#[expect(private_interfaces, reason = "sealed: only the engine's own types are inputs")]
+#[expect(
+    private_interfaces,
+    reason = "sealed: only the engine's own types are inputs"
+)]
 impl Input<()> for () {
     fn wire(self, wiring: &mut Wiring) -> Expr {
         value::<()>(()).wire(wiring)

@@ -101,13 +101,20 @@ pub struct Plan<S> {
 
 impl<S: Send + Sync + 'static> Plan<S> {
     pub(crate) fn new() -> Self {
-        Self { steps: Vec::new(), errors: Vec::new() }
+        Self {
+            steps: Vec::new(),
+            errors: Vec::new(),
+        }
     }
 
     /// Adds a step. It is part of the plan once its [`input`](StepBuilder::input) is given.
     ///
     /// The name is what its result is kept under: renaming a step makes it another one.
-    pub fn step<I, R, F, Fut>(&mut self, name: impl Into<String>, run: F) -> StepBuilder<'_, S, I, R::Value>
+    pub fn step<I, R, F, Fut>(
+        &mut self,
+        name: impl Into<String>,
+        run: F,
+    ) -> StepBuilder<'_, S, I, R::Value>
     where
         I: DeserializeOwned + Send + 'static,
         R: StepOutput,
@@ -137,7 +144,9 @@ impl<S: Send + Sync + 'static> Plan<S> {
 
 impl<S> fmt::Debug for Plan<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.steps.iter().map(|step| &step.name)).finish()
+        f.debug_list()
+            .entries(self.steps.iter().map(|step| &step.name))
+            .finish()
     }
 }
 
@@ -155,7 +164,9 @@ pub struct StepBuilder<'p, S, I, O> {
 
 impl<S, I, O> fmt::Debug for StepBuilder<'_, S, I, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StepBuilder").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("StepBuilder")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -193,7 +204,10 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
         let mut wiring = Wiring::default();
         let expr = input.wire(&mut wiring);
         if let Some(error) = wiring.error {
-            self.plan.errors.push(PlanError::Value { step: self.name.clone(), error });
+            self.plan.errors.push(PlanError::Value {
+                step: self.name.clone(),
+                error,
+            });
         }
         let index = u32::try_from(self.plan.steps.len()).unwrap_or(u32::MAX);
         self.plan.steps.push(StepDef {
@@ -204,7 +218,10 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
             time_limit: self.time_limit,
             after: self.after,
         });
-        Node { index, output: PhantomData }
+        Node {
+            index,
+            output: PhantomData,
+        }
     }
 }
 
@@ -257,7 +274,8 @@ impl<T, E: fmt::Display> PlanOutput<T> for Result<Node<T>, E> {
 }
 
 /// A plan function without its types.
-pub(crate) type MakePlan<S> = Arc<dyn Fn(&Payload) -> Result<(Vec<StepDef<S>>, Shape), PlanFailure> + Send + Sync>;
+pub(crate) type MakePlan<S> =
+    Arc<dyn Fn(&Payload) -> Result<(Vec<StepDef<S>>, Shape), PlanFailure> + Send + Sync>;
 
 /// Why an intent has no plan.
 #[derive(Debug, thiserror::Error)]
@@ -281,7 +299,9 @@ where
     Arc::new(move |input| {
         let intent: T = payload::decode(input).map_err(PlanFailure::Input)?;
         let mut plan = Plan::new();
-        let node = function(&intent, &mut plan).into_node().map_err(PlanFailure::Function)?;
+        let node = function(&intent, &mut plan)
+            .into_node()
+            .map_err(PlanFailure::Function)?;
         Ok(plan.finish(node.index)?)
     })
 }

@@ -30,7 +30,11 @@ impl Shape {
     pub(crate) fn hash(&self) -> String {
         let json = serde_json::to_vec(self).unwrap_or_default();
         let digest = Sha256::digest(&json);
-        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        digest
+            .iter()
+            .take(16)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// The position of a step, by its name.
@@ -41,7 +45,10 @@ impl Shape {
 
 /// The shape of a list of steps. Names are resolved here, so that an unknown one is an error of the plan.
 pub(super) fn of<S>(steps: &[StepDef<S>], output: u32) -> Result<Shape, PlanError> {
-    let mut shape = Shape { steps: Vec::with_capacity(steps.len()), output };
+    let mut shape = Shape {
+        steps: Vec::with_capacity(steps.len()),
+        output,
+    };
     // A plan that orders by name may have thousands of edges (recorded workflows do); the others never build the map.
     let mut by_name = None;
     for step in steps {
@@ -52,20 +59,30 @@ pub(super) fn of<S>(steps: &[StepDef<S>], output: u32) -> Result<Shape, PlanErro
                 After::Node(index) => after.push(*index),
                 After::Name(name) => {
                     let by_name = by_name.get_or_insert_with(|| index_by_name(steps));
-                    let index = by_name
-                        .get(name.as_str())
-                        .ok_or_else(|| PlanError::UnknownName { step: step.name.clone(), name: name.clone() })?;
+                    let index =
+                        by_name
+                            .get(name.as_str())
+                            .ok_or_else(|| PlanError::UnknownName {
+                                step: step.name.clone(),
+                                name: name.clone(),
+                            })?;
                     after.push(*index);
                 }
             }
         }
         after.sort_unstable();
         after.dedup();
-        shape.steps.push(ShapeStep { name: step.name.clone(), after });
+        shape.steps.push(ShapeStep {
+            name: step.name.clone(),
+            after,
+        });
     }
     Ok(shape)
 }
 
 fn index_by_name<S>(steps: &[StepDef<S>]) -> std::collections::HashMap<&str, u32> {
-    (0u32..).zip(steps).map(|(index, step)| (step.name.as_str(), index)).collect()
+    (0u32..)
+        .zip(steps)
+        .map(|(index, step)| (step.name.as_str(), index))
+        .collect()
 }

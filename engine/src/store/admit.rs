@@ -19,17 +19,25 @@ pub(super) struct Admitted {
 }
 
 /// Admits claimed tasks, given with their positions.
-pub(super) async fn admit_claimed(conn: &mut Conn<'_>, tasks: &[(IntentId, i64)]) -> Result<Admitted, Error> {
+pub(super) async fn admit_claimed(
+    conn: &mut Conn<'_>,
+    tasks: &[(IntentId, i64)],
+) -> Result<Admitted, Error> {
     let mut admitted = Admitted::default();
     if tasks.is_empty() {
         return Ok(admitted);
     }
     let mut applicants = load_applicants(conn, tasks).await?;
-    let resources: BTreeSet<String> =
-        applicants.iter().flat_map(|applicant| applicant.wants.iter().map(|want| want.resource.clone())).collect();
+    let resources: BTreeSet<String> = applicants
+        .iter()
+        .flat_map(|applicant| applicant.wants.iter().map(|want| want.resource.clone()))
+        .collect();
     let got = try_lock(conn, resources).await?;
     applicants.retain(|applicant| {
-        let all = applicant.wants.iter().all(|want| got.contains(&want.resource));
+        let all = applicant
+            .wants
+            .iter()
+            .all(|want| got.contains(&want.resource));
         if !all {
             admitted.deferred.insert(applicant.intent);
         }
@@ -43,7 +51,10 @@ pub(super) async fn admit_claimed(conn: &mut Conn<'_>, tasks: &[(IntentId, i64)]
     let line = line_of(conn, &got).await?;
     let positions: HashMap<IntentId, i64> = tasks.iter().copied().collect();
     let in_line: HashSet<IntentId> = line.iter().map(|place| place.intent).collect();
-    let intents: Vec<IntentId> = applicants.iter().map(|applicant| applicant.intent).collect();
+    let intents: Vec<IntentId> = applicants
+        .iter()
+        .map(|applicant| applicant.intent)
+        .collect();
     let decision = admit(applicants, &holders, &line);
     admitted.blocked = decision.blocked.iter().copied().collect();
 
@@ -52,12 +63,16 @@ pub(super) async fn admit_claimed(conn: &mut Conn<'_>, tasks: &[(IntentId, i64)]
             .texts(decision.taken.iter().map(|t| t.resource.as_str()))
             .uuids(decision.taken.iter().map(|t| t.intent))
             .texts(decision.taken.iter().map(|t| t.mode.as_str()));
-        conn.execute(&sql::HOLDER_INSERT, Args::new().rows(rows)).await?;
+        conn.execute(&sql::HOLDER_INSERT, Args::new().rows(rows))
+            .await?;
     }
-    let leaving: Vec<IntentId> =
-        intents.into_iter().filter(|id| in_line.contains(id) && !admitted.blocked.contains(id)).collect();
+    let leaving: Vec<IntentId> = intents
+        .into_iter()
+        .filter(|id| in_line.contains(id) && !admitted.blocked.contains(id))
+        .collect();
     if !leaving.is_empty() {
-        conn.execute(&sql::LINE_LEAVE, Args::new().ids(leaving)).await?;
+        conn.execute(&sql::LINE_LEAVE, Args::new().ids(leaving))
+            .await?;
     }
     if !decision.places.is_empty() {
         let rows = Rows::new()
@@ -65,28 +80,46 @@ pub(super) async fn admit_claimed(conn: &mut Conn<'_>, tasks: &[(IntentId, i64)]
             .ints(decision.places.iter().map(|p| p.position))
             .uuids(decision.places.iter().map(|p| p.intent))
             .texts(decision.places.iter().map(|p| p.mode.as_str()));
-        conn.execute(&sql::LINE_INSERT, Args::new().rows(rows)).await?;
+        conn.execute(&sql::LINE_INSERT, Args::new().rows(rows))
+            .await?;
     }
     if !decision.blocked.is_empty() {
-        let rows = Rows::new()
-            .uuids(decision.blocked.iter().copied())
-            .ints(decision.blocked.iter().map(|id| positions.get(id).copied().unwrap_or_default()));
-        conn.execute(&sql::BLOCKED_INSERT, Args::new().rows(rows)).await?;
+        let rows = Rows::new().uuids(decision.blocked.iter().copied()).ints(
+            decision
+                .blocked
+                .iter()
+                .map(|id| positions.get(id).copied().unwrap_or_default()),
+        );
+        conn.execute(&sql::BLOCKED_INSERT, Args::new().rows(rows))
+            .await?;
     }
     Ok(admitted)
 }
 
-async fn load_applicants(conn: &mut Conn<'_>, tasks: &[(IntentId, i64)]) -> Result<Vec<Applicant>, Error> {
+async fn load_applicants(
+    conn: &mut Conn<'_>,
+    tasks: &[(IntentId, i64)],
+) -> Result<Vec<Applicant>, Error> {
     let ids = || tasks.iter().map(|(id, _)| *id);
     let mut wants: HashMap<IntentId, Vec<Want>> = HashMap::new();
     for row in conn.fetch(&sql::WANT_LOAD, Args::new().ids(ids())).await? {
         let intent = row.uuid(0)?;
         let mode = mode(&row.text(2)?);
-        wants.entry(intent).or_default().push(Want { intent, resource: row.text(1)?, mode });
+        wants.entry(intent).or_default().push(Want {
+            intent,
+            resource: row.text(1)?,
+            mode,
+        });
     }
     let mut ancestors: HashMap<IntentId, Vec<IntentId>> = HashMap::new();
-    for row in conn.fetch(&sql::ANCESTOR_LOAD, Args::new().ids(ids())).await? {
-        ancestors.entry(row.uuid(0)?).or_default().push(row.uuid(1)?);
+    for row in conn
+        .fetch(&sql::ANCESTOR_LOAD, Args::new().ids(ids()))
+        .await?
+    {
+        ancestors
+            .entry(row.uuid(0)?)
+            .or_default()
+            .push(row.uuid(1)?);
     }
     let applicant = |(intent, position): &(IntentId, i64)| Applicant {
         intent: *intent,
@@ -98,28 +131,53 @@ async fn load_applicants(conn: &mut Conn<'_>, tasks: &[(IntentId, i64)]) -> Resu
 }
 
 /// Locks resources against other admissions and finishes until the commit; never waits.
-async fn try_lock(conn: &mut Conn<'_>, resources: BTreeSet<String>) -> Result<HashSet<String>, Error> {
+async fn try_lock(
+    conn: &mut Conn<'_>,
+    resources: BTreeSet<String>,
+) -> Result<HashSet<String>, Error> {
     if !conn.is_pg() {
         return Ok(resources.into_iter().collect());
     }
-    let rows = conn.fetch(&sql::RESOURCE_TRY, Args::new().rows(Rows::new().texts(resources))).await?;
+    let rows = conn
+        .fetch(
+            &sql::RESOURCE_TRY,
+            Args::new().rows(Rows::new().texts(resources)),
+        )
+        .await?;
     rows.iter().map(|row| row.text(0)).collect()
 }
 
-pub(super) async fn holders_of(conn: &mut Conn<'_>, resources: &HashSet<String>) -> Result<Vec<Holder>, Error> {
+pub(super) async fn holders_of(
+    conn: &mut Conn<'_>,
+    resources: &HashSet<String>,
+) -> Result<Vec<Holder>, Error> {
     let args = Args::new().rows(Rows::new().texts(resources.iter().map(String::as_str)));
     let rows = conn.fetch(&sql::HOLDER_OF, args).await?;
     rows.iter()
-        .map(|row| Ok(Holder { resource: row.text(0)?, intent: row.uuid(1)?, mode: mode(&row.text(2)?) }))
+        .map(|row| {
+            Ok(Holder {
+                resource: row.text(0)?,
+                intent: row.uuid(1)?,
+                mode: mode(&row.text(2)?),
+            })
+        })
         .collect()
 }
 
-pub(super) async fn line_of(conn: &mut Conn<'_>, resources: &HashSet<String>) -> Result<Vec<Place>, Error> {
+pub(super) async fn line_of(
+    conn: &mut Conn<'_>,
+    resources: &HashSet<String>,
+) -> Result<Vec<Place>, Error> {
     let args = Args::new().rows(Rows::new().texts(resources.iter().map(String::as_str)));
     let rows = conn.fetch(&sql::LINE_OF, args).await?;
     rows.iter()
         .map(|row| {
-            Ok(Place { resource: row.text(0)?, intent: row.uuid(1)?, mode: mode(&row.text(2)?), position: row.int(3)? })
+            Ok(Place {
+                resource: row.text(0)?,
+                intent: row.uuid(1)?,
+                mode: mode(&row.text(2)?),
+                position: row.int(3)?,
+            })
         })
         .collect()
 }

@@ -94,7 +94,9 @@ impl Rows {
     }
 
     pub(super) fn uuids<I: Into<Uuid>>(self, values: impl IntoIterator<Item = I>) -> Self {
-        self.with(Column::Uuid(values.into_iter().map(|value| Some(value.into())).collect()))
+        self.with(Column::Uuid(
+            values.into_iter().map(|value| Some(value.into())).collect(),
+        ))
     }
 
     pub(super) fn opt_uuids(self, values: impl IntoIterator<Item = Option<Uuid>>) -> Self {
@@ -102,11 +104,21 @@ impl Rows {
     }
 
     pub(super) fn texts<T: Into<String>>(self, values: impl IntoIterator<Item = T>) -> Self {
-        self.with(Column::Text(values.into_iter().map(|value| Some(value.into())).collect()))
+        self.with(Column::Text(
+            values.into_iter().map(|value| Some(value.into())).collect(),
+        ))
     }
 
-    pub(super) fn opt_texts<T: Into<String>>(self, values: impl IntoIterator<Item = Option<T>>) -> Self {
-        self.with(Column::Text(values.into_iter().map(|value| value.map(Into::into)).collect()))
+    pub(super) fn opt_texts<T: Into<String>>(
+        self,
+        values: impl IntoIterator<Item = Option<T>>,
+    ) -> Self {
+        self.with(Column::Text(
+            values
+                .into_iter()
+                .map(|value| value.map(Into::into))
+                .collect(),
+        ))
     }
 
     pub(super) fn ints(self, values: impl IntoIterator<Item = i64>) -> Self {

@@ -37,7 +37,9 @@ pub(super) async fn claim(
             }
         }
     }
-    let Some(lease) = request.lease else { return Ok(()) };
+    let Some(lease) = request.lease else {
+        return Ok(());
+    };
     let mut taken = Vec::new();
     for lane in &request.claim {
         let more = take(conn, lane).await?;
@@ -54,7 +56,10 @@ pub(super) async fn claim(
 
 async fn take(conn: &mut Conn<'_>, lane: &Lane) -> Result<Vec<Taken>, Error> {
     let rows = Rows::new().texts(lane.kinds.iter().map(String::as_str));
-    let args = Args::new().text(&lane.queue).rows(rows).int(lane.room as i64);
+    let args = Args::new()
+        .text(&lane.queue)
+        .rows(rows)
+        .int(lane.room as i64);
     read_taken(conn.fetch(&sql::CLAIM_TAKE, args).await?)
 }
 
@@ -82,14 +87,24 @@ async fn make_lease(
     alone: bool,
     answer: &mut TickAnswer,
 ) -> Result<(), Error> {
-    let wanting: Vec<_> = taken.iter().filter(|task| task.locks).map(|task| (task.intent, task.position)).collect();
+    let wanting: Vec<_> = taken
+        .iter()
+        .filter(|task| task.locks)
+        .map(|task| (task.intent, task.position))
+        .collect();
     let admitted = admit_claimed(conn, &wanting).await?;
     put_back(conn, &taken, &admitted.deferred).await?;
-    taken.retain(|task| !admitted.blocked.contains(&task.intent) && !admitted.deferred.contains(&task.intent));
+    taken.retain(|task| {
+        !admitted.blocked.contains(&task.intent) && !admitted.deferred.contains(&task.intent)
+    });
     if taken.is_empty() {
         return Ok(());
     }
-    let crashes = taken.iter().map(|task| task.crashes).max().unwrap_or_default();
+    let crashes = taken
+        .iter()
+        .map(|task| task.crashes)
+        .max()
+        .unwrap_or_default();
     let args = Args::new()
         .uuid(lease.0)
         .uuid(session.0)
@@ -97,12 +112,23 @@ async fn make_lease(
         .bool(alone && crashes > 0)
         .ids(taken.iter().map(|task| task.intent))
         .now();
-    let row = conn.fetch_one(&sql::LEASE_INSERT, args).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let row = conn
+        .fetch_one(&sql::LEASE_INSERT, args)
+        .await?
+        .ok_or(sqlx::Error::RowNotFound)?;
     answer.claimed_at = row.time(0)?;
-    let started: HashSet<IntentId> = taken.iter().filter(|task| task.started).map(|task| task.intent).collect();
-    let mut claimed = load::intents(conn, lease, taken.iter().map(|task| task.intent), &started).await?;
-    let order: HashMap<IntentId, (usize, u32)> =
-        taken.iter().enumerate().map(|(index, task)| (task.intent, (index, task.crashes))).collect();
+    let started: HashSet<IntentId> = taken
+        .iter()
+        .filter(|task| task.started)
+        .map(|task| task.intent)
+        .collect();
+    let mut claimed =
+        load::intents(conn, lease, taken.iter().map(|task| task.intent), &started).await?;
+    let order: HashMap<IntentId, (usize, u32)> = taken
+        .iter()
+        .enumerate()
+        .map(|(index, task)| (task.intent, (index, task.crashes)))
+        .collect();
     claimed.sort_by_key(|task| order.get(&task.intent).map_or(0, |(index, _)| *index));
     for task in &mut claimed {
         task.crashes = order.get(&task.intent).map_or(0, |(_, crashes)| *crashes);
@@ -112,8 +138,15 @@ async fn make_lease(
 }
 
 /// Tasks at whose resources somebody else is just now go back where they were.
-async fn put_back(conn: &mut Conn<'_>, taken: &[Taken], deferred: &HashSet<IntentId>) -> Result<(), Error> {
-    let back: Vec<&Taken> = taken.iter().filter(|task| deferred.contains(&task.intent)).collect();
+async fn put_back(
+    conn: &mut Conn<'_>,
+    taken: &[Taken],
+    deferred: &HashSet<IntentId>,
+) -> Result<(), Error> {
+    let back: Vec<&Taken> = taken
+        .iter()
+        .filter(|task| deferred.contains(&task.intent))
+        .collect();
     if back.is_empty() {
         return Ok(());
     }
@@ -122,14 +155,22 @@ async fn put_back(conn: &mut Conn<'_>, taken: &[Taken], deferred: &HashSet<Inten
         .ints(back.iter().map(|task| i64::from(task.crashes)))
         .bools(back.iter().map(|task| task.started))
         .bools(back.iter().map(|_| true));
-    conn.execute(&sql::READY_INSERT, Args::new().rows(rows)).await
+    conn.execute(&sql::READY_INSERT, Args::new().rows(rows))
+        .await
 }
 
 /// After a lost answer: loads the tasks of a lease that was made, as if they had just been claimed.
-pub(super) async fn adopt(conn: &mut Conn<'_>, lease: LeaseId, answer: &mut TickAnswer) -> Result<(), Error> {
+pub(super) async fn adopt(
+    conn: &mut Conn<'_>,
+    lease: LeaseId,
+    answer: &mut TickAnswer,
+) -> Result<(), Error> {
     let mut tasks: Vec<IntentId> = Vec::new();
     let (mut claimed_at, mut crashes) = (Micros::default(), 0);
-    for row in conn.fetch(&sql::LEASE_READ, Args::new().uuid(lease.0)).await? {
+    for row in conn
+        .fetch(&sql::LEASE_READ, Args::new().uuid(lease.0))
+        .await?
+    {
         claimed_at = row.time(0)?;
         tasks.extend(row.opt_uuid::<IntentId>(1)?);
         crashes = row.small(2)?;
@@ -146,15 +187,25 @@ pub(super) async fn adopt(conn: &mut Conn<'_>, lease: LeaseId, answer: &mut Tick
 }
 
 /// After a lost answer: which of the tasks that were to be parked have stayed in their lease.
-pub(super) async fn not_parked(conn: &mut Conn<'_>, parks: &[ParkRow], answer: &mut TickAnswer) -> Result<(), Error> {
+pub(super) async fn not_parked(
+    conn: &mut Conn<'_>,
+    parks: &[ParkRow],
+    answer: &mut TickAnswer,
+) -> Result<(), Error> {
     let waiting = parks.iter().filter(|park| park.wake_at.is_some());
     let leases: HashSet<LeaseId> = waiting.clone().map(|park| park.lease).collect();
     let mut held: HashSet<IntentId> = HashSet::new();
     for lease in leases {
-        for row in conn.fetch(&sql::LEASE_READ, Args::new().uuid(lease.0)).await? {
+        for row in conn
+            .fetch(&sql::LEASE_READ, Args::new().uuid(lease.0))
+            .await?
+        {
             held.extend(row.opt_uuid::<IntentId>(1)?);
         }
     }
-    answer.not_parked = waiting.map(|park| park.intent).filter(|intent| held.contains(intent)).collect();
+    answer.not_parked = waiting
+        .map(|park| park.intent)
+        .filter(|intent| held.contains(intent))
+        .collect();
     Ok(())
 }

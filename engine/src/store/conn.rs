@@ -26,15 +26,31 @@ impl Conn<'_> {
     }
 
     /// Runs a statement and returns its rows.
-    pub(super) async fn fetch(&mut self, statement: &Statement, args: Args) -> Result<Vec<Row>, Error> {
+    pub(super) async fn fetch(
+        &mut self,
+        statement: &Statement,
+        args: Args,
+    ) -> Result<Vec<Row>, Error> {
         match self {
             Self::Pg(conn) => {
-                let rows = bind_pg(statement.postgres, args).fetch_all(&mut **conn).await;
-                Ok(rows.map_err(|e| named(e, statement))?.into_iter().map(Row::Pg).collect())
+                let rows = bind_pg(statement.postgres, args)
+                    .fetch_all(&mut **conn)
+                    .await;
+                Ok(rows
+                    .map_err(|e| named(e, statement))?
+                    .into_iter()
+                    .map(Row::Pg)
+                    .collect())
             }
             Self::Sqlite(conn, now) => {
-                let rows = bind_sqlite(statement.sqlite, args, *now).fetch_all(&mut **conn).await;
-                Ok(rows.map_err(|e| named(e, statement))?.into_iter().map(Row::Sqlite).collect())
+                let rows = bind_sqlite(statement.sqlite, args, *now)
+                    .fetch_all(&mut **conn)
+                    .await;
+                Ok(rows
+                    .map_err(|e| named(e, statement))?
+                    .into_iter()
+                    .map(Row::Sqlite)
+                    .collect())
             }
         }
     }
@@ -43,7 +59,10 @@ impl Conn<'_> {
     pub(super) async fn execute(&mut self, statement: &Statement, args: Args) -> Result<(), Error> {
         match self {
             Self::Pg(conn) => {
-                bind_pg(statement.postgres, args).execute(&mut **conn).await.map_err(|e| named(e, statement))?;
+                bind_pg(statement.postgres, args)
+                    .execute(&mut **conn)
+                    .await
+                    .map_err(|e| named(e, statement))?;
             }
             Self::Sqlite(conn, now) => {
                 bind_sqlite(statement.sqlite, args, *now)
@@ -56,7 +75,11 @@ impl Conn<'_> {
     }
 
     /// Runs a statement and returns its first row.
-    pub(super) async fn fetch_one(&mut self, statement: &Statement, args: Args) -> Result<Option<Row>, Error> {
+    pub(super) async fn fetch_one(
+        &mut self,
+        statement: &Statement,
+        args: Args,
+    ) -> Result<Option<Row>, Error> {
         Ok(self.fetch(statement, args).await?.into_iter().next())
     }
 }
@@ -77,16 +100,22 @@ fn bind_pg(sql: &'static str, args: Args) -> PgQuery {
             Arg::Text(value) => query.bind(value),
             Arg::Int(value) => query.bind(value),
             Arg::Bool(value) => query.bind(value),
-            Arg::Rows(rows) => rows.columns.into_iter().fold(query, |query, column| match column {
-                Column::Uuid(values) => query.bind(values),
-                Column::Text(values) => query.bind(values),
-                Column::Int(values) => query.bind(values),
-                Column::Bool(values) => query.bind(values),
-                Column::Bytes(values) => query.bind(values),
-                Column::Json(values) => query.bind(
-                    values.iter().map(|value| value.as_ref().map(|json| json.get().to_owned())).collect::<Vec<_>>(),
-                ),
-            }),
+            Arg::Rows(rows) => rows
+                .columns
+                .into_iter()
+                .fold(query, |query, column| match column {
+                    Column::Uuid(values) => query.bind(values),
+                    Column::Text(values) => query.bind(values),
+                    Column::Int(values) => query.bind(values),
+                    Column::Bool(values) => query.bind(values),
+                    Column::Bytes(values) => query.bind(values),
+                    Column::Json(values) => query.bind(
+                        values
+                            .iter()
+                            .map(|value| value.as_ref().map(|json| json.get().to_owned()))
+                            .collect::<Vec<_>>(),
+                    ),
+                }),
         };
     }
     query
@@ -176,7 +205,9 @@ impl Row {
     where
         T::Err: std::error::Error + Send + Sync + 'static,
     {
-        self.text(index)?.parse().map_err(|error: T::Err| sqlx::Error::Decode(Box::new(error)).into())
+        self.text(index)?
+            .parse()
+            .map_err(|error: T::Err| sqlx::Error::Decode(Box::new(error)).into())
     }
 
     /// A payload. PostgreSQL's are selected as `json`, SQLite's are text.
@@ -186,7 +217,9 @@ impl Row {
             Self::Sqlite(row) => row.try_get::<Option<String>, _>(index)?,
         };
         text.map(|text| {
-            RawValue::from_string(text).map(Arc::from).map_err(|error| sqlx::Error::Decode(Box::new(error)).into())
+            RawValue::from_string(text)
+                .map(Arc::from)
+                .map_err(|error| sqlx::Error::Decode(Box::new(error)).into())
         })
         .transpose()
     }

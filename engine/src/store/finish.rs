@@ -18,11 +18,20 @@ pub(super) async fn lock(
     if !conn.is_pg() {
         return Ok(());
     }
-    let freeing: Vec<IntentId> = finishes.iter().filter(|finish| finish.frees).map(|finish| finish.intent).collect();
+    let freeing: Vec<IntentId> = finishes
+        .iter()
+        .filter(|finish| finish.frees)
+        .map(|finish| finish.intent)
+        .collect();
     if !freeing.is_empty() {
-        conn.fetch(&sql::RESOURCE_LOCK, Args::new().ids(freeing)).await?;
+        conn.fetch(&sql::RESOURCE_LOCK, Args::new().ids(freeing))
+            .await?;
     }
-    let waits: BTreeSet<IntentId> = finishes.iter().filter_map(|finish| finish.parent).chain(parking).collect();
+    let waits: BTreeSet<IntentId> = finishes
+        .iter()
+        .filter_map(|finish| finish.parent)
+        .chain(parking)
+        .collect();
     if !waits.is_empty() {
         conn.fetch(&sql::WAIT_LOCK, Args::new().ids(waits)).await?;
     }
@@ -37,31 +46,44 @@ pub(super) async fn finish(conn: &mut Conn<'_>, finishes: &[Finish]) -> Result<u
     // The outcome's insert is what allows everything after it, once.
     let finished = insert_outcomes(conn, finishes).await?;
     let of = |wanted: fn(&Finish) -> bool| -> Vec<IntentId> {
-        let finished = finishes.iter().filter(|finish| finished.contains(&finish.intent) && wanted(finish));
+        let finished = finishes
+            .iter()
+            .filter(|finish| finished.contains(&finish.intent) && wanted(finish));
         finished.map(|finish| finish.intent).collect()
     };
     let mut readied = 0;
     let freeing = of(|finish| finish.frees);
     if !freeing.is_empty() {
         let mut freed = HashSet::new();
-        for row in conn.fetch(&sql::HOLDER_FREE, Args::new().ids(freeing)).await? {
+        for row in conn
+            .fetch(&sql::HOLDER_FREE, Args::new().ids(freeing))
+            .await?
+        {
             freed.insert(row.text(0)?);
         }
         readied += wake_lines(conn, freed).await?;
     }
     let waited = of(|finish| finish.waits);
     if !waited.is_empty() {
-        conn.execute(&sql::WAIT_DELETE, Args::new().ids(waited)).await?;
+        conn.execute(&sql::WAIT_DELETE, Args::new().ids(waited))
+            .await?;
     }
     let mut parents: BTreeMap<IntentId, i64> = BTreeMap::new();
-    for parent in finishes.iter().filter(|f| finished.contains(&f.intent)).filter_map(|f| f.parent) {
+    for parent in finishes
+        .iter()
+        .filter(|f| finished.contains(&f.intent))
+        .filter_map(|f| f.parent)
+    {
         *parents.entry(parent).or_default() += 1;
     }
     readied += wake_parents(conn, parents).await?;
     Ok(readied)
 }
 
-async fn insert_outcomes(conn: &mut Conn<'_>, finishes: &[Finish]) -> Result<HashSet<IntentId>, Error> {
+async fn insert_outcomes(
+    conn: &mut Conn<'_>,
+    finishes: &[Finish],
+) -> Result<HashSet<IntentId>, Error> {
     let rows = Rows::new()
         .uuids(finishes.iter().map(|f| f.intent))
         .texts(finishes.iter().map(|f| f.kind.as_str()))
@@ -70,11 +92,17 @@ async fn insert_outcomes(conn: &mut Conn<'_>, finishes: &[Finish]) -> Result<Has
         .ints(finishes.iter().map(|f| f.requested.0))
         .ints(finishes.iter().map(|f| f.started.0))
         .jsons(finishes.iter().map(|f| f.output.clone()))
-        .opt_texts(finishes.iter().map(|f| f.reason.map(|reason| reason.as_str())))
+        .opt_texts(
+            finishes
+                .iter()
+                .map(|f| f.reason.map(|reason| reason.as_str())),
+        )
         .opt_texts(finishes.iter().map(|f| f.error.as_deref()))
         .opt_texts(finishes.iter().map(|f| f.step.as_deref()))
         .opt_texts(finishes.iter().map(|f| f.plan.as_deref()));
-    let rows = conn.fetch(&sql::OUTCOME_INSERT, Args::new().rows(rows).now()).await?;
+    let rows = conn
+        .fetch(&sql::OUTCOME_INSERT, Args::new().rows(rows).now())
+        .await?;
     rows.iter().map(|row| row.uuid(0)).collect()
 }
 
@@ -92,17 +120,28 @@ async fn wake_lines(conn: &mut Conn<'_>, freed: HashSet<String>) -> Result<usize
     if next.is_empty() {
         return Ok(0);
     }
-    Ok(conn.fetch(&sql::BLOCKED_READY, Args::new().ids(next)).await?.len())
+    Ok(conn
+        .fetch(&sql::BLOCKED_READY, Args::new().ids(next))
+        .await?
+        .len())
 }
 
 /// Counts completed children; readies the parents that are parked and have enough (P3).
-async fn wake_parents(conn: &mut Conn<'_>, parents: BTreeMap<IntentId, i64>) -> Result<usize, Error> {
+async fn wake_parents(
+    conn: &mut Conn<'_>,
+    parents: BTreeMap<IntentId, i64>,
+) -> Result<usize, Error> {
     if parents.is_empty() {
         return Ok(0);
     }
-    let rows = Rows::new().uuids(parents.keys().copied()).ints(parents.values().copied());
+    let rows = Rows::new()
+        .uuids(parents.keys().copied())
+        .ints(parents.values().copied());
     let mut enough = Vec::new();
-    for row in conn.fetch(&sql::WAIT_ARRIVE, Args::new().rows(rows)).await? {
+    for row in conn
+        .fetch(&sql::WAIT_ARRIVE, Args::new().rows(rows))
+        .await?
+    {
         if row.bool(1)? {
             enough.push(row.uuid::<IntentId>(0)?);
         }
@@ -110,5 +149,8 @@ async fn wake_parents(conn: &mut Conn<'_>, parents: BTreeMap<IntentId, i64>) -> 
     if enough.is_empty() {
         return Ok(0);
     }
-    Ok(conn.fetch(&sql::PARKED_READY, Args::new().ids(enough)).await?.len())
+    Ok(conn
+        .fetch(&sql::PARKED_READY, Args::new().ids(enough))
+        .await?
+        .len())
 }

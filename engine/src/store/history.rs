@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use super::admit::mode;
 use super::args::Args;
 use super::conn::Row;
-use super::rows::{
-    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, OutcomeRow, ResourceRecord, StepRecord,
-    Unfinished,
+use super::records::{
+    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, ResourceRecord,
+    StepRecord, Unfinished,
 };
+use super::rows::OutcomeRow;
 use super::{Conn, Store, sql};
 use crate::error::Error;
 use crate::id::IntentId;
@@ -28,12 +29,19 @@ impl Store {
                     .opt_text(filter.state.map(|state| state.as_str()));
                 let rows = match (filter.account, filter.resource) {
                     (Some(account), resource) => {
-                        conn.fetch(&sql::HISTORY_ACCOUNT, args.text(account).opt_text(resource)).await?
+                        conn.fetch(&sql::HISTORY_ACCOUNT, args.text(account).opt_text(resource))
+                            .await?
                     }
-                    (None, Some(resource)) => conn.fetch(&sql::HISTORY_RESOURCE, args.text(resource)).await?,
+                    (None, Some(resource)) => {
+                        conn.fetch(&sql::HISTORY_RESOURCE, args.text(resource))
+                            .await?
+                    }
                     (None, None) => conn.fetch(&sql::HISTORY_ALL, args).await?,
                 };
-                let mut records = rows.iter().map(intent_record).collect::<Result<Vec<_>, _>>()?;
+                let mut records = rows
+                    .iter()
+                    .map(intent_record)
+                    .collect::<Result<Vec<_>, _>>()?;
                 add_resources(&mut conn, &mut records).await?;
                 Ok(records)
             })
@@ -44,7 +52,9 @@ impl Store {
     pub(crate) async fn get(&self, id: IntentId) -> Result<IntentRecord, Error> {
         self.read(move |mut conn| {
             Box::pin(async move {
-                let row = conn.fetch_one(&sql::HISTORY_ONE, Args::new().uuid(id.0)).await?;
+                let row = conn
+                    .fetch_one(&sql::HISTORY_ONE, Args::new().uuid(id.0))
+                    .await?;
                 let mut records = vec![intent_record(&row.ok_or(Error::NotFound { id })?)?];
                 add_resources(&mut conn, &mut records).await?;
                 Ok(records.remove(0))
@@ -56,7 +66,9 @@ impl Store {
     pub(crate) async fn steps(&self, id: IntentId) -> Result<Vec<StepRecord>, Error> {
         self.read(move |mut conn| {
             Box::pin(async move {
-                let rows = conn.fetch(&sql::HISTORY_STEPS, Args::new().uuid(id.0)).await?;
+                let rows = conn
+                    .fetch(&sql::HISTORY_STEPS, Args::new().uuid(id.0))
+                    .await?;
                 rows.iter()
                     .map(|row| {
                         Ok(StepRecord {
@@ -82,7 +94,9 @@ impl Store {
     pub(crate) async fn attempts(&self, id: IntentId) -> Result<Vec<AttemptRecord>, Error> {
         self.read(move |mut conn| {
             Box::pin(async move {
-                let rows = conn.fetch(&sql::HISTORY_ATTEMPTS, Args::new().uuid(id.0)).await?;
+                let rows = conn
+                    .fetch(&sql::HISTORY_ATTEMPTS, Args::new().uuid(id.0))
+                    .await?;
                 rows.iter()
                     .map(|row| {
                         Ok(AttemptRecord {
@@ -106,7 +120,9 @@ impl Store {
     pub(crate) async fn events(&self, id: IntentId) -> Result<Vec<EventRecord>, Error> {
         self.read(move |mut conn| {
             Box::pin(async move {
-                let rows = conn.fetch(&sql::HISTORY_EVENTS, Args::new().uuid(id.0)).await?;
+                let rows = conn
+                    .fetch(&sql::HISTORY_EVENTS, Args::new().uuid(id.0))
+                    .await?;
                 rows.iter()
                     .map(|row| {
                         Ok(EventRecord {
@@ -127,9 +143,17 @@ impl Store {
     pub(crate) async fn children(&self, id: IntentId) -> Result<Vec<ChildRecord>, Error> {
         self.read(move |mut conn| {
             Box::pin(async move {
-                let rows = conn.fetch(&sql::HISTORY_CHILDREN, Args::new().uuid(id.0)).await?;
+                let rows = conn
+                    .fetch(&sql::HISTORY_CHILDREN, Args::new().uuid(id.0))
+                    .await?;
                 rows.iter()
-                    .map(|row| Ok(ChildRecord { step: row.text(0)?, name: row.text(1)?, id: row.uuid(2)? }))
+                    .map(|row| {
+                        Ok(ChildRecord {
+                            step: row.text(0)?,
+                            name: row.text(1)?,
+                            id: row.uuid(2)?,
+                        })
+                    })
                     .collect()
             })
         })
@@ -140,12 +164,17 @@ impl Store {
     pub(crate) async fn outcome(&self, id: IntentId) -> Result<Option<OutcomeRow>, Error> {
         self.read(move |mut conn| {
             Box::pin(async move {
-                let row = conn.fetch_one(&sql::OUTCOME_READ, Args::new().ids([id])).await?;
+                let row = conn
+                    .fetch_one(&sql::OUTCOME_READ, Args::new().ids([id]))
+                    .await?;
                 row.map(|row| {
                     Ok(OutcomeRow {
                         state: row.word(1)?,
                         output: row.opt_json(2)?,
-                        reason: row.opt_text(3)?.as_deref().and_then(FailureReason::from_word),
+                        reason: row
+                            .opt_text(3)?
+                            .as_deref()
+                            .and_then(FailureReason::from_word),
                         error: row.opt_text(4)?,
                         step: row.opt_text(5)?,
                     })
@@ -159,8 +188,16 @@ impl Store {
     pub(crate) async fn unfinished(&self) -> Result<Unfinished, Error> {
         self.read(move |mut conn| {
             Box::pin(async move {
-                let row = conn.fetch_one(&sql::UNFINISHED, Args::new()).await?.ok_or(sqlx::Error::RowNotFound)?;
-                Ok(Unfinished { ready: row.int(0)?, parked: row.int(1)?, blocked: row.int(2)?, running: row.int(3)? })
+                let row = conn
+                    .fetch_one(&sql::UNFINISHED, Args::new())
+                    .await?
+                    .ok_or(sqlx::Error::RowNotFound)?;
+                Ok(Unfinished {
+                    ready: row.int(0)?,
+                    parked: row.int(1)?,
+                    blocked: row.int(2)?,
+                    running: row.int(3)?,
+                })
             })
         })
         .await
@@ -171,7 +208,9 @@ impl Store {
         self.read(move |mut conn| {
             Box::pin(async move {
                 let rows = conn.fetch(&sql::INVARIANTS, Args::new()).await?;
-                rows.iter().map(|row| Ok((row.text(0)?, row.uuid(1)?))).collect()
+                rows.iter()
+                    .map(|row| Ok((row.text(0)?, row.uuid(1)?)))
+                    .collect()
             })
         })
         .await
@@ -184,7 +223,10 @@ fn intent_record(row: &Row) -> Result<IntentRecord, Error> {
         kind: row.text(1)?,
         queue: row.text(2)?,
         account: row.opt_text(3)?,
-        input: row.opt_json(4)?.map(owned).ok_or(sqlx::Error::RowNotFound)?,
+        input: row
+            .opt_json(4)?
+            .map(owned)
+            .ok_or(sqlx::Error::RowNotFound)?,
         priority: row.int(5)?,
         requested_by: row.opt_text(6)?,
         requested_at: row.time(7)?.to_utc(),
@@ -210,8 +252,14 @@ fn intent_record(row: &Row) -> Result<IntentRecord, Error> {
 async fn add_resources(conn: &mut Conn<'_>, records: &mut [IntentRecord]) -> Result<(), Error> {
     let mut resources: HashMap<IntentId, Vec<ResourceRecord>> = HashMap::new();
     let ids = records.iter().map(|record| record.id);
-    for row in conn.fetch(&sql::HISTORY_RESOURCES, Args::new().ids(ids)).await? {
-        let record = ResourceRecord { resource: row.text(1)?, mode: mode(&row.text(2)?) };
+    for row in conn
+        .fetch(&sql::HISTORY_RESOURCES, Args::new().ids(ids))
+        .await?
+    {
+        let record = ResourceRecord {
+            resource: row.text(1)?,
+            mode: mode(&row.text(2)?),
+        };
         resources.entry(row.uuid(0)?).or_default().push(record);
     }
     for record in records {

@@ -50,11 +50,18 @@ pub(super) async fn intents(
     Ok(claimed)
 }
 
-async fn records(conn: &mut Conn<'_>, claimed: &mut [Claimed], started: &HashSet<IntentId>) -> Result<(), Error> {
+async fn records(
+    conn: &mut Conn<'_>,
+    claimed: &mut [Claimed],
+    started: &HashSet<IntentId>,
+) -> Result<(), Error> {
     let ids = || started.iter().copied();
     let mut starts = starts(conn, started).await?;
     let mut steps: HashMap<IntentId, Vec<StepLoad>> = HashMap::new();
-    for row in conn.fetch(&sql::STEP_LOAD, Args::new().ids(ids()).now()).await? {
+    for row in conn
+        .fetch(&sql::STEP_LOAD, Args::new().ids(ids()).now())
+        .await?
+    {
         steps.entry(row.uuid(0)?).or_default().push(StepLoad {
             name: row.text(1)?,
             generation: row.small(2)?,
@@ -67,7 +74,10 @@ async fn records(conn: &mut Conn<'_>, claimed: &mut [Claimed], started: &HashSet
         });
     }
     let mut attempts: HashMap<IntentId, Vec<AttemptLoad>> = HashMap::new();
-    for row in conn.fetch(&sql::ATTEMPT_LOAD, Args::new().ids(ids()).now()).await? {
+    for row in conn
+        .fetch(&sql::ATTEMPT_LOAD, Args::new().ids(ids()).now())
+        .await?
+    {
         attempts.entry(row.uuid(0)?).or_default().push(AttemptLoad {
             step: row.text(1)?,
             generation: row.small(2)?,
@@ -93,8 +103,13 @@ async fn records(conn: &mut Conn<'_>, claimed: &mut [Claimed], started: &HashSet
     Ok(())
 }
 
-async fn starts(conn: &mut Conn<'_>, ids: &HashSet<IntentId>) -> Result<HashMap<IntentId, StartedLoad>, Error> {
-    let rows = conn.fetch(&sql::STARTED_LOAD, Args::new().ids(ids.iter().copied())).await?;
+async fn starts(
+    conn: &mut Conn<'_>,
+    ids: &HashSet<IntentId>,
+) -> Result<HashMap<IntentId, StartedLoad>, Error> {
+    let rows = conn
+        .fetch(&sql::STARTED_LOAD, Args::new().ids(ids.iter().copied()))
+        .await?;
     let mut hashes = HashSet::new();
     for row in &rows {
         hashes.extend(row.opt_text(2)?);
@@ -102,7 +117,9 @@ async fn starts(conn: &mut Conn<'_>, ids: &HashSet<IntentId>) -> Result<HashMap<
     let shapes = shapes(conn, hashes).await?;
     let mut starts = HashMap::with_capacity(rows.len());
     for row in rows {
-        let plan = row.opt_text(2)?.and_then(|hash| shapes.get_key_value(hash.as_str()));
+        let plan = row
+            .opt_text(2)?
+            .and_then(|hash| shapes.get_key_value(hash.as_str()));
         starts.insert(
             row.uuid(0)?,
             StartedLoad {
@@ -115,14 +132,21 @@ async fn starts(conn: &mut Conn<'_>, ids: &HashSet<IntentId>) -> Result<HashMap<
     Ok(starts)
 }
 
-async fn shapes(conn: &mut Conn<'_>, hashes: HashSet<String>) -> Result<HashMap<Arc<str>, Arc<Shape>>, Error> {
+async fn shapes(
+    conn: &mut Conn<'_>,
+    hashes: HashSet<String>,
+) -> Result<HashMap<Arc<str>, Arc<Shape>>, Error> {
     if hashes.is_empty() {
         return Ok(HashMap::new());
     }
     let mut shapes = HashMap::with_capacity(hashes.len());
-    for row in conn.fetch(&sql::PLAN_LOAD, Args::new().rows(Rows::new().texts(hashes))).await? {
+    for row in conn
+        .fetch(&sql::PLAN_LOAD, Args::new().rows(Rows::new().texts(hashes)))
+        .await?
+    {
         let json = row.opt_json(1)?.ok_or(sqlx::Error::RowNotFound)?;
-        let shape: Shape = serde_json::from_str(json.get()).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        let shape: Shape = serde_json::from_str(json.get())
+            .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
         shapes.insert(Arc::from(row.text(0)?), Arc::new(shape));
     }
     Ok(shapes)
@@ -134,7 +158,9 @@ pub(super) async fn arrived(
     ids: impl Iterator<Item = IntentId>,
 ) -> Result<HashMap<IntentId, i64>, Error> {
     let rows = conn.fetch(&sql::WAIT_READ, Args::new().ids(ids)).await?;
-    rows.iter().map(|row| Ok((row.uuid(0)?, row.int(1)?))).collect()
+    rows.iter()
+        .map(|row| Ok((row.uuid(0)?, row.int(1)?)))
+        .collect()
 }
 
 /// Children of these intents, with what came of them.
@@ -142,7 +168,9 @@ pub(super) async fn children(
     conn: &mut Conn<'_>,
     parents: impl Iterator<Item = IntentId>,
 ) -> Result<Vec<ChildLoad>, Error> {
-    let rows = conn.fetch(&sql::CHILD_LOAD, Args::new().ids(parents)).await?;
+    let rows = conn
+        .fetch(&sql::CHILD_LOAD, Args::new().ids(parents))
+        .await?;
     let mut children = Vec::with_capacity(rows.len());
     for row in rows {
         let outcome = match row.opt_text(6)? {
@@ -150,7 +178,10 @@ pub(super) async fn children(
             Some(_) => Some(OutcomeRow {
                 state: row.word(6)?,
                 output: row.opt_json(7)?,
-                reason: row.opt_text(8)?.as_deref().and_then(FailureReason::from_word),
+                reason: row
+                    .opt_text(8)?
+                    .as_deref()
+                    .and_then(FailureReason::from_word),
                 error: row.opt_text(9)?,
                 step: row.opt_text(10)?,
             }),

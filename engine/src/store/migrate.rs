@@ -22,7 +22,10 @@ impl Migration {
     }
 
     fn checksum(&self, kind: StoreKind) -> String {
-        Sha256::digest(self.sql(kind)).iter().map(|byte| format!("{byte:02x}")).collect()
+        Sha256::digest(self.sql(kind))
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
@@ -145,7 +148,11 @@ impl Store {
             let newest = check(&applied, store.kind())?;
             Ok(MIGRATIONS
                 .iter()
-                .map(|m| MigrationStatus { version: m.version, name: m.name.to_owned(), applied: m.version <= newest })
+                .map(|m| MigrationStatus {
+                    version: m.version,
+                    name: m.name.to_owned(),
+                    applied: m.version <= newest,
+                })
                 .collect())
         })
         .await
@@ -168,27 +175,38 @@ impl Store {
         match &self.db {
             Db::Pg { pool, .. } => {
                 let there: Option<String> =
-                    sqlx::query_scalar("select to_regclass('intendant.migration')::text").fetch_one(pool).await?;
+                    sqlx::query_scalar("select to_regclass('intendant.migration')::text")
+                        .fetch_one(pool)
+                        .await?;
                 if there.is_none() {
                     return Ok(Vec::new());
                 }
-                let rows = sqlx::query("select version, checksum from intendant.migration order by version")
-                    .fetch_all(pool)
-                    .await?;
-                rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+                let rows = sqlx::query(
+                    "select version, checksum from intendant.migration order by version",
+                )
+                .fetch_all(pool)
+                .await?;
+                rows.iter()
+                    .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+                    .collect()
             }
             Db::Sqlite { writer, .. } => {
-                let there: i64 =
-                    sqlx::query_scalar("select count(*) from sqlite_schema where name = 'intendant_migration'")
-                        .fetch_one(writer)
-                        .await?;
+                let there: i64 = sqlx::query_scalar(
+                    "select count(*) from sqlite_schema where name = 'intendant_migration'",
+                )
+                .fetch_one(writer)
+                .await?;
                 if there == 0 {
                     return Ok(Vec::new());
                 }
-                let rows = sqlx::query("select version, checksum from intendant_migration order by version")
-                    .fetch_all(writer)
-                    .await?;
-                rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+                let rows = sqlx::query(
+                    "select version, checksum from intendant_migration order by version",
+                )
+                .fetch_all(writer)
+                .await?;
+                rows.iter()
+                    .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+                    .collect()
             }
         }
     }
@@ -197,16 +215,22 @@ impl Store {
 async fn applied(tx: &mut OpenTx) -> Result<Vec<(i64, String)>, Error> {
     match tx {
         OpenTx::Pg(tx) => {
-            let rows = sqlx::query("select version, checksum from intendant.migration order by version")
-                .fetch_all(&mut **tx)
-                .await?;
-            rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+            let rows =
+                sqlx::query("select version, checksum from intendant.migration order by version")
+                    .fetch_all(&mut **tx)
+                    .await?;
+            rows.iter()
+                .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+                .collect()
         }
         OpenTx::Sqlite(tx, _) => {
-            let rows = sqlx::query("select version, checksum from intendant_migration order by version")
-                .fetch_all(&mut **tx)
-                .await?;
-            rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+            let rows =
+                sqlx::query("select version, checksum from intendant_migration order by version")
+                    .fetch_all(&mut **tx)
+                    .await?;
+            rows.iter()
+                .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+                .collect()
         }
     }
 }
@@ -215,8 +239,16 @@ async fn applied(tx: &mut OpenTx) -> Result<Vec<(i64, String)>, Error> {
 fn check(applied: &[(i64, String)], kind: StoreKind) -> Result<i64, Error> {
     let known = MIGRATIONS.last().map_or(0, |migration| migration.version);
     for (version, checksum) in applied {
-        match MIGRATIONS.iter().find(|migration| migration.version == *version) {
-            None => return Err(Error::NewerSchema { found: *version, known }),
+        match MIGRATIONS
+            .iter()
+            .find(|migration| migration.version == *version)
+        {
+            None => {
+                return Err(Error::NewerSchema {
+                    found: *version,
+                    known,
+                });
+            }
             Some(migration) if migration.checksum(kind) != *checksum => {
                 return Err(Error::ChangedMigration { version: *version });
             }

@@ -13,7 +13,9 @@ mod history;
 mod load;
 mod migrate;
 mod once;
+mod open;
 mod reap;
+mod records;
 mod request;
 mod resume;
 mod rows;
@@ -23,12 +25,10 @@ mod tick;
 
 use std::future::Future;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::postgres::PgPool;
+use sqlx::sqlite::SqlitePool;
 use sqlx::{Postgres, Sqlite, Transaction};
 
 use crate::clock::{Clock, Micros};
@@ -38,13 +38,15 @@ use crate::limits;
 pub(crate) use conn::Conn;
 pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
+pub use records::{
+    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, ResourceRecord,
+    StepRecord, Unfinished,
+};
 pub(crate) use request::insert_requests;
 pub(crate) use rows::{
-    AttemptLoad, AttemptRow, ChildLoad, ChildRow, Claimed, Finish, Lane, Life, NewIntent, OutcomeRow, ParkReason,
-    ParkRow, Peek, SessionRow, SessionSeen, Start, StartedRow, StepLoad, StepRow, TickAnswer, TickEnd, TickRequest,
-};
-pub use rows::{
-    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, ResourceRecord, StepRecord, Unfinished,
+    AttemptLoad, AttemptRow, ChildLoad, ChildRow, Claimed, Finish, Lane, Life, NewIntent,
+    OutcomeRow, ParkReason, ParkRow, Peek, SessionRow, SessionSeen, Start, StartedRow, StepLoad,
+    StepRow, TickAnswer, TickEnd, TickRequest,
 };
 
 /// Which database an engine is on.
@@ -83,7 +85,12 @@ pub struct StoreOptions {
 impl StoreOptions {
     /// The defaults, for this URL.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), create: false, sync_every_commit: true, connections: 10 }
+        Self {
+            url: url.into(),
+            create: false,
+            sync_every_commit: true,
+            connections: 10,
+        }
     }
 }
 
@@ -96,8 +103,16 @@ pub(crate) struct Store {
 
 #[derive(Clone, Debug)]
 enum Db {
-    Pg { pool: PgPool, beats: PgPool },
-    Sqlite { writer: SqlitePool, readers: SqlitePool, beats: SqlitePool, path: Option<PathBuf> },
+    Pg {
+        pool: PgPool,
+        beats: PgPool,
+    },
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+        beats: SqlitePool,
+        path: Option<PathBuf>,
+    },
 }
 
 /// An open transaction. Dropped without a commit, it is rolled back.
@@ -139,21 +154,31 @@ async fn detached<T: Send + 'static>(
     let limited = tokio::time::timeout(limits::DATABASE_CALL, call);
     match tokio::spawn(limited).await {
         Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(Error::Unreachable(format!("no answer within {:?}", limits::DATABASE_CALL))),
+        Ok(Err(_)) => Err(Error::Unreachable(format!(
+            "no answer within {:?}",
+            limits::DATABASE_CALL
+        ))),
         Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
-        Err(_) => Err(Error::Unreachable("the runtime is shutting down".to_owned())),
+        Err(_) => Err(Error::Unreachable(
+            "the runtime is shutting down".to_owned(),
+        )),
     }
 }
 
 impl Store {
-    pub(crate) async fn connect(options: &StoreOptions, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+    pub(crate) async fn connect(
+        options: &StoreOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Error> {
         let url = options.url.as_str();
         let db = if url.starts_with("sqlite:") {
-            open_sqlite(options).await?
+            open::sqlite(options).await?
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            open_postgres(options).await?
+            open::postgres(options).await?
         } else {
-            return Err(Error::Url { url: url.to_owned() });
+            return Err(Error::Url {
+                url: url.to_owned(),
+            });
         };
         Ok(Self { db, clock })
     }
@@ -205,7 +230,10 @@ impl Store {
     async fn transact<T, W>(&self, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
-        W: for<'c> Fn(Conn<'c>) -> futures_util::future::BoxFuture<'c, Result<T, Error>> + Send + Sync + 'static,
+        W: for<'c> Fn(Conn<'c>) -> futures_util::future::BoxFuture<'c, Result<T, Error>>
+            + Send
+            + Sync
+            + 'static,
     {
         let store = self.clone();
         detached(async move {
@@ -235,7 +263,9 @@ impl Store {
     async fn read<T, W>(&self, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
-        W: for<'c> FnOnce(Conn<'c>) -> futures_util::future::BoxFuture<'c, Result<T, Error>> + Send + 'static,
+        W: for<'c> FnOnce(Conn<'c>) -> futures_util::future::BoxFuture<'c, Result<T, Error>>
+            + Send
+            + 'static,
     {
         let store = self.clone();
         detached(async move {
@@ -258,7 +288,9 @@ impl Store {
     async fn beat<T, W>(&self, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
-        W: for<'c> FnOnce(Conn<'c>) -> futures_util::future::BoxFuture<'c, Result<T, Error>> + Send + 'static,
+        W: for<'c> FnOnce(Conn<'c>) -> futures_util::future::BoxFuture<'c, Result<T, Error>>
+            + Send
+            + 'static,
     {
         let store = self.clone();
         detached(async move {
@@ -283,77 +315,16 @@ impl Store {
                 pool.close().await;
                 beats.close().await;
             }
-            Db::Sqlite { writer, readers, beats, .. } => {
+            Db::Sqlite {
+                writer,
+                readers,
+                beats,
+                ..
+            } => {
                 readers.close().await;
                 beats.close().await;
                 writer.close().await;
             }
         }
     }
-}
-
-async fn open_postgres(options: &StoreOptions) -> Result<Db, Error> {
-    let connect = PgConnectOptions::from_str(&options.url)
-        .map_err(|_| Error::Url { url: options.url.clone() })?
-        .application_name("intendant")
-        .statement_cache_capacity(200);
-    let pool = PgPoolOptions::new()
-        .max_connections(options.connections.max(2))
-        .acquire_timeout(limits::DATABASE_CALL)
-        .connect_with(connect.clone())
-        .await?;
-    let beats =
-        PgPoolOptions::new().max_connections(1).acquire_timeout(limits::DATABASE_CALL).connect_lazy_with(connect);
-    Ok(Db::Pg { pool, beats })
-}
-
-async fn open_sqlite(options: &StoreOptions) -> Result<Db, Error> {
-    let connect = SqliteConnectOptions::from_str(&options.url)
-        .map_err(|_| Error::Url { url: options.url.clone() })?
-        .create_if_missing(options.create)
-        .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(5))
-        .statement_cache_capacity(200);
-    let memory = options.url.contains(":memory:");
-    let one = SqlitePoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(limits::DATABASE_CALL)
-        .idle_timeout(None)
-        .max_lifetime(None);
-    if memory {
-        // The database lives as long as its only connection.
-        let writer = one.connect_with(connect).await?;
-        check_sqlite(&writer).await?;
-        return Ok(Db::Sqlite { readers: writer.clone(), beats: writer.clone(), writer, path: None });
-    }
-    let path = Some(connect.get_filename().to_owned());
-    let synchronous = if options.sync_every_commit { SqliteSynchronous::Full } else { SqliteSynchronous::Normal };
-    let writing = connect.clone().journal_mode(SqliteJournalMode::Wal).synchronous(synchronous);
-    let writer = match one.clone().connect_with(writing.clone()).await {
-        Ok(writer) => writer,
-        // Turning the journal to WAL is the first write; a file that takes none can still be read.
-        Err(error) => match Error::from(error) {
-            Error::ReadOnly(_) => one.clone().connect_with(connect.clone().read_only(true)).await?,
-            other => return Err(other),
-        },
-    };
-    check_sqlite(&writer).await?;
-    // A heartbeat that is lost with the machine was of no use any more.
-    let beats = one.connect_lazy_with(writing.synchronous(SqliteSynchronous::Normal));
-    let readers = SqlitePoolOptions::new()
-        .max_connections(4)
-        .acquire_timeout(limits::DATABASE_CALL)
-        .connect_lazy_with(connect.read_only(true));
-    Ok(Db::Sqlite { writer, readers, beats, path })
-}
-
-/// SQLite before 3.51.3 can corrupt a write-ahead log on reset: <https://sqlite.org/wal.html#walresetbug>.
-async fn check_sqlite(pool: &SqlitePool) -> Result<(), Error> {
-    let version: String = sqlx::query_scalar("select sqlite_version()").fetch_one(pool).await?;
-    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    let parts = [parts.next(), parts.next(), parts.next()].map(Option::unwrap_or_default);
-    if parts < [3, 51, 3] {
-        return Err(Error::OldSqlite { found: version });
-    }
-    Ok(())
 }

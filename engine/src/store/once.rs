@@ -37,7 +37,10 @@ pub(crate) async fn record(
     output: &Payload,
     started_ago: Duration,
 ) -> Result<OnceAnswer, Error> {
-    let fence = Args::new().uuid(once.session.0).uuid(once.lease.0).uuid(once.intent.0);
+    let fence = Args::new()
+        .uuid(once.session.0)
+        .uuid(once.lease.0)
+        .uuid(once.intent.0);
     if conn.fetch_one(&sql::ONCE_FENCE, fence).await?.is_none() {
         return Ok(OnceAnswer::Refused);
     }
@@ -64,8 +67,12 @@ impl Store {
             let once = once.clone();
             Box::pin(async move {
                 // Waits for a commit that is still on its way: it holds a lock on the session's row.
-                conn.fetch_one(&sql::TICK_LAST, Args::new().uuid(once.session.0)).await?;
-                let args = Args::new().uuid(once.intent.0).text(&once.step).int(i64::from(once.generation));
+                conn.fetch_one(&sql::TICK_LAST, Args::new().uuid(once.session.0))
+                    .await?;
+                let args = Args::new()
+                    .uuid(once.intent.0)
+                    .text(&once.step)
+                    .int(i64::from(once.generation));
                 let row = conn.fetch_one(&sql::ONCE_READ, args).await?;
                 Ok(row.map(|row| row.opt_json(0)).transpose()?.flatten())
             })

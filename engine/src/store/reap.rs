@@ -29,24 +29,45 @@ impl Store {
     /// Takes a dead session's tasks from it and ends the session. `beat`: only if its heartbeat is still where it was
     /// last seen; none when its process is known to be gone. Returns nothing if it lives or if somebody else was
     /// faster.
-    pub(crate) async fn reap(&self, session: SessionId, beat: Option<i64>) -> Result<Option<Reaped>, Error> {
-        self.transact(move |mut conn| Box::pin(async move { reap(&mut conn, session, beat.unwrap_or(-1)).await })).await
+    pub(crate) async fn reap(
+        &self,
+        session: SessionId,
+        beat: Option<i64>,
+    ) -> Result<Option<Reaped>, Error> {
+        self.transact(move |mut conn| {
+            Box::pin(async move { reap(&mut conn, session, beat.unwrap_or(-1)).await })
+        })
+        .await
     }
 
     /// Ends a session that has nothing in hand any more, its own.
     pub(crate) async fn close_session(&self, session: SessionId) -> Result<(), Error> {
-        self.transact(move |mut conn| Box::pin(async move { end_session(&mut conn, session).await })).await
+        self.transact(move |mut conn| {
+            Box::pin(async move { end_session(&mut conn, session).await })
+        })
+        .await
     }
 }
 
 async fn reap(conn: &mut Conn<'_>, session: SessionId, beat: i64) -> Result<Option<Reaped>, Error> {
-    let Some(row) = conn.fetch_one(&sql::SESSION_LOCK, Args::new().uuid(session.0).int(beat)).await? else {
+    let Some(row) = conn
+        .fetch_one(&sql::SESSION_LOCK, Args::new().uuid(session.0).int(beat))
+        .await?
+    else {
         return Ok(None);
     };
     let (worker, build) = (row.text(0)?, row.text(1)?);
     let mut left = Vec::new();
-    for row in conn.fetch(&sql::SESSION_LEASES, Args::new().uuid(session.0)).await? {
-        left.push(Left { intent: row.uuid(0)?, claimed: row.time(1)?, crashes: row.small(2)?, alone: row.bool(3)? });
+    for row in conn
+        .fetch(&sql::SESSION_LEASES, Args::new().uuid(session.0))
+        .await?
+    {
+        left.push(Left {
+            intent: row.uuid(0)?,
+            claimed: row.time(1)?,
+            crashes: row.small(2)?,
+            alone: row.bool(3)?,
+        });
     }
     let mut reaped = Reaped::default();
     if !left.is_empty() {
@@ -58,7 +79,10 @@ async fn reap(conn: &mut Conn<'_>, session: SessionId, beat: i64) -> Result<Opti
                 Verdict::Quarantine { crashes } => quarantined.push((task, crashes)),
             }
         }
-        reaped = Reaped { suspects: suspects.len(), quarantined: quarantined.len() };
+        reaped = Reaped {
+            suspects: suspects.len(),
+            quarantined: quarantined.len(),
+        };
         return_suspects(conn, &suspects).await?;
         quarantine(conn, &quarantined, &worker).await?;
     }
@@ -67,21 +91,48 @@ async fn reap(conn: &mut Conn<'_>, session: SessionId, beat: i64) -> Result<Opti
 }
 
 /// From here on these intents have started, by the plan that the dead session would have used.
-async fn mark_started(conn: &mut Conn<'_>, session: SessionId, build: &str, left: &[Left]) -> Result<(), Error> {
+async fn mark_started(
+    conn: &mut Conn<'_>,
+    session: SessionId,
+    build: &str,
+    left: &[Left],
+) -> Result<(), Error> {
     let mut plans: HashMap<String, Option<String>> = HashMap::new();
-    for row in conn.fetch(&sql::SESSION_KINDS, Args::new().uuid(session.0)).await? {
+    for row in conn
+        .fetch(&sql::SESSION_KINDS, Args::new().uuid(session.0))
+        .await?
+    {
         plans.insert(row.text(0)?, row.opt_text(1)?);
     }
-    let intents = load::intents(conn, LeaseId(session.0), left.iter().map(|task| task.intent), &HashSet::new()).await?;
-    let claimed: HashMap<IntentId, Micros> = left.iter().map(|task| (task.intent, task.claimed)).collect();
-    let started =
-        |intent: &super::Claimed| claimed.get(&intent.intent).copied().unwrap_or_default().max(intent.requested);
+    let intents = load::intents(
+        conn,
+        LeaseId(session.0),
+        left.iter().map(|task| task.intent),
+        &HashSet::new(),
+    )
+    .await?;
+    let claimed: HashMap<IntentId, Micros> = left
+        .iter()
+        .map(|task| (task.intent, task.claimed))
+        .collect();
+    let started = |intent: &super::Claimed| {
+        claimed
+            .get(&intent.intent)
+            .copied()
+            .unwrap_or_default()
+            .max(intent.requested)
+    };
     let rows = Rows::new()
         .uuids(intents.iter().map(|intent| intent.intent))
         .ints(intents.iter().map(|intent| started(intent).0))
-        .opt_texts(intents.iter().map(|intent| plans.get(&intent.kind).cloned().flatten()))
+        .opt_texts(
+            intents
+                .iter()
+                .map(|intent| plans.get(&intent.kind).cloned().flatten()),
+        )
         .opt_texts(intents.iter().map(|_| Some(build)));
-    conn.execute(&sql::STARTED_INSERT, Args::new().rows(rows)).await
+    conn.execute(&sql::STARTED_INSERT, Args::new().rows(rows))
+        .await
 }
 
 async fn return_suspects(conn: &mut Conn<'_>, suspects: &[(IntentId, u32)]) -> Result<(), Error> {
@@ -93,20 +144,32 @@ async fn return_suspects(conn: &mut Conn<'_>, suspects: &[(IntentId, u32)]) -> R
         .ints(suspects.iter().map(|(_, crashes)| i64::from(*crashes)))
         .bools(suspects.iter().map(|_| true))
         .bools(suspects.iter().map(|_| false));
-    conn.execute(&sql::READY_INSERT, Args::new().rows(rows)).await
+    conn.execute(&sql::READY_INSERT, Args::new().rows(rows))
+        .await
 }
 
-async fn quarantine(conn: &mut Conn<'_>, tasks: &[(&Left, u32)], worker: &str) -> Result<(), Error> {
+async fn quarantine(
+    conn: &mut Conn<'_>,
+    tasks: &[(&Left, u32)],
+    worker: &str,
+) -> Result<(), Error> {
     if tasks.is_empty() {
         return Ok(());
     }
     let ids: HashSet<IntentId> = tasks.iter().map(|(task, _)| task.intent).collect();
     let mut steps: HashMap<IntentId, String> = HashMap::new();
-    for row in conn.fetch(&sql::STEP_RUNNING, Args::new().ids(ids.iter().copied())).await? {
+    for row in conn
+        .fetch(&sql::STEP_RUNNING, Args::new().ids(ids.iter().copied()))
+        .await?
+    {
         steps.insert(row.uuid(0)?, row.text(1)?);
     }
-    let crashes: HashMap<IntentId, u32> = tasks.iter().map(|(task, crashes)| (task.intent, *crashes)).collect();
-    let intents = load::intents(conn, LeaseId(uuid::Uuid::nil()), ids.iter().copied(), &ids).await?;
+    let crashes: HashMap<IntentId, u32> = tasks
+        .iter()
+        .map(|(task, crashes)| (task.intent, *crashes))
+        .collect();
+    let intents =
+        load::intents(conn, LeaseId(uuid::Uuid::nil()), ids.iter().copied(), &ids).await?;
     let finishes: Vec<Finish> = intents
         .into_iter()
         .map(|intent| {
@@ -139,6 +202,8 @@ async fn quarantine(conn: &mut Conn<'_>, tasks: &[(&Left, u32)], worker: &str) -
 }
 
 async fn end_session(conn: &mut Conn<'_>, session: SessionId) -> Result<(), Error> {
-    conn.execute(&sql::SESSION_LEASES_DELETE, Args::new().uuid(session.0)).await?;
-    conn.execute(&sql::SESSION_DELETE, Args::new().uuid(session.0)).await
+    conn.execute(&sql::SESSION_LEASES_DELETE, Args::new().uuid(session.0))
+        .await?;
+    conn.execute(&sql::SESSION_DELETE, Args::new().uuid(session.0))
+        .await
 }

@@ -24,14 +24,21 @@ impl Store {
 }
 
 /// Writes intents in a transaction that is open already.
-pub(crate) async fn insert_requests(conn: &mut Conn<'_>, intents: Vec<NewIntent>) -> Result<Vec<IntentId>, Error> {
+pub(crate) async fn insert_requests(
+    conn: &mut Conn<'_>,
+    intents: Vec<NewIntent>,
+) -> Result<Vec<IntentId>, Error> {
     let mut ids: Vec<IntentId> = intents.iter().map(|intent| intent.id).collect();
     let known = claim_keys(conn, &intents).await?;
     for (id, existing) in known.iter().map(|(index, existing)| (*index, *existing)) {
         ids[id] = existing;
     }
-    let new: Vec<&NewIntent> =
-        intents.iter().enumerate().filter(|(index, _)| !known.contains_key(index)).map(|(_, intent)| intent).collect();
+    let new: Vec<&NewIntent> = intents
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| !known.contains_key(index))
+        .map(|(_, intent)| intent)
+        .collect();
     if !new.is_empty() {
         insert(conn, &new).await?;
     }
@@ -39,7 +46,10 @@ pub(crate) async fn insert_requests(conn: &mut Conn<'_>, intents: Vec<NewIntent>
 }
 
 /// Takes the keys of the requests that have one. Returns, by index, those that were asked for before.
-async fn claim_keys(conn: &mut Conn<'_>, intents: &[NewIntent]) -> Result<HashMap<usize, IntentId>, Error> {
+async fn claim_keys(
+    conn: &mut Conn<'_>,
+    intents: &[NewIntent],
+) -> Result<HashMap<usize, IntentId>, Error> {
     // The first of several requests with one key in one batch takes it; the others are compared with it afterwards.
     let mut first: HashMap<(&str, &str), usize> = HashMap::new();
     for (index, intent) in intents.iter().enumerate() {
@@ -50,7 +60,11 @@ async fn claim_keys(conn: &mut Conn<'_>, intents: &[NewIntent]) -> Result<HashMa
     if first.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows = || first.iter().map(|((account, key), index)| (*account, *key, &intents[*index]));
+    let rows = || {
+        first
+            .iter()
+            .map(|((account, key), index)| (*account, *key, &intents[*index]))
+    };
     let args = Args::new()
         .rows(
             Rows::new()
@@ -65,7 +79,10 @@ async fn claim_keys(conn: &mut Conn<'_>, intents: &[NewIntent]) -> Result<HashMa
     for row in conn.fetch(&sql::KEY_CLAIM, args).await? {
         taken.insert((row.text(0)?, row.text(1)?));
     }
-    let with_key = intents.iter().enumerate().filter_map(|(index, intent)| Some((index, intent, intent.key.as_ref()?)));
+    let with_key = intents
+        .iter()
+        .enumerate()
+        .filter_map(|(index, intent)| Some((index, intent, intent.key.as_ref()?)));
     let losers: Vec<_> = with_key
         .filter(|(index, intent, (key, _))| {
             first.get(&(account(intent), key)) != Some(index)
@@ -82,22 +99,36 @@ async fn claim_keys(conn: &mut Conn<'_>, intents: &[NewIntent]) -> Result<HashMa
     );
     let mut winners = HashMap::new();
     for row in conn.fetch(&sql::KEY_READ, args).await? {
-        winners.insert((row.text(0)?, row.text(1)?), (row.uuid::<IntentId>(2)?, row.bytes(3)?));
+        winners.insert(
+            (row.text(0)?, row.text(1)?),
+            (row.uuid::<IntentId>(2)?, row.bytes(3)?),
+        );
     }
     losers
         .into_iter()
-        .map(|(index, intent, (key, body))| match winners.get(&(account(intent).to_owned(), key.clone())) {
-            Some((existing, their_body)) if their_body == body => Ok((index, *existing)),
-            Some((existing, _)) => Err(Error::KeyConflict { key: key.clone(), intent: *existing }),
-            // The unique index saw a row that this transaction's snapshot does not.
-            None => Err(Error::KeyRace { key: key.clone() }),
+        .map(|(index, intent, (key, body))| {
+            match winners.get(&(account(intent).to_owned(), key.clone())) {
+                Some((existing, their_body)) if their_body == body => Ok((index, *existing)),
+                Some((existing, _)) => Err(Error::KeyConflict {
+                    key: key.clone(),
+                    intent: *existing,
+                }),
+                // The unique index saw a row that this transaction's snapshot does not.
+                None => Err(Error::KeyRace { key: key.clone() }),
+            }
         })
         .collect()
 }
 
 async fn insert(conn: &mut Conn<'_>, new: &[&NewIntent]) -> Result<(), Error> {
-    let resources =
-        || new.iter().flat_map(|intent| intent.resources.iter().map(|(name, mode)| (intent.id, name, *mode)));
+    let resources = || {
+        new.iter().flat_map(|intent| {
+            intent
+                .resources
+                .iter()
+                .map(|(name, mode)| (intent.id, name, *mode))
+        })
+    };
     let args = Args::new()
         .rows(
             Rows::new()
@@ -107,7 +138,10 @@ async fn insert(conn: &mut Conn<'_>, new: &[&NewIntent]) -> Result<(), Error> {
                 .opt_texts(new.iter().map(|i| i.account.as_deref()))
                 .jsons(new.iter().map(|i| Some(i.input.clone())))
                 .ints(new.iter().map(|i| i64::from(i.priority)))
-                .ints(new.iter().map(|i| i64::from(i.priority) * micros(limits::PRIORITY_POINT)))
+                .ints(
+                    new.iter()
+                        .map(|i| i64::from(i.priority) * micros(limits::PRIORITY_POINT)),
+                )
                 .bools(new.iter().map(|i| i.locks()))
                 .bools(new.iter().map(|i| i.release_on_failure))
                 .opt_ints(new.iter().map(|i| match i.start {
@@ -120,7 +154,10 @@ async fn insert(conn: &mut Conn<'_>, new: &[&NewIntent]) -> Result<(), Error> {
                 }))
                 .opt_texts(new.iter().map(|i| i.requested_by.as_deref()))
                 .opt_uuids(new.iter().map(|i| i.parent.as_ref().map(|(id, _)| id.0)))
-                .opt_texts(new.iter().map(|i| i.parent.as_ref().map(|(_, step)| step.as_str())))
+                .opt_texts(
+                    new.iter()
+                        .map(|i| i.parent.as_ref().map(|(_, step)| step.as_str())),
+                )
                 .uuids(new.iter().map(|i| i.root))
                 .ints(new.iter().map(|i| i.depth as i64))
                 .opt_texts(new.iter().map(|i| i.correlation_id.as_deref())),
@@ -140,5 +177,9 @@ fn account(intent: &NewIntent) -> &str {
 }
 
 fn hash(intent: &NewIntent) -> Vec<u8> {
-    intent.key.as_ref().map(|(_, hash)| hash.clone()).unwrap_or_default()
+    intent
+        .key
+        .as_ref()
+        .map(|(_, hash)| hash.clone())
+        .unwrap_or_default()
 }

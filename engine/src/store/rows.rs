@@ -4,9 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use serde::Serialize;
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::clock::Micros;
@@ -48,7 +45,9 @@ pub(crate) struct NewIntent {
 
 impl NewIntent {
     pub(crate) fn locks(&self) -> bool {
-        self.resources.iter().any(|(_, mode)| *mode != Mode::Touched)
+        self.resources
+            .iter()
+            .any(|(_, mode)| *mode != Mode::Touched)
     }
 }
 
@@ -369,183 +368,6 @@ pub(crate) struct Peek {
     pub(crate) ready: bool,
     pub(crate) suspects: bool,
     pub(crate) next_due: Option<Duration>,
-}
-
-/// Which intents a list shall have; all of them by default.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct IntentFilter {
-    /// Of this account.
-    pub account: Option<String>,
-    /// On this resource, `type:id`.
-    pub resource: Option<String>,
-    /// Of this kind.
-    pub kind: Option<String>,
-    /// In this state.
-    pub state: Option<IntentState>,
-    /// Only those requested before this one: the last id of the page before.
-    pub before: Option<IntentId>,
-    /// Most of them: 50 unless said, 1,000 at most.
-    pub limit: Option<u32>,
-}
-
-/// The record of one intent.
-#[derive(Debug, Clone, Serialize)]
-pub struct IntentRecord {
-    /// Its id.
-    pub id: IntentId,
-    /// What sort of operation.
-    pub kind: String,
-    /// The queue whose workers carry it out.
-    pub queue: String,
-    /// The customer that it is for.
-    pub account: Option<String>,
-    /// Where it is.
-    pub state: IntentState,
-    /// Who asked.
-    pub requested_by: Option<String>,
-    /// When it was asked for.
-    pub requested_at: DateTime<Utc>,
-    /// When its first step started.
-    pub started_at: Option<DateTime<Utc>>,
-    /// When it came to rest.
-    pub finished_at: Option<DateTime<Utc>>,
-    /// Not to start before this.
-    pub run_at: Option<DateTime<Utc>>,
-    /// Its priority; larger goes first.
-    pub priority: i64,
-    /// What it touches.
-    pub resources: Vec<ResourceRecord>,
-    /// What was asked for.
-    pub input: Box<RawValue>,
-    /// What it came to.
-    pub output: Option<Box<RawValue>>,
-    /// Of a failed one: why, in a word.
-    pub reason: Option<String>,
-    /// Of a failed one: why, in a line.
-    pub error: Option<String>,
-    /// Of a failed one: in which step.
-    pub failed_step: Option<String>,
-    /// Of a waiting one: for what.
-    pub waiting_for: Option<String>,
-    /// Of a waiting one: until when.
-    pub due_at: Option<DateTime<Utc>>,
-    /// The intent whose step asked for it.
-    pub parent_id: Option<IntentId>,
-    /// The step that asked for it.
-    pub parent_step: Option<String>,
-    /// The first intent of its tree; itself where it is nobody's child.
-    pub root_id: IntentId,
-    /// What runs through its whole tree.
-    pub correlation_id: Option<String>,
-    /// The stored shape of its plan.
-    pub plan_hash: Option<String>,
-}
-
-/// A resource of an intent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ResourceRecord {
-    /// `type:id`.
-    pub resource: String,
-    /// How the intent uses it.
-    pub mode: Mode,
-}
-
-/// A step of an intent, as it has something to say.
-#[derive(Debug, Clone, Serialize)]
-pub struct StepRecord {
-    /// Its name.
-    pub name: String,
-    /// Which time round.
-    pub generation: i64,
-    /// Where it is.
-    pub state: StepState,
-    /// The attempt that runs or that ended it.
-    pub attempt: i64,
-    /// Its result.
-    pub output: Option<Box<RawValue>>,
-    /// What went wrong last.
-    pub error: Option<String>,
-    /// What it last said about how far it is.
-    pub progress: Option<Box<RawValue>>,
-    /// When it goes on.
-    pub due_at: Option<DateTime<Utc>>,
-    /// When that attempt started.
-    pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
-    pub finished_at: Option<DateTime<Utc>>,
-    /// Who carried it out.
-    pub worker: Option<String>,
-}
-
-/// A failed attempt at a step.
-#[derive(Debug, Clone, Serialize)]
-pub struct AttemptRecord {
-    /// The step.
-    pub step: String,
-    /// Which time round.
-    pub generation: i64,
-    /// Its number, from 1.
-    pub attempt: i64,
-    /// What sort of failure.
-    pub failure: String,
-    /// What the step said.
-    pub error: String,
-    /// When it started.
-    pub started_at: DateTime<Utc>,
-    /// When it failed.
-    pub finished_at: DateTime<Utc>,
-    /// When the next one is due; none where there is none.
-    pub retry_at: Option<DateTime<Utc>>,
-    /// Who carried it out.
-    pub worker: String,
-}
-
-/// What a person or a rule did to an intent.
-#[derive(Debug, Clone, Serialize)]
-pub struct EventRecord {
-    /// Its number, from 1, without gaps.
-    pub seq: i64,
-    /// When.
-    pub at: DateTime<Utc>,
-    /// Who.
-    pub actor: String,
-    /// What.
-    pub verb: String,
-    /// Why.
-    pub reason: Option<String>,
-    /// What was there before.
-    pub detail: Option<Box<RawValue>>,
-}
-
-/// A child of an intent.
-#[derive(Debug, Clone, Serialize)]
-pub struct ChildRecord {
-    /// The step that asked for it.
-    pub step: String,
-    /// The name by which it did.
-    pub name: String,
-    /// The child.
-    pub id: IntentId,
-}
-
-/// How many unfinished tasks there are, by place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Unfinished {
-    /// Waiting for a worker.
-    pub ready: i64,
-    /// Waiting for a timer or a child.
-    pub parked: i64,
-    /// Waiting for a resource.
-    pub blocked: i64,
-    /// Held by a worker.
-    pub running: i64,
-}
-
-impl Unfinished {
-    /// All of them.
-    pub fn total(&self) -> i64 {
-        self.ready + self.parked + self.blocked + self.running
-    }
 }
 
 impl From<IntentId> for Uuid {

@@ -75,13 +75,30 @@ impl Store {
     pub(crate) async fn peek(&self, lanes: Vec<Lane>) -> Result<Peek, Error> {
         self.read(move |mut conn| {
             Box::pin(async move {
-                let pairs = || lanes.iter().flat_map(|lane| lane.kinds.iter().map(|kind| (&lane.queue, kind)));
+                let pairs = || {
+                    lanes
+                        .iter()
+                        .flat_map(|lane| lane.kinds.iter().map(|kind| (&lane.queue, kind)))
+                };
                 let args = Args::new()
-                    .rows(Rows::new().texts(pairs().map(|(queue, _)| queue)).texts(pairs().map(|(_, kind)| kind)))
+                    .rows(
+                        Rows::new()
+                            .texts(pairs().map(|(queue, _)| queue))
+                            .texts(pairs().map(|(_, kind)| kind)),
+                    )
                     .now();
-                let row = conn.fetch_one(&sql::PEEK, args).await?.ok_or(sqlx::Error::RowNotFound)?;
-                let next_due = row.opt_int(2)?.map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0)));
-                Ok(Peek { ready: row.bool(0)?, suspects: row.bool(1)?, next_due })
+                let row = conn
+                    .fetch_one(&sql::PEEK, args)
+                    .await?
+                    .ok_or(sqlx::Error::RowNotFound)?;
+                let next_due = row
+                    .opt_int(2)?
+                    .map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0)));
+                Ok(Peek {
+                    ready: row.bool(0)?,
+                    suspects: row.bool(1)?,
+                    next_due,
+                })
             })
         })
         .await
@@ -92,7 +109,9 @@ impl Store {
     pub(crate) async fn last_tick(&self, session: SessionId) -> Result<Option<i64>, Error> {
         self.transact(move |mut conn| {
             Box::pin(async move {
-                let row = conn.fetch_one(&sql::TICK_LAST, Args::new().uuid(session.0)).await?;
+                let row = conn
+                    .fetch_one(&sql::TICK_LAST, Args::new().uuid(session.0))
+                    .await?;
                 row.map(|row| row.int(0)).transpose()
             })
         })

@@ -47,15 +47,28 @@ impl Store {
     }
 }
 
-async fn tick(conn: &mut Conn<'_>, session: SessionId, number: i64, request: &TickRequest) -> Result<TickEnd, Error> {
+async fn tick(
+    conn: &mut Conn<'_>,
+    session: SessionId,
+    number: i64,
+    request: &TickRequest,
+) -> Result<TickEnd, Error> {
     let fence = Args::new().uuid(session.0).int(number);
     if conn.fetch_one(&sql::TICK_FENCE, fence).await?.is_none() {
         return Ok(TickEnd::Fenced);
     }
     let mut answer = TickAnswer::default();
 
-    finish::lock(conn, &request.finishes, request.parks.iter().filter(|p| p.wake_at.is_some()).map(|p| p.intent))
-        .await?;
+    finish::lock(
+        conn,
+        &request.finishes,
+        request
+            .parks
+            .iter()
+            .filter(|p| p.wake_at.is_some())
+            .map(|p| p.intent),
+    )
+    .await?;
     write_plans(conn, session, request).await?;
     write_steps(conn, request).await?;
     write_children(conn, request).await?;
@@ -78,20 +91,31 @@ async fn tick(conn: &mut Conn<'_>, session: SessionId, number: i64, request: &Ti
     Ok(TickEnd::Done(Box::new(answer)))
 }
 
-async fn write_plans(conn: &mut Conn<'_>, session: SessionId, request: &TickRequest) -> Result<(), Error> {
+async fn write_plans(
+    conn: &mut Conn<'_>,
+    session: SessionId,
+    request: &TickRequest,
+) -> Result<(), Error> {
     if !request.plans.is_empty() {
         let mut shapes = Vec::with_capacity(request.plans.len());
         for (_, shape) in &request.plans {
-            shapes.push(serde_json::to_string(&**shape).map_err(|error| sqlx::Error::Encode(Box::new(error)))?);
+            shapes.push(
+                serde_json::to_string(&**shape)
+                    .map_err(|error| sqlx::Error::Encode(Box::new(error)))?,
+            );
         }
-        let rows = Rows::new().texts(request.plans.iter().map(|(hash, _)| &**hash)).texts(shapes);
-        conn.execute(&sql::PLAN_INSERT, Args::new().rows(rows).now()).await?;
+        let rows = Rows::new()
+            .texts(request.plans.iter().map(|(hash, _)| &**hash))
+            .texts(shapes);
+        conn.execute(&sql::PLAN_INSERT, Args::new().rows(rows).now())
+            .await?;
     }
     if !request.session_plans.is_empty() {
         let rows = Rows::new()
             .texts(request.session_plans.iter().map(|(kind, _)| kind.as_str()))
             .texts(request.session_plans.iter().map(|(_, hash)| &**hash));
-        conn.execute(&sql::SESSION_PLAN, Args::new().uuid(session.0).rows(rows)).await?;
+        conn.execute(&sql::SESSION_PLAN, Args::new().uuid(session.0).rows(rows))
+            .await?;
     }
     if !request.started.is_empty() {
         let rows = Rows::new()
@@ -99,7 +123,8 @@ async fn write_plans(conn: &mut Conn<'_>, session: SessionId, request: &TickRequ
             .ints(request.started.iter().map(|s| s.started.0))
             .opt_texts(request.started.iter().map(|s| s.plan.as_deref()))
             .opt_texts(request.started.iter().map(|_| None::<String>));
-        conn.execute(&sql::STARTED_INSERT, Args::new().rows(rows)).await?;
+        conn.execute(&sql::STARTED_INSERT, Args::new().rows(rows))
+            .await?;
     }
     Ok(())
 }
@@ -119,7 +144,11 @@ async fn write_steps(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), E
             .opt_ints(steps.iter().map(|s| us(s.due_in)))
             .opt_ints(steps.iter().map(|s| us(s.started_ago)))
             .opt_ints(steps.iter().map(|s| us(s.finished_ago)));
-        conn.execute(&sql::STEP_RECORD, Args::new().text(&request.worker).rows(rows).now()).await?;
+        conn.execute(
+            &sql::STEP_RECORD,
+            Args::new().text(&request.worker).rows(rows).now(),
+        )
+        .await?;
     }
     let attempts = &request.attempts;
     if !attempts.is_empty() {
@@ -133,7 +162,11 @@ async fn write_steps(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), E
             .opt_ints(attempts.iter().map(|a| us(Some(a.started_ago))))
             .opt_ints(attempts.iter().map(|a| us(Some(a.finished_ago))))
             .opt_ints(attempts.iter().map(|a| us(a.retry_in)));
-        conn.execute(&sql::ATTEMPT_INSERT, Args::new().text(&request.worker).rows(rows).now()).await?;
+        conn.execute(
+            &sql::ATTEMPT_INSERT,
+            Args::new().text(&request.worker).rows(rows).now(),
+        )
+        .await?;
     }
     Ok(())
 }
@@ -144,9 +177,20 @@ async fn write_children(conn: &mut Conn<'_>, request: &TickRequest) -> Result<()
     if children.is_empty() {
         return Ok(());
     }
-    debug_assert!(children.iter().all(|child| child.intent.start == Start::Now));
-    let parents: Vec<IntentId> = children.iter().filter_map(|c| c.intent.parent.as_ref().map(|(id, _)| *id)).collect();
-    request::insert_requests(conn, children.iter().map(|child| child.intent.clone()).collect()).await?;
+    debug_assert!(
+        children
+            .iter()
+            .all(|child| child.intent.start == Start::Now)
+    );
+    let parents: Vec<IntentId> = children
+        .iter()
+        .filter_map(|c| c.intent.parent.as_ref().map(|(id, _)| *id))
+        .collect();
+    request::insert_requests(
+        conn,
+        children.iter().map(|child| child.intent.clone()).collect(),
+    )
+    .await?;
     let rows = Rows::new()
         .uuids(parents.iter().copied())
         .texts(children.iter().map(|c| c.step.as_str()))
@@ -154,15 +198,24 @@ async fn write_children(conn: &mut Conn<'_>, request: &TickRequest) -> Result<()
         .texts(children.iter().map(|c| c.name.as_str()))
         .uuids(children.iter().map(|c| c.intent.id))
         .bytes(children.iter().map(|c| c.input_hash.clone()));
-    conn.execute(&sql::CHILD_INSERT, Args::new().rows(rows)).await?;
+    conn.execute(&sql::CHILD_INSERT, Args::new().rows(rows))
+        .await?;
     let distinct: BTreeSet<IntentId> = parents.into_iter().collect();
-    conn.execute(&sql::WAIT_OPEN, Args::new().ids(distinct)).await
+    conn.execute(&sql::WAIT_OPEN, Args::new().ids(distinct))
+        .await
 }
 
 /// Parks tasks, except those for which what they wait for has come already (P3): these stay leased. Returns them.
-async fn park(conn: &mut Conn<'_>, request: &TickRequest, answer: &mut TickAnswer) -> Result<HashSet<IntentId>, Error> {
-    let waiting: Vec<(&ParkRow, i64)> =
-        request.parks.iter().filter_map(|park| park.wake_at.map(|wake_at| (park, wake_at))).collect();
+async fn park(
+    conn: &mut Conn<'_>,
+    request: &TickRequest,
+    answer: &mut TickAnswer,
+) -> Result<HashSet<IntentId>, Error> {
+    let waiting: Vec<(&ParkRow, i64)> = request
+        .parks
+        .iter()
+        .filter_map(|park| park.wake_at.map(|wake_at| (park, wake_at)))
+        .collect();
     let mut stays = HashSet::new();
     if !waiting.is_empty() {
         let rows = Rows::new()
@@ -174,13 +227,18 @@ async fn park(conn: &mut Conn<'_>, request: &TickRequest, answer: &mut TickAnswe
             }
         }
     }
-    let parks: Vec<&ParkRow> = request.parks.iter().filter(|park| !stays.contains(&park.intent)).collect();
+    let parks: Vec<&ParkRow> = request
+        .parks
+        .iter()
+        .filter(|park| !stays.contains(&park.intent))
+        .collect();
     if !parks.is_empty() {
         let rows = Rows::new()
             .uuids(parks.iter().map(|p| p.intent))
             .texts(parks.iter().map(|p| p.reason.as_str()))
             .opt_ints(parks.iter().map(|p| us(p.due_in)));
-        conn.execute(&sql::PARKED_INSERT, Args::new().rows(rows).now()).await?;
+        conn.execute(&sql::PARKED_INSERT, Args::new().rows(rows).now())
+            .await?;
     }
     answer.not_parked = stays.iter().copied().collect();
     Ok(stays)
@@ -193,9 +251,15 @@ async fn hand_back(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), Err
     let rows = Rows::new()
         .uuids(request.hand_backs.iter().map(|(intent, _, _)| *intent))
         .ints(request.hand_backs.iter().map(|_| 0))
-        .bools(request.hand_backs.iter().map(|(_, _, life)| *life == Life::Started))
+        .bools(
+            request
+                .hand_backs
+                .iter()
+                .map(|(_, _, life)| *life == Life::Started),
+        )
         .bools(request.hand_backs.iter().map(|_| false));
-    conn.execute(&sql::READY_INSERT, Args::new().rows(rows)).await
+    conn.execute(&sql::READY_INSERT, Args::new().rows(rows))
+        .await
 }
 
 /// Takes what was let go of out of the leases (P1), and drops the leases that are done.
@@ -206,27 +270,55 @@ async fn leave_leases(
     stays: &HashSet<IntentId>,
 ) -> Result<(), Error> {
     let parked = request.parks.iter().map(|park| (park.lease, park.intent));
-    let handed = request.hand_backs.iter().map(|(intent, lease, _)| (*lease, *intent));
+    let handed = request
+        .hand_backs
+        .iter()
+        .map(|(intent, lease, _)| (*lease, *intent));
     // A lease of which a task stays after all is not done.
-    let kept: HashSet<LeaseId> =
-        request.parks.iter().filter(|park| stays.contains(&park.intent)).map(|park| park.lease).collect();
-    let done: HashSet<LeaseId> = request.leases_done.iter().copied().filter(|lease| !kept.contains(lease)).collect();
-    let gone: Vec<_> =
-        parked.chain(handed).filter(|(lease, intent)| !stays.contains(intent) && !done.contains(lease)).collect();
+    let kept: HashSet<LeaseId> = request
+        .parks
+        .iter()
+        .filter(|park| stays.contains(&park.intent))
+        .map(|park| park.lease)
+        .collect();
+    let done: HashSet<LeaseId> = request
+        .leases_done
+        .iter()
+        .copied()
+        .filter(|lease| !kept.contains(lease))
+        .collect();
+    let gone: Vec<_> = parked
+        .chain(handed)
+        .filter(|(lease, intent)| !stays.contains(intent) && !done.contains(lease))
+        .collect();
     if !gone.is_empty() {
-        let rows = Rows::new().uuids(gone.iter().map(|(lease, _)| *lease)).uuids(gone.iter().map(|(_, id)| *id));
-        conn.execute(&sql::LEASE_REMOVE, Args::new().uuid(session.0).rows(rows)).await?;
+        let rows = Rows::new()
+            .uuids(gone.iter().map(|(lease, _)| *lease))
+            .uuids(gone.iter().map(|(_, id)| *id));
+        conn.execute(&sql::LEASE_REMOVE, Args::new().uuid(session.0).rows(rows))
+            .await?;
     }
     if !done.is_empty() {
-        conn.execute(&sql::LEASE_DELETE, Args::new().uuid(session.0).ids(done)).await?;
+        conn.execute(&sql::LEASE_DELETE, Args::new().uuid(session.0).ids(done))
+            .await?;
     }
     if !request.leases_beside.is_empty() {
-        conn.execute(&sql::LEASE_BESIDE, Args::new().uuid(session.0).ids(request.leases_beside.iter().copied()))
-            .await?;
+        conn.execute(
+            &sql::LEASE_BESIDE,
+            Args::new()
+                .uuid(session.0)
+                .ids(request.leases_beside.iter().copied()),
+        )
+        .await?;
     }
     if !request.leases_cleared.is_empty() {
-        conn.execute(&sql::LEASE_CLEAR, Args::new().uuid(session.0).ids(request.leases_cleared.iter().copied()))
-            .await?;
+        conn.execute(
+            &sql::LEASE_CLEAR,
+            Args::new()
+                .uuid(session.0)
+                .ids(request.leases_cleared.iter().copied()),
+        )
+        .await?;
     }
     Ok(())
 }

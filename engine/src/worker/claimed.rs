@@ -26,7 +26,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
             // A claim names the kinds that this worker knows, so this is a task of another program's lease.
             tracing::error!(intent = %task.intent, kind = task.kind, "claimed a task of an unknown kind");
             self.release(task.lease);
-            self.pending.hand_backs.push((task.intent, task.lease, Life::Started));
+            self.pending
+                .hand_backs
+                .push((task.intent, task.lease, Life::Started));
             return;
         };
         match kind.bind(&task, &self.settings.build) {
@@ -52,24 +54,38 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// one whose shape differs from that gets a row of its own.
     fn write_plan(&mut self, drive: &Drive<S>) -> bool {
         let (kind, hash) = (&drive.context.kind, &drive.plan.hash);
-        let planned = self
-            .pending
-            .session_plans
-            .iter()
-            .chain(self.inflight.iter().flat_map(|request| request.session_plans.iter()));
+        let planned = self.pending.session_plans.iter().chain(
+            self.inflight
+                .iter()
+                .flat_map(|request| request.session_plans.iter()),
+        );
         let known = self.session_plans.get(kind).cloned();
-        let known_soon = planned.filter(|(planned, _)| planned == kind).map(|(_, hash)| hash.clone()).next();
+        let known_soon = planned
+            .filter(|(planned, _)| planned == kind)
+            .map(|(_, hash)| hash.clone())
+            .next();
         match (known, known_soon) {
             (Some(known), _) if known == *hash => true,
             (None, Some(soon)) if soon == *hash => false,
             (None, None) => {
-                self.pending.plans.push((hash.clone(), drive.plan.shape.clone()));
-                self.pending.session_plans.push((kind.clone(), hash.clone()));
+                self.pending
+                    .plans
+                    .push((hash.clone(), drive.plan.shape.clone()));
+                self.pending
+                    .session_plans
+                    .push((kind.clone(), hash.clone()));
                 false
             }
             (Some(_), _) | (None, Some(_)) => {
-                if !self.pending.plans.iter().any(|(planned, _)| planned == hash) {
-                    self.pending.plans.push((hash.clone(), drive.plan.shape.clone()));
+                if !self
+                    .pending
+                    .plans
+                    .iter()
+                    .any(|(planned, _)| planned == hash)
+                {
+                    self.pending
+                        .plans
+                        .push((hash.clone(), drive.plan.shape.clone()));
                 }
                 self.pending.started.push(drive.started_row());
                 false
@@ -81,8 +97,14 @@ impl<S: Send + Sync + 'static> Engine<S> {
     fn refuse(&mut self, task: Claimed, claimed_at: Micros, refusal: Refusal) {
         tracing::warn!(intent = %task.intent, kind = task.kind, error = refusal.error, "an intent has no plan");
         self.release(task.lease);
-        let started = task.started.as_ref().map_or(claimed_at, |started| started.started);
-        let plan = task.started.as_ref().and_then(|started| started.plan.as_ref().map(|(hash, _)| Arc::clone(hash)));
+        let started = task
+            .started
+            .as_ref()
+            .map_or(claimed_at, |started| started.started);
+        let plan = task
+            .started
+            .as_ref()
+            .and_then(|started| started.plan.as_ref().map(|(hash, _)| Arc::clone(hash)));
         self.pending.finishes.push(Finish {
             intent: task.intent,
             state: IntentState::Failed,

@@ -31,7 +31,12 @@ pub(super) enum Committed {
 
 impl Committer {
     pub(super) fn new(store: Store, session: SessionId, progress: Progress) -> Self {
-        Self { store, session, number: 0, progress }
+        Self {
+            store,
+            session,
+            number: 0,
+            progress,
+        }
     }
 
     /// Commits a tick, and hands itself back for the next one.
@@ -97,7 +102,10 @@ impl Committer {
             Halves::One(intent) => {
                 tracing::error!(%intent, %error, "the database refuses what is to be written for an intent");
                 let refused = vec![(intent, error.to_string())];
-                return Some(Box::new(TickAnswer { refused, ..TickAnswer::default() }));
+                return Some(Box::new(TickAnswer {
+                    refused,
+                    ..TickAnswer::default()
+                }));
             }
             Halves::None => {
                 // Nothing of an intent's: a claim or a promotion. It will be asked for again.
@@ -145,7 +153,12 @@ fn part(request: &TickRequest, keep: impl Fn(&IntentId) -> bool) -> TickRequest 
     part.started.retain(|row| keep(&row.intent));
     part.steps.retain(|row| keep(&row.intent));
     part.attempts.retain(|row| keep(&row.intent));
-    part.children.retain(|row| row.intent.parent.as_ref().is_some_and(|(parent, _)| keep(parent)));
+    part.children.retain(|row| {
+        row.intent
+            .parent
+            .as_ref()
+            .is_some_and(|(parent, _)| keep(parent))
+    });
     part.finishes.retain(|row| keep(&row.intent));
     part.parks.retain(|row| keep(&row.intent));
     part.hand_backs.retain(|(intent, _, _)| keep(intent));
@@ -162,7 +175,10 @@ fn part(request: &TickRequest, keep: impl Fn(&IntentId) -> bool) -> TickRequest 
 }
 
 fn intents(request: &TickRequest) -> HashSet<IntentId> {
-    let parents = request.children.iter().filter_map(|row| row.intent.parent.as_ref().map(|(parent, _)| *parent));
+    let parents = request
+        .children
+        .iter()
+        .filter_map(|row| row.intent.parent.as_ref().map(|(parent, _)| *parent));
     request
         .started
         .iter()

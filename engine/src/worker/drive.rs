@@ -5,18 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::registry::{Bound, Kind};
-use super::runner::StepEnd;
 use crate::advance::{Next, Status, advance};
 use crate::clock::Micros;
 use crate::cx::IntentContext;
 use crate::id::{IntentId, LeaseId};
 use crate::payload::Payload;
 use crate::plan::BoundPlan;
-use crate::request::ChildRequest;
-use crate::state::{AttemptFailure, FailureReason, IntentState, StepState};
-use crate::store::{
-    AttemptRow, ChildLoad, ChildRow, Claimed, Finish, ParkReason, ParkRow, StartedRow, StepRow, TickRequest,
-};
+use crate::state::{FailureReason, IntentState, StepState};
+use crate::store::{ChildLoad, Claimed, Finish, ParkReason, ParkRow, StartedRow};
 
 /// One step, as its driver knows it.
 pub(super) struct Slot {
@@ -25,14 +21,14 @@ pub(super) struct Slot {
     /// Failed attempts so far.
     pub(super) attempts: u32,
     /// Of these, those before the last resume.
-    forgiven: u32,
+    pub(super) forgiven: u32,
     pub(super) output: Option<Payload>,
     /// Children that it waits for, by name.
-    awaits: Vec<String>,
+    pub(super) awaits: Vec<String>,
     /// Why it failed.
-    failure: Option<(FailureReason, String)>,
+    pub(super) failure: Option<(FailureReason, String)>,
     /// What its wait is, if it waits.
-    reason: ParkReason,
+    pub(super) reason: ParkReason,
 }
 
 /// Where the driver is with an intent.
@@ -60,11 +56,11 @@ pub(super) struct Drive<S> {
     pub(super) requested: Micros,
     pub(super) started: Micros,
     parent: Option<IntentId>,
-    root: IntentId,
-    depth: usize,
+    pub(super) root: IntentId,
+    pub(super) depth: usize,
     locks: bool,
     release_on_failure: bool,
-    children: Vec<ChildLoad>,
+    pub(super) children: Vec<ChildLoad>,
     /// Finished children that the driver has seen counted.
     pub(super) arrived: i64,
 }
@@ -106,7 +102,13 @@ impl<S> Drive<S> {
             })
             .collect();
         for attempt in &claimed.attempts {
-            let Some(slot) = plan.shape.find(&attempt.step).map(|index| &mut slots[index]) else { continue };
+            let Some(slot) = plan
+                .shape
+                .find(&attempt.step)
+                .map(|index| &mut slots[index])
+            else {
+                continue;
+            };
             slot.generation = attempt.generation;
             slot.attempts = attempt.attempt;
             if let Some(retry_in) = attempt.retry_in {
@@ -114,7 +116,9 @@ impl<S> Drive<S> {
             }
         }
         for step in claimed.steps {
-            let Some(slot) = plan.shape.find(&step.name).map(|index| &mut slots[index]) else { continue };
+            let Some(slot) = plan.shape.find(&step.name).map(|index| &mut slots[index]) else {
+                continue;
+            };
             slot.generation = step.generation;
             slot.forgiven = step.forgiven;
             match step.state {
@@ -132,7 +136,9 @@ impl<S> Drive<S> {
                     slot.failure = step.error.map(|error| (FailureReason::StepFailed, error));
                 }
                 // What ran when its worker died runs again; a resumed step runs now, whatever its last wait was.
-                StepState::Pending | StepState::Running | StepState::Undone => slot.status = Status::Pending,
+                StepState::Pending | StepState::Running | StepState::Undone => {
+                    slot.status = Status::Pending
+                }
             }
             debug_assert!(step.attempt >= 1 || step.state != StepState::Succeeded);
         }
@@ -154,7 +160,10 @@ impl<S> Drive<S> {
             crashes: claimed.crashes,
             begun: claimed.started.is_some(),
             requested: claimed.requested,
-            started: claimed.started.map_or(claimed_at, |started| started.started).max(claimed.requested),
+            started: claimed
+                .started
+                .map_or(claimed_at, |started| started.started)
+                .max(claimed.requested),
             parent: claimed.parent,
             root: claimed.root,
             depth: claimed.depth,
@@ -176,8 +185,10 @@ impl<S> Drive<S> {
                 if self.slots[index].awaits.is_empty() {
                     let step = &self.plan.shape.steps[index].name;
                     let generation = self.slots[index].generation;
-                    let own =
-                        self.children.iter().filter(|child| child.step == *step && child.generation == generation);
+                    let own = self
+                        .children
+                        .iter()
+                        .filter(|child| child.step == *step && child.generation == generation);
                     self.slots[index].awaits = own.map(|child| child.name.clone()).collect();
                 }
                 self.slots[index].status = Status::Children(self.missing(index));
@@ -186,15 +197,22 @@ impl<S> Drive<S> {
     }
 
     /// Children that a step waits for and that have not finished.
-    fn missing(&self, index: usize) -> u32 {
+    pub(super) fn missing(&self, index: usize) -> u32 {
         let step = &self.plan.shape.steps[index].name;
         let generation = self.slots[index].generation;
         let finished = |name: &&String| {
             self.children.iter().any(|child| {
-                child.step == *step && child.generation == generation && child.name == **name && child.outcome.is_some()
+                child.step == *step
+                    && child.generation == generation
+                    && child.name == **name
+                    && child.outcome.is_some()
             })
         };
-        let missing = self.slots[index].awaits.iter().filter(|name| !finished(name)).count();
+        let missing = self.slots[index]
+            .awaits
+            .iter()
+            .filter(|name| !finished(name))
+            .count();
         u32::try_from(missing).unwrap_or(u32::MAX)
     }
 
@@ -202,8 +220,12 @@ impl<S> Drive<S> {
     pub(super) fn children_of(&self, index: usize) -> HashMap<String, ChildLoad> {
         let step = &self.plan.shape.steps[index].name;
         let generation = self.slots[index].generation;
-        let own = self.children.iter().filter(|child| child.step == *step && child.generation == generation);
-        own.map(|child| (child.name.clone(), child.clone())).collect()
+        let own = self
+            .children
+            .iter()
+            .filter(|child| child.step == *step && child.generation == generation);
+        own.map(|child| (child.name.clone(), child.clone()))
+            .collect()
     }
 
     /// Children that nobody knows the end of yet: worth a look at every tick.
@@ -236,10 +258,16 @@ impl<S> Drive<S> {
             }
             Next::Busy(None) => Move::Nothing,
             Next::Busy(Some(due)) => Move::Later(due),
-            Next::Park { due, children } => Move::Park(self.park(due.map(|due| due.saturating_sub(now)), children)),
+            Next::Park { due, children } => {
+                Move::Park(self.park(due.map(|due| due.saturating_sub(now)), children))
+            }
             Next::Succeed | Next::Fail(_) if self.waits_for_children() => {
                 // No outcome while a child is unfinished (I2), whatever has become of the step that asked for it.
-                let unfinished = self.children.iter().filter(|child| child.outcome.is_none()).count();
+                let unfinished = self
+                    .children
+                    .iter()
+                    .filter(|child| child.outcome.is_none())
+                    .count();
                 Move::Park(self.park(None, Some(u32::try_from(unfinished).unwrap_or(u32::MAX))))
             }
             Next::Succeed => Move::Finish(Box::new(self.succeed())),
@@ -267,7 +295,10 @@ impl<S> Drive<S> {
 
     fn succeed(&self) -> Finish {
         let output = self.slots[self.plan.shape.output as usize].output.clone();
-        Finish { output, ..self.finish(IntentState::Succeeded) }
+        Finish {
+            output,
+            ..self.finish(IntentState::Succeeded)
+        }
     }
 
     fn fail(&self, step: usize) -> Finish {
@@ -315,150 +346,16 @@ impl<S> Drive<S> {
 
     /// What says that it has started, for when it leaves this worker unfinished.
     pub(super) fn started_row(&self) -> StartedRow {
-        StartedRow { intent: self.id, started: self.started, plan: Some(self.plan.hash.clone()) }
-    }
-
-    /// Takes in the end of an attempt, and puts what has to be recorded into the next tick.
-    pub(super) fn step_ended(
-        &mut self,
-        index: usize,
-        end: StepEnd,
-        took: Duration,
-        now: Duration,
-        random: u64,
-        tick: &mut TickRequest,
-    ) {
-        match end {
-            StepEnd::Output(output) => {
-                tick.steps.push(StepRow {
-                    output: Some(output.clone()),
-                    finished_ago: Some(Duration::ZERO),
-                    ..self.row(index, StepState::Succeeded, took)
-                });
-                self.slots[index].output = Some(output);
-                self.slots[index].status = Status::Recording;
-            }
-            StepEnd::Recorded(output) => {
-                self.slots[index].output = Some(output);
-                self.slots[index].status = Status::Done;
-            }
-            StepEnd::Failed { failure, error } => self.attempt_failed(index, failure, error, took, now, random, tick),
-            StepEnd::Undecodable { error } => {
-                self.slots[index].failure = Some((FailureReason::Undecodable, error.clone()));
-                self.attempt_failed(index, AttemptFailure::GaveUp, error, took, now, random, tick);
-            }
-            StepEnd::Snoozed(time) => {
-                tick.steps.push(StepRow { due_in: Some(time), ..self.row(index, StepState::Waiting, took) });
-                self.slots[index].status = Status::Until(now + time);
-                self.slots[index].reason = ParkReason::Snooze;
-            }
-            StepEnd::Awaits(children) => self.await_children(index, children, took, tick),
-            StepEnd::Left => self.slots[index].status = Status::Pending,
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "an attempt's end is just this much")]
-    fn attempt_failed(
-        &mut self,
-        index: usize,
-        failure: AttemptFailure,
-        error: String,
-        took: Duration,
-        now: Duration,
-        random: u64,
-        tick: &mut TickRequest,
-    ) {
-        let retry = self.plan.def(index).map(|def| def.retry).unwrap_or_default();
-        let slot = &mut self.slots[index];
-        slot.attempts = slot.attempts.saturating_add(1);
-        let may_retry = match failure {
-            AttemptFailure::Error | AttemptFailure::TimeOut | AttemptFailure::Panic => true,
-            AttemptFailure::GaveUp | AttemptFailure::OutputRefused => false,
-        };
-        let wait = retry.wait(slot.attempts.saturating_sub(slot.forgiven), random).filter(|_| may_retry);
-        let (attempt, generation) = (slot.attempts, slot.generation);
-        slot.status = match wait {
-            Some(wait) => Status::Until(now + wait),
-            None => Status::Failed,
-        };
-        slot.reason = ParkReason::Retry;
-        if wait.is_none() && slot.failure.is_none() {
-            slot.failure = Some((FailureReason::StepFailed, error.clone()));
-        }
-        let state = if wait.is_some() { StepState::Waiting } else { StepState::Failed };
-        tick.steps.push(StepRow {
-            attempt,
-            error: Some(error.clone()),
-            due_in: wait,
-            finished_ago: wait.is_none().then_some(Duration::ZERO),
-            ..self.row(index, state, took)
-        });
-        tick.attempts.push(AttemptRow {
+        StartedRow {
             intent: self.id,
-            step: self.step_name(index).to_owned(),
-            generation,
-            attempt,
-            failure,
-            error,
-            started_ago: took,
-            finished_ago: Duration::ZERO,
-            retry_in: wait,
-        });
-    }
-
-    fn await_children(&mut self, index: usize, children: Vec<ChildRequest>, took: Duration, tick: &mut TickRequest) {
-        let step = self.step_name(index).to_owned();
-        let generation = self.slots[index].generation;
-        self.slots[index].awaits = children.iter().map(|child| child.name.clone()).collect();
-        for child in children {
-            let Some(mut new) = child.new else { continue };
-            new.parent = Some((self.id, step.clone()));
-            new.root = self.root;
-            new.depth = self.depth + 1;
-            new.correlation_id = self.context.correlation_id.clone();
-            new.requested_by = self.context.requested_by.clone();
-            self.children.push(ChildLoad {
-                parent: self.id,
-                step: step.clone(),
-                generation,
-                name: child.name.clone(),
-                child: new.id,
-                input_hash: child.input_hash.clone(),
-                outcome: None,
-            });
-            tick.children.push(ChildRow {
-                step: step.clone(),
-                generation,
-                name: child.name,
-                input_hash: child.input_hash,
-                intent: new,
-            });
+            started: self.started,
+            plan: Some(self.plan.hash.clone()),
         }
-        tick.steps.push(self.row(index, StepState::Waiting, took));
-        self.slots[index].status = Status::Children(self.missing(index));
     }
 
     /// Whether one more level of children is allowed below this intent.
     pub(super) fn may_have_children(&self) -> bool {
         self.depth + 1 < crate::limits::TREE_DEPTH
-    }
-
-    /// A step's row as it is now.
-    pub(super) fn row(&self, index: usize, state: StepState, started_ago: Duration) -> StepRow {
-        let slot = &self.slots[index];
-        StepRow {
-            intent: self.id,
-            name: self.step_name(index).to_owned(),
-            generation: slot.generation,
-            state,
-            attempt: slot.attempts + 1,
-            output: None,
-            error: None,
-            progress: None,
-            due_in: None,
-            started_ago: Some(started_ago),
-            finished_ago: None,
-        }
     }
 
     /// The step's result is on disk.

@@ -11,20 +11,18 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use super::committer::{Committed, Committer};
-use super::drive::{Drive, Move};
+use super::drive::Drive;
 use super::heartbeat::{Heartbeat, Pulse};
-use super::lane::{LaneState, Waiting};
+use super::lane::LaneState;
 use super::registry::Kind;
-use super::runner::{self, Ended};
+use super::runner::Ended;
 use super::session::Session;
 use super::{Settings, WorkReport, Worker};
 use crate::client::Intendant;
-use crate::cx::{Cx, StepContext};
+use crate::cx::StepContext;
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
-use crate::payload;
-use crate::state::StepState;
-use crate::store::{Finish, Life, Once, ParkRow, Peek, Store, TickRequest};
+use crate::store::{Peek, Store, TickRequest};
 
 /// An attempt that is running.
 pub(super) struct Running {
@@ -126,11 +124,18 @@ impl<S: Send + Sync + 'static> Engine<S> {
     pub(super) fn new(worker: Worker<S>) -> Self {
         let mut by_queue: HashMap<Arc<str>, Vec<String>> = HashMap::new();
         for kind in worker.kinds.values() {
-            by_queue.entry(kind.queue.clone()).or_default().push(kind.name.clone());
+            by_queue
+                .entry(kind.queue.clone())
+                .or_default()
+                .push(kind.name.clone());
         }
         let lanes = by_queue.into_iter().map(|(queue, mut kinds)| {
             kinds.sort();
-            let concurrency = worker.queues.get(&*queue).copied().unwrap_or(worker.concurrency);
+            let concurrency = worker
+                .queues
+                .get(&*queue)
+                .copied()
+                .unwrap_or(worker.concurrency);
             LaneState::new(queue, kinds, concurrency)
         });
         let lanes = lanes.collect();
@@ -171,11 +176,17 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
     /// Time since the worker began.
     pub(super) fn now(&self) -> Duration {
-        self.store().clock().monotonic().saturating_duration_since(self.epoch)
+        self.store()
+            .clock()
+            .monotonic()
+            .saturating_duration_since(self.epoch)
     }
 
     /// Session after session, until shutdown.
-    pub(super) async fn run(mut self, shutdown: impl Future<Output = ()> + Send) -> Result<WorkReport, Error> {
+    pub(super) async fn run(
+        mut self,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<WorkReport, Error> {
         let mut shutdown = pin!(shutdown);
         let mut first = true;
         loop {
@@ -192,15 +203,29 @@ impl<S: Send + Sync + 'static> Engine<S> {
     }
 
     /// One session, from its first claim to its end.
-    async fn live(&mut self, session: Session, shutdown: &mut (impl Future<Output = ()> + Unpin)) -> Over {
+    async fn live(
+        &mut self,
+        session: Session,
+        shutdown: &mut (impl Future<Output = ()> + Unpin),
+    ) -> Over {
         let (ended_tx, ended) = mpsc::unbounded_channel();
         self.ended_tx = ended_tx;
         let (pulse, pulses) = Heartbeat::start(self.store(), &session, &self.settings);
         let work = self.intendant.work();
         let mut poll = tokio::time::interval(self.settings.poll);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut ears = Ears { ended, pulses, tick: None, peek: None, poll };
-        let mut committer = Some(Committer::new(self.store().clone(), session.id, pulse.progress()));
+        let mut ears = Ears {
+            ended,
+            pulses,
+            tick: None,
+            peek: None,
+            poll,
+        };
+        let mut committer = Some(Committer::new(
+            self.store().clone(),
+            session.id,
+            pulse.progress(),
+        ));
         let mut stop_by: Option<Duration> = None;
         self.confirmed = self.now();
         self.lanes.iter_mut().for_each(|lane| lane.hint = true);
@@ -240,7 +265,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 _ = ears.poll.tick() => Heard::Poll,
             };
             match heard {
-                Heard::Ended(ended) => self.hear_ended(ended, &mut ears.ended, committer.is_some()).await,
+                Heard::Ended(ended) => {
+                    self.hear_ended(ended, &mut ears.ended, committer.is_some())
+                        .await
+                }
                 Heard::Committed(Committed::Done(answer)) => self.tick_done(*answer),
                 Heard::Committed(Committed::Fenced) | Heard::Pulse(Pulse::Dead) => {
                     self.report.fenced += u64::from(self.inflight.is_some());
@@ -270,242 +298,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
         self.end_session(session, pulse, clean).await;
         over
     }
-
-    /// An attempt has ended; with it, take in all that have ended meanwhile. While nothing is on its way to the disk,
-    /// give those that are about to end a chance to go with the same tick.
-    async fn hear_ended(&mut self, ended: Ended, more: &mut mpsc::UnboundedReceiver<Ended>, idle: bool) {
-        self.step_ended(ended);
-        loop {
-            let mut heard = false;
-            while let Ok(ended) = more.try_recv() {
-                self.step_ended(ended);
-                heard = true;
-            }
-            if !idle || self.running.is_empty() || (!heard && self.pending.has_writes() && self.running.len() < 2) {
-                return;
-            }
-            tokio::task::yield_now().await;
-            match more.try_recv() {
-                Ok(ended) => self.step_ended(ended),
-                Err(_) => return,
-            }
-        }
-    }
-
-    fn step_ended(&mut self, ended: Ended) {
-        let now = self.now();
-        let key = (ended.intent, ended.step);
-        if self.running.remove(&key).is_none() {
-            return;
-        }
-        let random = self.store().clock().random();
-        let Some(drive) = self.drives.get_mut(&ended.intent) else { return };
-        let queue = drive.kind.queue.clone();
-        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == queue) {
-            lane.ended(now);
-        }
-        let end = match ended.end {
-            runner::StepEnd::Awaits(_) if !drive.may_have_children() => runner::StepEnd::Failed {
-                failure: crate::state::AttemptFailure::GaveUp,
-                error: format!("the tree of intents is {} levels deep, which is the limit", crate::limits::TREE_DEPTH),
-            },
-            end => end,
-        };
-        drive.step_ended(ended.step, end, ended.took, now, random, &mut self.pending);
-        self.go_on(ended.intent);
-        // Whatever this intent does next: a slot is free.
-        self.start_waiting(&queue);
-    }
-
-    /// Does what is next for an intent.
-    pub(super) fn go_on(&mut self, id: IntentId) {
-        let now = self.now();
-        let stopping = *self.stopping.borrow();
-        let Some(drive) = self.drives.get_mut(&id) else { return };
-        match drive.next(now, stopping) {
-            Move::Nothing => {}
-            Move::Later(due) => self.timers.push(Reverse((due, id))),
-            Move::Start(steps) => {
-                let queue = drive.kind.queue.clone();
-                for &step in &steps {
-                    drive.slots[step].status = crate::advance::Status::Running;
-                }
-                if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == queue) {
-                    lane.waiting.extend(steps.into_iter().map(|step| Waiting { intent: id, step, since: now }));
-                }
-                self.start_waiting(&queue);
-            }
-            Move::Park(park) => self.park(id, park),
-            Move::Finish(finish) => self.finish(id, *finish),
-            Move::HandBack => self.hand_back(id),
-        }
-    }
-
-    /// Starts steps that wait for a slot, as far as there are slots.
-    pub(super) fn start_waiting(&mut self, queue: &str) {
-        let Some(index) = self.lanes.iter().position(|lane| &*lane.queue == queue) else { return };
-        // A worker that was paused, or has not reached its database for a lease, may be dead without knowing: it starts
-        // nothing before it has been told that it lives.
-        if self.now().saturating_sub(self.confirmed) >= self.settings.lease {
-            return;
-        }
-        while self.lanes[index].running < self.lanes[index].concurrency {
-            let Some(Waiting { intent, step, .. }) = self.lanes[index].waiting.pop_front() else { return };
-            let Some(drive) = self.drives.get_mut(&intent) else { continue };
-            self.lanes[index].running += 1;
-            drive.begun = true;
-            if drive.crashes > 0 {
-                // A suspect's step is on disk before it runs, so that the next crash has a name (P6).
-                let row = drive.row(step, StepState::Running, Duration::ZERO);
-                self.pending.steps.push(row);
-                self.announced.push((intent, step));
-            } else {
-                self.start(intent, step);
-            }
-        }
-    }
-
-    /// Starts one attempt.
-    pub(super) fn start(&mut self, intent: IntentId, step: usize) {
-        let Some(session) = self.session else { return };
-        let Some(drive) = self.drives.get(&intent) else { return };
-        let Some(def) = drive.plan.def(step) else { return };
-        let once = Once {
-            session,
-            lease: drive.lease,
-            intent,
-            step: drive.step_name(step).to_owned(),
-            generation: drive.slots[step].generation,
-            attempt: drive.slots[step].attempts + 1,
-            worker: self.settings.name.clone(),
-        };
-        let children = drive.children_of(step);
-        let context = Arc::new(StepContext::new(
-            self.intendant.clone(),
-            drive.context.clone(),
-            once,
-            children,
-            self.stopping.subscribe(),
-        ));
-        let output = |index: usize| drive.slots[index].output.as_ref();
-        let input = drive
-            .plan
-            .input(step, &output)
-            .and_then(|json| payload::parse_trusted(json.into_owned()).map_err(|error| error.to_string()));
-        let abort = match input {
-            Ok(input) => runner::spawn(
-                &def.run,
-                Cx::new(self.state.clone(), context.clone()),
-                context.clone(),
-                input,
-                def.time_limit,
-                step,
-                self.ended_tx.clone(),
-            ),
-            Err(error) => {
-                let end = runner::StepEnd::Undecodable { error };
-                let _ = self.ended_tx.send(Ended { intent, step, end, took: Duration::ZERO });
-                tokio::spawn(async {}).abort_handle()
-            }
-        };
-        self.running.insert((intent, step), Running { abort, context, flushed: false });
-    }
-
-    fn park(&mut self, id: IntentId, park: ParkRow) {
-        let now = self.now();
-        if let Some(due_in) = park.due_in {
-            let due = now + due_in;
-            self.next_due = Some(self.next_due.map_or(due, |known| known.min(due)));
-        }
-        if let Some(started) = self.leave(id) {
-            self.pending.started.push(started);
-            self.pending.parks.push(park);
-        }
-    }
-
-    pub(super) fn finish(&mut self, id: IntentId, finish: Finish) {
-        if self.leave(id).is_some() {
-            self.pending.finishes.push(finish);
-        }
-    }
-
-    pub(super) fn hand_back(&mut self, id: IntentId) {
-        let Some(drive) = self.drives.get(&id) else { return };
-        let (lease, begun) = (drive.lease, drive.begun);
-        let life = if begun { Life::Started } else { Life::Fresh };
-        if let Some(started) = self.leave(id) {
-            if begun {
-                self.pending.started.push(started);
-            }
-            self.pending.hand_backs.push((id, lease, life));
-            self.report.handed_back += 1;
-        }
-    }
-
-    /// The intent leaves its lease with the next tick. Returns what says that it has started.
-    fn leave(&mut self, id: IntentId) -> Option<crate::store::StartedRow> {
-        let drive = self.drives.get_mut(&id)?;
-        if drive.phase == super::drive::Phase::Leaving {
-            return None;
-        }
-        drive.phase = super::drive::Phase::Leaving;
-        let (lease, started) = (drive.lease, drive.started_row());
-        if let Some(state) = self.leases.get_mut(&lease) {
-            state.members = state.members.saturating_sub(1);
-            if state.members == 0 {
-                self.leases.remove(&lease);
-                self.pending.leases_done.push(lease);
-            }
-        }
-        Some(started)
-    }
-
-    /// Timers of intents in hand that are due.
-    fn timers_due(&mut self, stop_by: &mut Option<Duration>) {
-        let now = self.now();
-        while let Some(Reverse((due, id))) = self.timers.peek().copied() {
-            if due > now {
-                break;
-            }
-            self.timers.pop();
-            self.go_on(id);
-        }
-        if stop_by.is_some_and(|stop_by| stop_by <= now) {
-            *stop_by = Some(self.stop_now(now));
-        }
-    }
-
-    /// How long until something is due.
-    fn due_in(&self, stop_by: Option<Duration>) -> Option<Duration> {
-        let timer = self.timers.peek().map(|Reverse((due, _))| *due);
-        let probation = self.probation.and_then(|probation| probation.until);
-        let promotion = if stop_by.is_none() && self.inflight.is_none() { self.next_due } else { None };
-        let due = [timer, probation, promotion, stop_by].into_iter().flatten().min()?;
-        Some(due.saturating_sub(self.now()))
-    }
-
-    fn peek(&self) -> JoinHandle<Result<Peek, Error>> {
-        let store = self.store().clone();
-        let lanes = self.all_lanes();
-        tokio::spawn(async move { store.peek(lanes).await })
-    }
-
-    fn peeked(&mut self, peeked: Result<Peek, Error>) {
-        match peeked {
-            Ok(peek) => {
-                let now = self.now();
-                if peek.ready {
-                    self.lanes.iter_mut().for_each(|lane| lane.hint = true);
-                }
-                self.next_due = peek.next_due.map(|due_in| now + due_in);
-                self.suspects_since = if peek.suspects { self.suspects_since.or(Some(now)) } else { None };
-            }
-            Err(error) => tracing::warn!(%error, "looking for work"),
-        }
-    }
 }
 
-async fn hear_tick(tick: &mut Option<JoinHandle<(Committer, Committed)>>) -> (Committer, Committed) {
+async fn hear_tick(
+    tick: &mut Option<JoinHandle<(Committer, Committed)>>,
+) -> (Committer, Committed) {
     match tick {
         Some(handle) => match handle.await {
             Ok(done) => done,

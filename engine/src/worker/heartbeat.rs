@@ -36,11 +36,17 @@ pub(super) struct Progress(Arc<std::sync::Mutex<Instant>>);
 
 impl Progress {
     pub(super) fn made(&self) {
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
+        *self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
     }
 
     fn age(&self) -> Duration {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).elapsed()
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .elapsed()
     }
 }
 
@@ -99,7 +105,11 @@ impl Heartbeat {
     ) -> (Pulses, mpsc::UnboundedReceiver<Pulse>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let progress = Progress(Arc::new(std::sync::Mutex::new(Instant::now())));
-        let pulses = Pulses { progress: progress.clone(), free: Arc::default(), stop: Arc::default() };
+        let pulses = Pulses {
+            progress: progress.clone(),
+            free: Arc::default(),
+            stop: Arc::default(),
+        };
         let heartbeat = Self {
             store: store.clone(),
             session: session.id,
@@ -134,7 +144,9 @@ impl Heartbeat {
             if Instant::now() >= next {
                 next = Instant::now() + every;
                 if self.progress.age() > self.lease {
-                    tracing::error!("the worker has made no progress for a lease; its heartbeat stops");
+                    tracing::error!(
+                        "the worker has made no progress for a lease; its heartbeat stops"
+                    );
                 } else if !self.beat_once().await {
                     return;
                 }
@@ -147,7 +159,11 @@ impl Heartbeat {
     /// One heartbeat and a look at the others. False: the session is dead.
     async fn beat_once(&mut self) -> bool {
         let asked = self.store.clock().monotonic();
-        match self.store.heartbeat(self.session, self.free.load(Ordering::Relaxed)).await {
+        match self
+            .store
+            .heartbeat(self.session, self.free.load(Ordering::Relaxed))
+            .await
+        {
             Ok(true) => {}
             Ok(false) => {
                 let _ = self.pulses.send(Pulse::Dead);
@@ -161,7 +177,12 @@ impl Heartbeat {
             }
         }
         match self.store.sessions().await {
-            Ok(others) => self.others = others.into_iter().filter(|other| other.id != self.session).collect(),
+            Ok(others) => {
+                self.others = others
+                    .into_iter()
+                    .filter(|other| other.id != self.session)
+                    .collect()
+            }
             Err(error) => {
                 tracing::warn!(%error, "the other sessions cannot be seen");
                 self.seen.clear();
@@ -223,12 +244,16 @@ impl<S: Send + Sync + 'static> Engine<S> {
         for ((intent, step), running) in &mut self.running {
             let age = now.saturating_duration_since(running.context.started);
             let progress = running.context.take_progress();
-            let Some(drive) = self.drives.get(intent) else { continue };
+            let Some(drive) = self.drives.get(intent) else {
+                continue;
+            };
             if drive.slots[*step].status == Status::Running
                 && (progress.is_some() || (!running.flushed && age >= every))
             {
                 let row = drive.row(*step, StepState::Running, age);
-                self.pending.steps.push(crate::store::StepRow { progress, ..row });
+                self.pending
+                    .steps
+                    .push(crate::store::StepRow { progress, ..row });
                 running.flushed = true;
             }
         }
@@ -238,8 +263,12 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// The database says that this session lived when it was asked: what waits may start.
     pub(super) fn confirm(&mut self, asked: Duration) {
         self.confirmed = self.confirmed.max(asked);
-        let queues: Vec<_> =
-            self.lanes.iter().filter(|lane| !lane.waiting.is_empty()).map(|lane| lane.queue.clone()).collect();
+        let queues: Vec<_> = self
+            .lanes
+            .iter()
+            .filter(|lane| !lane.waiting.is_empty())
+            .map(|lane| lane.queue.clone())
+            .collect();
         for queue in queues {
             self.start_waiting(&queue);
         }
@@ -263,7 +292,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 .map(|waiting| waiting.intent)
                 .collect();
             if !stuck.is_empty() {
-                lane.waiting.retain(|waiting| !stuck.contains(&waiting.intent));
+                lane.waiting
+                    .retain(|waiting| !stuck.contains(&waiting.intent));
                 lane.modest_until = now + limits::PREFETCH_WAIT * 10;
                 offered.extend(stuck);
             }
@@ -287,7 +317,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     intendant.announce_finished();
                 }
                 Ok(None) => {}
-                Err(error) => tracing::warn!(%error, %session, "a dead session could not be reaped yet"),
+                Err(error) => {
+                    tracing::warn!(%error, %session, "a dead session could not be reaped yet")
+                }
             }
         });
     }

@@ -63,21 +63,32 @@ impl LaneState {
 
     /// Steps that could start at once.
     pub(super) fn free(&self) -> usize {
-        self.concurrency.saturating_sub(self.running + self.waiting.len())
+        self.concurrency
+            .saturating_sub(self.running + self.waiting.len())
     }
 
     /// How many tasks to claim: free slots, and a little ahead while steps are short.
     pub(super) fn room(&mut self, now: Duration) -> usize {
         self.turn(now);
-        let pace = if now < self.modest_until { 0 } else { self.ended_before.max(self.ended_now) };
+        let pace = if now < self.modest_until {
+            0
+        } else {
+            self.ended_before.max(self.ended_now)
+        };
         let ahead = pace.min(self.concurrency);
-        (self.concurrency + ahead).saturating_sub(self.running + self.waiting.len()).min(limits::CLAIM)
+        (self.concurrency + ahead)
+            .saturating_sub(self.running + self.waiting.len())
+            .min(limits::CLAIM)
     }
 
     fn turn(&mut self, now: Duration) {
         let passed = now.saturating_sub(self.window);
         if passed >= WINDOW {
-            self.ended_before = if passed < WINDOW * 2 { self.ended_now } else { 0 };
+            self.ended_before = if passed < WINDOW * 2 {
+                self.ended_now
+            } else {
+                0
+            };
             self.ended_now = 0;
             self.window = now;
         }

@@ -7,14 +7,17 @@
 mod claimed;
 mod committer;
 mod drive;
+mod ended;
 mod engine;
 mod heartbeat;
 mod lane;
+mod moves;
 mod registry;
 mod runner;
 mod session;
 mod stop;
 mod ticking;
+mod waking;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -103,7 +106,11 @@ impl<S: Send + Sync + 'static> Worker<S> {
             concurrency: limits::CONCURRENCY,
             queues: HashMap::new(),
             settings: Settings {
-                name: format!("{}/{}", gethostname::gethostname().to_string_lossy(), std::process::id()),
+                name: format!(
+                    "{}/{}",
+                    gethostname::gethostname().to_string_lossy(),
+                    std::process::id()
+                ),
                 lease: limits::LEASE,
                 poll: limits::POLL,
                 grace: limits::GRACE,
@@ -113,7 +120,10 @@ impl<S: Send + Sync + 'static> Worker<S> {
     }
 
     /// Carries out a kind by a plan.
-    pub fn register<T, R>(self, plan: impl Fn(&T, &mut Plan<S>) -> R + Send + Sync + 'static) -> Self
+    pub fn register<T, R>(
+        self,
+        plan: impl Fn(&T, &mut Plan<S>) -> R + Send + Sync + 'static,
+    ) -> Self
     where
         T: Intent,
         R: PlanOutput<T::Output> + 'static,
@@ -124,7 +134,10 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// Carries out a kind that is a single step, named `run`. Its output is the intent's.
     ///
     /// It is tried as often as any step; for other limits, register a plan with one step.
-    pub fn register_step<T, R, Fut>(self, step: impl Fn(Cx<S>, T) -> Fut + Send + Sync + 'static) -> Self
+    pub fn register_step<T, R, Fut>(
+        self,
+        step: impl Fn(Cx<S>, T) -> Fut + Send + Sync + 'static,
+    ) -> Self
     where
         T: Intent,
         R: StepOutput<Value = T::Output>,
@@ -135,7 +148,11 @@ impl<S: Send + Sync + 'static> Worker<S> {
 
     fn add<T: Intent>(mut self, make_plan: MakePlan<S>) -> Self {
         let kind = registry::Kind::new(T::KIND.to_owned(), Arc::from(T::QUEUE), make_plan);
-        if self.kinds.insert(T::KIND.to_owned(), Arc::new(kind)).is_some() {
+        if self
+            .kinds
+            .insert(T::KIND.to_owned(), Arc::new(kind))
+            .is_some()
+        {
             self.doubled = Some(T::KIND.to_owned());
         }
         self
@@ -187,7 +204,9 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// and leaves the rest to whoever finds the session dead.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<WorkReport, Error> {
         if let Some(kind) = self.doubled {
-            return Err(Error::Setup(format!("the kind `{kind}` is registered twice with one worker")));
+            return Err(Error::Setup(format!(
+                "the kind `{kind}` is registered twice with one worker"
+            )));
         }
         check_name("worker", &self.settings.name)?;
         self.intendant.store().check_schema().await?;

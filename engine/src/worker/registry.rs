@@ -44,48 +44,84 @@ impl From<PlanFailure> for Refusal {
             PlanFailure::Input(_) => FailureReason::Undecodable,
             PlanFailure::Function(_) | PlanFailure::Plan(_) => FailureReason::PlanRefused,
         };
-        Self { reason, error: failure.to_string() }
+        Self {
+            reason,
+            error: failure.to_string(),
+        }
     }
 }
 
 impl From<BindError> for Refusal {
     fn from(error: BindError) -> Self {
-        Self { reason: FailureReason::PlanRefused, error: error.to_string() }
+        Self {
+            reason: FailureReason::PlanRefused,
+            error: error.to_string(),
+        }
     }
 }
 
 impl<S> Kind<S> {
     pub(super) fn new(name: String, queue: Arc<str>, make_plan: MakePlan<S>) -> Self {
-        Self { name, queue, make_plan, known: Mutex::new(None) }
+        Self {
+            name,
+            queue,
+            make_plan,
+            known: Mutex::new(None),
+        }
     }
 
     /// Makes the plan of a claimed intent, or binds the code to the plan by which it has started (PROTOCOL P4).
     pub(super) fn bind(&self, claimed: &Claimed, build: &str) -> Result<Bound<S>, Refusal> {
         let (defs, shape) = self.make(&claimed.input)?;
         let (shape, hash) = self.recognise(shape).map_err(PlanFailure::Plan)?;
-        let stored = claimed.started.as_ref().and_then(|started| started.plan.clone());
+        let stored = claimed
+            .started
+            .as_ref()
+            .and_then(|started| started.plan.clone());
         let Some((stored_hash, stored_shape)) = stored else {
-            return Ok(Bound { plan: BoundPlan::own(shape, hash, defs), source: Source::Made });
+            return Ok(Bound {
+                plan: BoundPlan::own(shape, hash, defs),
+                source: Source::Made,
+            });
         };
         if stored_hash == hash {
-            return Ok(Bound { plan: BoundPlan::own(shape, hash, defs), source: Source::Stored });
+            return Ok(Bound {
+                plan: BoundPlan::own(shape, hash, defs),
+                source: Source::Stored,
+            });
         }
         // A reaper wrote down the plan that the dead session's intents of this kind have as a rule. The same build of
         // the program makes another one for this input, so this intent's turn to be an exception had not come: an
         // exception is on disk before its first step.
-        let assumed = claimed.started.as_ref().and_then(|started| started.assumed_build.as_deref());
+        let assumed = claimed
+            .started
+            .as_ref()
+            .and_then(|started| started.assumed_build.as_deref());
         if assumed == Some(build) && claimed.steps.is_empty() && claimed.attempts.is_empty() {
-            return Ok(Bound { plan: BoundPlan::own(shape, hash, defs), source: Source::Made });
+            return Ok(Bound {
+                plan: BoundPlan::own(shape, hash, defs),
+                source: Source::Made,
+            });
         }
-        let is_done =
-            |name: &str| claimed.steps.iter().any(|step| step.name == name && step.state == StepState::Succeeded);
+        let is_done = |name: &str| {
+            claimed
+                .steps
+                .iter()
+                .any(|step| step.name == name && step.state == StepState::Succeeded)
+        };
         let plan = BoundPlan::stored(stored_shape, stored_hash, defs, is_done)?;
-        Ok(Bound { plan, source: Source::Stored })
+        Ok(Bound {
+            plan,
+            source: Source::Stored,
+        })
     }
 
     fn make(&self, input: &Payload) -> Result<(Vec<plan::StepDef<S>>, Shape), PlanFailure> {
-        let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.make_plan)(input)));
-        made.unwrap_or_else(|panic| Err(PlanFailure::Function(super::runner::panic_message(&*panic))))
+        let made =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.make_plan)(input)));
+        made.unwrap_or_else(|panic| {
+            Err(PlanFailure::Function(super::runner::panic_message(&*panic)))
+        })
     }
 
     /// The shape as it is known already, or checked and hashed if it is new.

@@ -65,24 +65,37 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
         // Calling the function is part of the attempt: decoding the input can panic as well.
         let attempt = AssertUnwindSafe(async move { run(cx, input).await }).catch_unwind();
         let attempt = match time_limit {
-            Some(limit) => tokio::time::timeout(limit, attempt).await.map_err(|_| limit),
+            Some(limit) => tokio::time::timeout(limit, attempt)
+                .await
+                .map_err(|_| limit),
             None => Ok(attempt.await),
         };
         let end = match (context.recorded(), attempt) {
             // Whatever the step did afterwards: its result is on disk.
             (Some(output), _) => StepEnd::Recorded(output),
             (None, Ok(Ok(result))) => end_of(result),
-            (None, Ok(Err(panic))) => {
-                StepEnd::Failed { failure: AttemptFailure::Panic, error: clip(panic_message(&*panic)) }
-            }
+            (None, Ok(Err(panic))) => StepEnd::Failed {
+                failure: AttemptFailure::Panic,
+                error: clip(panic_message(&*panic)),
+            },
             (None, Err(limit)) => StepEnd::Failed {
                 failure: AttemptFailure::TimeOut,
                 error: format!("ran longer than its time limit of {limit:?}"),
             },
         };
-        let took = context.intendant.store().clock().monotonic().saturating_duration_since(context.started);
+        let took = context
+            .intendant
+            .store()
+            .clock()
+            .monotonic()
+            .saturating_duration_since(context.started);
         // The worker is gone: so is the attempt.
-        let _ = ended.send(Ended { intent, step, end, took });
+        let _ = ended.send(Ended {
+            intent,
+            step,
+            end,
+            took,
+        });
     };
     tokio::spawn(task).abort_handle()
 }
@@ -90,21 +103,26 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
 fn end_of(result: Result<StepDone, StepError>) -> StepEnd {
     match result {
         Ok(StepDone::Output(Ok(output))) => StepEnd::Output(output),
-        Ok(StepDone::Output(Err(error))) => {
-            StepEnd::Failed { failure: AttemptFailure::OutputRefused, error: error.to_string() }
-        }
+        Ok(StepDone::Output(Err(error))) => StepEnd::Failed {
+            failure: AttemptFailure::OutputRefused,
+            error: error.to_string(),
+        },
         Ok(StepDone::Recorded) => StepEnd::Failed {
             failure: AttemptFailure::OutputRefused,
             error: "the step returned a committed value of another step's transaction".to_owned(),
         },
         Err(StepError(ending)) => match *ending {
-            Ending::Failed { failure, error } => StepEnd::Failed { failure, error: clip(error) },
+            Ending::Failed { failure, error } => StepEnd::Failed {
+                failure,
+                error: clip(error),
+            },
             Ending::Undecodable { error } => StepEnd::Undecodable { error },
             Ending::Snoozed(time) => StepEnd::Snoozed(time.min(limits::FUTURE)),
             Ending::Awaits(children) => StepEnd::Awaits(children),
-            Ending::ChildFailed(error) => {
-                StepEnd::Failed { failure: AttemptFailure::GaveUp, error: clip(error.to_string()) }
-            }
+            Ending::ChildFailed(error) => StepEnd::Failed {
+                failure: AttemptFailure::GaveUp,
+                error: clip(error.to_string()),
+            },
             Ending::Left => StepEnd::Left,
         },
     }

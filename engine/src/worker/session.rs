@@ -44,7 +44,9 @@ impl SessionLock {
 /// Whether the process that locked this file is gone. A file that is not there says nothing: it may be another
 /// machine's of the same name, or a temporary directory that was tidied.
 pub(super) fn is_gone(path: &str) -> bool {
-    let Ok(file) = File::open(path) else { return false };
+    let Ok(file) = File::open(path) else {
+        return false;
+    };
     match file.try_lock() {
         Ok(()) => true,
         Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
@@ -68,7 +70,11 @@ pub(super) fn build() -> String {
         modified.duration_since(SystemTime::UNIX_EPOCH).ok()
     };
     match metadata {
-        Ok(metadata) => format!("{}-{}", metadata.len(), time(&metadata).unwrap_or_default().as_micros()),
+        Ok(metadata) => format!(
+            "{}-{}",
+            metadata.len(),
+            time(&metadata).unwrap_or_default().as_micros()
+        ),
         Err(_) => "unknown".to_owned(),
     }
 }
@@ -101,14 +107,20 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 None
             }
         });
-        let kinds = self.kinds.values().map(|kind| (kind.name.clone(), kind.queue.to_string(), None)).collect();
+        let kinds = self
+            .kinds
+            .values()
+            .map(|kind| (kind.name.clone(), kind.queue.to_string(), None))
+            .collect();
         let row = SessionRow {
             id,
             worker: self.settings.name.clone(),
             host: host(),
             pid: std::process::id(),
             build: self.settings.build.clone(),
-            lock_file: lock.as_ref().map(|lock| lock.path.to_string_lossy().into_owned()),
+            lock_file: lock
+                .as_ref()
+                .map(|lock| lock.path.to_string_lossy().into_owned()),
             lease: self.settings.lease,
             free: self.lanes.iter().map(LaneState::free).sum(),
             kinds,
@@ -128,7 +140,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 Some(path.with_file_name(name))
             }
             (crate::store::StoreKind::Sqlite, None) => None,
-            (crate::store::StoreKind::Postgres, _) => Some(std::env::temp_dir().join("intendant-sessions")),
+            (crate::store::StoreKind::Postgres, _) => {
+                Some(std::env::temp_dir().join("intendant-sessions"))
+            }
         }
     }
 
@@ -168,7 +182,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
         self.suspects_since = None;
         self.next_due = None;
         for lane in &mut self.lanes {
-            *lane = LaneState::new(Arc::clone(&lane.queue), lane.kinds.to_vec(), lane.concurrency);
+            *lane = LaneState::new(
+                Arc::clone(&lane.queue),
+                lane.kinds.to_vec(),
+                lane.concurrency,
+            );
         }
     }
 }

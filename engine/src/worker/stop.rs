@@ -37,15 +37,25 @@ pub async fn shutdown_signal() {
 impl<S: Send + Sync + 'static> Engine<S> {
     /// Nothing new is started or claimed; steps that wait for a slot are not begun any more.
     pub(super) fn begin_stop(&mut self) {
-        tracing::info!(running = self.running.len(), in_hand = self.drives.len(), "stopping");
+        tracing::info!(
+            running = self.running.len(),
+            in_hand = self.drives.len(),
+            "stopping"
+        );
         self.stopping.send_replace(true);
         let mut waiting: Vec<(IntentId, usize)> = Vec::new();
         for lane in &mut self.lanes {
-            waiting.extend(lane.waiting.drain(..).map(|waiting| (waiting.intent, waiting.step)));
+            waiting.extend(
+                lane.waiting
+                    .drain(..)
+                    .map(|waiting| (waiting.intent, waiting.step)),
+            );
         }
         let announced = std::mem::take(&mut self.announced);
         for (intent, _) in &announced {
-            self.lane_of(*intent, |lane| lane.running = lane.running.saturating_sub(1));
+            self.lane_of(*intent, |lane| {
+                lane.running = lane.running.saturating_sub(1)
+            });
         }
         for (intent, step) in waiting.into_iter().chain(announced) {
             if let Some(drive) = self.drives.get_mut(&intent) {
@@ -59,7 +69,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
     fn hand_back_idle(&mut self) {
         let ids: Vec<IntentId> = self.drives.keys().copied().collect();
         for id in ids {
-            let Some(drive) = self.drives.get_mut(&id) else { continue };
+            let Some(drive) = self.drives.get_mut(&id) else {
+                continue;
+            };
             match drive.phase {
                 Phase::Planning => self.hand_back(id),
                 Phase::Active => self.go_on(id),
@@ -74,8 +86,12 @@ impl<S: Send + Sync + 'static> Engine<S> {
         for running in self.running.values() {
             running.abort.abort();
         }
-        let gone: Vec<(IntentId, usize)> =
-            self.running.iter().filter(|(_, running)| running.abort.is_finished()).map(|(key, _)| *key).collect();
+        let gone: Vec<(IntentId, usize)> = self
+            .running
+            .iter()
+            .filter(|(_, running)| running.abort.is_finished())
+            .map(|(key, _)| *key)
+            .collect();
         for (intent, step) in gone {
             self.running.remove(&(intent, step));
             if let Some(drive) = self.drives.get_mut(&intent) {
@@ -86,7 +102,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
         if now.saturating_sub(since) > LAST_WAIT && !self.running.is_empty() {
             // Blocking code that cannot be stopped: what has not really ended is not handed back. The process is about
             // to end, and whoever sees that takes these intents over.
-            tracing::error!(steps = self.running.len(), "steps do not stop; their intents are left to be taken over");
+            tracing::error!(
+                steps = self.running.len(),
+                "steps do not stop; their intents are left to be taken over"
+            );
             let stuck: Vec<IntentId> = self.running.keys().map(|(intent, _)| *intent).collect();
             for intent in stuck {
                 self.drop_drive(intent);
@@ -101,7 +120,13 @@ impl<S: Send + Sync + 'static> Engine<S> {
     }
 
     fn lane_of(&mut self, intent: IntentId, act: impl FnOnce(&mut super::lane::LaneState)) {
-        let Some(queue) = self.drives.get(&intent).map(|drive| drive.kind.queue.clone()) else { return };
+        let Some(queue) = self
+            .drives
+            .get(&intent)
+            .map(|drive| drive.kind.queue.clone())
+        else {
+            return;
+        };
         if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == queue) {
             act(lane);
         }

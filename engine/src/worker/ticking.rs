@@ -27,8 +27,14 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
         request.worker.clone_from(&self.settings.name);
         keep_last_word(&mut request);
-        let watching = self.drives.values().filter(|drive| drive.phase == Phase::Active && drive.waits_for_children());
-        request.watch = watching.map(|drive| drive.id).filter(|id| !request.reload.contains(id)).collect();
+        let watching = self
+            .drives
+            .values()
+            .filter(|drive| drive.phase == Phase::Active && drive.waits_for_children());
+        request.watch = watching
+            .map(|drive| drive.id)
+            .filter(|id| !request.reload.contains(id))
+            .collect();
         Some(Arc::new(request))
     }
 
@@ -54,7 +60,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
         for lane in &mut self.lanes {
             let room = lane.room(now);
             if lane.hint && room > 0 {
-                request.claim.push(Lane { queue: lane.queue.to_string(), kinds: lane.kinds.clone(), room });
+                request.claim.push(Lane {
+                    queue: lane.queue.to_string(),
+                    kinds: lane.kinds.clone(),
+                    room,
+                });
             }
         }
         if !request.claim.is_empty() {
@@ -68,14 +78,19 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
     /// All that this worker serves, for looks that take no tasks.
     pub(super) fn all_lanes(&self) -> Vec<Lane> {
-        let lane =
-            |lane: &super::lane::LaneState| Lane { queue: lane.queue.to_string(), kinds: lane.kinds.clone(), room: 1 };
+        let lane = |lane: &super::lane::LaneState| Lane {
+            queue: lane.queue.to_string(),
+            kinds: lane.kinds.clone(),
+            room: 1,
+        };
         self.lanes.iter().map(lane).collect()
     }
 
     /// A tick is on disk.
     pub(super) fn tick_done(&mut self, answer: TickAnswer) {
-        let Some(request) = self.inflight.take() else { return };
+        let Some(request) = self.inflight.take() else {
+            return;
+        };
         self.report.ticks += 1;
         self.confirm(self.sent);
         if request.promote {
@@ -83,7 +98,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.next_due = (answer.promoted >= limits::TIMERS_PER_TICK).then(|| self.now());
         }
         for lane in &mut self.lanes {
-            lane.hint = (lane.hint && !answer.drained.contains(&lane.queue.to_string())) || answer.readied > 0;
+            lane.hint = (lane.hint && !answer.drained.contains(&lane.queue.to_string()))
+                || answer.readied > 0;
         }
         let refused: HashSet<IntentId> = answer.refused.iter().map(|(intent, _)| *intent).collect();
         self.steps_recorded(&request, &refused);
@@ -121,7 +137,12 @@ impl<S: Send + Sync + 'static> Engine<S> {
     }
 
     /// What has left its lease is forgotten, except what could not be parked since its wait was over.
-    fn intents_left(&mut self, request: &TickRequest, answer: &TickAnswer, refused: &HashSet<IntentId>) {
+    fn intents_left(
+        &mut self,
+        request: &TickRequest,
+        answer: &TickAnswer,
+        refused: &HashSet<IntentId>,
+    ) {
         let stays: HashSet<IntentId> = answer.not_parked.iter().copied().collect();
         for park in &request.parks {
             if stays.contains(&park.intent) {
@@ -134,11 +155,19 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 self.drop_drive(park.intent);
             }
         }
-        for (intent, _, _) in request.hand_backs.iter().filter(|(intent, _, _)| !refused.contains(intent)) {
+        for (intent, _, _) in request
+            .hand_backs
+            .iter()
+            .filter(|(intent, _, _)| !refused.contains(intent))
+        {
             self.drop_drive(*intent);
         }
         let mut finished = false;
-        for finish in request.finishes.iter().filter(|finish| !refused.contains(&finish.intent)) {
+        for finish in request
+            .finishes
+            .iter()
+            .filter(|finish| !refused.contains(&finish.intent))
+        {
             self.drop_drive(finish.intent);
             self.report.finished += 1;
             finished = true;
@@ -154,7 +183,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
     pub(super) fn drop_drive(&mut self, intent: IntentId) {
         if let Some(drive) = self.drives.remove(&intent) {
             self.bytes = self.bytes.saturating_sub(drive.context.input.get().len());
-            if self.probation.is_some_and(|probation| probation.intent == intent) {
+            if self
+                .probation
+                .is_some_and(|probation| probation.intent == intent)
+            {
                 self.probation = None;
             }
         }
@@ -170,7 +202,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
             .collect();
         let announced = std::mem::take(&mut self.announced);
         for (intent, step) in announced {
-            let Some(drive) = self.drives.get(&intent) else { continue };
+            let Some(drive) = self.drives.get(&intent) else {
+                continue;
+            };
             if on_disk.contains(&(intent, drive.step_name(step))) {
                 self.start(intent, step);
             } else {
@@ -185,7 +219,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
         for (kind, hash) in &request.session_plans {
             self.session_plans.insert(kind.clone(), hash.clone());
             let waiting = self.drives.values().filter(|drive| {
-                drive.phase == Phase::Planning && drive.context.kind == *kind && drive.plan.hash == *hash
+                drive.phase == Phase::Planning
+                    && drive.context.kind == *kind
+                    && drive.plan.hash == *hash
             });
             ready.extend(waiting.map(|drive| drive.id));
         }
@@ -203,15 +239,23 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// Children of intents in hand have finished: ask what came of them, or take in the answer.
     fn children_heard(&mut self, request: &TickRequest, answer: &TickAnswer) {
         for intent in &request.reload {
-            let Some(drive) = self.drives.get_mut(intent) else { continue };
-            let children: Vec<ChildLoad> =
-                answer.children.iter().filter(|child| child.parent == *intent).cloned().collect();
+            let Some(drive) = self.drives.get_mut(intent) else {
+                continue;
+            };
+            let children: Vec<ChildLoad> = answer
+                .children
+                .iter()
+                .filter(|child| child.parent == *intent)
+                .cloned()
+                .collect();
             let arrived = answer.arrived.get(intent).copied().unwrap_or(drive.arrived);
             drive.set_children(children, arrived);
             self.go_on(*intent);
         }
         for intent in &request.watch {
-            let Some(drive) = self.drives.get(intent) else { continue };
+            let Some(drive) = self.drives.get(intent) else {
+                continue;
+            };
             let arrived = answer.arrived.get(intent).copied().unwrap_or(drive.arrived);
             if arrived > drive.arrived && !self.pending.reload.contains(intent) {
                 self.pending.reload.push(*intent);
@@ -221,7 +265,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
     /// The database refused what was to be written for an intent: it fails with that as its reason.
     fn refused(&mut self, intent: IntentId, error: String) {
-        let Some(drive) = self.drives.get_mut(&intent) else { return };
+        let Some(drive) = self.drives.get_mut(&intent) else {
+            return;
+        };
         if drive.phase == Phase::Leaving {
             // It has not left after all.
             drive.phase = Phase::Active;
@@ -238,7 +284,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
         {
             drive.crashes = 0;
             self.pending.leases_cleared.push(drive.lease);
-            if self.probation.is_some_and(|probation| probation.intent == intent) {
+            if self
+                .probation
+                .is_some_and(|probation| probation.intent == intent)
+            {
                 self.probation = None;
             }
         }
@@ -247,11 +296,17 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// Puts a claimed suspect on probation.
     pub(super) fn begin_probation(&mut self, intent: IntentId, lease: LeaseId, crashes: u32) {
         let until = crash::probation(crashes, self.beat_interval()).map(|time| self.now() + time);
-        self.probation = Some(Probation { intent, lease, until });
+        self.probation = Some(Probation {
+            intent,
+            lease,
+            until,
+        });
     }
 
     fn end_probation(&mut self, now: Duration) {
-        let Some(probation) = self.probation else { return };
+        let Some(probation) = self.probation else {
+            return;
+        };
         if probation.until.is_some_and(|until| until <= now) {
             self.probation = None;
             self.pending.leases_beside.push(probation.lease);
@@ -261,7 +316,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
 /// A step that has several rows in one tick (it runs, it failed, it failed again) keeps the last one.
 fn keep_last_word(request: &mut TickRequest) {
-    if request.steps.iter().all(|row| row.state == StepState::Succeeded) {
+    if request
+        .steps
+        .iter()
+        .all(|row| row.state == StepState::Succeeded)
+    {
         return;
     }
     let mut seen = HashSet::new();

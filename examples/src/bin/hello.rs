@@ -27,7 +27,11 @@ async fn main() -> Result<()> {
     let intendant = Intendant::open("sqlite::memory:").await?;
 
     // From here on the request is on record, whether a worker runs or not.
-    let greeting = intendant.request(Greet { name: "Ada".to_owned() }).await?;
+    let greeting = intendant
+        .request(Greet {
+            name: "Ada".to_owned(),
+        })
+        .await?;
 
     // A worker has a program of its own, usually, and runs until `intendant::shutdown_signal()`.
     let (stop, stopped) = oneshot::channel::<()>();

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use intendant::{Cx, Intendant, Intent, IntentId, Node, Plan, Resources, StepResult, Worker, value};
+use intendant::{
+    Cx, Intendant, Intent, IntentId, Node, Plan, Resources, StepResult, Worker, value,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -54,12 +56,18 @@ struct Bread {
 struct Eggs(u32);
 
 async fn slice(_: Cx<()>, slices: u32) -> StepResult<Bread> {
-    Ok(Bread { slices, toasted: false })
+    Ok(Bread {
+        slices,
+        toasted: false,
+    })
 }
 
 async fn toast(_: Cx<()>, bread: Bread) -> StepResult<Bread> {
     tokio::time::sleep(Duration::from_millis(30)).await;
-    Ok(Bread { toasted: true, ..bread })
+    Ok(Bread {
+        toasted: true,
+        ..bread
+    })
 }
 
 /// Any error is tried again; the first attempt goes wrong here, to have one on record.
@@ -73,7 +81,12 @@ async fn fry(cx: Cx<()>, eggs: u32) -> StepResult<Eggs> {
 
 async fn stack(cx: Cx<()>, (bread, eggs): (Bread, Eggs)) -> StepResult<String> {
     let crisp = if bread.toasted { "toast" } else { "bread" };
-    Ok(format!("{} of {crisp} with {} eggs, for {}", bread.slices, eggs.0, cx.account().unwrap_or("nobody")))
+    Ok(format!(
+        "{} of {crisp} with {} eggs, for {}",
+        bread.slices,
+        eggs.0,
+        cx.account().unwrap_or("nobody")
+    ))
 }
 
 #[tokio::main]
@@ -83,7 +96,10 @@ async fn main() -> Result<()> {
     let worker = Worker::new(&intendant, ()).register(sandwich);
     let working = tokio::spawn(worker.run(async { stopped.await.unwrap_or(()) }));
 
-    let order = MakeSandwich { guest: "ada".to_owned(), eggs: 3 };
+    let order = MakeSandwich {
+        guest: "ada".to_owned(),
+        eggs: 3,
+    };
     let handle = intendant.request(order).by("waiter").await?;
     println!("{}", handle.output().await?);
     print_record(&intendant, handle.id()).await?;
@@ -97,7 +113,11 @@ async fn main() -> Result<()> {
 async fn print_record(intendant: &Intendant, id: IntentId) -> Result<()> {
     let record = intendant.get(id).await?;
     println!("\n{} {}", record.kind, record.state);
-    println!("  for {}, asked for by {}", or_dash(record.account), or_dash(record.requested_by));
+    println!(
+        "  for {}, asked for by {}",
+        or_dash(record.account),
+        or_dash(record.requested_by)
+    );
     println!("  input  {}", record.input);
     for resource in record.resources {
         println!("  {} {}", resource.mode.as_str(), resource.resource);
@@ -106,12 +126,18 @@ async fn print_record(intendant: &Intendant, id: IntentId) -> Result<()> {
     println!("\nsteps");
     for step in intendant.steps(id).await? {
         let output = step.output.as_deref().map_or("-", |json| json.get());
-        println!("  {:<6} {}  attempt {}  {output}", step.name, step.state, step.attempt);
+        println!(
+            "  {:<6} {}  attempt {}  {output}",
+            step.name, step.state, step.attempt
+        );
     }
 
     println!("\nfailed attempts");
     for attempt in intendant.attempts(id).await? {
-        println!("  {:<6} attempt {}: {}", attempt.step, attempt.attempt, attempt.error);
+        println!(
+            "  {:<6} attempt {}: {}",
+            attempt.step, attempt.attempt, attempt.error
+        );
     }
     Ok(())
 }

@@ -44,9 +44,20 @@ async fn sign_up(
 ) -> Result<Handle<CreateDatabase>> {
     // SQLite has one writer at a time; `immediate` waits for the turn now instead of failing later.
     let mut tx = app.begin_with("begin immediate").await?;
-    sqlx::query("insert into customers (id, name) values (?1, ?2)").bind(customer).bind(name).execute(&mut *tx).await?;
-    let intent = CreateDatabase { customer: customer.to_owned(), image: image.to_owned() };
-    let handle = intendant.request(intent).by("sign-up").within(&mut tx).await?;
+    sqlx::query("insert into customers (id, name) values (?1, ?2)")
+        .bind(customer)
+        .bind(name)
+        .execute(&mut *tx)
+        .await?;
+    let intent = CreateDatabase {
+        customer: customer.to_owned(),
+        image: image.to_owned(),
+    };
+    let handle = intendant
+        .request(intent)
+        .by("sign-up")
+        .within(&mut tx)
+        .await?;
     // No worker sees the request before this. Without it, there would be neither customer nor operation.
     tx.commit().await?;
     // Nobody tells the worker of this commit: it finds the request when it next looks, three times a second.
@@ -65,8 +76,12 @@ const RECENT: &str = "
      limit 20";
 
 async fn print_recent(app: &SqlitePool) -> Result<()> {
-    let rows: Vec<(String, String, String, f64, String)> = sqlx::query_as(RECENT).fetch_all(app).await?;
-    println!("{:<16} {:<16} {:<10} {:>8}  result", "customer", "operation", "state", "seconds");
+    let rows: Vec<(String, String, String, f64, String)> =
+        sqlx::query_as(RECENT).fetch_all(app).await?;
+    println!(
+        "{:<16} {:<16} {:<10} {:>8}  result",
+        "customer", "operation", "state", "seconds"
+    );
     for (customer, operation, state, seconds, result) in rows {
         println!("{customer:<16} {operation:<16} {state:<10} {seconds:>8.2}  {result}");
     }
@@ -80,7 +95,9 @@ async fn main() -> Result<()> {
     // The engine's tables and the application's, side by side in one file.
     let intendant = Intendant::open(&url).await?;
     let app = SqlitePool::connect(&url).await?;
-    sqlx::query("create table customers (id text primary key, name text not null)").execute(&app).await?;
+    sqlx::query("create table customers (id text primary key, name text not null)")
+        .execute(&app)
+        .await?;
 
     let (stop, stopped) = oneshot::channel::<()>();
     let worker = Worker::new(&intendant, ()).register_step(create_database);
@@ -98,7 +115,13 @@ async fn main() -> Result<()> {
     working.await??;
 
     // Nobody works any more, and still the request is safe: it waits for the next worker.
-    sign_up(&app, &intendant, ("edsger", "Edsger Dijkstra"), "postgres-17").await?;
+    sign_up(
+        &app,
+        &intendant,
+        ("edsger", "Edsger Dijkstra"),
+        "postgres-17",
+    )
+    .await?;
     print_recent(&app).await?;
 
     app.close().await;

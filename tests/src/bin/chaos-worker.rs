@@ -15,10 +15,16 @@ async fn main() -> Result<()> {
         .with_writer(std::io::stderr)
         .init();
     let mut args = std::env::args().skip(1);
-    let (url, ledger) = (args.next().context("a URL")?, args.next().context("a ledger")?);
+    let (url, ledger) = (
+        args.next().context("a URL")?,
+        args.next().context("a ledger")?,
+    );
     let concurrency = args.next().context("a concurrency")?.parse()?;
     let intendant = Intendant::connect(&url).await?;
-    let effects = Effects { ledger: PathBuf::from(ledger), kind: intendant.store_kind() };
+    let effects = Effects {
+        ledger: PathBuf::from(ledger),
+        kind: intendant.store_kind(),
+    };
     let report = Worker::new(&intendant, effects)
         .register(plan)
         .concurrency(concurrency)

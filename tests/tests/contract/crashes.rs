@@ -83,19 +83,26 @@ async fn a_failed_intent_resumes_from_its_failed_step_with_fixed_code(bench: Ben
     ensure!(bench.rest(handle.id()).await?.failed_step.as_deref() == Some("two"));
     let before = bench.intendant.get(handle.id()).await?;
     worker.stop().await?;
-    bench.intendant.resume(handle.id(), "ada", Some("deployed the fix")).await?;
+    bench
+        .intendant
+        .resume(handle.id(), "ada", Some("deployed the fix"))
+        .await?;
     let worker = start(bench.worker(counter.clone()).register(mended_plan));
     ensure!(handle.output().await? == 3);
     ensure!(counter.get() == 3, "`one` was kept");
     let after = bench.intendant.get(handle.id()).await?;
     ensure!(after.started_at == before.started_at && after.error.is_none());
     let events = bench.intendant.events(handle.id()).await?;
-    ensure!(events[0].verb == "resume" && events[0].detail.as_ref().unwrap().get().contains("broken"));
+    ensure!(
+        events[0].verb == "resume" && events[0].detail.as_ref().unwrap().get().contains("broken")
+    );
     worker.stop().await?;
     bench.check().await
 }
 
-async fn a_step_that_the_code_no_longer_has_is_a_clear_error_and_harms_nothing(bench: Bench) -> Result<()> {
+async fn a_step_that_the_code_no_longer_has_is_a_clear_error_and_harms_nothing(
+    bench: Bench,
+) -> Result<()> {
     let renamed = |_: &Move, plan: &mut Plan<Counter>| -> Node<u64> {
         let one = plan.step("one", count).input(value(0u64));
         let two = plan.step("zwei", count).input(one);
@@ -110,10 +117,17 @@ async fn a_step_that_the_code_no_longer_has_is_a_clear_error_and_harms_nothing(b
     bench.intendant.resume(handle.id(), "ada", None).await?;
     let worker = start(bench.worker(counter.clone()).register::<Move, _>(renamed));
     let record = bench.rest(handle.id()).await?;
-    ensure!(record.reason.as_deref() == Some("plan refused"), "{record:?}");
+    ensure!(
+        record.reason.as_deref() == Some("plan refused"),
+        "{record:?}"
+    );
     let expected = "the plan that this intent started with has a step `two`, and the code has none of that name; bring \
                     it back, and resume";
-    ensure!(record.error.as_deref() == Some(expected), "{:?}", record.error);
+    ensure!(
+        record.error.as_deref() == Some(expected),
+        "{:?}",
+        record.error
+    );
     worker.stop().await?;
 
     bench.intendant.resume(handle.id(), "ada", None).await?;
@@ -139,7 +153,10 @@ async fn an_intent_goes_on_by_the_plan_that_it_started_with(bench: Bench) -> Res
     let worker = start(bench.worker(counter.clone()).register::<Move, _>(longer));
     ensure!(handle.output().await? == 3);
     let steps = bench.intendant.steps(handle.id()).await?;
-    ensure!(steps.len() == 3, "the new step `zero` is not part of it: {steps:?}");
+    ensure!(
+        steps.len() == 3,
+        "the new step `zero` is not part of it: {steps:?}"
+    );
     // A new intent goes by the new plan.
     let new = bench.intendant.request(Move { steps: 3 }).await?;
     new.output().await?;
@@ -150,16 +167,40 @@ async fn an_intent_goes_on_by_the_plan_that_it_started_with(bench: Bench) -> Res
 
 async fn only_a_failed_intent_can_be_resumed(bench: Bench) -> Result<()> {
     let handle = bench.intendant.request(Move { steps: 3 }).await?;
-    let error = bench.intendant.resume(handle.id(), "ada", None).await.unwrap_err();
-    let expected = format!("resuming intent {}: it is ready; only a failed intent can be resumed", handle.id());
-    ensure!(error.to_string() == expected && error.is_conflict(), "{error}");
+    let error = bench
+        .intendant
+        .resume(handle.id(), "ada", None)
+        .await
+        .unwrap_err();
+    let expected = format!(
+        "resuming intent {}: it is ready; only a failed intent can be resumed",
+        handle.id()
+    );
+    ensure!(
+        error.to_string() == expected && error.is_conflict(),
+        "{error}"
+    );
     let nobody = "01890000-0000-7000-8000-000000000000".parse()?;
-    let error = bench.intendant.resume(nobody, "ada", None).await.unwrap_err();
+    let error = bench
+        .intendant
+        .resume(nobody, "ada", None)
+        .await
+        .unwrap_err();
     ensure!(error.is_not_found(), "{error}");
     let worker = start(bench.worker(Counter::default()).register(mended_plan));
     handle.output().await?;
-    ensure!(bench.intendant.resume(handle.id(), "ada", None).await.unwrap_err().is_conflict());
-    ensure!(handle.state().await? == IntentState::Succeeded && bench.intendant.events(handle.id()).await?.is_empty());
+    ensure!(
+        bench
+            .intendant
+            .resume(handle.id(), "ada", None)
+            .await
+            .unwrap_err()
+            .is_conflict()
+    );
+    ensure!(
+        handle.state().await? == IntentState::Succeeded
+            && bench.intendant.events(handle.id()).await?.is_empty()
+    );
     worker.stop().await?;
     bench.check().await
 }
@@ -172,16 +213,28 @@ async fn plans_whose_shape_depends_on_the_input_run_as_planned(bench: Bench) -> 
         }
         node
     };
-    let ids = bench.intendant.request_all((0..60).map(|n| Move { steps: n % 4 + 1 })).await?;
+    let ids = bench
+        .intendant
+        .request_all((0..60).map(|n| Move { steps: n % 4 + 1 }))
+        .await?;
     // Killed in the middle, so that reaped intents of every shape are taken over.
-    let first = start(bench.worker(Counter::default()).register::<Move, _>(chain).concurrency(8));
+    let first = start(
+        bench
+            .worker(Counter::default())
+            .register::<Move, _>(chain)
+            .concurrency(8),
+    );
     bench.rest(ids[5]).await?;
     first.kill().await;
     let worker = start(bench.worker(Counter::default()).register::<Move, _>(chain));
     for (id, n) in ids.into_iter().zip(0u64..) {
         let record = bench.rest(id).await?;
         let output = record.output.map(|output| output.get().to_owned());
-        ensure!(output == Some((n % 4 + 1).to_string()), "{output:?} {:?}", record.error);
+        ensure!(
+            output == Some((n % 4 + 1).to_string()),
+            "{output:?} {:?}",
+            record.error
+        );
     }
     worker.stop().await?;
     bench.check().await

@@ -1,6 +1,9 @@
 //! The contract: what the engine does, the same on SQLite and PostgreSQL. Every test here runs on both.
 
-#![expect(clippy::unwrap_used, reason = "a test that finds nothing to unwrap fails, as it should")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that finds nothing to unwrap fails, as it should"
+)]
 
 mod crashes;
 mod history;

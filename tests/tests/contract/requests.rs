@@ -37,7 +37,10 @@ impl Intent for Order {
 }
 
 fn order(account: &str, what: &str) -> Order {
-    Order { account: Some(account.into()), what: what.into() }
+    Order {
+        account: Some(account.into()),
+        what: what.into(),
+    }
 }
 
 async fn deliver(_: Cx<()>, order: Order) -> StepResult<String> {
@@ -45,24 +48,51 @@ async fn deliver(_: Cx<()>, order: Order) -> StepResult<String> {
 }
 
 async fn a_key_asks_once(bench: Bench) -> Result<()> {
-    let first = bench.intendant.request(order("ada", "tea")).key("k1").await?;
-    let again = bench.intendant.request(order("ada", "tea")).key("k1").await?;
+    let first = bench
+        .intendant
+        .request(order("ada", "tea"))
+        .key("k1")
+        .await?;
+    let again = bench
+        .intendant
+        .request(order("ada", "tea"))
+        .key("k1")
+        .await?;
     ensure!(first.id() == again.id());
     let worker = start(bench.worker(()).register_step(deliver));
     first.output().await?;
     // Finished or not makes no difference.
-    ensure!(bench.intendant.request(order("ada", "tea")).key("k1").await?.id() == first.id());
+    ensure!(
+        bench
+            .intendant
+            .request(order("ada", "tea"))
+            .key("k1")
+            .await?
+            .id()
+            == first.id()
+    );
     worker.stop().await?;
     ensure!(bench.intendant.list(Default::default()).await?.len() == 1);
     bench.check().await
 }
 
 async fn a_key_with_another_body_is_an_error(bench: Bench) -> Result<()> {
-    let first = bench.intendant.request(order("ada", "tea")).key("k1").await?;
-    let error = bench.intendant.request(order("ada", "coffee")).key("k1").await.unwrap_err();
+    let first = bench
+        .intendant
+        .request(order("ada", "tea"))
+        .key("k1")
+        .await?;
+    let error = bench
+        .intendant
+        .request(order("ada", "coffee"))
+        .key("k1")
+        .await
+        .unwrap_err();
     ensure!(error.is_conflict(), "{error}");
-    let expected =
-        format!("the key `k1` was used for another request, intent {}; use a new key for a new request", first.id());
+    let expected = format!(
+        "the key `k1` was used for another request, intent {}; use a new key for a new request",
+        first.id()
+    );
     ensure!(error.to_string() == expected, "{error}");
     ensure!(bench.intendant.unfinished().await?.total() == 1);
     bench.check().await
@@ -71,7 +101,14 @@ async fn a_key_with_another_body_is_an_error(bench: Bench) -> Result<()> {
 async fn keys_are_per_account(bench: Bench) -> Result<()> {
     let ada = bench.intendant.request(order("ada", "tea")).key(7).await?;
     let bob = bench.intendant.request(order("bob", "tea")).key(7).await?;
-    let nobody = bench.intendant.request(Order { account: None, what: "tea".into() }).key(7).await?;
+    let nobody = bench
+        .intendant
+        .request(Order {
+            account: None,
+            what: "tea".into(),
+        })
+        .key(7)
+        .await?;
     ensure!(ada.id() != bob.id() && bob.id() != nobody.id());
     bench.check().await
 }
@@ -99,11 +136,19 @@ async fn a_request_in_a_transaction_is_there_after_its_commit_only(bench: Bench)
         StoreKind::Sqlite => {
             let pool = sqlx::SqlitePool::connect(&bench.database.url).await?;
             let mut tx = pool.begin().await?;
-            let gone = bench.intendant.request(order("ada", "tea")).within(&mut tx).await?;
+            let gone = bench
+                .intendant
+                .request(order("ada", "tea"))
+                .within(&mut tx)
+                .await?;
             tx.rollback().await?;
             ensure!(gone.state().await.unwrap_err().is_not_found());
             let mut tx = pool.begin().await?;
-            let kept = bench.intendant.request(order("ada", "tea")).within(&mut tx).await?;
+            let kept = bench
+                .intendant
+                .request(order("ada", "tea"))
+                .within(&mut tx)
+                .await?;
             ensure!(kept.state().await.unwrap_err().is_not_found());
             tx.commit().await?;
             ensure!(kept.output().await? == "tea");
@@ -112,13 +157,26 @@ async fn a_request_in_a_transaction_is_there_after_its_commit_only(bench: Bench)
         StoreKind::Postgres => {
             let pool = sqlx::PgPool::connect(&bench.database.url).await?;
             let mut tx = pool.begin().await?;
-            let gone = bench.intendant.request(order("ada", "tea")).within(&mut tx).await?;
+            let gone = bench
+                .intendant
+                .request(order("ada", "tea"))
+                .within(&mut tx)
+                .await?;
             tx.rollback().await?;
             ensure!(gone.state().await.unwrap_err().is_not_found());
             let mut tx = pool.begin().await?;
-            let kept = bench.intendant.request(order("ada", "tea")).within(&mut tx).await?;
+            let kept = bench
+                .intendant
+                .request(order("ada", "tea"))
+                .within(&mut tx)
+                .await?;
             // The engine goes on meanwhile: a request takes no lock that a tick waits for.
-            bench.intendant.request(order("bob", "coffee")).await?.output().await?;
+            bench
+                .intendant
+                .request(order("bob", "coffee"))
+                .await?
+                .output()
+                .await?;
             ensure!(kept.state().await.unwrap_err().is_not_found());
             tx.commit().await?;
             ensure!(kept.output().await? == "tea");
@@ -131,9 +189,16 @@ async fn a_request_in_a_transaction_is_there_after_its_commit_only(bench: Bench)
 
 async fn a_start_time_is_waited_for(bench: Bench) -> Result<()> {
     let worker = start(bench.worker(()).register_step(deliver));
-    let later = bench.intendant.request(order("ada", "tea")).start_in(Duration::from_millis(300)).await?;
-    let past =
-        bench.intendant.request(order("ada", "old tea")).start_at(Utc::now() - chrono::TimeDelta::hours(1)).await?;
+    let later = bench
+        .intendant
+        .request(order("ada", "tea"))
+        .start_in(Duration::from_millis(300))
+        .await?;
+    let past = bench
+        .intendant
+        .request(order("ada", "old tea"))
+        .start_at(Utc::now() - chrono::TimeDelta::hours(1))
+        .await?;
     past.output().await?;
     ensure!(later.state().await? == IntentState::Waiting);
     later.output().await?;
@@ -145,14 +210,26 @@ async fn a_start_time_is_waited_for(bench: Bench) -> Result<()> {
 }
 
 async fn a_higher_priority_goes_first(bench: Bench) -> Result<()> {
-    let low = bench.intendant.request(order("ada", "low")).priority(-1).await?;
+    let low = bench
+        .intendant
+        .request(order("ada", "low"))
+        .priority(-1)
+        .await?;
     let middle = bench.intendant.request(order("ada", "middle")).await?;
-    let high = bench.intendant.request(order("ada", "high")).priority(5).await?;
+    let high = bench
+        .intendant
+        .request(order("ada", "high"))
+        .priority(5)
+        .await?;
     let worker = start(bench.worker(()).register_step(deliver).concurrency(1));
     let mut started = Vec::new();
     for handle in [&high, &middle, &low] {
         handle.output().await?;
-        started.push(bench.intendant.steps(handle.id()).await?[0].started_at.unwrap());
+        started.push(
+            bench.intendant.steps(handle.id()).await?[0]
+                .started_at
+                .unwrap(),
+        );
     }
     ensure!(started.is_sorted(), "{started:?}");
     worker.stop().await?;
@@ -169,37 +246,73 @@ impl Intent for Nameless {
 }
 
 async fn what_cannot_be_kept_is_refused_and_leaves_nothing(bench: Bench) -> Result<()> {
-    let error =
-        async |account: &str, what: &str| bench.intendant.request(order(account, what)).await.unwrap_err().to_string();
+    let error = async |account: &str, what: &str| {
+        bench
+            .intendant
+            .request(order(account, what))
+            .await
+            .unwrap_err()
+            .to_string()
+    };
     let big = "x".repeat(intendant::limits::PAYLOAD_BYTES);
-    ensure!(error("ada", &big).await.starts_with("the input: the payload has 1048"), "size");
+    ensure!(
+        error("ada", &big)
+            .await
+            .starts_with("the input: the payload has 1048"),
+        "size"
+    );
     ensure!(error("ada", "a\0b").await.contains("U+0000"), "nul");
-    ensure!(error(&"a".repeat(201), "tea").await.starts_with("the name of the account has 201 characters"), "name");
+    ensure!(
+        error(&"a".repeat(201), "tea")
+            .await
+            .starts_with("the name of the account has 201 characters"),
+        "name"
+    );
     let nameless = bench.intendant.request(Nameless).await.unwrap_err();
-    ensure!(nameless.to_string() == "the name of the kind is empty", "{nameless}");
-    let priority = bench.intendant.request(order("ada", "tea")).priority(1_001).await.unwrap_err();
-    ensure!(priority.to_string() == "the priority is 1001, the limit is -1000 to 1000", "{priority}");
+    ensure!(
+        nameless.to_string() == "the name of the kind is empty",
+        "{nameless}"
+    );
+    let priority = bench
+        .intendant
+        .request(order("ada", "tea"))
+        .priority(1_001)
+        .await
+        .unwrap_err();
+    ensure!(
+        priority.to_string() == "the priority is 1001, the limit is -1000 to 1000",
+        "{priority}"
+    );
     ensure!(priority.is_usage());
     ensure!(bench.intendant.unfinished().await?.total() == 0);
     bench.check().await
 }
 
 async fn a_database_of_a_newer_schema_is_refused(bench: Bench) -> Result<()> {
-    let insert = |table: &str| format!("insert into {table} (version, name, checksum) values (999, 'later', '')");
+    let insert = |table: &str| {
+        format!("insert into {table} (version, name, checksum) values (999, 'later', '')")
+    };
     match bench.database.kind {
         StoreKind::Sqlite => {
             let pool = sqlx::SqlitePool::connect(&bench.database.url).await?;
-            sqlx::raw_sql(sqlx::AssertSqlSafe(insert("intendant_migration"))).execute(&pool).await?;
+            sqlx::raw_sql(sqlx::AssertSqlSafe(insert("intendant_migration")))
+                .execute(&pool)
+                .await?;
             pool.close().await;
         }
         StoreKind::Postgres => {
             let pool = sqlx::PgPool::connect(&bench.database.url).await?;
-            sqlx::raw_sql(sqlx::AssertSqlSafe(insert("intendant.migration"))).execute(&pool).await?;
+            sqlx::raw_sql(sqlx::AssertSqlSafe(insert("intendant.migration")))
+                .execute(&pool)
+                .await?;
             pool.close().await;
         }
     }
     let expected = "the database has schema version 999, this program knows up to 1; run a newer version of it";
-    for opened in [Intendant::connect(&bench.database.url).await, Intendant::open(&bench.database.url).await] {
+    for opened in [
+        Intendant::connect(&bench.database.url).await,
+        Intendant::open(&bench.database.url).await,
+    ] {
         ensure!(opened.unwrap_err().to_string() == expected);
     }
     Ok(())
@@ -234,18 +347,33 @@ async fn a_database_that_is_not_there_is_one_clear_line() {
         message("mysql://localhost").await,
         "`mysql://localhost` names no database; expected sqlite://PATH, sqlite::memory: or postgres://…"
     );
-    assert!(message("sqlite:///nowhere/at/all.db").await.starts_with("the database cannot be reached: unable to open"));
-    assert!(message("postgres://127.0.0.1:1/none").await.starts_with("the database cannot be reached: "));
+    assert!(
+        message("sqlite:///nowhere/at/all.db")
+            .await
+            .starts_with("the database cannot be reached: unable to open")
+    );
+    assert!(
+        message("postgres://127.0.0.1:1/none")
+            .await
+            .starts_with("the database cannot be reached: ")
+    );
 }
 
 #[tokio::test]
 async fn a_file_without_the_engines_tables_says_what_to_run() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let url = format!("sqlite://{}/empty.db", directory.path().display());
-    let options = StoreOptions { create: true, ..StoreOptions::new(&url) };
+    let options = StoreOptions {
+        create: true,
+        ..StoreOptions::new(&url)
+    };
     Intendant::with_options(&options).await?.close().await;
     let error = Intendant::connect(&url).await.unwrap_err().to_string();
-    ensure!(error == "the database has schema version 0, this program needs 1; run `intendant migrate up`", "{error}");
+    ensure!(
+        error
+            == "the database has schema version 0, this program needs 1; run `intendant migrate up`",
+        "{error}"
+    );
     Ok(())
 }
 
@@ -260,7 +388,14 @@ async fn a_read_only_file_can_be_read_and_takes_no_request() -> Result<()> {
     // By the URL, since root may write to any file.
     let intendant = Intendant::connect(format!("{url}?mode=ro")).await?;
     ensure!(intendant.get(id).await?.state == IntentState::Ready);
-    let error = intendant.request(order("ada", "tea")).await.unwrap_err().to_string();
-    ensure!(error == "the database is read-only: attempt to write a readonly database", "{error}");
+    let error = intendant
+        .request(order("ada", "tea"))
+        .await
+        .unwrap_err()
+        .to_string();
+    ensure!(
+        error == "the database is read-only: attempt to write a readonly database",
+        "{error}"
+    );
     Ok(())
 }

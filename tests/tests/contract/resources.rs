@@ -27,18 +27,32 @@ impl Intent for Touch {
     const KIND: &'static str = "touch";
     type Output = ();
     fn resources(&self) -> Resources {
-        let resources =
-            self.exclusive.iter().fold(Resources::touched("environment", 7), |all, id| all.and_exclusive("server", id));
-        self.shared.iter().fold(resources, |all, id| all.and_shared("server", id))
+        let resources = self
+            .exclusive
+            .iter()
+            .fold(Resources::touched("environment", 7), |all, id| {
+                all.and_exclusive("server", id)
+            });
+        self.shared
+            .iter()
+            .fold(resources, |all, id| all.and_shared("server", id))
     }
 }
 
 fn exclusive(ids: &[&str], ms: u64) -> Touch {
-    Touch { exclusive: ids.iter().map(|id| (*id).to_owned()).collect(), shared: vec![], ms }
+    Touch {
+        exclusive: ids.iter().map(|id| (*id).to_owned()).collect(),
+        shared: vec![],
+        ms,
+    }
 }
 
 fn shared(ids: &[&str], ms: u64) -> Touch {
-    Touch { exclusive: vec![], shared: ids.iter().map(|id| (*id).to_owned()).collect(), ms }
+    Touch {
+        exclusive: vec![],
+        shared: ids.iter().map(|id| (*id).to_owned()).collect(),
+        ms,
+    }
 }
 
 /// Says in the resource's own state whether somebody else is there.
@@ -68,8 +82,14 @@ impl Servers {
 
     fn leave(&self, touch: &Touch) {
         let mut users = self.0.lock().unwrap();
-        touch.exclusive.iter().for_each(|id| users.get_mut(id).unwrap().0 -= 1);
-        touch.shared.iter().for_each(|id| users.get_mut(id).unwrap().1 -= 1);
+        touch
+            .exclusive
+            .iter()
+            .for_each(|id| users.get_mut(id).unwrap().0 -= 1);
+        touch
+            .shared
+            .iter()
+            .for_each(|id| users.get_mut(id).unwrap().1 -= 1);
     }
 }
 
@@ -80,7 +100,9 @@ async fn touch(cx: Cx<Servers>, touch: Touch) -> StepResult<()> {
     Ok(())
 }
 
-async fn exclusive_intents_on_one_resource_run_one_after_the_other_in_order(bench: Bench) -> Result<()> {
+async fn exclusive_intents_on_one_resource_run_one_after_the_other_in_order(
+    bench: Bench,
+) -> Result<()> {
     let mut handles = Vec::new();
     for _ in 0..12 {
         handles.push(bench.intendant.request(exclusive(&["42"], 5)).await?);
@@ -89,7 +111,11 @@ async fn exclusive_intents_on_one_resource_run_one_after_the_other_in_order(benc
     let mut starts = Vec::new();
     for handle in &handles {
         handle.output().await?;
-        starts.push(bench.intendant.steps(handle.id()).await?[0].started_at.unwrap());
+        starts.push(
+            bench.intendant.steps(handle.id()).await?[0]
+                .started_at
+                .unwrap(),
+        );
     }
     ensure!(starts.is_sorted(), "first come, first served: {starts:?}");
     for worker in workers {
@@ -100,10 +126,14 @@ async fn exclusive_intents_on_one_resource_run_one_after_the_other_in_order(benc
     bench.check().await
 }
 
-async fn shared_intents_run_side_by_side_and_an_exclusive_one_waits_its_turn(bench: Bench) -> Result<()> {
+async fn shared_intents_run_side_by_side_and_an_exclusive_one_waits_its_turn(
+    bench: Bench,
+) -> Result<()> {
     let worker = start(bench.worker(Servers::default()).register_step(touch));
-    let readers =
-        [bench.intendant.request(shared(&["42"], 300)).await?, bench.intendant.request(shared(&["42"], 300)).await?];
+    let readers = [
+        bench.intendant.request(shared(&["42"], 300)).await?,
+        bench.intendant.request(shared(&["42"], 300)).await?,
+    ];
     for reader in &readers {
         bench.reach(reader.id(), IntentState::Running).await?;
     }
@@ -130,11 +160,21 @@ async fn several_resources_are_taken_at_once_without_deadlock(bench: Bench) -> R
     let ids = ["1", "2", "3", "4"];
     let requests = (0..120usize).map(|n| {
         let pair = [ids[n % 4], ids[(n + 1 + n / 4 % 3) % 4]];
-        if n % 5 == 0 { shared(&pair, 2) } else { exclusive(&pair, 2) }
+        if n % 5 == 0 {
+            shared(&pair, 2)
+        } else {
+            exclusive(&pair, 2)
+        }
     });
     let all = bench.intendant.request_all(requests).await?;
-    let workers =
-        [(), (), ()].map(|()| start(bench.worker(servers.clone()).register_step::<Touch, (), _>(step).concurrency(8)));
+    let workers = [(), (), ()].map(|()| {
+        start(
+            bench
+                .worker(servers.clone())
+                .register_step::<Touch, (), _>(step)
+                .concurrency(8),
+        )
+    });
     for id in all {
         let record = bench.rest(id).await?;
         ensure!(record.state == IntentState::Succeeded, "{:?}", record.error);
@@ -150,7 +190,11 @@ async fn a_failed_intent_keeps_its_resource_until_it_is_resumed(bench: Bench) ->
         (13, 1) => Err(fail("half built")),
         _ => Ok(()),
     };
-    let worker = start(bench.worker(Counter::default()).register_step::<Touch, (), _>(step));
+    let worker = start(
+        bench
+            .worker(Counter::default())
+            .register_step::<Touch, (), _>(step),
+    );
     let broken = bench.intendant.request(exclusive(&["42"], 13)).await?;
     bench.rest(broken.id()).await?;
     let next = bench.intendant.request(exclusive(&["42"], 1)).await?;

@@ -59,9 +59,16 @@ impl Bench {
     pub(crate) async fn open(kind: intendant::StoreKind) -> Result<Self> {
         // `RUST_LOG=intendant=debug cargo test …` shows what the engine does.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
-        tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init().ok();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_test_writer()
+            .try_init()
+            .ok();
         let (database, intendant) = Database::open(kind).await?;
-        Ok(Self { database, intendant })
+        Ok(Self {
+            database,
+            intendant,
+        })
     }
 
     /// A worker with settings for tests: short leases and polls.
@@ -83,17 +90,24 @@ impl Bench {
 
     /// Waits until an intent is in a state.
     pub(crate) async fn reach(&self, id: IntentId, state: IntentState) -> Result<()> {
-        self.until(|| async move { Ok((self.intendant.state(id).await? == state).then_some(())) }).await
+        self.until(|| async move { Ok((self.intendant.state(id).await? == state).then_some(())) })
+            .await
     }
 
     /// Waits until `look` finds something.
-    pub(crate) async fn until<T, F: Future<Output = Result<Option<T>>>>(&self, look: impl Fn() -> F) -> Result<T> {
+    pub(crate) async fn until<T, F: Future<Output = Result<Option<T>>>>(
+        &self,
+        look: impl Fn() -> F,
+    ) -> Result<T> {
         let start = Instant::now();
         loop {
             if let Some(found) = look().await? {
                 return Ok(found);
             }
-            ensure!(start.elapsed() < Duration::from_secs(30), "nothing came of it in half a minute");
+            ensure!(
+                start.elapsed() < Duration::from_secs(30),
+                "nothing came of it in half a minute"
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

@@ -46,7 +46,14 @@ impl Intent for Child {
 }
 
 async fn raise(cx: Cx<Counter>, parent: Parent) -> StepResult<String> {
-    let child = cx.child("first", Child { name: parent.name.clone() }).await?;
+    let child = cx
+        .child(
+            "first",
+            Child {
+                name: parent.name.clone(),
+            },
+        )
+        .await?;
     Ok(format!("{} of {}", child, parent.name))
 }
 
@@ -56,23 +63,47 @@ async fn grow(_: Cx<Counter>, child: Child) -> StepResult<String> {
 }
 
 async fn a_parent_gets_its_childs_output(bench: Bench) -> Result<()> {
-    let worker = start(bench.worker(Counter::default()).register_step(raise).register_step(grow));
-    let parent = bench.intendant.request(Parent { name: "x".into() }).by("ada").correlation_id("web-7").await?;
+    let worker = start(
+        bench
+            .worker(Counter::default())
+            .register_step(raise)
+            .register_step(grow),
+    );
+    let parent = bench
+        .intendant
+        .request(Parent { name: "x".into() })
+        .by("ada")
+        .correlation_id("web-7")
+        .await?;
     ensure!(parent.output().await? == "child x of x");
     let children = bench.intendant.children(parent.id()).await?;
     ensure!(children.len() == 1 && children[0].name == "first" && children[0].step == "run");
     let child = bench.intendant.get(children[0].id).await?;
     ensure!(child.parent_id == Some(parent.id()) && child.root_id == parent.id());
-    ensure!(child.correlation_id.as_deref() == Some("web-7") && child.requested_by.as_deref() == Some("ada"));
+    ensure!(
+        child.correlation_id.as_deref() == Some("web-7")
+            && child.requested_by.as_deref() == Some("ada")
+    );
     worker.stop().await?;
     bench.check().await
 }
 
 async fn a_parent_holds_no_slot_while_it_waits(bench: Bench) -> Result<()> {
     // One slot: if the parent kept it, its child would never run.
-    let worker = start(bench.worker(Counter::default()).register_step(raise).register_step(grow).concurrency(1));
+    let worker = start(
+        bench
+            .worker(Counter::default())
+            .register_step(raise)
+            .register_step(grow)
+            .concurrency(1),
+    );
     for name in ["x", "y", "z"] {
-        bench.intendant.request(Parent { name: name.into() }).await?.output().await?;
+        bench
+            .intendant
+            .request(Parent { name: name.into() })
+            .await?
+            .output()
+            .await?;
     }
     worker.stop().await?;
     bench.check().await
@@ -83,21 +114,46 @@ async fn a_failed_child_fails_its_parent_and_is_resumed_with_it(bench: Bench) ->
         1 => Err(fail("fell over")),
         _ => Ok(child.name),
     };
-    let worker =
-        start(bench.worker(Counter::default()).register_step(raise).register_step::<Child, String, _>(break_once));
+    let worker = start(
+        bench
+            .worker(Counter::default())
+            .register_step(raise)
+            .register_step::<Child, String, _>(break_once),
+    );
     let parent = bench.intendant.request(Parent { name: "x".into() }).await?;
     let record = bench.rest(parent.id()).await?;
     let child = bench.intendant.children(parent.id()).await?[0].id;
     let expected = format!("intent {child} failed (step failed) in `run`: fell over");
-    ensure!(record.error.as_deref() == Some(expected.as_str()), "{:?}", record.error);
-    let direct = bench.intendant.resume(child, "tests", None).await.unwrap_err();
-    ensure!(direct.is_conflict() && direct.to_string().ends_with("resume the parent"), "{direct}");
+    ensure!(
+        record.error.as_deref() == Some(expected.as_str()),
+        "{:?}",
+        record.error
+    );
+    let direct = bench
+        .intendant
+        .resume(child, "tests", None)
+        .await
+        .unwrap_err();
+    ensure!(
+        direct.is_conflict() && direct.to_string().ends_with("resume the parent"),
+        "{direct}"
+    );
     ensure!(bench.intendant.state(child).await? == IntentState::Failed);
 
-    ensure!(bench.intendant.resume(parent.id(), "tests", Some("mended")).await? == 2);
+    ensure!(
+        bench
+            .intendant
+            .resume(parent.id(), "tests", Some("mended"))
+            .await?
+            == 2
+    );
     ensure!(parent.output().await? == "x of x");
     let events = bench.intendant.events(parent.id()).await?;
-    ensure!(events.len() == 1 && events[0].actor == "tests" && events[0].reason.as_deref() == Some("mended"));
+    ensure!(
+        events.len() == 1
+            && events[0].actor == "tests"
+            && events[0].reason.as_deref() == Some("mended")
+    );
     ensure!(bench.intendant.events(child).await?.len() == 1);
     worker.stop().await?;
     bench.check().await
@@ -111,34 +167,64 @@ async fn a_parent_can_go_on_without_a_failed_child(bench: Bench) -> Result<()> {
         }
     };
     let broken = async |_: Cx<()>, _: Child| -> StepResult<String> { Err(fail("no")) };
-    let worker = bench.worker(()).register_step::<Parent, String, _>(tolerant);
+    let worker = bench
+        .worker(())
+        .register_step::<Parent, String, _>(tolerant);
     let worker = start(worker.register_step::<Child, String, _>(broken));
-    ensure!(bench.intendant.request(Parent { name: "x".into() }).await?.output().await? == "alone");
+    ensure!(
+        bench
+            .intendant
+            .request(Parent { name: "x".into() })
+            .await?
+            .output()
+            .await?
+            == "alone"
+    );
     worker.stop().await?;
     bench.check().await
 }
 
 async fn a_childs_resource_is_covered_by_its_parents_lock(bench: Bench) -> Result<()> {
     // Parent and child want the same family exclusively; another parent of that family waits for both.
-    let worker = start(bench.worker(Counter::default()).register_step(raise).register_step(grow));
+    let worker = start(
+        bench
+            .worker(Counter::default())
+            .register_step(raise)
+            .register_step(grow),
+    );
     let first = bench.intendant.request(Parent { name: "x".into() }).await?;
     let second = bench.intendant.request(Parent { name: "x".into() }).await?;
     second.output().await?;
-    let (first, second) = (bench.intendant.get(first.id()).await?, bench.intendant.get(second.id()).await?);
+    let (first, second) = (
+        bench.intendant.get(first.id()).await?,
+        bench.intendant.get(second.id()).await?,
+    );
     ensure!(first.finished_at <= bench.intendant.steps(second.id).await?[0].started_at);
     worker.stop().await?;
     bench.check().await
 }
 
 async fn another_input_under_the_same_name_is_an_error(bench: Bench) -> Result<()> {
-    let fickle =
-        async |cx: Cx<Counter>, _: Parent| cx.child("first", Child { name: cx.state().add().to_string() }).await;
-    let worker = bench.worker(Counter::default()).register_step::<Parent, String, _>(fickle);
+    let fickle = async |cx: Cx<Counter>, _: Parent| {
+        cx.child(
+            "first",
+            Child {
+                name: cx.state().add().to_string(),
+            },
+        )
+        .await
+    };
+    let worker = bench
+        .worker(Counter::default())
+        .register_step::<Parent, String, _>(fickle);
     let worker = start(worker.register_step(grow));
     let parent = bench.intendant.request(Parent { name: "x".into() }).await?;
     let record = bench.rest(parent.id()).await?;
     let error = record.error.unwrap_or_default();
-    ensure!(error.starts_with("child `first` was asked for with another kind or input before"), "{error}");
+    ensure!(
+        error.starts_with("child `first` was asked for with another kind or input before"),
+        "{error}"
+    );
     worker.stop().await?;
     bench.check().await
 }
@@ -153,14 +239,28 @@ impl Intent for Deeper {
 
 async fn a_tree_of_intents_has_a_depth_limit(bench: Bench) -> Result<()> {
     let dig = async |cx: Cx<u64>, deeper: Deeper| -> StepResult<u64> {
-        if deeper.0 == *cx.state() { Ok(deeper.0) } else { cx.child("next", Deeper(deeper.0 + 1)).await }
+        if deeper.0 == *cx.state() {
+            Ok(deeper.0)
+        } else {
+            cx.child("next", Deeper(deeper.0 + 1)).await
+        }
     };
     let limit = intendant::limits::TREE_DEPTH as u64;
     let worker = start(bench.worker(limit).register_step::<Deeper, u64, _>(dig));
     // From 1, the deepest is as many levels down as are allowed; from 0, one too many.
     ensure!(bench.intendant.request(Deeper(1)).await?.output().await? == limit);
-    let error = bench.intendant.request(Deeper(0)).await?.output().await.unwrap_err().to_string();
-    ensure!(error.ends_with("the tree of intents is 32 levels deep, which is the limit"), "{error}");
+    let error = bench
+        .intendant
+        .request(Deeper(0))
+        .await?
+        .output()
+        .await
+        .unwrap_err()
+        .to_string();
+    ensure!(
+        error.ends_with("the tree of intents is 32 levels deep, which is the limit"),
+        "{error}"
+    );
     worker.stop().await?;
     bench.check().await
 }
@@ -182,14 +282,29 @@ async fn many_parents_and_children_leave_nothing_behind(bench: Bench) -> Result<
     // Two branches that wait for a child each, beside one that runs: children finish while their parent is in hand,
     // while it parks, and while it is parked.
     let family = |parent: &Parent, plan: &mut Plan<()>| -> Node<String> {
-        let one = plan.step("one", ask).input(value(format!("{}-1", parent.name)));
-        let two = plan.step("two", ask).input(value(format!("{}-2", parent.name)));
-        let slow = plan.step("slow", slow).input(value(parent.name.len() as u64));
+        let one = plan
+            .step("one", ask)
+            .input(value(format!("{}-1", parent.name)));
+        let two = plan
+            .step("two", ask)
+            .input(value(format!("{}-2", parent.name)));
+        let slow = plan
+            .step("slow", slow)
+            .input(value(parent.name.len() as u64));
         plan.step("join", join).input((one, two, slow))
     };
-    let parents = (0..150).map(|n| Parent { name: format!("{n}{}", "x".repeat(n % 9)) });
+    let parents = (0..150).map(|n| Parent {
+        name: format!("{n}{}", "x".repeat(n % 9)),
+    });
     let ids = bench.intendant.request_all(parents).await?;
-    let workers = [(), ()].map(|()| start(bench.worker(()).register::<Parent, _>(family).register_step(grow)));
+    let workers = [(), ()].map(|()| {
+        start(
+            bench
+                .worker(())
+                .register::<Parent, _>(family)
+                .register_step(grow),
+        )
+    });
     for id in ids {
         let record = bench.rest(id).await?;
         ensure!(record.state == IntentState::Succeeded, "{:?}", record.error);

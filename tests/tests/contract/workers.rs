@@ -37,19 +37,40 @@ async fn sleep(cx: Cx<Counter>, ms: u64) -> StepResult<u64> {
 
 fn two_steps(job: &Job, plan: &mut Plan<Counter>) -> Node<u64> {
     let first = plan.step("first", sleep).attempts(1).input(value(job.ms));
-    plan.step("second", sleep).attempts(1).after(first).input(value(job.ms))
+    plan.step("second", sleep)
+        .attempts(1)
+        .after(first)
+        .input(value(job.ms))
 }
 
-async fn a_graceful_stop_finishes_running_steps_and_hands_back_the_rest(bench: Bench) -> Result<()> {
+async fn a_graceful_stop_finishes_running_steps_and_hands_back_the_rest(
+    bench: Bench,
+) -> Result<()> {
     let counter = Counter::default();
-    let running = start(bench.worker(counter.clone()).register(two_steps).concurrency(2));
-    let ids = bench.intendant.request_all((0..6).map(|_| Job { ms: 200 })).await?;
-    bench.until(|| async { Ok((counter.get() >= 2).then_some(())) }).await?;
+    let running = start(
+        bench
+            .worker(counter.clone())
+            .register(two_steps)
+            .concurrency(2),
+    );
+    let ids = bench
+        .intendant
+        .request_all((0..6).map(|_| Job { ms: 200 }))
+        .await?;
+    bench
+        .until(|| async { Ok((counter.get() >= 2).then_some(())) })
+        .await?;
     let report = running.stop().await?;
     // What ran was recorded, nothing more was begun, and everything is back in line.
-    ensure!(counter.get() == 2 && report.steps == 2 && report.finished == 0, "{report:?}");
+    ensure!(
+        counter.get() == 2 && report.steps == 2 && report.finished == 0,
+        "{report:?}"
+    );
     let unfinished = bench.intendant.unfinished().await?;
-    ensure!(unfinished.ready == 6 && unfinished.total() == 6, "{unfinished:?}");
+    ensure!(
+        unfinished.ready == 6 && unfinished.total() == 6,
+        "{unfinished:?}"
+    );
     bench.check().await?;
     let next = start(bench.worker(counter.clone()).register(two_steps));
     for id in ids {
@@ -62,10 +83,15 @@ async fn a_graceful_stop_finishes_running_steps_and_hands_back_the_rest(bench: B
 
 async fn a_graceful_stop_at_its_time_limit_uses_up_no_attempt(bench: Bench) -> Result<()> {
     let counter = Counter::default();
-    let worker = bench.worker(counter.clone()).register(two_steps).grace(Duration::from_millis(50));
+    let worker = bench
+        .worker(counter.clone())
+        .register(two_steps)
+        .grace(Duration::from_millis(50));
     let running = start(worker);
     let job = bench.intendant.request(Job { ms: 1_000 }).await?;
-    bench.until(|| async { Ok((counter.get() >= 1).then_some(())) }).await?;
+    bench
+        .until(|| async { Ok((counter.get() >= 1).then_some(())) })
+        .await?;
     running.stop().await?;
     ensure!(job.state().await? == IntentState::Ready);
     let next = start(bench.worker(counter.clone()).register(two_steps));
@@ -79,18 +105,30 @@ async fn a_graceful_stop_at_its_time_limit_uses_up_no_attempt(bench: Bench) -> R
 async fn a_step_can_be_left_at_a_safe_exit_point(bench: Bench) -> Result<()> {
     let patient = async |cx: Cx<Counter>, _: Job| -> StepResult<u64> {
         let turn = cx.state().add();
-        while turn == 1 {
+        if turn > 1 {
+            return Ok(turn);
+        }
+        loop {
             cx.exit_point().await?;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        Ok(turn)
     };
     let counter = Counter::default();
-    let running = start(bench.worker(counter.clone()).register_step::<Job, u64, _>(patient));
+    let running = start(
+        bench
+            .worker(counter.clone())
+            .register_step::<Job, u64, _>(patient),
+    );
     let job = bench.intendant.request(Job { ms: 0 }).await?;
-    bench.until(|| async { Ok((counter.get() >= 1).then_some(())) }).await?;
+    bench
+        .until(|| async { Ok((counter.get() >= 1).then_some(())) })
+        .await?;
     running.stop().await?;
-    let next = start(bench.worker(counter.clone()).register_step::<Job, u64, _>(patient));
+    let next = start(
+        bench
+            .worker(counter.clone())
+            .register_step::<Job, u64, _>(patient),
+    );
     ensure!(job.output().await? == 2);
     ensure!(bench.intendant.attempts(job.id()).await?.is_empty());
     next.stop().await?;
@@ -112,7 +150,10 @@ async fn queues_have_slots_of_their_own(bench: Bench) -> Result<()> {
         Ok(0)
     };
     let mail = async |_: Cx<()>, _: Mail| -> StepResult<u64> { Ok(1) };
-    let worker = bench.worker(()).register_step::<Job, u64, _>(long).register_step::<Mail, u64, _>(mail);
+    let worker = bench
+        .worker(())
+        .register_step::<Job, u64, _>(long)
+        .register_step::<Mail, u64, _>(mail);
     let worker = start(worker.concurrency(1).queue("mail", 2));
     let job = bench.intendant.request(Job { ms: 1_500 }).await?;
     bench.reach(job.id(), IntentState::Running).await?;
@@ -127,7 +168,12 @@ async fn queues_have_slots_of_their_own(bench: Bench) -> Result<()> {
 async fn a_worker_that_does_not_know_a_kind_never_claims_it(bench: Bench) -> Result<()> {
     let mail = bench.intendant.request(Mail).await?;
     let worker = start(bench.worker(Counter::default()).register(two_steps));
-    bench.intendant.request(Job { ms: 1 }).await?.output().await?;
+    bench
+        .intendant
+        .request(Job { ms: 1 })
+        .await?
+        .output()
+        .await?;
     ensure!(mail.state().await? == IntentState::Ready);
     worker.stop().await?;
     ensure!(bench.intendant.unfinished().await?.ready == 1);
@@ -139,16 +185,33 @@ async fn what_waits_behind_a_long_step_goes_to_an_idle_worker(bench: Bench) -> R
         tokio::time::sleep(Duration::from_millis(ms)).await;
         Ok(cx.state().add())
     }
-    let single = |job: &Job, plan: &mut Plan<Counter>| -> Node<u64> { plan.step("work", work).input(value(job.ms)) };
+    let single = |job: &Job, plan: &mut Plan<Counter>| -> Node<u64> {
+        plan.step("work", work).input(value(job.ms))
+    };
     // Short steps first, so that the worker claims ahead; then long ones take both of its slots.
     let mut jobs = vec![1; 60];
     jobs.extend([4_000, 4_000]);
     jobs.extend([1; 40]);
-    let ids = bench.intendant.request_all(jobs.into_iter().map(|ms| Job { ms })).await?;
+    let ids = bench
+        .intendant
+        .request_all(jobs.into_iter().map(|ms| Job { ms }))
+        .await?;
     let busy_counter = Counter::default();
-    let busy = start(bench.worker(busy_counter.clone()).register::<Job, _>(single).concurrency(2));
-    bench.until(|| async { Ok((busy_counter.get() >= 60).then_some(())) }).await?;
-    let idle = start(bench.worker(Counter::default()).register::<Job, _>(single).concurrency(2));
+    let busy = start(
+        bench
+            .worker(busy_counter.clone())
+            .register::<Job, _>(single)
+            .concurrency(2),
+    );
+    bench
+        .until(|| async { Ok((busy_counter.get() >= 60).then_some(())) })
+        .await?;
+    let idle = start(
+        bench
+            .worker(Counter::default())
+            .register::<Job, _>(single)
+            .concurrency(2),
+    );
     for id in &ids[62..] {
         bench.rest(*id).await?;
     }
@@ -180,8 +243,13 @@ async fn progress_of_a_running_step_can_be_seen(bench: Bench) -> Result<()> {
 }
 
 async fn a_kind_registered_twice_is_refused(bench: Bench) -> Result<()> {
-    let worker = Worker::new(&bench.intendant, Counter::default()).register(two_steps).register(two_steps);
+    let worker = Worker::new(&bench.intendant, Counter::default())
+        .register(two_steps)
+        .register(two_steps);
     let error = worker.run(std::future::pending()).await.unwrap_err();
-    ensure!(error.to_string() == "the kind `job` is registered twice with one worker", "{error}");
+    ensure!(
+        error.to_string() == "the kind `job` is registered twice with one worker",
+        "{error}"
+    );
     Ok(())
 }

@@ -35,7 +35,10 @@ pub(crate) fn order(tasks: &[Task]) -> Result<Vec<usize>> {
         }
     }
     if order.len() < tasks.len() {
-        bail!("these tasks wait for each other: {}", cycle(tasks, &open).join(", "));
+        bail!(
+            "these tasks wait for each other: {}",
+            cycle(tasks, &open).join(", ")
+        );
     }
     Ok(order)
 }
@@ -46,14 +49,19 @@ fn cycle<'t>(tasks: &'t [Task], open: &[usize]) -> Vec<&'t str> {
     let mut walk: Vec<usize> = open.iter().position(|&open| open > 0).into_iter().collect();
     while let Some(&last) = walk.last() {
         let parents = tasks[last].after.iter().map(|&parent| parent as usize);
-        let Some(parent) = parents.into_iter().find(|&parent| open[parent] > 0) else { break };
+        let Some(parent) = parents.into_iter().find(|&parent| open[parent] > 0) else {
+            break;
+        };
         if let Some(seen) = walk.iter().position(|&index| index == parent) {
             walk.drain(..seen);
             break;
         }
         walk.push(parent);
     }
-    let mut names: Vec<&str> = walk.into_iter().map(|index| tasks[index].id.as_str()).collect();
+    let mut names: Vec<&str> = walk
+        .into_iter()
+        .map(|index| tasks[index].id.as_str())
+        .collect();
     names.sort_unstable();
     names
 }
@@ -62,7 +70,11 @@ fn cycle<'t>(tasks: &'t [Task], open: &[usize]) -> Vec<&'t str> {
 pub(crate) fn depth(tasks: &[Task], order: &[usize]) -> usize {
     let mut depths = vec![1; tasks.len()];
     for &index in order {
-        let before = tasks[index].after.iter().map(|&parent| depths[parent as usize]).max();
+        let before = tasks[index]
+            .after
+            .iter()
+            .map(|&parent| depths[parent as usize])
+            .max();
         depths[index] = before.unwrap_or(0) + 1;
     }
     depths.into_iter().max().unwrap_or(0)
@@ -73,8 +85,15 @@ pub(crate) fn critical_path(tasks: &[Task], order: &[usize]) -> CriticalPath {
     // For each task: when it ends at best, in microseconds, and the parent that it waits for longest.
     let mut ends: Vec<(u64, Option<usize>)> = vec![(0, None); tasks.len()];
     for &index in order {
-        let last = tasks[index].after.iter().map(|&parent| parent as usize).max_by_key(|&parent| ends[parent].0);
-        ends[index] = (last.map_or(0, |parent| ends[parent].0) + tasks[index].us, last);
+        let last = tasks[index]
+            .after
+            .iter()
+            .map(|&parent| parent as usize)
+            .max_by_key(|&parent| ends[parent].0);
+        ends[index] = (
+            last.map_or(0, |parent| ends[parent].0) + tasks[index].us,
+            last,
+        );
     }
     let mut at = order.iter().copied().max_by_key(|&index| ends[index].0);
     let time = Duration::from_micros(at.map_or(0, |index| ends[index].0));
@@ -109,14 +128,27 @@ mod tests {
     #[test]
     fn the_critical_path_is_the_longest_by_time_and_not_by_tasks() {
         assert_eq!(path(&[(5, &[])]), (5, vec![0]));
-        assert_eq!(path(&[(1, &[]), (10, &[0]), (2, &[0]), (3, &[2]), (1, &[1, 3])]), (12, vec![0, 1, 4]));
-        assert_eq!(path(&[(1, &[1]), (7, &[]), (9, &[])]), (9, vec![2]), "of two parts the longer one counts");
+        assert_eq!(
+            path(&[(1, &[]), (10, &[0]), (2, &[0]), (3, &[2]), (1, &[1, 3])]),
+            (12, vec![0, 1, 4])
+        );
+        assert_eq!(
+            path(&[(1, &[1]), (7, &[]), (9, &[])]),
+            (9, vec![2]),
+            "of two parts the longer one counts"
+        );
     }
 
     #[test]
     fn tasks_may_stand_before_their_parents() {
-        assert_eq!(order(&tasks(&[(1, &[2]), (1, &[]), (1, &[1])])).unwrap(), [1, 2, 0]);
-        assert_eq!(depth(&tasks(&[(1, &[2]), (1, &[]), (1, &[1])]), &[1, 2, 0]), 3);
+        assert_eq!(
+            order(&tasks(&[(1, &[2]), (1, &[]), (1, &[1])])).unwrap(),
+            [1, 2, 0]
+        );
+        assert_eq!(
+            depth(&tasks(&[(1, &[2]), (1, &[]), (1, &[1])]), &[1, 2, 0]),
+            3
+        );
     }
 
     #[test]

@@ -58,7 +58,10 @@ fn speedup(text: &str) -> Result<f64, String> {
 async fn main() -> ExitCode {
     let args = Args::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
 
     let workflow = match read(&args).await {
         Ok(workflow) => workflow,
@@ -68,7 +71,9 @@ async fn main() -> ExitCode {
         Ok(in_order) => ExitCode::from(u8::from(!in_order)),
         // An input that the engine does not take, or a URL that names no database.
         Err(error) => {
-            let usage = error.downcast_ref::<intendant::Error>().is_some_and(intendant::Error::is_usage);
+            let usage = error
+                .downcast_ref::<intendant::Error>()
+                .is_some_and(intendant::Error::is_usage);
             complain(&error, if usage { 2 } else { 1 })
         }
     }
@@ -81,7 +86,9 @@ fn complain(error: &anyhow::Error, code: u8) -> ExitCode {
 
 async fn read(args: &Args) -> Result<Workflow> {
     let name = args.file.display();
-    let text = tokio::fs::read_to_string(&args.file).await.with_context(|| format!("cannot read {name}"))?;
+    let text = tokio::fs::read_to_string(&args.file)
+        .await
+        .with_context(|| format!("cannot read {name}"))?;
     format::parse(&text, args.speedup).with_context(|| name.to_string())
 }
 
@@ -100,11 +107,20 @@ async fn run(args: &Args, workflow: &Workflow) -> Result<bool> {
 }
 
 async fn replay(args: &Args, workflow: &Workflow, intendant: &Intendant) -> Result<bool> {
-    let handle = intendant.request(Replay { tasks: workflow.tasks.clone() }).by("wfformat").await?;
+    let handle = intendant
+        .request(Replay {
+            tasks: workflow.tasks.clone(),
+        })
+        .by("wfformat")
+        .await?;
     let bar = progress_bar(workflow.tasks.len());
     // Sleeping costs nothing, so every task may have a slot: what is measured then is the engine and not a queue.
-    let concurrency = args.concurrency.map_or(workflow.tasks.len(), |steps| steps as usize);
-    let worker = Worker::new(intendant, bar.clone()).concurrency(concurrency).register(replay::plan);
+    let concurrency = args
+        .concurrency
+        .map_or(workflow.tasks.len(), |steps| steps as usize);
+    let worker = Worker::new(intendant, bar.clone())
+        .concurrency(concurrency)
+        .register(replay::plan);
     let outcome = work(worker, &handle).await;
     bar.finish_and_clear();
     outcome?;
@@ -142,5 +158,6 @@ fn progress_bar(tasks: usize) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} tasks, {elapsed}");
-    ProgressBar::new(tasks as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    ProgressBar::new(tasks as u64)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

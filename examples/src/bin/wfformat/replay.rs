@@ -39,7 +39,10 @@ pub(crate) fn plan(replay: &Replay, plan: &mut Plan<ProgressBar>) -> Result<Node
         let mut step = plan.step(task.id.as_str(), carry_out);
         for &parent in &task.after {
             // By name and not by node: the parent may stand further down in the list.
-            let parent = replay.tasks.get(parent as usize).ok_or_else(|| format!("there is no task {parent}"))?;
+            let parent = replay
+                .tasks
+                .get(parent as usize)
+                .ok_or_else(|| format!("there is no task {parent}"))?;
             step = step.after(parent.id.as_str());
         }
         last = Some(step.input(value(task.us)));
@@ -65,8 +68,14 @@ mod tests {
 
     #[test]
     fn a_workflow_of_thousands_of_tasks_fits_into_an_input() {
-        let task = |index: u32| Task { id: format!("mProject_ID{index:07}"), us: 12_345_678, after: vec![index; 5] };
-        let replay = Replay { tasks: (1_000..6_000).map(task).collect() };
+        let task = |index: u32| Task {
+            id: format!("mProject_ID{index:07}"),
+            us: 12_345_678,
+            after: vec![index; 5],
+        };
+        let replay = Replay {
+            tasks: (1_000..6_000).map(task).collect(),
+        };
         assert!(serde_json::to_vec(&replay).unwrap().len() < intendant::limits::PAYLOAD_BYTES);
     }
 }

@@ -1,0 +1,110 @@
+//! Opening a store: pools, and what is set on every connection.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+use super::{Db, StoreOptions};
+use crate::error::Error;
+use crate::limits;
+
+pub(super) async fn postgres(options: &StoreOptions) -> Result<Db, Error> {
+    let connect = PgConnectOptions::from_str(&options.url)
+        .map_err(|_| Error::Url {
+            url: options.url.clone(),
+        })?
+        .application_name("intendant")
+        .statement_cache_capacity(200);
+    let pool = PgPoolOptions::new()
+        .max_connections(options.connections.max(2))
+        .acquire_timeout(limits::DATABASE_CALL)
+        .connect_with(connect.clone())
+        .await?;
+    let beats = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(limits::DATABASE_CALL)
+        .connect_lazy_with(connect);
+    Ok(Db::Pg { pool, beats })
+}
+
+pub(super) async fn sqlite(options: &StoreOptions) -> Result<Db, Error> {
+    let connect = SqliteConnectOptions::from_str(&options.url)
+        .map_err(|_| Error::Url {
+            url: options.url.clone(),
+        })?
+        .create_if_missing(options.create)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(5))
+        .statement_cache_capacity(200);
+    let memory = options.url.contains(":memory:");
+    let one = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(limits::DATABASE_CALL)
+        .idle_timeout(None)
+        .max_lifetime(None);
+    if memory {
+        // The database lives as long as its only connection.
+        let writer = one.connect_with(connect).await?;
+        check_sqlite(&writer).await?;
+        return Ok(Db::Sqlite {
+            readers: writer.clone(),
+            beats: writer.clone(),
+            writer,
+            path: None,
+        });
+    }
+    let path = Some(connect.get_filename().to_owned());
+    let synchronous = if options.sync_every_commit {
+        SqliteSynchronous::Full
+    } else {
+        SqliteSynchronous::Normal
+    };
+    let writing = connect
+        .clone()
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(synchronous);
+    let writer = match one.clone().connect_with(writing.clone()).await {
+        Ok(writer) => writer,
+        // Turning the journal to WAL is the first write; a file that takes none can still be read.
+        Err(error) => match Error::from(error) {
+            Error::ReadOnly(_) => {
+                one.clone()
+                    .connect_with(connect.clone().read_only(true))
+                    .await?
+            }
+            other => return Err(other),
+        },
+    };
+    check_sqlite(&writer).await?;
+    // A heartbeat that is lost with the machine was of no use any more.
+    let beats = one.connect_lazy_with(writing.synchronous(SqliteSynchronous::Normal));
+    let readers = SqlitePoolOptions::new()
+        .max_connections(4)
+        .acquire_timeout(limits::DATABASE_CALL)
+        .connect_lazy_with(connect.read_only(true));
+    Ok(Db::Sqlite {
+        writer,
+        readers,
+        beats,
+        path,
+    })
+}
+
+/// SQLite before 3.51.3 can corrupt a write-ahead log on reset: <https://sqlite.org/wal.html#walresetbug>.
+async fn check_sqlite(pool: &SqlitePool) -> Result<(), Error> {
+    let version: String = sqlx::query_scalar("select sqlite_version()")
+        .fetch_one(pool)
+        .await?;
+    let mut parts = version
+        .split('.')
+        .map(|part| part.parse::<u32>().unwrap_or(0));
+    let parts = [parts.next(), parts.next(), parts.next()].map(Option::unwrap_or_default);
+    if parts < [3, 51, 3] {
+        return Err(Error::OldSqlite { found: version });
+    }
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! Ended: what the end of an attempt does to its step, and what of it goes into the next tick.
+
+use std::time::Duration;
+
+use super::drive::Drive;
+use super::runner::StepEnd;
+use crate::advance::Status;
+use crate::request::ChildRequest;
+use crate::state::{AttemptFailure, FailureReason, StepState};
+use crate::store::{AttemptRow, ChildLoad, ChildRow, ParkReason, StepRow, TickRequest};
+
+impl<S> Drive<S> {
+    /// Takes in the end of an attempt, and puts what has to be recorded into the next tick.
+    pub(super) fn step_ended(
+        &mut self,
+        index: usize,
+        end: StepEnd,
+        took: Duration,
+        now: Duration,
+        random: u64,
+        tick: &mut TickRequest,
+    ) {
+        match end {
+            StepEnd::Output(output) => {
+                tick.steps.push(StepRow {
+                    output: Some(output.clone()),
+                    finished_ago: Some(Duration::ZERO),
+                    ..self.row(index, StepState::Succeeded, took)
+                });
+                self.slots[index].output = Some(output);
+                self.slots[index].status = Status::Recording;
+            }
+            StepEnd::Recorded(output) => {
+                self.slots[index].output = Some(output);
+                self.slots[index].status = Status::Done;
+            }
+            StepEnd::Failed { failure, error } => {
+                self.attempt_failed(index, failure, error, took, now, random, tick)
+            }
+            StepEnd::Undecodable { error } => {
+                self.slots[index].failure = Some((FailureReason::Undecodable, error.clone()));
+                self.attempt_failed(
+                    index,
+                    AttemptFailure::GaveUp,
+                    error,
+                    took,
+                    now,
+                    random,
+                    tick,
+                );
+            }
+            StepEnd::Snoozed(time) => {
+                tick.steps.push(StepRow {
+                    due_in: Some(time),
+                    ..self.row(index, StepState::Waiting, took)
+                });
+                self.slots[index].status = Status::Until(now + time);
+                self.slots[index].reason = ParkReason::Snooze;
+            }
+            StepEnd::Awaits(children) => self.await_children(index, children, took, tick),
+            StepEnd::Left => self.slots[index].status = Status::Pending,
+        }
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "an attempt's end is just this much"
+    )]
+    fn attempt_failed(
+        &mut self,
+        index: usize,
+        failure: AttemptFailure,
+        error: String,
+        took: Duration,
+        now: Duration,
+        random: u64,
+        tick: &mut TickRequest,
+    ) {
+        let retry = self
+            .plan
+            .def(index)
+            .map(|def| def.retry)
+            .unwrap_or_default();
+        let slot = &mut self.slots[index];
+        slot.attempts = slot.attempts.saturating_add(1);
+        let may_retry = match failure {
+            AttemptFailure::Error | AttemptFailure::TimeOut | AttemptFailure::Panic => true,
+            AttemptFailure::GaveUp | AttemptFailure::OutputRefused => false,
+        };
+        let wait = retry
+            .wait(slot.attempts.saturating_sub(slot.forgiven), random)
+            .filter(|_| may_retry);
+        let (attempt, generation) = (slot.attempts, slot.generation);
+        slot.status = match wait {
+            Some(wait) => Status::Until(now + wait),
+            None => Status::Failed,
+        };
+        slot.reason = ParkReason::Retry;
+        if wait.is_none() && slot.failure.is_none() {
+            slot.failure = Some((FailureReason::StepFailed, error.clone()));
+        }
+        let state = if wait.is_some() {
+            StepState::Waiting
+        } else {
+            StepState::Failed
+        };
+        tick.steps.push(StepRow {
+            attempt,
+            error: Some(error.clone()),
+            due_in: wait,
+            finished_ago: wait.is_none().then_some(Duration::ZERO),
+            ..self.row(index, state, took)
+        });
+        tick.attempts.push(AttemptRow {
+            intent: self.id,
+            step: self.step_name(index).to_owned(),
+            generation,
+            attempt,
+            failure,
+            error,
+            started_ago: took,
+            finished_ago: Duration::ZERO,
+            retry_in: wait,
+        });
+    }
+
+    fn await_children(
+        &mut self,
+        index: usize,
+        children: Vec<ChildRequest>,
+        took: Duration,
+        tick: &mut TickRequest,
+    ) {
+        let step = self.step_name(index).to_owned();
+        let generation = self.slots[index].generation;
+        self.slots[index].awaits = children.iter().map(|child| child.name.clone()).collect();
+        for child in children {
+            let Some(mut new) = child.new else { continue };
+            new.parent = Some((self.id, step.clone()));
+            new.root = self.root;
+            new.depth = self.depth + 1;
+            new.correlation_id = self.context.correlation_id.clone();
+            new.requested_by = self.context.requested_by.clone();
+            self.children.push(ChildLoad {
+                parent: self.id,
+                step: step.clone(),
+                generation,
+                name: child.name.clone(),
+                child: new.id,
+                input_hash: child.input_hash.clone(),
+                outcome: None,
+            });
+            tick.children.push(ChildRow {
+                step: step.clone(),
+                generation,
+                name: child.name,
+                input_hash: child.input_hash,
+                intent: new,
+            });
+        }
+        tick.steps.push(self.row(index, StepState::Waiting, took));
+        self.slots[index].status = Status::Children(self.missing(index));
+    }
+
+    /// A step's row as it is now.
+    pub(super) fn row(&self, index: usize, state: StepState, started_ago: Duration) -> StepRow {
+        let slot = &self.slots[index];
+        StepRow {
+            intent: self.id,
+            name: self.step_name(index).to_owned(),
+            generation: slot.generation,
+            state,
+            attempt: slot.attempts + 1,
+            output: None,
+            error: None,
+            progress: None,
+            due_in: None,
+            started_ago: Some(started_ago),
+            finished_ago: None,
+        }
+    }
+}

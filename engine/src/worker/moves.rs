@@ -1,0 +1,252 @@
+//! Moves: an attempt has ended, an intent goes on, starts steps, parks, finishes, is handed back.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::drive::{Move, Phase};
+use super::engine::{Engine, Running};
+use super::lane::Waiting;
+use super::runner::{self, Ended, StepEnd};
+use crate::advance::Status;
+use crate::cx::{Cx, StepContext};
+use crate::id::IntentId;
+use crate::limits;
+use crate::payload;
+use crate::state::{AttemptFailure, StepState};
+use crate::store::{Finish, Life, Once, ParkRow, StartedRow};
+
+impl<S: Send + Sync + 'static> Engine<S> {
+    /// An attempt has ended; with it, take in all that have ended meanwhile. While nothing is on its way to the disk,
+    /// give those that are about to end a chance to go with the same tick.
+    pub(super) async fn hear_ended(
+        &mut self,
+        ended: Ended,
+        more: &mut mpsc::UnboundedReceiver<Ended>,
+        idle: bool,
+    ) {
+        self.step_ended(ended);
+        loop {
+            let mut heard = false;
+            while let Ok(ended) = more.try_recv() {
+                self.step_ended(ended);
+                heard = true;
+            }
+            if !idle
+                || self.running.is_empty()
+                || (!heard && self.pending.has_writes() && self.running.len() < 2)
+            {
+                return;
+            }
+            tokio::task::yield_now().await;
+            match more.try_recv() {
+                Ok(ended) => self.step_ended(ended),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn step_ended(&mut self, ended: Ended) {
+        let now = self.now();
+        let key = (ended.intent, ended.step);
+        if self.running.remove(&key).is_none() {
+            return;
+        }
+        let random = self.store().clock().random();
+        let Some(drive) = self.drives.get_mut(&ended.intent) else {
+            return;
+        };
+        let queue = drive.kind.queue.clone();
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == queue) {
+            lane.ended(now);
+        }
+        let end = match ended.end {
+            StepEnd::Awaits(_) if !drive.may_have_children() => StepEnd::Failed {
+                failure: AttemptFailure::GaveUp,
+                error: format!(
+                    "the tree of intents is {} levels deep, which is the limit",
+                    limits::TREE_DEPTH
+                ),
+            },
+            end => end,
+        };
+        drive.step_ended(ended.step, end, ended.took, now, random, &mut self.pending);
+        self.go_on(ended.intent);
+        // Whatever this intent does next: a slot is free.
+        self.start_waiting(&queue);
+    }
+
+    /// Does what is next for an intent.
+    pub(super) fn go_on(&mut self, id: IntentId) {
+        let now = self.now();
+        let stopping = *self.stopping.borrow();
+        let Some(drive) = self.drives.get_mut(&id) else {
+            return;
+        };
+        match drive.next(now, stopping) {
+            Move::Nothing => {}
+            Move::Later(due) => self.timers.push(Reverse((due, id))),
+            Move::Start(steps) => {
+                let queue = drive.kind.queue.clone();
+                for &step in &steps {
+                    drive.slots[step].status = Status::Running;
+                }
+                if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == queue) {
+                    lane.waiting.extend(steps.into_iter().map(|step| Waiting {
+                        intent: id,
+                        step,
+                        since: now,
+                    }));
+                }
+                self.start_waiting(&queue);
+            }
+            Move::Park(park) => self.park(id, park),
+            Move::Finish(finish) => self.finish(id, *finish),
+            Move::HandBack => self.hand_back(id),
+        }
+    }
+
+    /// Starts steps that wait for a slot, as far as there are slots.
+    pub(super) fn start_waiting(&mut self, queue: &str) {
+        let Some(index) = self.lanes.iter().position(|lane| &*lane.queue == queue) else {
+            return;
+        };
+        // A worker that was paused, or has not reached its database for a lease, may be dead without knowing: it starts
+        // nothing before it has been told that it lives.
+        if self.now().saturating_sub(self.confirmed) >= self.settings.lease {
+            return;
+        }
+        while self.lanes[index].running < self.lanes[index].concurrency {
+            let Some(Waiting { intent, step, .. }) = self.lanes[index].waiting.pop_front() else {
+                return;
+            };
+            let Some(drive) = self.drives.get_mut(&intent) else {
+                continue;
+            };
+            self.lanes[index].running += 1;
+            drive.begun = true;
+            if drive.crashes > 0 {
+                // A suspect's step is on disk before it runs, so that the next crash has a name (P6).
+                let row = drive.row(step, StepState::Running, Duration::ZERO);
+                self.pending.steps.push(row);
+                self.announced.push((intent, step));
+            } else {
+                self.start(intent, step);
+            }
+        }
+    }
+
+    /// Starts one attempt.
+    pub(super) fn start(&mut self, intent: IntentId, step: usize) {
+        let Some(session) = self.session else { return };
+        let Some(drive) = self.drives.get(&intent) else {
+            return;
+        };
+        let Some(def) = drive.plan.def(step) else {
+            return;
+        };
+        let once = Once {
+            session,
+            lease: drive.lease,
+            intent,
+            step: drive.step_name(step).to_owned(),
+            generation: drive.slots[step].generation,
+            attempt: drive.slots[step].attempts + 1,
+            worker: self.settings.name.clone(),
+        };
+        let children = drive.children_of(step);
+        let context = Arc::new(StepContext::new(
+            self.intendant.clone(),
+            drive.context.clone(),
+            once,
+            children,
+            self.stopping.subscribe(),
+        ));
+        let output = |index: usize| drive.slots[index].output.as_ref();
+        let input = drive.plan.input(step, &output).and_then(|json| {
+            payload::parse_trusted(json.into_owned()).map_err(|error| error.to_string())
+        });
+        let abort = match input {
+            Ok(input) => runner::spawn(
+                &def.run,
+                Cx::new(self.state.clone(), context.clone()),
+                context.clone(),
+                input,
+                def.time_limit,
+                step,
+                self.ended_tx.clone(),
+            ),
+            Err(error) => {
+                let end = StepEnd::Undecodable { error };
+                let _ = self.ended_tx.send(Ended {
+                    intent,
+                    step,
+                    end,
+                    took: Duration::ZERO,
+                });
+                tokio::spawn(async {}).abort_handle()
+            }
+        };
+        self.running.insert(
+            (intent, step),
+            Running {
+                abort,
+                context,
+                flushed: false,
+            },
+        );
+    }
+
+    fn park(&mut self, id: IntentId, park: ParkRow) {
+        let now = self.now();
+        if let Some(due_in) = park.due_in {
+            let due = now + due_in;
+            self.next_due = Some(self.next_due.map_or(due, |known| known.min(due)));
+        }
+        if let Some(started) = self.leave(id) {
+            self.pending.started.push(started);
+            self.pending.parks.push(park);
+        }
+    }
+
+    pub(super) fn finish(&mut self, id: IntentId, finish: Finish) {
+        if self.leave(id).is_some() {
+            self.pending.finishes.push(finish);
+        }
+    }
+
+    pub(super) fn hand_back(&mut self, id: IntentId) {
+        let Some(drive) = self.drives.get(&id) else {
+            return;
+        };
+        let (lease, begun) = (drive.lease, drive.begun);
+        let life = if begun { Life::Started } else { Life::Fresh };
+        if let Some(started) = self.leave(id) {
+            if begun {
+                self.pending.started.push(started);
+            }
+            self.pending.hand_backs.push((id, lease, life));
+            self.report.handed_back += 1;
+        }
+    }
+
+    /// The intent leaves its lease with the next tick. Returns what says that it has started.
+    fn leave(&mut self, id: IntentId) -> Option<StartedRow> {
+        let drive = self.drives.get_mut(&id)?;
+        if drive.phase == Phase::Leaving {
+            return None;
+        }
+        drive.phase = Phase::Leaving;
+        let (lease, started) = (drive.lease, drive.started_row());
+        if let Some(state) = self.leases.get_mut(&lease) {
+            state.members = state.members.saturating_sub(1);
+            if state.members == 0 {
+                self.leases.remove(&lease);
+                self.pending.leases_done.push(lease);
+            }
+        }
+        Some(started)
+    }
+}
