@@ -1,7 +1,7 @@
 //! The main job, on real input: adds a read replica to a SQLite database, and takes it away again.
 //!
-//! Real files, real processes and a real registry, with no cloud ([`cloud`]); the steps are in [`steps`] and [`remove`],
-//! what goes wrong on purpose in [`mishap`]. A run that was killed is found by its record in the registry ([`runs`]) and
+//! Real files, real processes and a real registry, with no cloud (`cloud`); the steps are in `steps` and `remove`,
+//! what goes wrong on purpose in `mishap`. A run that was killed is found by its record in the registry (`runs`) and
 //! continued. In the end everything is accounted for ([`audit()`]).
 
 mod audit;
