@@ -96,10 +96,19 @@ pub(crate) fn admit(
                 );
                 no_holder && no_earlier
             };
+        // What it holds already (a failed intent that is resumed) needs no turn: those in line wait for it.
+        let holds = |want: &Want| {
+            held.get(&want.resource)
+                .into_iter()
+                .flatten()
+                .any(|(holder, mode)| {
+                    *holder == applicant.intent && (*mode == want.mode || *mode == Mode::Exclusive)
+                })
+        };
         if applicant
             .wants
             .iter()
-            .all(|want| covered(want) || is_free(want))
+            .all(|want| covered(want) || holds(want) || is_free(want))
         {
             let taken: Vec<_> = applicant
                 .wants
@@ -337,6 +346,16 @@ mod tests {
             "",
             "3 a s",
             expect!["taken 5:a | blocked  | next [3]"],
+        );
+    }
+
+    #[test]
+    fn who_holds_a_resource_already_needs_no_turn_for_it() {
+        check(
+            "5 a x",
+            "5 a x",
+            "3 a x",
+            expect!["taken 5:a | blocked  | next []"],
         );
     }
 

@@ -81,6 +81,11 @@ pub(crate) fn parse_trusted(text: String) -> Result<Payload, PayloadError> {
         .map_err(PayloadError::Parse)
 }
 
+/// What stands in for a payload that cannot be read any more.
+pub(crate) fn null() -> Payload {
+    Arc::from(RawValue::NULL.to_owned())
+}
+
 /// Reads a payload back.
 pub(crate) fn decode<T: DeserializeOwned>(payload: &RawValue) -> Result<T, PayloadError> {
     serde_json::from_str(payload.get()).map_err(|error| PayloadError::Decode {

@@ -210,6 +210,21 @@ impl Row {
             .map_err(|error: T::Err| sqlx::Error::Decode(Box::new(error)).into())
     }
 
+    /// A payload of an intent; what is no JSON any more is said instead of stopping everybody else (promise 7).
+    pub(super) fn stored_json(
+        &self,
+        index: usize,
+        corrupt: &mut Option<String>,
+    ) -> Result<Option<Payload>, Error> {
+        match self.opt_json(index) {
+            Err(Error::Database(sqlx::Error::Decode(error))) => {
+                corrupt.get_or_insert(error.to_string());
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
     /// A payload. PostgreSQL's are selected as `json`, SQLite's are text.
     pub(super) fn opt_json(&self, index: usize) -> Result<Option<Payload>, Error> {
         let text = match self {

@@ -9,6 +9,7 @@ use super::rows::StartedLoad;
 use super::{AttemptLoad, ChildLoad, Claimed, Conn, OutcomeRow, StepLoad, sql};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId};
+use crate::payload;
 use crate::plan::Shape;
 use crate::state::FailureReason;
 
@@ -22,13 +23,16 @@ pub(super) async fn intents(
     let rows = conn.fetch(&sql::INTENT_LOAD, Args::new().ids(ids)).await?;
     let mut claimed = Vec::with_capacity(rows.len());
     for row in rows {
+        let mut corrupt = None;
         claimed.push(Claimed {
             intent: row.uuid(0)?,
             lease,
             crashes: 0,
             kind: row.text(1)?,
             account: row.opt_text(2)?,
-            input: row.opt_json(3)?.ok_or(sqlx::Error::RowNotFound)?,
+            input: row
+                .stored_json(3, &mut corrupt)?
+                .unwrap_or_else(payload::null),
             requested: row.time(4)?,
             requested_by: row.opt_text(5)?,
             parent: row.opt_uuid(6)?,
@@ -37,6 +41,7 @@ pub(super) async fn intents(
             release_on_failure: row.bool(9)?,
             locks: row.bool(10)?,
             depth: row.small(11)?,
+            corrupt,
             started: None,
             steps: Vec::new(),
             attempts: Vec::new(),
@@ -57,18 +62,23 @@ async fn records(
 ) -> Result<(), Error> {
     let ids = || started.iter().copied();
     let mut starts = starts(conn, started).await?;
+    let mut corrupted: HashMap<IntentId, String> = HashMap::new();
     let mut steps: HashMap<IntentId, Vec<StepLoad>> = HashMap::new();
     for row in conn
         .fetch(&sql::STEP_LOAD, Args::new().ids(ids()).now())
         .await?
     {
-        steps.entry(row.uuid(0)?).or_default().push(StepLoad {
+        let intent = row.uuid(0)?;
+        let mut corrupt = None;
+        let output = row.stored_json(6, &mut corrupt)?;
+        corrupted.extend(corrupt.map(|error| (intent, error)));
+        steps.entry(intent).or_default().push(StepLoad {
             name: row.text(1)?,
             generation: row.small(2)?,
             state: row.word(3)?,
             attempt: row.small(4)?,
             forgiven: row.small(5)?,
-            output: row.opt_json(6)?,
+            output,
             due_in: row.opt_int(7)?.map(from_us),
             error: row.opt_text(8)?,
         });
@@ -94,6 +104,10 @@ async fn records(
         }
     }
     for task in claimed {
+        task.corrupt = task
+            .corrupt
+            .take()
+            .or_else(|| corrupted.remove(&task.intent));
         task.started = starts.remove(&task.intent);
         task.steps = steps.remove(&task.intent).unwrap_or_default();
         task.attempts = attempts.remove(&task.intent).unwrap_or_default();

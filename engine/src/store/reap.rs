@@ -8,6 +8,7 @@ use crate::clock::Micros;
 use crate::crash::{Verdict, verdict};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
+use crate::limits;
 use crate::state::{FailureReason, IntentState};
 
 /// What a reaper found and did.
@@ -170,6 +171,15 @@ async fn quarantine(
         .collect();
     let intents =
         load::intents(conn, LeaseId(uuid::Uuid::nil()), ids.iter().copied(), &ids).await?;
+    // No outcome while a child is unfinished (I2): such a one goes back as a suspect, and is judged again.
+    let (waiting, intents): (Vec<_>, Vec<_>) = intents
+        .into_iter()
+        .partition(|intent| intent.children.iter().any(|child| child.outcome.is_none()));
+    let again: Vec<_> = waiting
+        .iter()
+        .map(|intent| (intent.intent, limits::CRASHES))
+        .collect();
+    return_suspects(conn, &again).await?;
     let finishes: Vec<Finish> = intents
         .into_iter()
         .map(|intent| {
@@ -178,6 +188,7 @@ async fn quarantine(
             let place = step.as_ref().map_or_else(String::new, |step| format!(" in step `{step}`"));
             Finish {
                 intent: intent.intent,
+                lease: None,
                 state: IntentState::Failed,
                 requested: intent.requested,
                 started: intent.started.as_ref().map_or(intent.requested, |started| started.started),

@@ -1,7 +1,5 @@
 //! Resume: a failed intent goes back in line with everything that succeeded kept (PROTOCOL P7).
 
-use std::collections::BTreeSet;
-
 use serde_json::json;
 
 use super::args::{Args, Rows};
@@ -59,21 +57,17 @@ async fn resume(
         conn.execute(&sql::STEP_FORGIVE, Args::new().ids(level.iter().copied()))
             .await?;
         let mut next = Vec::new();
-        let mut waiting = BTreeSet::new();
         for row in conn
             .fetch(&sql::CHILD_FAILED, Args::new().ids(level.iter().copied()))
             .await?
         {
             let child = row.uuid(1)?;
             if withdraw(conn, child, actor, Some("resumed with its parent")).await? {
-                waiting.insert(row.uuid::<IntentId>(0)?);
                 next.push(child);
             }
         }
-        if !waiting.is_empty() {
-            conn.execute(&sql::WAIT_OPEN, Args::new().ids(waiting))
-                .await?;
-        }
+        conn.execute(&sql::WAIT_REOPEN, Args::new().ids(level.iter().copied()))
+            .await?;
         resumed.extend(&next);
         level = next;
     }

@@ -140,6 +140,8 @@ pub(crate) struct ChildRow {
 #[derive(Debug, Clone)]
 pub(crate) struct Finish {
     pub(crate) intent: IntentId,
+    /// The lease that it leaves; none where the lease ends with its session.
+    pub(crate) lease: Option<LeaseId>,
     pub(crate) kind: String,
     pub(crate) account: Option<String>,
     pub(crate) state: IntentState,
@@ -202,12 +204,16 @@ pub(crate) enum Life {
 impl TickRequest {
     /// Nothing to write and nothing to ask for.
     pub(crate) fn is_empty(&self) -> bool {
-        !self.has_writes()
-            && self.claim.is_empty()
+        !self.has_writes() && !self.asks()
+    }
+
+    /// Something is asked for.
+    pub(crate) fn asks(&self) -> bool {
+        !(self.claim.is_empty()
             && self.claim_suspect.is_empty()
             && self.reload.is_empty()
             && self.watch.is_empty()
-            && !self.promote
+            && !self.promote)
     }
 
     /// Something of the worker's is on its way to the disk.
@@ -275,6 +281,8 @@ pub(crate) struct Claimed {
     pub(crate) correlation_id: Option<String>,
     pub(crate) release_on_failure: bool,
     pub(crate) locks: bool,
+    /// Something that is stored for it is not JSON any more.
+    pub(crate) corrupt: Option<String>,
     /// It has been in a lease before: what is known of it.
     pub(crate) started: Option<StartedLoad>,
     pub(crate) steps: Vec<StepLoad>,

@@ -100,6 +100,7 @@ statements! {
         WAIT_DELETE = "wait_delete",
         WAIT_OPEN = "wait_open",
         WAIT_READ = "wait_read",
+        WAIT_REOPEN = "wait_reopen",
         WAIT_SET = "wait_set",
         WANT_LOAD = "want_load",
     }

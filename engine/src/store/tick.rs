@@ -14,6 +14,7 @@ use super::{claim, finish, load, request, sql};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
 use crate::limits;
+use crate::state::IntentState;
 
 impl Store {
     /// Commits tick number `number` of a session, once: repeating it after a lost answer is refused by the number.
@@ -287,8 +288,16 @@ async fn leave_leases(
         .copied()
         .filter(|lease| !kept.contains(lease))
         .collect();
+    // A failed intent leaves its lease by name: resumed, it would otherwise be in two places. The outcome of the others
+    // is for good, and is what takes them out.
+    let failed = request
+        .finishes
+        .iter()
+        .filter(|finish| finish.state == IntentState::Failed);
+    let failed = failed.filter_map(|finish| Some((finish.lease?, finish.intent)));
     let gone: Vec<_> = parked
         .chain(handed)
+        .chain(failed)
         .filter(|(lease, intent)| !stays.contains(intent) && !done.contains(lease))
         .collect();
     if !gone.is_empty() {

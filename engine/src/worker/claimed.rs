@@ -6,8 +6,8 @@ use super::drive::{Drive, Phase};
 use super::engine::Engine;
 use super::registry::{Refusal, Source};
 use crate::clock::Micros;
-use crate::state::IntentState;
-use crate::store::{Claimed, Finish, Life};
+use crate::state::{FailureReason, IntentState};
+use crate::store::{Claimed, Finish, Life, ParkReason, ParkRow};
 
 impl<S: Send + Sync + 'static> Engine<S> {
     /// Takes claimed tasks in hand.
@@ -31,7 +31,14 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 .push((task.intent, task.lease, Life::Started));
             return;
         };
-        match kind.bind(&task, &self.settings.build) {
+        let bound = match &task.corrupt {
+            Some(error) => Err(Refusal {
+                reason: FailureReason::Undecodable,
+                error: format!("what is stored for it is no JSON any more: {error}"),
+            }),
+            None => kind.bind(&task, &self.settings.build),
+        };
+        match bound {
             Ok(bound) => {
                 let source = bound.source;
                 let id = task.intent;
@@ -97,6 +104,22 @@ impl<S: Send + Sync + 'static> Engine<S> {
     fn refuse(&mut self, task: Claimed, claimed_at: Micros, refusal: Refusal) {
         tracing::warn!(intent = %task.intent, kind = task.kind, error = refusal.error, "an intent has no plan");
         self.release(task.lease);
+        let open = task
+            .children
+            .iter()
+            .filter(|child| child.outcome.is_none())
+            .count();
+        if open > 0 {
+            // No outcome while a child is unfinished (I2): it is looked at again when they are done.
+            self.pending.parks.push(ParkRow {
+                intent: task.intent,
+                lease: task.lease,
+                reason: ParkReason::Child,
+                due_in: None,
+                wake_at: Some(task.arrived + i64::try_from(open).unwrap_or(i64::MAX)),
+            });
+            return;
+        }
         let started = task
             .started
             .as_ref()
@@ -107,6 +130,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             .and_then(|started| started.plan.as_ref().map(|(hash, _)| Arc::clone(hash)));
         self.pending.finishes.push(Finish {
             intent: task.intent,
+            lease: Some(task.lease),
             state: IntentState::Failed,
             requested: task.requested,
             started,

@@ -97,15 +97,19 @@ impl Committer {
     /// The database refuses something in the tick: finds the intents for which it does, and writes all the others
     /// (PROTOCOL P7).
     async fn bisect(&mut self, request: &TickRequest, error: &Error) -> Option<Box<TickAnswer>> {
+        if request.asks() {
+            // What is asked for may be at fault: the writes go by themselves, and the questions are asked again.
+            let mut writes = part(request, |_| true);
+            writes.leases_done.clone_from(&request.leases_done);
+            if writes.has_writes() {
+                return self.try_commit(Arc::new(writes)).await;
+            }
+        }
         let (first, second) = match halves(request) {
             Halves::Two(first, second) => (first, second),
             Halves::One(intent) => {
                 tracing::error!(%intent, %error, "the database refuses what is to be written for an intent");
-                let refused = vec![(intent, error.to_string())];
-                return Some(Box::new(TickAnswer {
-                    refused,
-                    ..TickAnswer::default()
-                }));
+                return self.all_but(request, intent, error).await;
             }
             Halves::None => {
                 // Nothing of an intent's: a claim or a promotion. It will be asked for again.
@@ -119,6 +123,23 @@ impl Committer {
         answer.not_parked.extend(more.not_parked);
         answer.refused.extend(more.refused);
         answer.readied += more.readied;
+        Some(answer)
+    }
+
+    /// Writes what is in the tick for everybody but one intent, for which the database refuses something.
+    async fn all_but(
+        &mut self,
+        request: &TickRequest,
+        intent: IntentId,
+        error: &Error,
+    ) -> Option<Box<TickAnswer>> {
+        let rest = part(request, |other| *other != intent);
+        let mut answer = if rest.has_writes() {
+            self.try_commit(Arc::new(rest)).await?
+        } else {
+            Box::default()
+        };
+        answer.refused.push((intent, error.to_string()));
         Some(answer)
     }
 }

@@ -61,6 +61,8 @@ pub(super) struct Drive<S> {
     locks: bool,
     release_on_failure: bool,
     pub(super) children: Vec<ChildLoad>,
+    /// Why it fails as soon as nothing of it runs any more, whatever its steps come to.
+    pub(super) refusal: Option<(FailureReason, String)>,
     /// Finished children that the driver has seen counted.
     pub(super) arrived: i64,
 }
@@ -170,6 +172,7 @@ impl<S> Drive<S> {
             locks: claimed.locks,
             release_on_failure: claimed.release_on_failure,
             children: Vec::new(),
+            refusal: None,
             arrived: claimed.arrived,
         };
         drive.set_children(claimed.children, claimed.arrived);
@@ -178,7 +181,18 @@ impl<S> Drive<S> {
 
     /// Takes in what has become of the children.
     pub(super) fn set_children(&mut self, children: Vec<ChildLoad>, arrived: i64) {
+        // A child that was asked for while the question was on its way is not in the answer yet.
+        let is_new = |known: &ChildLoad| {
+            known.outcome.is_none() && !children.iter().any(|child| child.child == known.child)
+        };
+        let new: Vec<ChildLoad> = self
+            .children
+            .iter()
+            .filter(|known| is_new(known))
+            .cloned()
+            .collect();
         self.children = children;
+        self.children.extend(new);
         self.arrived = arrived;
         for index in 0..self.slots.len() {
             if let Status::Children(_) = self.slots[index].status {
@@ -247,6 +261,15 @@ impl<S> Drive<S> {
             return Move::Nothing;
         }
         let statuses: Vec<Status> = self.slots.iter().map(|slot| slot.status).collect();
+        if let Some((reason, error)) = &self.refusal {
+            return if statuses.contains(&Status::Running) || statuses.contains(&Status::Recording) {
+                Move::Nothing
+            } else if self.waits_for_children() {
+                Move::Park(self.park_for_children())
+            } else {
+                Move::Finish(Box::new(self.refuse(*reason, error.clone())))
+            };
+        }
         match advance(&self.plan.shape, &statuses, now, stopping) {
             Next::Start(steps) => Move::Start(steps),
             Next::Busy(_) if stopping && !self.is_running() => {
@@ -263,12 +286,7 @@ impl<S> Drive<S> {
             }
             Next::Succeed | Next::Fail(_) if self.waits_for_children() => {
                 // No outcome while a child is unfinished (I2), whatever has become of the step that asked for it.
-                let unfinished = self
-                    .children
-                    .iter()
-                    .filter(|child| child.outcome.is_none())
-                    .count();
-                Move::Park(self.park(None, Some(u32::try_from(unfinished).unwrap_or(u32::MAX))))
+                Move::Park(self.park_for_children())
             }
             Next::Succeed => Move::Finish(Box::new(self.succeed())),
             Next::Fail(step) => Move::Finish(Box::new(self.fail(step))),
@@ -291,6 +309,16 @@ impl<S> Drive<S> {
             due_in,
             wake_at: children.map(|children| self.arrived + i64::from(children)),
         }
+    }
+
+    /// Until every child has finished.
+    fn park_for_children(&self) -> ParkRow {
+        let unfinished = self
+            .children
+            .iter()
+            .filter(|child| child.outcome.is_none())
+            .count();
+        self.park(None, Some(u32::try_from(unfinished).unwrap_or(u32::MAX)))
     }
 
     fn succeed(&self) -> Finish {
@@ -328,6 +356,7 @@ impl<S> Drive<S> {
     fn finish(&self, state: IntentState) -> Finish {
         Finish {
             intent: self.id,
+            lease: Some(self.lease),
             kind: self.context.kind.clone(),
             account: self.context.account.clone(),
             state,

@@ -27,6 +27,7 @@ use crate::store::{Peek, Store, TickRequest};
 /// An attempt that is running.
 pub(super) struct Running {
     pub(super) abort: AbortHandle,
+    pub(super) queue: Arc<str>,
     pub(super) context: Arc<StepContext>,
     /// Its row says that it runs.
     pub(super) flushed: bool,
@@ -71,7 +72,7 @@ pub(super) struct Engine<S> {
     /// What is on its way to the disk.
     pub(super) inflight: Option<Arc<TickRequest>>,
     /// Steps that start when it is there: their start has to be on disk first.
-    pub(super) announced: Vec<(IntentId, usize)>,
+    pub(super) announced: Vec<(IntentId, usize, Arc<str>)>,
     /// The plan's shape by kind that this session has written down.
     pub(super) session_plans: HashMap<String, Arc<str>>,
     /// The next timer of anybody's that is due.
@@ -86,6 +87,10 @@ pub(super) struct Engine<S> {
     /// When the tick that is on its way to the disk was sent.
     pub(super) sent: Duration,
     pub(super) stopping: watch::Sender<bool>,
+    /// Children's ends are to be asked for, even if there is nothing else to do.
+    pub(super) watch_due: bool,
+    /// Some steps did not stop in time: their intents are still in the session's leases.
+    pub(super) left_behind: bool,
     /// Since when what runs is being stopped.
     pub(super) stop_since: Option<Duration>,
 
@@ -164,6 +169,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             confirmed: Duration::ZERO,
             sent: Duration::ZERO,
             stopping: watch::Sender::new(false),
+            watch_due: false,
+            left_behind: false,
             stop_since: None,
             // Replaced when a session begins: what a dead session's steps still send goes nowhere.
             ended_tx: mpsc::unbounded_channel().0,
@@ -280,6 +287,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 Heard::Work => self.lanes.iter_mut().for_each(|lane| lane.hint = true),
                 Heard::Timer => self.timers_due(&mut stop_by),
                 Heard::Poll => {
+                    self.watch_due = self.drives.values().any(Drive::waits_for_children);
                     if ears.peek.is_none() && stop_by.is_none() {
                         ears.peek = Some(self.peek());
                     }
@@ -294,9 +302,18 @@ impl<S: Send + Sync + 'static> Engine<S> {
             // A tick that was fenced by the heartbeat's word ends by itself; nothing of it will be written.
             tick.abort();
         }
-        let clean = matches!(over, Over::Shutdown) && self.running.is_empty();
+        let clean = matches!(over, Over::Shutdown) && self.running.is_empty() && !self.left_behind;
         self.end_session(session, pulse, clean).await;
         over
+    }
+}
+
+impl<S> Drop for Engine<S> {
+    /// Steps do not outlive their worker, whose session lock is gone with it.
+    fn drop(&mut self) {
+        for running in self.running.values() {
+            running.abort.abort();
+        }
     }
 }
 

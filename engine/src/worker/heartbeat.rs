@@ -94,6 +94,8 @@ pub(super) struct Heartbeat {
     /// Counter of each other session, and since when it has stood still while this one's heartbeats succeeded.
     seen: HashMap<SessionId, (i64, Instant)>,
     others: Vec<SessionSeen>,
+    /// When the last heartbeat succeeded.
+    last: Instant,
 }
 
 impl Heartbeat {
@@ -121,6 +123,7 @@ impl Heartbeat {
             pulses: sender,
             seen: HashMap::new(),
             others: Vec::new(),
+            last: Instant::now(),
         };
         let poll = settings.poll;
         let thread = std::thread::Builder::new().name("intendant-heartbeat".to_owned());
@@ -189,6 +192,11 @@ impl Heartbeat {
                 return true;
             }
         }
+        // Whoever could not look for a while (paused, or waiting for the database) has not seen the others silent.
+        if self.last.elapsed() > self.lease / limits::BEATS_PER_LEASE * 2 {
+            self.seen.clear();
+        }
+        self.last = Instant::now();
         self.look_at_beats();
         let others_idle = self.others.iter().any(|other| other.free > 0);
         let _ = self.pulses.send(Pulse::Beat { asked, others_idle });

@@ -51,17 +51,18 @@ impl<S: Send + Sync + 'static> Engine<S> {
     fn step_ended(&mut self, ended: Ended) {
         let now = self.now();
         let key = (ended.intent, ended.step);
-        if self.running.remove(&key).is_none() {
-            return;
-        }
-        let random = self.store().clock().random();
-        let Some(drive) = self.drives.get_mut(&ended.intent) else {
+        let Some(running) = self.running.remove(&key) else {
             return;
         };
-        let queue = drive.kind.queue.clone();
+        let queue = running.queue;
         if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == queue) {
             lane.ended(now);
         }
+        let random = self.store().clock().random();
+        let Some(drive) = self.drives.get_mut(&ended.intent) else {
+            self.start_waiting(&queue);
+            return;
+        };
         let end = match ended.end {
             StepEnd::Awaits(_) if !drive.may_have_children() => StepEnd::Failed {
                 failure: AttemptFailure::GaveUp,
@@ -131,10 +132,18 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 // A suspect's step is on disk before it runs, so that the next crash has a name (P6).
                 let row = drive.row(step, StepState::Running, Duration::ZERO);
                 self.pending.steps.push(row);
-                self.announced.push((intent, step));
+                let queue = drive.kind.queue.clone();
+                self.announced.push((intent, step, queue));
             } else {
                 self.start(intent, step);
             }
+        }
+    }
+
+    /// A step that had a slot is not begun after all.
+    pub(super) fn free_slot(&mut self, queue: &str) {
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| &*lane.queue == queue) {
+            lane.running = lane.running.saturating_sub(1);
         }
     }
 
@@ -193,6 +202,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             (intent, step),
             Running {
                 abort,
+                queue: drive.kind.queue.clone(),
                 context,
                 flushed: false,
             },

@@ -52,11 +52,12 @@ impl<S: Send + Sync + 'static> Engine<S> {
             );
         }
         let announced = std::mem::take(&mut self.announced);
-        for (intent, _) in &announced {
-            self.lane_of(*intent, |lane| {
-                lane.running = lane.running.saturating_sub(1)
-            });
+        for (_, _, queue) in &announced {
+            self.free_slot(queue);
         }
+        let announced = announced
+            .into_iter()
+            .map(|(intent, step, _)| (intent, step));
         for (intent, step) in waiting.into_iter().chain(announced) {
             if let Some(drive) = self.drives.get_mut(&intent) {
                 drive.slots[step].status = Status::Pending;
@@ -106,6 +107,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 steps = self.running.len(),
                 "steps do not stop; their intents are left to be taken over"
             );
+            self.left_behind = true;
             let stuck: Vec<IntentId> = self.running.keys().map(|(intent, _)| *intent).collect();
             for intent in stuck {
                 self.drop_drive(intent);
@@ -117,18 +119,5 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// Nothing is in hand, nothing is to be written.
     pub(super) fn is_at_rest(&self) -> bool {
         self.drives.is_empty() && self.inflight.is_none() && !self.pending.has_writes()
-    }
-
-    fn lane_of(&mut self, intent: IntentId, act: impl FnOnce(&mut super::lane::LaneState)) {
-        let Some(queue) = self
-            .drives
-            .get(&intent)
-            .map(|drive| drive.kind.queue.clone())
-        else {
-            return;
-        };
-        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == queue) {
-            act(lane);
-        }
     }
 }

@@ -10,7 +10,7 @@ use crate::crash;
 use crate::id::{IntentId, LeaseId};
 use crate::limits;
 use crate::state::{FailureReason, StepState};
-use crate::store::{ChildLoad, Lane, TickAnswer, TickRequest};
+use crate::store::{ChildLoad, Lane, Life, TickAnswer, TickRequest};
 
 impl<S: Send + Sync + 'static> Engine<S> {
     /// The next tick, if there is anything to write or to ask for.
@@ -21,20 +21,21 @@ impl<S: Send + Sync + 'static> Engine<S> {
         if !stopping {
             self.ask(&mut request, now);
         }
+        if !request.is_empty() || self.watch_due {
+            self.watch_due = false;
+            let watching = self
+                .drives
+                .values()
+                .filter(|drive| drive.phase == Phase::Active && drive.waits_for_children());
+            let watching = watching.map(|drive| drive.id);
+            request.watch = watching.filter(|id| !request.reload.contains(id)).collect();
+        }
         if request.is_empty() {
             self.pending = request;
             return None;
         }
         request.worker.clone_from(&self.settings.name);
         keep_last_word(&mut request);
-        let watching = self
-            .drives
-            .values()
-            .filter(|drive| drive.phase == Phase::Active && drive.waits_for_children());
-        request.watch = watching
-            .map(|drive| drive.id)
-            .filter(|id| !request.reload.contains(id))
-            .collect();
         Some(Arc::new(request))
     }
 
@@ -148,8 +149,13 @@ impl<S: Send + Sync + 'static> Engine<S> {
             if stays.contains(&park.intent) {
                 if let Some(drive) = self.drives.get_mut(&park.intent) {
                     drive.phase = Phase::Active;
-                    self.leases.entry(park.lease).or_default().members += 1;
+                    self.rejoin(park.lease);
                     self.pending.reload.push(park.intent);
+                } else {
+                    // Parked without having been taken in hand: whoever claims it next goes on with it.
+                    self.pending
+                        .hand_backs
+                        .push((park.intent, park.lease, Life::Started));
                 }
             } else if !refused.contains(&park.intent) {
                 self.drop_drive(park.intent);
@@ -201,14 +207,13 @@ impl<S: Send + Sync + 'static> Engine<S> {
             .map(|row| (row.intent, row.name.as_str()))
             .collect();
         let announced = std::mem::take(&mut self.announced);
-        for (intent, step) in announced {
-            let Some(drive) = self.drives.get(&intent) else {
-                continue;
-            };
-            if on_disk.contains(&(intent, drive.step_name(step))) {
-                self.start(intent, step);
-            } else {
-                self.announced.push((intent, step));
+        for (intent, step, queue) in announced {
+            match self.drives.get(&intent) {
+                Some(drive) if on_disk.contains(&(intent, drive.step_name(step))) => {
+                    self.start(intent, step);
+                }
+                Some(_) => self.announced.push((intent, step, queue)),
+                None => self.free_slot(&queue),
             }
         }
     }
@@ -248,7 +253,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 .filter(|child| child.parent == *intent)
                 .cloned()
                 .collect();
-            let arrived = answer.arrived.get(intent).copied().unwrap_or(drive.arrived);
+            // An answer that does not speak of the intent (its tick was adopted, or split) is asked for again.
+            let Some(&arrived) = answer.arrived.get(intent) else {
+                self.pending.reload.push(*intent);
+                continue;
+            };
             drive.set_children(children, arrived);
             self.go_on(*intent);
         }
@@ -268,13 +277,19 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let Some(drive) = self.drives.get_mut(&intent) else {
             return;
         };
-        if drive.phase == Phase::Leaving {
-            // It has not left after all.
-            drive.phase = Phase::Active;
-            self.leases.entry(drive.lease).or_default().members += 1;
+        let left = (drive.phase == Phase::Leaving).then_some(drive.lease);
+        drive.phase = Phase::Active;
+        drive.refusal = Some((FailureReason::DataRefused, super::runner::clip(error)));
+        if let Some(lease) = left {
+            self.rejoin(lease);
         }
-        let finish = drive.refuse(FailureReason::DataRefused, super::runner::clip(error));
-        self.finish(intent, finish);
+        self.go_on(intent);
+    }
+
+    /// A task has not left its lease after all.
+    fn rejoin(&mut self, lease: LeaseId) {
+        self.leases.entry(lease).or_default().members += 1;
+        self.pending.leases_done.retain(|done| *done != lease);
     }
 
     /// A suspect has made progress: it is none any more (P6).

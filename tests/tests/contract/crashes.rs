@@ -13,6 +13,8 @@ on_both! {
     an_intent_goes_on_by_the_plan_that_it_started_with;
     only_a_failed_intent_can_be_resumed;
     plans_whose_shape_depends_on_the_input_run_as_planned;
+    a_resumed_intent_is_not_in_its_old_lease_any_more;
+    a_row_that_cannot_be_read_fails_its_intent_only;
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -234,6 +236,85 @@ async fn plans_whose_shape_depends_on_the_input_run_as_planned(bench: Bench) -> 
             output == Some((n % 4 + 1).to_string()),
             "{output:?} {:?}",
             record.error
+        );
+    }
+    worker.stop().await?;
+    bench.check().await
+}
+
+async fn a_resumed_intent_is_not_in_its_old_lease_any_more(bench: Bench) -> Result<()> {
+    // One claim takes both; the one that fails is resumed while the other keeps the lease.
+    let step = async |cx: Cx<Counter>, intent: Move| -> StepResult<u64> {
+        if intent.steps == 1 {
+            return if cx.state().add() == 1 {
+                Err(fail("first time"))
+            } else {
+                Ok(1)
+            };
+        }
+        cx.stopping().await;
+        cx.exit_point().await?;
+        Ok(2)
+    };
+    let ids = bench
+        .intendant
+        .request_all([Move { steps: 1 }, Move { steps: 2 }])
+        .await?;
+    let worker = start(
+        bench
+            .worker(Counter::default())
+            .register_step::<Move, u64, _>(step),
+    );
+    bench.rest(ids[0]).await?;
+    worker.kill().await;
+    bench.intendant.resume(ids[0], "tests", None).await?;
+    bench.check().await?;
+    let next = start(
+        bench
+            .worker(Counter::default())
+            .register_step::<Move, u64, _>(step),
+    );
+    bench.reach(ids[1], IntentState::Running).await?;
+    bench.rest(ids[0]).await?;
+    next.stop().await?;
+    bench.check().await
+}
+
+async fn a_row_that_cannot_be_read_fails_its_intent_only(bench: Bench) -> Result<()> {
+    let ids = bench
+        .intendant
+        .request_all((0..20).map(|_| Move { steps: 3 }))
+        .await?;
+    // PostgreSQL keeps JSON that is not JSON out by itself; there it is JSON of another shape.
+    match bench.database.kind {
+        intendant::StoreKind::Sqlite => {
+            let pool = sqlx::SqlitePool::connect(&bench.database.url).await?;
+            let sql = "update intendant_intent set input = '{\"steps' where id = ?1";
+            sqlx::query(sql).bind(ids[7].0).execute(&pool).await?;
+            pool.close().await;
+        }
+        intendant::StoreKind::Postgres => {
+            let pool = sqlx::PgPool::connect(&bench.database.url).await?;
+            let sql = "update intendant.intent set input = '[]' where id = $1";
+            sqlx::query(sql).bind(ids[7].0).execute(&pool).await?;
+            pool.close().await;
+        }
+    }
+    let worker = start(bench.worker(Counter::default()).register(mended_plan));
+    for (id, n) in ids.iter().zip(0..) {
+        let state = bench
+            .until(|| async {
+                Ok(Some(bench.intendant.state(*id).await?).filter(|s| s.is_finished()))
+            })
+            .await?;
+        ensure!(
+            state
+                == if n == 7 {
+                    IntentState::Failed
+                } else {
+                    IntentState::Succeeded
+                },
+            "{n} is {state}"
         );
     }
     worker.stop().await?;

@@ -14,6 +14,7 @@ on_both! {
     several_resources_are_taken_at_once_without_deadlock;
     a_failed_intent_keeps_its_resource_until_it_is_resumed;
     a_kind_can_let_go_of_its_resources_when_it_fails;
+    a_resumed_holder_does_not_wait_for_those_who_wait_for_it;
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -229,6 +230,32 @@ async fn a_kind_can_let_go_of_its_resources_when_it_fails(bench: Bench) -> Resul
     let next = bench.intendant.request(Try(1)).await?;
     next.output().await?;
     ensure!(broken.state().await? == IntentState::Failed);
+    worker.stop().await?;
+    bench.check().await
+}
+
+async fn a_resumed_holder_does_not_wait_for_those_who_wait_for_it(bench: Bench) -> Result<()> {
+    let step = async |cx: Cx<Counter>, touch: Touch| match (touch.ms, cx.state().add()) {
+        (13, 1) => Err(fail("half built")),
+        _ => Ok(()),
+    };
+    let worker = start(
+        bench
+            .worker(Counter::default())
+            .register_step::<Touch, (), _>(step),
+    );
+    let broken = bench.intendant.request(exclusive(&["42"], 13)).await?;
+    bench.rest(broken.id()).await?;
+    // Its place in line is before the holder's own.
+    let urgent = bench
+        .intendant
+        .request(exclusive(&["42"], 1))
+        .priority(100)
+        .await?;
+    bench.reach(urgent.id(), IntentState::Blocked).await?;
+    bench.intendant.resume(broken.id(), "tests", None).await?;
+    tokio::time::timeout(Duration::from_secs(20), broken.output()).await??;
+    urgent.output().await?;
     worker.stop().await?;
     bench.check().await
 }

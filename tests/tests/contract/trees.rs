@@ -17,6 +17,8 @@ on_both! {
     another_input_under_the_same_name_is_an_error;
     a_tree_of_intents_has_a_depth_limit;
     many_parents_and_children_leave_nothing_behind;
+    a_parent_that_failed_after_its_child_is_resumed_with_the_child_kept;
+    a_child_that_ends_while_another_step_runs_for_long_is_heard_of;
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -313,5 +315,76 @@ async fn many_parents_and_children_leave_nothing_behind(bench: Bench) -> Result<
         worker.stop().await?;
     }
     ensure!(bench.intendant.unfinished().await?.total() == 0);
+    bench.check().await
+}
+
+async fn a_parent_that_failed_after_its_child_is_resumed_with_the_child_kept(
+    bench: Bench,
+) -> Result<()> {
+    let late = async |cx: Cx<Counter>, parent: Parent| -> StepResult<String> {
+        let child = cx.child("first", Child { name: parent.name }).await?;
+        if cx.state().add() == 1 {
+            return Err(fail("after the child"));
+        }
+        Ok(child)
+    };
+    let grown = Counter::default();
+    let count = grown.clone();
+    let grow = move |_: Cx<Counter>, child: Child| {
+        count.add();
+        std::future::ready(Ok::<_, intendant::StepError>(child.name))
+    };
+    let worker = bench
+        .worker(Counter::default())
+        .register_step::<Parent, String, _>(late);
+    let worker = start(worker.register_step::<Child, String, _>(grow));
+    let parent = bench.intendant.request(Parent { name: "x".into() }).await?;
+    bench.rest(parent.id()).await?;
+    bench.intendant.resume(parent.id(), "tests", None).await?;
+    ensure!(
+        parent.output().await? == "x" && grown.get() == 1,
+        "the child ran once"
+    );
+    worker.stop().await?;
+    bench.check().await
+}
+
+async fn a_child_that_ends_while_another_step_runs_for_long_is_heard_of(
+    bench: Bench,
+) -> Result<()> {
+    async fn ask(cx: Cx<Counter>, name: String) -> StepResult<String> {
+        let child = cx.child("only", Child { name }).await?;
+        cx.state().add();
+        Ok(child)
+    }
+    async fn long(cx: Cx<Counter>, (): ()) -> StepResult<u64> {
+        // Ends only when the other branch has gone on.
+        while cx.state().get() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(cx.state().get())
+    }
+    async fn join(_: Cx<Counter>, parts: (String, u64)) -> StepResult<String> {
+        Ok(parts.0)
+    }
+    let family = |parent: &Parent, plan: &mut Plan<Counter>| -> Node<String> {
+        let asked = plan.step("ask", ask).input(value(parent.name.clone()));
+        let long = plan.step("long", long).input(());
+        plan.step("join", join).input((asked, long))
+    };
+    // The child is carried out by another worker, on another connection, as in another process.
+    let elsewhere = bench.database.connect().await?;
+    let parents = start(
+        bench
+            .worker(Counter::default())
+            .register::<Parent, _>(family),
+    );
+    let children = intendant::Worker::new(&elsewhere, Counter::default()).register_step(grow);
+    let children = start(children.poll(Duration::from_millis(20)));
+    let parent = bench.intendant.request(Parent { name: "x".into() }).await?;
+    let output = tokio::time::timeout(Duration::from_secs(20), parent.output()).await??;
+    ensure!(output == "child x", "{output}");
+    parents.stop().await?;
+    children.stop().await?;
     bench.check().await
 }
