@@ -48,6 +48,8 @@ pub(crate) struct Admission {
     /// These go to *blocked*, with a place in every line.
     pub(crate) blocked: Vec<IntentId>,
     pub(crate) places: Vec<Place>,
+    /// These would wait for a resource that an ancestor of theirs shares, and the ancestor waits for them.
+    pub(crate) circular: Vec<(IntentId, String)>,
 }
 
 /// Decides for a batch of applicants, in the order of their positions.
@@ -133,6 +135,14 @@ pub(crate) fn admit(
             for line in lines.values_mut() {
                 line.retain(|(_, intent, _)| *intent != applicant.intent);
             }
+        } else if let Some(want) = applicant
+            .wants
+            .iter()
+            .find(|want| waits_for_ancestor(want, &held, &applicant.ancestors))
+        {
+            admission
+                .circular
+                .push((applicant.intent, want.resource.clone()));
         } else {
             admission.blocked.push(applicant.intent);
             for Want {
@@ -159,6 +169,20 @@ pub(crate) fn admit(
         }
     }
     admission
+}
+
+/// Whether an ancestor shares what its descendant wants for itself: neither could ever go on.
+fn waits_for_ancestor(
+    want: &Want,
+    held: &HashMap<String, Vec<(IntentId, Mode)>>,
+    ancestors: &[IntentId],
+) -> bool {
+    held.get(&want.resource)
+        .into_iter()
+        .flatten()
+        .any(|(holder, mode)| {
+            *mode == Mode::Shared && want.mode == Mode::Exclusive && ancestors.contains(holder)
+        })
 }
 
 fn covers(held: Option<&Vec<(IntentId, Mode)>>, ancestors: &[IntentId]) -> bool {
@@ -347,6 +371,30 @@ mod tests {
             "3 a s",
             expect!["taken 5:a | blocked  | next [3]"],
         );
+    }
+
+    #[test]
+    fn a_wait_that_would_close_a_circle_is_told_apart() {
+        let (child, parent) = (intent(1), intent(100));
+        let want = |intent, mode| Want {
+            intent,
+            resource: "a:1".to_owned(),
+            mode,
+        };
+        let applicant = Applicant {
+            intent: child,
+            position: 1,
+            ancestors: vec![parent],
+            wants: vec![want(child, Mode::Exclusive)],
+        };
+        let holder = Holder {
+            intent: parent,
+            resource: "a:1".to_owned(),
+            mode: Mode::Shared,
+        };
+        let admission = admit(vec![applicant], &[holder], &[]);
+        assert_eq!(admission.circular, [(child, "a:1".to_owned())]);
+        assert!(admission.blocked.is_empty() && admission.taken.is_empty());
     }
 
     #[test]

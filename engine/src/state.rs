@@ -123,6 +123,9 @@ pub enum FailureReason {
     /// It killed its worker too often.
     #[serde(rename = "quarantined")]
     Quarantined,
+    /// It wants a resource for itself that an intent which waits for it shares.
+    #[serde(rename = "circular wait")]
+    CircularWait,
     /// The database refused what had to be written for it.
     #[serde(rename = "data refused")]
     DataRefused,
@@ -136,6 +139,7 @@ impl FailureReason {
             Self::PlanRefused => "plan refused",
             Self::Undecodable => "undecodable",
             Self::Quarantined => "quarantined",
+            Self::CircularWait => "circular wait",
             Self::DataRefused => "data refused",
         }
     }
@@ -146,6 +150,7 @@ impl FailureReason {
             Self::PlanRefused,
             Self::Undecodable,
             Self::Quarantined,
+            Self::CircularWait,
             Self::DataRefused,
         ];
         all.into_iter().find(|reason| reason.as_str() == word)

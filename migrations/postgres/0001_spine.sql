@@ -61,7 +61,8 @@ create table intendant.outcome (
   finished_at timestamptz not null,
   output json,
   -- Of a failed intent: why, in one line, and in which step.
-  reason text check (reason in ('step failed', 'plan refused', 'undecodable', 'quarantined', 'data refused')),
+  reason text check (reason in ('step failed', 'plan refused', 'undecodable', 'quarantined', 'circular wait',
+                                'data refused')),
   error text,
   step text,
   plan_hash text,

@@ -16,6 +16,8 @@ pub(super) struct Admitted {
     pub(super) blocked: HashSet<IntentId>,
     /// Somebody is at one of their resources just now: try again with the next claim.
     pub(super) deferred: HashSet<IntentId>,
+    /// These can never be let in, and why.
+    pub(super) circular: HashMap<IntentId, String>,
 }
 
 /// Admits claimed tasks, given with their positions.
@@ -57,6 +59,16 @@ pub(super) async fn admit_claimed(
         .collect();
     let decision = admit(applicants, &holders, &line);
     admitted.blocked = decision.blocked.iter().copied().collect();
+    admitted.circular = decision
+        .circular
+        .iter()
+        .map(|(intent, resource)| {
+            let error = format!(
+                "it wants {resource} for itself, which an intent that waits for it shares; neither could ever go on"
+            );
+            (*intent, error)
+        })
+        .collect();
 
     if !decision.taken.is_empty() {
         let rows = Rows::new()
@@ -66,6 +78,7 @@ pub(super) async fn admit_claimed(
         conn.execute(&sql::HOLDER_INSERT, Args::new().rows(rows))
             .await?;
     }
+    wake_covered(conn, &decision.taken, &line).await?;
     let leaving: Vec<IntentId> = intents
         .into_iter()
         .filter(|id| in_line.contains(id) && !admitted.blocked.contains(id))
@@ -94,6 +107,33 @@ pub(super) async fn admit_claimed(
             .await?;
     }
     Ok(admitted)
+}
+
+/// Descendants in line whose ancestor has just taken what they wait for are covered by its lock, and can go.
+async fn wake_covered(conn: &mut Conn<'_>, taken: &[Holder], line: &[Place]) -> Result<(), Error> {
+    let owners: HashSet<IntentId> = taken
+        .iter()
+        .filter(|holder| holder.mode == Mode::Exclusive)
+        .map(|holder| holder.intent)
+        .collect();
+    if owners.is_empty() || line.is_empty() {
+        return Ok(());
+    }
+    let waiting: BTreeSet<IntentId> = line.iter().map(|place| place.intent).collect();
+    let mut covered = BTreeSet::new();
+    for row in conn
+        .fetch(&sql::ANCESTOR_LOAD, Args::new().ids(waiting))
+        .await?
+    {
+        if owners.contains(&row.uuid::<IntentId>(1)?) {
+            covered.insert(row.uuid::<IntentId>(0)?);
+        }
+    }
+    if !covered.is_empty() {
+        conn.fetch(&sql::BLOCKED_READY, Args::new().ids(covered))
+            .await?;
+    }
+    Ok(())
 }
 
 async fn load_applicants(

@@ -8,6 +8,7 @@ use super::{Claimed, Conn, Lane, ParkRow, TickAnswer, TickRequest, load, sql};
 use crate::clock::Micros;
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
+use crate::state::FailureReason;
 
 /// A task as it comes out of *ready*.
 struct Taken {
@@ -131,6 +132,9 @@ async fn make_lease(
         .collect();
     claimed.sort_by_key(|task| order.get(&task.intent).map_or(0, |(index, _)| *index));
     for task in &mut claimed {
+        if let Some(error) = admitted.circular.get(&task.intent) {
+            task.unfit = Some((FailureReason::CircularWait, error.clone()));
+        }
         task.crashes = order.get(&task.intent).map_or(0, |(_, crashes)| *crashes);
     }
     answer.claimed.append(&mut claimed);

@@ -41,7 +41,7 @@ pub(super) async fn intents(
             release_on_failure: row.bool(9)?,
             locks: row.bool(10)?,
             depth: row.small(11)?,
-            corrupt,
+            unfit: corrupt.map(unreadable),
             started: None,
             steps: Vec::new(),
             attempts: Vec::new(),
@@ -104,10 +104,8 @@ async fn records(
         }
     }
     for task in claimed {
-        task.corrupt = task
-            .corrupt
-            .take()
-            .or_else(|| corrupted.remove(&task.intent));
+        let corrupt = corrupted.remove(&task.intent).map(unreadable);
+        task.unfit = task.unfit.take().or(corrupt);
         task.started = starts.remove(&task.intent);
         task.steps = steps.remove(&task.intent).unwrap_or_default();
         task.attempts = attempts.remove(&task.intent).unwrap_or_default();
@@ -216,4 +214,9 @@ pub(super) async fn children(
 /// A time that may have passed already.
 fn from_us(us: i64) -> Duration {
     Duration::from_micros(u64::try_from(us).unwrap_or(0))
+}
+
+fn unreadable(error: String) -> (FailureReason, String) {
+    let error = format!("what is stored for it is no JSON any more: {error}");
+    (FailureReason::Undecodable, error)
 }

@@ -281,8 +281,8 @@ pub(crate) struct Claimed {
     pub(crate) correlation_id: Option<String>,
     pub(crate) release_on_failure: bool,
     pub(crate) locks: bool,
-    /// Something that is stored for it is not JSON any more.
-    pub(crate) corrupt: Option<String>,
+    /// Why it cannot be carried out, whatever the code says.
+    pub(crate) unfit: Option<(FailureReason, String)>,
     /// It has been in a lease before: what is known of it.
     pub(crate) started: Option<StartedLoad>,
     pub(crate) steps: Vec<StepLoad>,

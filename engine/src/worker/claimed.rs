@@ -6,7 +6,7 @@ use super::drive::{Drive, Phase};
 use super::engine::Engine;
 use super::registry::{Refusal, Source};
 use crate::clock::Micros;
-use crate::state::{FailureReason, IntentState};
+use crate::state::IntentState;
 use crate::store::{Claimed, Finish, Life, ParkReason, ParkRow};
 
 impl<S: Send + Sync + 'static> Engine<S> {
@@ -21,7 +21,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
     }
 
-    fn take(&mut self, task: Claimed, claimed_at: Micros) {
+    fn take(&mut self, mut task: Claimed, claimed_at: Micros) {
         let Some(kind) = self.kinds.get(&task.kind).cloned() else {
             // A claim names the kinds that this worker knows, so this is a task of another program's lease.
             tracing::error!(intent = %task.intent, kind = task.kind, "claimed a task of an unknown kind");
@@ -31,11 +31,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 .push((task.intent, task.lease, Life::Started));
             return;
         };
-        let bound = match &task.corrupt {
-            Some(error) => Err(Refusal {
-                reason: FailureReason::Undecodable,
-                error: format!("what is stored for it is no JSON any more: {error}"),
-            }),
+        let bound = match task.unfit.take() {
+            Some((reason, error)) => Err(Refusal { reason, error }),
             None => kind.bind(&task, &self.settings.build),
         };
         match bound {

@@ -15,6 +15,7 @@ on_both! {
     a_parent_can_go_on_without_a_failed_child;
     a_childs_resource_is_covered_by_its_parents_lock;
     another_input_under_the_same_name_is_an_error;
+    a_child_that_would_wait_for_its_own_parent_is_a_clear_error;
     a_tree_of_intents_has_a_depth_limit;
     many_parents_and_children_leave_nothing_behind;
     a_parent_that_failed_after_its_child_is_resumed_with_the_child_kept;
@@ -386,5 +387,34 @@ async fn a_child_that_ends_while_another_step_runs_for_long_is_heard_of(
     ensure!(output == "child x", "{output}");
     parents.stop().await?;
     children.stop().await?;
+    bench.check().await
+}
+
+#[derive(Serialize, Deserialize)]
+struct Reader;
+
+impl Intent for Reader {
+    const KIND: &'static str = "reader";
+    type Output = String;
+    fn resources(&self) -> Resources {
+        Resources::shared("family", "x")
+    }
+}
+
+async fn a_child_that_would_wait_for_its_own_parent_is_a_clear_error(bench: Bench) -> Result<()> {
+    let read =
+        async |cx: Cx<Counter>, _: Reader| cx.child("only", Child { name: "x".into() }).await;
+    let worker = bench
+        .worker(Counter::default())
+        .register_step::<Reader, String, _>(read);
+    let worker = start(worker.register_step(grow));
+    let reader = bench.intendant.request(Reader).await?;
+    let error = reader.output().await.unwrap_err().to_string();
+    let expected = "it wants family:x for itself, which an intent that waits for it shares; neither could ever go on";
+    ensure!(
+        error.contains("(circular wait)") && error.ends_with(expected),
+        "{error}"
+    );
+    worker.stop().await?;
     bench.check().await
 }
