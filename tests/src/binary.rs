@@ -1,14 +1,24 @@
-//! The workspace's binaries, as the tests' own build made them.
+//! The workspace's binaries, as they are now.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 
-/// Path of a binary of this workspace.
+static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
+
+/// Path of a binary of this workspace, in the profile of this test.
 ///
-/// `cargo test --workspace` builds them before any test runs; a single package's tests may need
-/// `cargo build --workspace --all-targets` first.
+/// Builds it first: `cargo test` builds the binaries of a package for that package's own tests only, and one that is left
+/// over from an earlier build would be tested instead.
 pub fn path(name: &str) -> Result<PathBuf> {
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let built = built.get_or_insert_default();
+    if let Some(path) = built.get(name) {
+        return Ok(path.clone());
+    }
     let test = std::env::current_exe()?;
     let deps = test.parent().context("the directory of this test")?;
     let profile = if deps.ends_with("deps") {
@@ -16,11 +26,27 @@ pub fn path(name: &str) -> Result<PathBuf> {
     } else {
         deps
     };
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.args(["build", "--quiet", "--workspace", "--bin", name]);
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    let output = build
+        .current_dir(workspace)
+        .output()
+        .context("running cargo")?;
+    ensure!(
+        output.status.success(),
+        "building {name}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let binary = profile.join(name);
     ensure!(
         binary.is_file(),
-        "{} is not built; run `cargo build --workspace --all-targets`",
+        "{} is not there after the build",
         binary.display()
     );
+    built.insert(name.to_owned(), binary.clone());
     Ok(binary)
 }

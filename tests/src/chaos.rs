@@ -138,7 +138,17 @@ impl Chaos {
         backlog: impl IntoIterator<Item = Work>,
         concurrency: usize,
     ) -> Result<Self> {
-        let (database, intendant) = Database::open(kind).await?;
+        Self::on(Database::new(kind).await?, backlog, concurrency).await
+    }
+
+    /// Makes the backlog on this database.
+    pub async fn on(
+        database: Database,
+        backlog: impl IntoIterator<Item = Work>,
+        concurrency: usize,
+    ) -> Result<Self> {
+        let kind = database.kind;
+        let intendant = Intendant::open(&database.url).await?;
         let create = "create table effect (intent text not null)";
         match kind {
             StoreKind::Sqlite => {
@@ -199,7 +209,8 @@ impl Chaos {
         Ok(running)
     }
 
-    fn is_running_a_step(&self, pid: u32) -> Result<bool> {
+    /// Whether a step has started in this process and not ended.
+    pub fn is_running_a_step(&self, pid: u32) -> Result<bool> {
         let mut open = 0i64;
         let pid = pid.to_string();
         for line in read(&self.ledger())? {

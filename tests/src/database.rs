@@ -32,23 +32,25 @@ impl Database {
                     directory: Some(directory),
                 })
             }
-            StoreKind::Postgres => {
-                let server = postgres::server_url();
-                let name = format!("test_{}", uuid::Uuid::new_v4().simple());
-                let mut admin = PgConnection::connect(&server).await?;
-                let create = format!("create database {name}");
-                sqlx::raw_sql(sqlx::AssertSqlSafe(create))
-                    .execute(&mut admin)
-                    .await?;
-                admin.close().await?;
-                let (base, _) = server.rsplit_once('/').unwrap_or((&server, ""));
-                Ok(Self {
-                    url: format!("{base}/{name}"),
-                    kind,
-                    directory: None,
-                })
-            }
+            StoreKind::Postgres => Self::on_server(&postgres::server_url()).await,
         }
+    }
+
+    /// An empty database on this server.
+    pub async fn on_server(server: &str) -> Result<Self> {
+        let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+        let mut admin = PgConnection::connect(server).await?;
+        let create = format!("create database {name}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(create))
+            .execute(&mut admin)
+            .await?;
+        admin.close().await?;
+        let (base, _) = server.rsplit_once('/').unwrap_or((server, ""));
+        Ok(Self {
+            url: format!("{base}/{name}"),
+            kind: StoreKind::Postgres,
+            directory: None,
+        })
     }
 
     /// A database with the engine's schema, and the engine on it.

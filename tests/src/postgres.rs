@@ -3,10 +3,10 @@
 //! The cluster is run by a small shell script which waits for the end of its standard input: when this process ends, in
 //! whatever way, the script stops the server and removes its directory.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -25,7 +25,8 @@ pub enum Durability {
 pub struct Cluster {
     port: u16,
     /// Closing it is what ends the script and the server.
-    _guard: ChildStdin,
+    guard: ChildStdin,
+    said: Lines<BufReader<ChildStdout>>,
 }
 
 static SHARED: OnceLock<Result<Cluster, String>> = OnceLock::new();
@@ -50,19 +51,30 @@ pub fn server_url() -> String {
 const SCRIPT: &str = r#"
 set -eu
 dir=$(mktemp -d "${TMPDIR:-/tmp}/intendant-pg.XXXXXX")
-trap 'test -z "${server:-}" || { kill -INT "$server" 2>/dev/null; wait "$server" 2>/dev/null; }; rm -rf "$dir"' EXIT
+trap 'kill -INT "$server" 2>/dev/null; wait "$server" 2>/dev/null; rm -rf "$dir"' EXIT
 trap '' INT TERM HUP
+server=
+start() {
+  "$BIN/postgres" -D "$dir/data" -p "$PORT" -k "$dir" -c listen_addresses=127.0.0.1 -c max_connections=300 \
+    -c shared_buffers=256MB -c max_wal_size=4GB $OPTIONS >>"$dir/log" 2>&1 </dev/null &
+  server=$!
+  for i in $(seq 400); do
+    "$BIN/pg_isready" -q -h 127.0.0.1 -p "$PORT" && { echo ready; return; }
+    kill -0 "$server" 2>/dev/null || { cat "$dir/log"; exit 1; }
+    sleep 0.05
+  done
+  exit 1
+}
 "$BIN/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C --no-sync >"$dir/initdb.log" 2>&1 \
   || { cat "$dir/initdb.log"; exit 1; }
-"$BIN/postgres" -D "$dir/data" -p "$PORT" -k "$dir" -c listen_addresses=127.0.0.1 -c max_connections=300 \
-  -c shared_buffers=256MB -c max_wal_size=4GB $OPTIONS >"$dir/log" 2>&1 </dev/null &
-server=$!
-for i in $(seq 200); do
-  "$BIN/pg_isready" -q -h 127.0.0.1 -p "$PORT" && { echo ready; break; }
-  kill -0 "$server" 2>/dev/null || { cat "$dir/log"; exit 1; }
-  sleep 0.05
+start
+while read -r away; do
+  # An immediate shutdown, as if the server had crashed; then it stays away for a while.
+  kill -QUIT "$server"
+  wait "$server" || true
+  sleep "$away"
+  start
 done
-cat >/dev/null
 "#;
 
 impl Cluster {
@@ -86,24 +98,33 @@ impl Cluster {
             .stderr(Stdio::null());
         let mut script = command.spawn().context("starting the server's script")?;
         let guard = script.stdin.take().context("the script's input")?;
-        let mut output =
-            BufReader::new(script.stdout.take().context("the script's output")?).lines();
+        let output = script.stdout.take().context("the script's output")?;
+        let mut cluster = Self {
+            port,
+            guard,
+            said: BufReader::new(output).lines(),
+        };
+        cluster
+            .await_ready()
+            .with_context(|| format!("starting the server in {}", bin.display()))?;
+        Ok(cluster)
+    }
+
+    /// Crashes the server and starts it again after it has been away for some time.
+    pub fn crash(&mut self, away: std::time::Duration) -> Result<()> {
+        writeln!(self.guard, "{}", away.as_secs_f64())?;
+        self.await_ready().context("starting the server again")
+    }
+
+    fn await_ready(&mut self) -> Result<()> {
         let mut said = Vec::new();
         loop {
-            match output.next() {
-                Some(Ok(line)) if line == "ready" => break,
+            match self.said.next() {
+                Some(Ok(line)) if line == "ready" => return Ok(()),
                 Some(Ok(line)) => said.push(line),
-                Some(Err(_)) | None => bail!(
-                    "the server in {} did not start: {}",
-                    bin.display(),
-                    said.join(" | ")
-                ),
+                Some(Err(_)) | None => bail!("it did not start: {}", said.join(" | ")),
             }
         }
-        Ok(Self {
-            port,
-            _guard: guard,
-        })
     }
 
     /// URL of its maintenance database.

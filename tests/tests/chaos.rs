@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use intendant::{IntentFilter, StoreKind};
 use intendant_tests::chaos::{Chaos, Work};
+use intendant_tests::database::Database;
+use intendant_tests::postgres::{Cluster, Durability};
 use rand::RngExt as _;
 
 fn backlog(intents: usize, step_ms: u64) -> impl Iterator<Item = Work> {
@@ -76,21 +78,27 @@ async fn nothing_is_lost_or_doubled_by_kill_9_on_postgres() -> Result<()> {
 
 /// A worker that was stopped for longer than its lease and wakes up: it tries to write, and is refused.
 async fn paused_beyond_its_lease(kind: StoreKind) -> Result<()> {
-    let mut chaos = Chaos::new(kind, backlog(300, 60), 8).await?;
+    let mut chaos = Chaos::new(kind, backlog(400, 60), 8).await?;
     let stale = chaos.spawn()?;
-    tokio::time::sleep(Duration::from_millis(700)).await;
     let mut pauses = 0;
-    chaos.signal(stale, "STOP")?;
-    chaos.spawn()?;
-    // Two and a half leases; the other one takes over meanwhile.
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
-    chaos.signal(stale, "CONT")?;
-    pauses += 1;
+    for _ in 0..2 {
+        while !chaos.is_running_a_step(stale)? {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        chaos.signal(stale, "STOP")?;
+        if pauses == 0 {
+            chaos.spawn()?;
+        }
+        // Two and a half leases; the other one takes over meanwhile.
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        chaos.signal(stale, "CONT")?;
+        pauses += 1;
+    }
     chaos.drain(Duration::from_secs(60), |_| Ok(())).await?;
     let refused = chaos.stop()?;
-    let judgement = chaos.judge(300, 0).await?;
+    let judgement = chaos.judge(400, 0).await?;
     println!(
-        "{}: {pauses} pause, {refused} stale writes tried and refused, 0 accepted; {} steps ran again",
+        "{}: {pauses} pauses, {refused} stale writes tried and refused, 0 accepted; {} steps ran again",
         kind.as_str(),
         judgement.repeated
     );
@@ -150,4 +158,30 @@ async fn a_poison_is_quarantined_and_takes_no_innocent_with_it_on_sqlite() -> Re
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poison_is_quarantined_and_takes_no_innocent_with_it_on_postgres() -> Result<()> {
     one_poison_among_many(StoreKind::Postgres).await
+}
+
+/// The server crashes again and again, with transactions and commits on their way, and stays away for longer than a
+/// lease once: workers wait for it, nobody takes anybody for dead, and nothing is lost or doubled.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_crashes_is_waited_for() -> Result<()> {
+    const INTENTS: usize = 3_000;
+    let mut cluster = Cluster::start(Durability::Relaxed)?;
+    let database = Database::on_server(&cluster.url()).await?;
+    let mut chaos = Chaos::on(database, backlog(INTENTS, 4), 16).await?;
+    chaos.spawn()?;
+    chaos.spawn()?;
+    for round in 0..8 {
+        tokio::time::sleep(Duration::from_millis(rand::rng().random_range(200..500))).await;
+        let away = if round == 3 { 2_000 } else { 50 };
+        cluster.crash(Duration::from_millis(away))?;
+    }
+    chaos.drain(Duration::from_secs(120), |_| Ok(())).await?;
+    let refused = chaos.stop()?;
+    let judgement = chaos.judge(INTENTS, 0).await?;
+    println!(
+        "PostgreSQL: 8 crashes of the server, {refused} sessions lost; {} steps ran again",
+        judgement.repeated
+    );
+    ensure!(refused == 0, "{refused} live workers were taken for dead");
+    Ok(())
 }

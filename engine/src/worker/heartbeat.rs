@@ -96,6 +96,8 @@ pub(super) struct Heartbeat {
     others: Vec<SessionSeen>,
     /// When the last heartbeat succeeded.
     last: Instant,
+    /// The loop has made no progress for a lease.
+    stalled: bool,
 }
 
 impl Heartbeat {
@@ -124,6 +126,7 @@ impl Heartbeat {
             seen: HashMap::new(),
             others: Vec::new(),
             last: Instant::now(),
+            stalled: false,
         };
         let poll = settings.poll;
         let thread = std::thread::Builder::new().name("intendant-heartbeat".to_owned());
@@ -146,10 +149,16 @@ impl Heartbeat {
         while !self.stop.load(Ordering::Relaxed) && !self.pulses.is_closed() {
             if Instant::now() >= next {
                 next = Instant::now() + every;
-                if self.progress.age() > self.lease {
+                let stalled = self.progress.age() > self.lease;
+                if stalled && !self.stalled {
                     tracing::error!(
                         "the worker has made no progress for a lease; its heartbeat stops"
                     );
+                }
+                self.stalled = stalled;
+                if stalled {
+                    // Nothing is said of others either: who does not beat does not judge.
+                    self.seen.clear();
                 } else if !self.beat_once().await {
                     return;
                 }
