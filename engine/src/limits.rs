@@ -80,12 +80,6 @@ pub const PREFETCH_BYTES: usize = 16 * 1024 * 1024;
 /// How long a claimed task may wait for a free slot before it is offered to idle workers again.
 pub const PREFETCH_WAIT: Duration = Duration::from_secs(1);
 
-/// Most results in one tick.
-pub const TICK_RESULTS: usize = 2_000;
-
-/// Most bytes of payloads in one tick.
-pub const TICK_BYTES: usize = 32 * 1024 * 1024;
-
 /// Most timers that one tick readies.
 pub const TIMERS_PER_TICK: usize = 500;
 

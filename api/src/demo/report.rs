@@ -135,16 +135,15 @@ fn steps_sql(store: StoreKind, url: &str, id: IntentId) -> String {
         StoreKind::Sqlite => {
             let file = url.trim_start_matches("sqlite:").trim_start_matches("//");
             let file = file.split('?').next().unwrap_or(file);
-            let hex = id.to_string().replace('-', "");
             format!(
-                "sqlite3 {} \"select name, state, attempt, (finished_at - started_at) / 1000 as ms \
-                 from intendant_step where intent_id = x'{hex}' order by started_at\"",
+                "sqlite3 {} \"select name, state, attempt, started_at, finished_at \
+                 from intendant_steps where intent_id = '{id}' order by started_at\"",
                 quoted(file)
             )
         }
         StoreKind::Postgres => format!(
             "psql {} -c \"select name, state, attempt, finished_at - started_at as took \
-             from intendant.step where intent_id = '{id}' order by started_at\"",
+             from intendant.steps where intent_id = '{id}' order by started_at\"",
             quoted(url)
         ),
     }

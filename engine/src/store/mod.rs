@@ -27,6 +27,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Postgres, Sqlite, Transaction};
@@ -113,6 +114,13 @@ enum Db {
         beats: SqlitePool,
         path: Option<PathBuf>,
     },
+}
+
+/// What a connection outside a transaction is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Read,
+    Beat,
 }
 
 /// An open transaction. Dropped without a commit, it is rolled back.
@@ -230,10 +238,7 @@ impl Store {
     async fn transact<T, W>(&self, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
-        W: for<'c> Fn(Conn<'c>) -> futures_util::future::BoxFuture<'c, Result<T, Error>>
-            + Send
-            + Sync
-            + 'static,
+        W: for<'c> Fn(Conn<'c>) -> BoxFuture<'c, Result<T, Error>> + Send + Sync + 'static,
     {
         let store = self.clone();
         detached(async move {
@@ -263,45 +268,37 @@ impl Store {
     async fn read<T, W>(&self, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
-        W: for<'c> FnOnce(Conn<'c>) -> futures_util::future::BoxFuture<'c, Result<T, Error>>
-            + Send
-            + 'static,
+        W: for<'c> FnOnce(Conn<'c>) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
     {
-        let store = self.clone();
-        detached(async move {
-            match &store.db {
-                Db::Pg { pool, .. } => {
-                    let mut conn = pool.acquire().await?;
-                    work(Conn::Pg(&mut conn)).await
-                }
-                Db::Sqlite { readers, .. } => {
-                    let now = store.now();
-                    let mut conn = readers.acquire().await?;
-                    work(Conn::Sqlite(&mut conn, now)).await
-                }
-            }
-        })
-        .await
+        self.on(Purpose::Read, work).await
     }
 
     /// Runs `work` on the connection that is kept for heartbeats.
     async fn beat<T, W>(&self, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
-        W: for<'c> FnOnce(Conn<'c>) -> futures_util::future::BoxFuture<'c, Result<T, Error>>
-            + Send
-            + 'static,
+        W: for<'c> FnOnce(Conn<'c>) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
+    {
+        self.on(Purpose::Beat, work).await
+    }
+
+    async fn on<T, W>(&self, purpose: Purpose, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(Conn<'c>) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
     {
         let store = self.clone();
         detached(async move {
-            match &store.db {
-                Db::Pg { beats, .. } => {
-                    let mut conn = beats.acquire().await?;
+            match (&store.db, purpose) {
+                (Db::Pg { pool, .. }, Purpose::Read)
+                | (Db::Pg { beats: pool, .. }, Purpose::Beat) => {
+                    let mut conn = pool.acquire().await?;
                     work(Conn::Pg(&mut conn)).await
                 }
-                Db::Sqlite { beats, .. } => {
+                (Db::Sqlite { readers: pool, .. }, Purpose::Read)
+                | (Db::Sqlite { beats: pool, .. }, Purpose::Beat) => {
                     let now = store.now();
-                    let mut conn = beats.acquire().await?;
+                    let mut conn = pool.acquire().await?;
                     work(Conn::Sqlite(&mut conn, now)).await
                 }
             }
