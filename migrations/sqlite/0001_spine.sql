@@ -1,10 +1,11 @@
 -- The spine: intents, the places where their tasks are, results, locks, sessions, and the views for users' own SQL.
 --
 -- The same tables as on PostgreSQL (the comments there hold here too), with a prefix instead of a schema. Ids are
--- 16-byte blobs, times are integer microseconds since 1970 (UTC), JSON is text; the views make all three readable.
+-- text, so that a filter on an id in a view is served by the index and any SQLite can read them; times are integer
+-- microseconds since 1970 (UTC), which the views make readable; JSON is text.
 
 create table intendant_intent (
-  id blob primary key check (length(id) = 16),
+  id text primary key check (length(id) = 36),
   kind text not null check (length(kind) between 1 and 200),
   queue text not null check (length(queue) between 1 and 200),
   account text check (length(account) between 1 and 200),
@@ -16,9 +17,9 @@ create table intendant_intent (
   requested_at integer not null,
   run_at integer,
   requested_by text,
-  parent_id blob,
+  parent_id text,
   parent_step text,
-  root_id blob not null,
+  root_id text not null,
   depth integer not null default 0,
   correlation_id text,
   check ((parent_id is null) = (parent_step is null))
@@ -27,7 +28,7 @@ create index intendant_intent_by_account on intendant_intent (account, id) where
 create index intendant_intent_by_parent on intendant_intent (parent_id) where parent_id is not null;
 
 create table intendant_resource (
-  intent_id blob not null,
+  intent_id text not null,
   resource text not null check (length(resource) between 3 and 400),
   mode text not null check (mode in ('touched', 'shared', 'exclusive')),
   primary key (intent_id, resource)
@@ -37,14 +38,14 @@ create index intendant_resource_history on intendant_resource (resource, intent_
 create table intendant_key (
   account text not null,
   key text not null check (length(key) between 1 and 200),
-  intent_id blob not null,
+  intent_id text not null,
   body_hash blob not null,
   expires_at integer not null,
   primary key (account, key)
 ) strict, without rowid;
 
 create table intendant_outcome (
-  intent_id blob primary key,
+  intent_id text primary key,
   kind text not null,
   account text,
   state text not null check (state in ('succeeded', 'failed', 'cancelled')),
@@ -63,7 +64,7 @@ create table intendant_outcome (
 create index intendant_outcome_failed on intendant_outcome (finished_at, intent_id) where state = 'failed';
 
 create table intendant_started (
-  intent_id blob primary key,
+  intent_id text primary key,
   started_at integer not null,
   plan_hash text,
   assumed_build text
@@ -80,14 +81,14 @@ create table intendant_ready (
   kind text not null,
   crashes integer not null default 0,
   position integer not null,
-  intent_id blob not null,
+  intent_id text not null,
   started integer not null,
   locks integer not null,
   primary key (queue, kind, crashes, position, intent_id)
 ) strict, without rowid;
 
 create table intendant_parked (
-  intent_id blob primary key,
+  intent_id text primary key,
   reason text not null check (reason in ('start time', 'retry', 'snooze', 'child', 'handler')),
   due_at integer,
   check (reason in ('child', 'handler') or due_at is not null)
@@ -95,12 +96,12 @@ create table intendant_parked (
 create index intendant_parked_due on intendant_parked (due_at, intent_id) where due_at is not null;
 
 create table intendant_blocked (
-  intent_id blob primary key,
+  intent_id text primary key,
   position integer not null
 ) strict, without rowid;
 
 create table intendant_session (
-  id blob primary key,
+  id text primary key,
   worker text not null,
   host text not null,
   pid integer not null,
@@ -115,7 +116,7 @@ create table intendant_session (
 ) strict, without rowid;
 
 create table intendant_session_kind (
-  session_id blob not null references intendant_session on delete cascade,
+  session_id text not null references intendant_session on delete cascade,
   kind text not null,
   queue text not null,
   plan_hash text,
@@ -123,10 +124,10 @@ create table intendant_session_kind (
 ) strict, without rowid;
 
 create table intendant_lease (
-  id blob primary key,
-  session_id blob not null references intendant_session,
+  id text primary key,
+  session_id text not null references intendant_session,
   claimed_at integer not null,
-  -- A JSON array of ids in hexadecimal.
+  -- A JSON array of ids.
   tasks text not null,
   crashes integer not null default 0,
   alone integer not null default 0,
@@ -135,7 +136,7 @@ create table intendant_lease (
 create index intendant_lease_of_session on intendant_lease (session_id);
 
 create table intendant_step (
-  intent_id blob not null,
+  intent_id text not null,
   name text not null,
   generation integer not null default 1,
   state text not null check (state in ('pending', 'running', 'waiting', 'succeeded', 'failed', 'skipped', 'undone')),
@@ -153,7 +154,7 @@ create table intendant_step (
 ) strict, without rowid;
 
 create table intendant_attempt (
-  intent_id blob not null,
+  intent_id text not null,
   step text not null,
   generation integer not null default 1,
   attempt integer not null,
@@ -168,7 +169,7 @@ create table intendant_attempt (
 ) strict, without rowid;
 
 create table intendant_event (
-  intent_id blob not null,
+  intent_id text not null,
   seq integer not null,
   at integer not null,
   actor text not null,
@@ -179,24 +180,24 @@ create table intendant_event (
 ) strict, without rowid;
 
 create table intendant_child (
-  parent_id blob not null,
+  parent_id text not null,
   step text not null,
   generation integer not null default 1,
   name text not null,
-  child_id blob not null unique,
+  child_id text not null unique,
   input_hash blob not null,
   primary key (parent_id, step, generation, name)
 ) strict, without rowid;
 
 create table intendant_wait (
-  intent_id blob primary key,
+  intent_id text primary key,
   arrived integer not null,
   wake_at integer
 ) strict, without rowid;
 
 create table intendant_holder (
   resource text not null,
-  intent_id blob not null,
+  intent_id text not null,
   mode text not null check (mode in ('shared', 'exclusive')),
   primary key (resource, intent_id)
 ) strict, without rowid;
@@ -206,13 +207,13 @@ create index intendant_holder_by_intent on intendant_holder (intent_id);
 create table intendant_line (
   resource text not null,
   position integer not null,
-  intent_id blob not null,
+  intent_id text not null,
   mode text not null check (mode in ('shared', 'exclusive')),
   primary key (resource, position, intent_id)
 ) strict, without rowid;
 create index intendant_line_by_intent on intendant_line (intent_id);
 
--- Every unfinished task by place, with raw ids and times: what the readable view below is made from.
+-- Every unfinished task by place, with raw times: what the readable view below is made from.
 create view intendant_place as
   select intent_id, 'ready' as state, null as claimed_at from intendant_ready
   union all
@@ -220,58 +221,42 @@ create view intendant_place as
   union all
   select intent_id, 'blocked', null from intendant_blocked
   union all
-  select unhex(t.value), 'running', l.claimed_at from intendant_lease l, json_each(l.tasks) t
-   where not exists (select 1 from intendant_outcome o where o.intent_id = unhex(t.value));
+  select t.value, 'running', l.claimed_at from intendant_lease l, json_each(l.tasks) t
+   where not exists (select 1 from intendant_outcome o where o.intent_id = t.value);
 
 create view intendant_intents as
-  select lower(substr(hex(i.id), 1, 8) || '-' || substr(hex(i.id), 9, 4) || '-' || substr(hex(i.id), 13, 4) || '-'
-               || substr(hex(i.id), 17, 4) || '-' || substr(hex(i.id), 21)) as id,
+  select i.id,
          i.kind, i.queue, i.account, o.state, i.requested_by,
          strftime('%Y-%m-%dT%H:%M:%fZ', i.requested_at / 1e6, 'unixepoch') as requested_at,
          strftime('%Y-%m-%dT%H:%M:%fZ', o.started_at / 1e6, 'unixepoch') as started_at,
          strftime('%Y-%m-%dT%H:%M:%fZ', o.finished_at / 1e6, 'unixepoch') as finished_at,
          i.input, o.output, o.reason, o.error, o.step as failed_step, i.priority,
          strftime('%Y-%m-%dT%H:%M:%fZ', i.run_at / 1e6, 'unixepoch') as run_at,
-         case when i.parent_id is not null then
-         lower(substr(hex(i.parent_id), 1, 8) || '-' || substr(hex(i.parent_id), 9, 4) || '-'
-               || substr(hex(i.parent_id), 13, 4) || '-' || substr(hex(i.parent_id), 17, 4) || '-'
-               || substr(hex(i.parent_id), 21)) end as parent_id,
+         i.parent_id,
          i.parent_step,
-         lower(substr(hex(i.root_id), 1, 8) || '-' || substr(hex(i.root_id), 9, 4) || '-'
-               || substr(hex(i.root_id), 13, 4) || '-' || substr(hex(i.root_id), 17, 4) || '-'
-               || substr(hex(i.root_id), 21)) as root_id,
+         i.root_id,
          i.correlation_id
     from intendant_outcome o join intendant_intent i on i.id = o.intent_id
   union all
-  select lower(substr(hex(i.id), 1, 8) || '-' || substr(hex(i.id), 9, 4) || '-' || substr(hex(i.id), 13, 4) || '-'
-               || substr(hex(i.id), 17, 4) || '-' || substr(hex(i.id), 21)),
+  select i.id,
          i.kind, i.queue, i.account, p.state, i.requested_by,
          strftime('%Y-%m-%dT%H:%M:%fZ', i.requested_at / 1e6, 'unixepoch'),
          strftime('%Y-%m-%dT%H:%M:%fZ', coalesce(s.started_at, max(p.claimed_at, i.requested_at)) / 1e6, 'unixepoch'),
          null, i.input, null, null, null, null, i.priority,
          strftime('%Y-%m-%dT%H:%M:%fZ', i.run_at / 1e6, 'unixepoch'),
-         case when i.parent_id is not null then
-         lower(substr(hex(i.parent_id), 1, 8) || '-' || substr(hex(i.parent_id), 9, 4) || '-'
-               || substr(hex(i.parent_id), 13, 4) || '-' || substr(hex(i.parent_id), 17, 4) || '-'
-               || substr(hex(i.parent_id), 21)) end,
+         i.parent_id,
          i.parent_step,
-         lower(substr(hex(i.root_id), 1, 8) || '-' || substr(hex(i.root_id), 9, 4) || '-'
-               || substr(hex(i.root_id), 13, 4) || '-' || substr(hex(i.root_id), 17, 4) || '-'
-               || substr(hex(i.root_id), 21)),
+         i.root_id,
          i.correlation_id
     from intendant_place p join intendant_intent i on i.id = p.intent_id
     left join intendant_started s on s.intent_id = i.id;
 
 create view intendant_resources as
-  select lower(substr(hex(intent_id), 1, 8) || '-' || substr(hex(intent_id), 9, 4) || '-'
-               || substr(hex(intent_id), 13, 4) || '-' || substr(hex(intent_id), 17, 4) || '-'
-               || substr(hex(intent_id), 21)) as intent_id, resource, mode
+  select intent_id, resource, mode
     from intendant_resource;
 
 create view intendant_steps as
-  select lower(substr(hex(intent_id), 1, 8) || '-' || substr(hex(intent_id), 9, 4) || '-'
-               || substr(hex(intent_id), 13, 4) || '-' || substr(hex(intent_id), 17, 4) || '-'
-               || substr(hex(intent_id), 21)) as intent_id,
+  select intent_id,
          name, generation, state, attempt, output, error, progress,
          strftime('%Y-%m-%dT%H:%M:%fZ', due_at / 1e6, 'unixepoch') as due_at,
          strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1e6, 'unixepoch') as started_at,
@@ -280,9 +265,7 @@ create view intendant_steps as
     from intendant_step;
 
 create view intendant_attempts as
-  select lower(substr(hex(intent_id), 1, 8) || '-' || substr(hex(intent_id), 9, 4) || '-'
-               || substr(hex(intent_id), 13, 4) || '-' || substr(hex(intent_id), 17, 4) || '-'
-               || substr(hex(intent_id), 21)) as intent_id,
+  select intent_id,
          step, generation, attempt, failure, error,
          strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1e6, 'unixepoch') as started_at,
          strftime('%Y-%m-%dT%H:%M:%fZ', finished_at / 1e6, 'unixepoch') as finished_at,
@@ -291,8 +274,6 @@ create view intendant_attempts as
     from intendant_attempt;
 
 create view intendant_events as
-  select lower(substr(hex(intent_id), 1, 8) || '-' || substr(hex(intent_id), 9, 4) || '-'
-               || substr(hex(intent_id), 13, 4) || '-' || substr(hex(intent_id), 17, 4) || '-'
-               || substr(hex(intent_id), 21)) as intent_id,
+  select intent_id,
          seq, strftime('%Y-%m-%dT%H:%M:%fZ', at / 1e6, 'unixepoch') as at, actor, verb, reason, detail
     from intendant_event;

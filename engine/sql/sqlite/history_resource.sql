@@ -1,7 +1,7 @@
 -- History, newest first: of a resource. Index resource_history, backwards. 1 limit, 2 before this id, 3 kind, 4 state,
 -- 5 resource.
 with held (id, claimed_at) as materialized (
-  select unhex(t.value), l.claimed_at from intendant_lease l, json_each(l.tasks) t
+  select t.value, l.claimed_at from intendant_lease l, json_each(l.tasks) t
 )
 select i.id, i.kind, i.queue, i.account, i.input, i.priority, i.requested_by, i.requested_at, i.run_at, i.parent_id,
        i.parent_step, i.root_id, i.correlation_id,
@@ -19,7 +19,7 @@ select i.id, i.kind, i.queue, i.account, i.input, i.priority, i.requested_by, i.
   left join intendant_parked p on p.intent_id = i.id
   left join intendant_blocked b on b.intent_id = i.id
   left join held l on l.id = i.id and o.intent_id is null
- where r.resource = ?5 and r.intent_id < coalesce(?2, x'ffffffffffffffffffffffffffffffffff')
+ where r.resource = ?5 and r.intent_id < coalesce(?2, '~')
    and (?3 is null or i.kind = ?3)
    and (?4 is null or ?4 = case when o.state is not null then o.state
             when p.intent_id is not null then 'waiting'

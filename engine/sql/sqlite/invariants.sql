@@ -3,8 +3,8 @@ with task (id, place) as (
   select intent_id, 'ready' from intendant_ready
   union all select intent_id, 'parked' from intendant_parked
   union all select intent_id, 'blocked' from intendant_blocked
-  union all select unhex(t.value), 'lease' from intendant_lease l, json_each(l.tasks) t
-             where not exists (select 1 from intendant_outcome o where o.intent_id = unhex(t.value))
+  union all select t.value, 'lease' from intendant_lease l, json_each(l.tasks) t
+             where not exists (select 1 from intendant_outcome o where o.intent_id = t.value)
 )
 select 'I1: a task has two tokens', id from task group by id having count(*) > 1
 union all

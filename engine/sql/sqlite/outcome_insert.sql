@@ -2,7 +2,7 @@
 -- 1 intent, kind, account, state, requested, started, output, reason, error, step, plan; 2 now.
 insert into intendant_outcome (intent_id, kind, account, state, requested_at, started_at, finished_at, output, reason,
                                error, step, plan_hash)
-select unhex(n.value ->> 0), n.value ->> 1, n.value ->> 2, n.value ->> 3, n.value ->> 4,
+select n.value ->> 0, n.value ->> 1, n.value ->> 2, n.value ->> 3, n.value ->> 4,
        max(n.value ->> 5, n.value ->> 4), max(?2, n.value ->> 5, n.value ->> 4), n.value ->> 6, n.value ->> 7,
        n.value ->> 8, n.value ->> 9, n.value ->> 10
   from json_each(?1) n where true

@@ -2,7 +2,7 @@
 -- 1 worker; 2 intent, name, generation, state, attempt, output, error, progress, due in, started ago, finished ago; 3 now.
 insert into intendant_step as s (intent_id, name, generation, state, attempt, output, error, progress, due_at, started_at,
                                  finished_at, worker)
-select unhex(n.value ->> 0), n.value ->> 1, n.value ->> 2, n.value ->> 3, n.value ->> 4, n.value ->> 5, n.value ->> 6,
+select n.value ->> 0, n.value ->> 1, n.value ->> 2, n.value ->> 3, n.value ->> 4, n.value ->> 5, n.value ->> 6,
        n.value ->> 7, ?3 + (n.value ->> 8), ?3 - (n.value ->> 9), ?3 - (n.value ->> 10), ?1
   from json_each(?2) n where true
 on conflict (intent_id, name, generation) do update

@@ -2,4 +2,4 @@
 select (select count(*) from intendant_ready), (select count(*) from intendant_parked),
        (select count(*) from intendant_blocked),
        (select count(*) from intendant_lease l, json_each(l.tasks) t
-         where not exists (select 1 from intendant_outcome o where o.intent_id = unhex(t.value)))
+         where not exists (select 1 from intendant_outcome o where o.intent_id = t.value))

@@ -2,5 +2,5 @@
 -- 1 intent, count.
 update intendant_wait as w set wake_at = n.value ->> 1
   from json_each(?1) n
- where w.intent_id = unhex(n.value ->> 0)
+ where w.intent_id = n.value ->> 0
 returning intent_id, arrived >= wake_at

@@ -146,7 +146,7 @@ impl Rows {
         self
     }
 
-    /// The rows as a JSON array of arrays. Ids and bytes are hexadecimal; payloads are strings, so that SQLite neither
+    /// The rows as a JSON array of arrays. Ids are as people write them, bytes hexadecimal; payloads are strings, so that SQLite neither
     /// parses them nor takes their `null` for its own.
     pub(super) fn to_json(&self) -> String {
         let rows = self.columns.first().map_or(0, Column::len);
@@ -183,7 +183,7 @@ impl Column {
         // Writing to a `String` cannot fail.
         let _ = match self {
             Self::Uuid(values) => match &values[row] {
-                Some(id) => write!(json, "\"{}\"", id.simple()),
+                Some(id) => write!(json, "\"{}\"", id.hyphenated()),
                 None => write!(json, "null"),
             },
             Self::Text(values) => {
@@ -232,7 +232,7 @@ mod tests {
             .bools([true, false])
             .bytes([vec![0, 255], vec![]])
             .jsons([Some(crate::payload::parse(r#"{"a": null}"#).unwrap()), None]);
-        expect![[r#"[["00000000000000000000000000000001","a \"b\" \n",null,1,"00ff","{\"a\": null}"],["00000000000000000000000000000002",null,-7,0,"",null]]"#]]
+        expect![[r#"[["00000000-0000-0000-0000-000000000001","a \"b\" \n",null,1,"00ff","{\"a\": null}"],["00000000-0000-0000-0000-000000000002",null,-7,0,"",null]]"#]]
             .assert_eq(&rows.to_json());
     }
 }

@@ -125,7 +125,7 @@ fn bind_sqlite(sql: &'static str, args: Args, now: Micros) -> SqliteQuery {
     let mut query = sqlx::query(sql);
     for arg in args.list {
         query = match arg {
-            Arg::Uuid(value) => query.bind(value),
+            Arg::Uuid(value) => query.bind(value.map(|id| id.to_string())),
             Arg::Text(value) => query.bind(value),
             Arg::Int(value) => query.bind(value),
             Arg::Bool(value) => query.bind(value),
@@ -152,11 +152,21 @@ macro_rules! read {
 
 impl Row {
     pub(super) fn uuid<I: From<Uuid>>(&self, index: usize) -> Result<I, Error> {
-        Ok(read!(self, index, Uuid).into())
+        self.opt_uuid(index)?
+            .ok_or_else(|| sqlx::Error::RowNotFound.into())
     }
 
+    /// An id: PostgreSQL's own type, text on SQLite.
     pub(super) fn opt_uuid<I: From<Uuid>>(&self, index: usize) -> Result<Option<I>, Error> {
-        Ok(read!(self, index, Option<Uuid>).map(I::from))
+        let id = match self {
+            Self::Pg(row) => row.try_get::<Option<Uuid>, _>(index)?,
+            Self::Sqlite(row) => row
+                .try_get::<Option<&str>, _>(index)?
+                .map(Uuid::parse_str)
+                .transpose()
+                .map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+        };
+        Ok(id.map(I::from))
     }
 
     pub(super) fn text(&self, index: usize) -> Result<String, Error> {

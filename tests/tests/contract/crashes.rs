@@ -290,7 +290,10 @@ async fn a_row_that_cannot_be_read_fails_its_intent_only(bench: Bench) -> Result
         intendant::StoreKind::Sqlite => {
             let pool = sqlx::SqlitePool::connect(&bench.database.url).await?;
             let sql = "update intendant_intent set input = '{\"steps' where id = ?1";
-            sqlx::query(sql).bind(ids[7].0).execute(&pool).await?;
+            sqlx::query(sql)
+                .bind(ids[7].to_string())
+                .execute(&pool)
+                .await?;
             pool.close().await;
         }
         intendant::StoreKind::Postgres => {
