@@ -164,6 +164,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         Some(error) if error.is_conflict() => CONFLICT,
         Some(error) if error.is_database() => DATABASE,
         Some(error) if error.is_usage() => USAGE,
+        None if error.chain().any(|cause| cause.is::<sqlx::Error>()) => DATABASE,
         Some(_) | None => FAILED,
     }
 }
@@ -282,4 +283,15 @@ async fn migrate(action: Migrate) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
 }

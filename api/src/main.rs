@@ -6,6 +6,15 @@ use clap::Parser as _;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // A reader that has seen enough (`| head`) is no reason for a backtrace.
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        if said.starts_with("failed printing to std") {
+            std::process::exit(141);
+        }
+        report(panic);
+    }));
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("intendant=error"));
     tracing_subscriber::fmt()

@@ -11,8 +11,8 @@ use serde_json::json;
 #[derive(Debug, Clone, Args)]
 pub struct Format {
     /// How to print
-    #[arg(short, long = "output", value_enum, default_value_t = Kind::Table)]
-    kind: Kind,
+    #[arg(short = 'o', long, value_enum, default_value_t = Kind::Table)]
+    output: Kind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -29,7 +29,7 @@ enum Kind {
 
 /// Prints a page of intents.
 pub fn list(records: &[IntentRecord], format: &Format) -> Result<()> {
-    match format.kind {
+    match format.output {
         Kind::Table => {
             let mut table = table([
                 "id",
@@ -74,13 +74,13 @@ pub async fn show(intendant: &Intendant, id: IntentId, format: &Format) -> Resul
     let record = intendant.get(id).await?;
     let (steps, attempts) = (intendant.steps(id).await?, intendant.attempts(id).await?);
     let (events, children) = (intendant.events(id).await?, intendant.children(id).await?);
-    match format.kind {
+    match format.output {
         Kind::Id => println!("{id}"),
         Kind::Json | Kind::Jsonl => {
             let document = json!({
                 "intent": record, "steps": steps, "attempts": attempts, "events": events, "children": children,
             });
-            let text = if format.kind == Kind::Json {
+            let text = if format.output == Kind::Json {
                 format!("{document:#}")
             } else {
                 document.to_string()

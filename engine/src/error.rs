@@ -18,7 +18,7 @@ pub enum Error {
     ReadOnly(String),
     /// Any other refusal of the database.
     #[error("the database refused: {0}")]
-    Database(#[source] sqlx::Error),
+    Database(sqlx::Error),
     /// The database was made by a newer version of the engine.
     #[error(
         "the database has schema version {found}, this program knows up to {known}; run a newer version of it"
@@ -40,10 +40,21 @@ pub enum Error {
         known: i64,
     },
     /// A migration in the database differs from the one that this program knows by that number.
-    #[error("migration {version} was applied with other contents than this program has for it")]
+    #[error(
+        "migration {version} was applied with other contents than this program has for it; the database is of another \
+         make of this version, so use one of its own"
+    )]
     ChangedMigration {
         /// Its number.
         version: i64,
+    },
+    /// There is no such SQLite file.
+    #[error(
+        "there is no database at {path}; name another one, or make it with `intendant migrate up`"
+    )]
+    NoFile {
+        /// Where it should be.
+        path: String,
     },
     /// The URL names no database that the engine knows.
     #[error("`{url}` names no database; expected sqlite://PATH, sqlite::memory: or postgres://…")]
@@ -193,6 +204,7 @@ impl Error {
                 | Self::NewerSchema { .. }
                 | Self::OlderSchema { .. }
                 | Self::ChangedMigration { .. }
+                | Self::NoFile { .. }
                 | Self::OldSqlite { .. }
         )
     }

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 /// A word that is not a state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` is not a state; expected one of {expected}")]
+#[error("`{found}` is not a state; expected one of {}", .expected.join(", "))]
 pub struct UnknownState {
     found: String,
-    expected: &'static str,
+    expected: &'static [&'static str],
 }
 
 macro_rules! states {
@@ -47,7 +47,7 @@ macro_rules! states {
                     $($word => Ok($name::$variant),)*
                     other => Err(UnknownState {
                         found: other.to_owned(),
-                        expected: concat!($($word, " ",)*),
+                        expected: &[$($word),*],
                     }),
                 }
             }

@@ -50,7 +50,7 @@ create table if not exists intendant_migration (
   version integer primary key,
   name text not null,
   checksum text not null,
-  applied_at integer not null default (cast(unixepoch('subsec') * 1e6 as integer))
+  applied_at integer not null default (cast((julianday('now') - 2440587.5) * 86400e6 as integer))
 ) strict;";
 
 /// One migration and whether the database has it.
@@ -74,7 +74,7 @@ pub fn migration_sql(kind: StoreKind) -> String {
         StoreKind::Postgres => "intendant.migration",
         StoreKind::Sqlite => "intendant_migration",
     };
-    let mut sql = format!("{record}\n");
+    let mut sql = format!("begin;\n{record}\n");
     for migration in MIGRATIONS {
         sql.push_str(&format!(
             "\n-- Migration {version}: {name}\n{text}\ninsert into {table} (version, name, checksum) values ({version}, \
@@ -85,6 +85,7 @@ pub fn migration_sql(kind: StoreKind) -> String {
             checksum = migration.checksum(kind),
         ));
     }
+    sql.push_str("\ncommit;\n");
     sql
 }
 

@@ -7,6 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::{Db, StoreOptions};
 use crate::error::Error;
@@ -19,6 +20,8 @@ pub(super) async fn postgres(options: &StoreOptions) -> Result<Db, Error> {
         })?
         .application_name("intendant")
         .statement_cache_capacity(200);
+    // A pool would try for its whole time and then say that the time is up; a connection says what is wrong.
+    connect.connect().await?.close().await?;
     let pool = PgPoolOptions::new()
         .max_connections(options.connections.max(2))
         .acquire_timeout(limits::DATABASE_CALL)
@@ -58,6 +61,10 @@ pub(super) async fn sqlite(options: &StoreOptions) -> Result<Db, Error> {
         });
     }
     let path = Some(connect.get_filename().to_owned());
+    if !options.create && !connect.get_filename().exists() {
+        let path = connect.get_filename().display().to_string();
+        return Err(Error::NoFile { path });
+    }
     let synchronous = if options.sync_every_commit {
         SqliteSynchronous::Full
     } else {

@@ -350,7 +350,7 @@ async fn a_database_that_is_not_there_is_one_clear_line() {
     assert!(
         message("sqlite:///nowhere/at/all.db")
             .await
-            .starts_with("the database cannot be reached: unable to open")
+            .starts_with("there is no database at /nowhere/at/all.db; name another one")
     );
     assert!(
         message("postgres://127.0.0.1:1/none")

@@ -1,0 +1,203 @@
+//! The command line, as a process: what it prints, and its exit codes.
+
+use std::process::{Command, Output};
+
+use anyhow::{Result, ensure};
+use intendant::{Cx, Intendant, Intent, Resources, StepResult, StoreKind, Worker, fail};
+use intendant_tests::binary;
+use intendant_tests::database::Database;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+struct Resize {
+    account: String,
+    server: u64,
+}
+
+impl Intent for Resize {
+    const KIND: &'static str = "server.resize";
+    type Output = u64;
+    fn account(&self) -> Option<&str> {
+        Some(&self.account)
+    }
+    fn resources(&self) -> Resources {
+        Resources::exclusive("server", self.server)
+    }
+}
+
+async fn resize(_: Cx<()>, intent: Resize) -> StepResult<u64> {
+    if intent.server == 2 {
+        Err(fail("no such server"))
+    } else {
+        Ok(intent.server)
+    }
+}
+
+fn run(url: &str, words: &[&str]) -> Result<Output> {
+    let mut command = Command::new(binary::path("intendant")?);
+    Ok(command
+        .args(words)
+        .args(["--database-url", url])
+        .env("RUST_BACKTRACE", "0")
+        .output()?)
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A database with one intent that succeeded and one that failed.
+async fn with_history(kind: StoreKind) -> Result<(Database, String, String)> {
+    let (database, intendant) = Database::open(kind).await?;
+    let ask = async |server| {
+        let request = intendant.request(Resize {
+            account: "acme".into(),
+            server,
+        });
+        request.by("ada").await
+    };
+    let (good, bad) = (ask(1).await?, ask(2).await?);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let worker = Worker::new(&intendant, ()).register_step(resize);
+    let worker = tokio::spawn(worker.run(async {
+        stopped.await.ok();
+    }));
+    good.output().await?;
+    ensure!(bad.output().await.is_err());
+    stop.send(()).ok();
+    worker.await??;
+    Ok((database, good.id().to_string(), bad.id().to_string()))
+}
+
+async fn looks_and_resumes(kind: StoreKind) -> Result<()> {
+    let (database, good, bad) = with_history(kind).await?;
+    let url = database.url.as_str();
+
+    let list = run(url, &["list", "--state", "failed", "-o", "id"])?;
+    ensure!(
+        list.status.success() && stdout(&list) == format!("{bad}\n"),
+        "{list:?}"
+    );
+    let table = stdout(&run(
+        url,
+        &["list", "--kind", "server.resize", "--account", "acme"],
+    )?);
+    ensure!(
+        table.contains(&good) && table.contains("step failed in `run`: no such server"),
+        "{table}"
+    );
+    let json: serde_json::Value =
+        serde_json::from_slice(&run(url, &["list", "-o", "json"])?.stdout)?;
+    ensure!(
+        json.as_array()
+            .is_some_and(|list| list.len() == 2 && list[0]["state"] == "failed")
+    );
+
+    let show = stdout(&run(url, &["show", &bad])?);
+    ensure!(
+        show.contains("resources  server:2 (exclusive)") && show.contains("asked by   ada"),
+        "{show}"
+    );
+    let shown: serde_json::Value =
+        serde_json::from_slice(&run(url, &["show", &good, "-o", "json"])?.stdout)?;
+    ensure!(
+        shown["steps"][0]["name"] == "run" && shown["intent"]["output"] == 1,
+        "{shown}"
+    );
+    let history = stdout(&run(url, &["history", "--account", "acme"])?);
+    ensure!(
+        history.lines().count() == 2 && history.contains("server.resize on server:1"),
+        "{history}"
+    );
+
+    let resume = run(
+        url,
+        &["resume", &bad, "--reason", "server made", "--by", "ada"],
+    )?;
+    ensure!(
+        stdout(&resume) == format!("{bad} is back in line\n"),
+        "{resume:?}"
+    );
+    ensure!(stdout(&run(url, &["show", &bad])?).contains("resume by ada: server made"));
+    let again = run(url, &["resume", &good])?;
+    ensure!(again.status.code() == Some(4), "{again:?}");
+    let nobody = run(url, &["show", "01890000-0000-7000-8000-000000000000"])?;
+    ensure!(nobody.status.code() == Some(3), "{nobody:?}");
+    ensure!(run(url, &["migrate", "status"])?.status.success());
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_looks_at_history_and_resumes_on_sqlite() -> Result<()> {
+    looks_and_resumes(StoreKind::Sqlite).await
+}
+
+#[tokio::test]
+async fn one_looks_at_history_and_resumes_on_postgres() -> Result<()> {
+    looks_and_resumes(StoreKind::Postgres).await
+}
+
+#[test]
+fn what_went_wrong_is_one_line_and_an_exit_code() -> Result<()> {
+    let message = |url: &str, words: &[&str]| -> Result<(Option<i32>, String)> {
+        let output = run(url, words)?;
+        Ok((
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        ))
+    };
+    let (code, text) = message("sqlite:///nowhere/app.db", &["list"])?;
+    let expected = "intendant: there is no database at /nowhere/app.db; name another one, or make it with \
+                    `intendant migrate up`\n";
+    ensure!(code == Some(5) && text == expected, "{text}");
+    let (code, text) = message("postgres://127.0.0.1:1/none", &["list"])?;
+    ensure!(
+        code == Some(5) && text.contains("refused") && text.lines().count() == 1,
+        "{text}"
+    );
+    let (code, text) = message("mysql://x", &["list"])?;
+    ensure!(code == Some(2) && text.lines().count() == 1, "{text}");
+    let (code, text) = message("sqlite://x.db", &["list", "--state", "sleeping"])?;
+    ensure!(
+        code == Some(2) && text.contains("expected one of blocked, ready, running"),
+        "{text}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_printed_statements_make_the_schema() -> Result<()> {
+    for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
+        let database = Database::new(kind).await?;
+        let flag: &[&str] = if kind == StoreKind::Postgres {
+            &["--postgres"]
+        } else {
+            &[]
+        };
+        let output = Command::new(binary::path("intendant")?)
+            .args(["migrate", "sql"])
+            .args(flag)
+            .output()?;
+        let sql = sqlx::AssertSqlSafe(stdout(&output));
+        match kind {
+            StoreKind::Sqlite => {
+                let pool = sqlx::SqlitePool::connect(&format!("{}?mode=rwc", database.url)).await?;
+                sqlx::raw_sql(sql).execute(&pool).await?;
+                pool.close().await;
+            }
+            StoreKind::Postgres => {
+                let pool = sqlx::PgPool::connect(&database.url).await?;
+                sqlx::raw_sql(sql).execute(&pool).await?;
+                pool.close().await;
+            }
+        }
+        Intendant::connect(&database.url)
+            .await?
+            .request(Resize {
+                account: "acme".into(),
+                server: 1,
+            })
+            .await?;
+    }
+    Ok(())
+}
