@@ -7,6 +7,7 @@
 
 mod crashes;
 mod history;
+mod invariants;
 mod outcomes;
 mod requests;
 mod resources;

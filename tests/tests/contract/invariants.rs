@@ -1,0 +1,184 @@
+//! The invariants are looked for where they are broken, and what a constraint can forbid is forbidden.
+
+use anyhow::{Result, ensure};
+use intendant::{Cx, Intent, Resources, StepResult, StoreKind};
+use serde::{Deserialize, Serialize};
+
+use crate::support::{Bench, on_both, start};
+
+on_both! {
+    a_broken_invariant_is_found;
+    what_a_constraint_can_forbid_is_forbidden;
+}
+
+#[derive(Serialize, Deserialize)]
+struct Thing;
+
+impl Intent for Thing {
+    const KIND: &'static str = "thing";
+    type Output = ();
+    fn account(&self) -> Option<&str> {
+        Some("ada")
+    }
+    fn resources(&self) -> Resources {
+        Resources::touched("thing", 1)
+    }
+}
+
+async fn thing(_: Cx<()>, _: Thing) -> StepResult<()> {
+    Ok(())
+}
+
+/// Runs statements past the engine. `@` stands for the schema or prefix.
+async fn run(bench: &Bench, sql: &str) -> Result<(), sqlx::Error> {
+    match bench.database.kind {
+        StoreKind::Sqlite => {
+            let pool = sqlx::SqlitePool::connect(&bench.database.url).await?;
+            let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.replace('@', "intendant_")))
+                .execute(&pool)
+                .await;
+            pool.close().await;
+            done.map(|_| ())
+        }
+        StoreKind::Postgres => {
+            let pool = sqlx::PgPool::connect(&bench.database.url).await?;
+            let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.replace('@', "intendant.")))
+                .execute(&pool)
+                .await;
+            pool.close().await;
+            done.map(|_| ())
+        }
+    }
+}
+
+/// One intent that is finished and one that is ready.
+async fn two_intents(bench: &Bench) -> Result<(String, String)> {
+    let worker = start(bench.worker(()).register_step(thing));
+    let finished = bench.intendant.request(Thing).await?;
+    finished.output().await?;
+    worker.stop().await?;
+    let ready = bench.intendant.request(Thing).await?;
+    bench.check().await?;
+    Ok((finished.id().to_string(), ready.id().to_string()))
+}
+
+async fn a_broken_invariant_is_found(bench: Bench) -> Result<()> {
+    let (finished, ready) = two_intents(&bench).await?;
+    let park =
+        |id: &str| format!("insert into @parked (intent_id, reason) values ('{id}', 'child')");
+    let unpark = "delete from @parked".to_owned();
+    let unready = "delete from @ready".to_owned();
+    let ready_again = format!(
+        "insert into @ready (queue, kind, position, intent_id, started, locks) \
+         select queue, kind, position, id, locks, locks from @intent where id = '{ready}'"
+    );
+    let hold = |id: &str, mode: &str| {
+        format!(
+            "insert into @holder (resource, intent_id, mode) values ('thing:1', '{id}', '{mode}')"
+        )
+    };
+    let unhold = "delete from @holder".to_owned();
+    let block = format!("insert into @blocked (intent_id, position) values ('{ready}', 1)");
+    let unblock = "delete from @blocked".to_owned();
+    let account =
+        |to: &str| format!("update @outcome set account = '{to}' where intent_id = '{finished}'");
+    // What breaks it, what is found, what mends it.
+    let cases: [(Vec<String>, &str, Vec<String>); 8] = [
+        (
+            vec![park(&ready)],
+            "I1: a task has two tokens",
+            vec![unpark.clone()],
+        ),
+        (
+            vec![unready.clone()],
+            "I1: an unfinished intent has no token",
+            vec![ready_again.clone()],
+        ),
+        (
+            vec![park(&finished)],
+            "I2: a finished intent has a task",
+            vec![unpark.clone()],
+        ),
+        (
+            vec![hold(&finished, "shared")],
+            "I2: a finished intent holds a lock",
+            vec![unhold.clone()],
+        ),
+        (
+            vec![unready.clone(), park(&ready)],
+            "I3: a task is parked for children that have all finished",
+            vec![unpark, ready_again.clone()],
+        ),
+        (
+            vec![unready, block],
+            "I3: a task is blocked and stands in no line",
+            vec![unblock, ready_again],
+        ),
+        (
+            vec![hold(&finished, "exclusive"), hold(&ready, "shared")],
+            "I4: two intents that exclude each other hold one resource",
+            vec![unhold],
+        ),
+        (
+            vec![account("bob")],
+            "I10: the account has changed",
+            vec![account("ada")],
+        ),
+    ];
+    for (broken, found, mended) in cases {
+        for sql in broken {
+            run(&bench, &sql).await?;
+        }
+        let breaches = bench.intendant.invariant_breaches().await?;
+        ensure!(
+            breaches.iter().any(|(what, _)| what == found),
+            "{found} is not found: {breaches:?}"
+        );
+        for sql in mended {
+            run(&bench, &sql).await?;
+        }
+        bench.check().await?;
+    }
+    Ok(())
+}
+
+async fn what_a_constraint_can_forbid_is_forbidden(bench: Bench) -> Result<()> {
+    let (finished, ready) = two_intents(&bench).await?;
+    let cases = [
+        // I4: two exclusive holders.
+        format!(
+            "insert into @holder (resource, intent_id, mode) \
+             values ('thing:1', '{finished}', 'exclusive'), ('thing:1', '{ready}', 'exclusive')"
+        ),
+        // I6: a second result of the same step and generation.
+        format!(
+            "insert into @step (intent_id, name, generation, state, attempt, output, started_at, finished_at) \
+             select intent_id, name, generation, state, attempt, output, started_at, finished_at from @step \
+             where intent_id = '{finished}'"
+        ),
+        // Promise 3: a second outcome.
+        format!(
+            "insert into @outcome (intent_id, kind, state, requested_at, finished_at) \
+             select intent_id, kind, 'cancelled', requested_at, finished_at from @outcome where intent_id = '{finished}'"
+        ),
+        // I7: finished before it was requested.
+        format!(
+            "update @outcome set requested_at = finished_at, finished_at = started_at, started_at = requested_at \
+                 where intent_id = '{finished}' and requested_at < finished_at"
+        ),
+        // A failure that does not say why.
+        format!(
+            "update @outcome set state = 'failed', reason = null, error = null where intent_id = '{finished}'"
+        ),
+        // A wait for nothing.
+        format!("insert into @parked (intent_id, reason) values ('{ready}', 'retry')"),
+    ];
+    for sql in cases {
+        let refused = run(&bench, &sql).await;
+        ensure!(
+            matches!(refused, Err(sqlx::Error::Database(_))),
+            "{sql}: {refused:?}"
+        );
+    }
+    bench.check().await
+}
