@@ -14,9 +14,6 @@ impl<S: Send + Sync + 'static> Engine<S> {
     pub(super) fn take_claimed(&mut self, claimed: Vec<Claimed>, claimed_at: Micros) {
         for task in claimed {
             self.leases.entry(task.lease).or_default().members += 1;
-            if task.crashes > 0 {
-                self.begin_probation(task.intent, task.lease, task.crashes);
-            }
             self.take(task, claimed_at);
         }
     }
@@ -40,6 +37,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 let source = bound.source;
                 let id = task.intent;
                 let now = self.now();
+                if task.crashes > 0 {
+                    // Not for one that is refused: it runs nothing, so nobody would ever end its probation.
+                    self.begin_probation(id, task.lease, task.crashes);
+                }
                 self.bytes += task.input.get().len();
                 let mut drive = Drive::new(task, claimed_at, kind, bound, now);
                 if source == Source::Made && !self.write_plan(&drive) {

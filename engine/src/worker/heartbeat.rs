@@ -71,8 +71,6 @@ impl Pulses {
     pub(super) fn set_free(&self, free: usize) {
         self.free.store(free, Ordering::Relaxed);
     }
-
-    pub(super) fn stop(self) {}
 }
 
 impl Drop for Pulses {

@@ -158,7 +158,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             tracing::warn!(worker = self.settings.name, session = %session.id, "the session is dead; nothing more is written for it");
         }
         self.session = None;
-        pulse.stop();
+        drop(pulse);
         if let Some(lock) = session.lock {
             lock.remove();
         }

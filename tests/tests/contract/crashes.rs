@@ -15,6 +15,7 @@ on_both! {
     plans_whose_shape_depends_on_the_input_run_as_planned;
     a_resumed_intent_is_not_in_its_old_lease_any_more;
     a_row_that_cannot_be_read_fails_its_intent_only;
+    a_suspect_that_is_refused_does_not_stop_its_worker;
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -286,23 +287,15 @@ async fn a_row_that_cannot_be_read_fails_its_intent_only(bench: Bench) -> Result
         .request_all((0..20).map(|_| Move { steps: 3 }))
         .await?;
     // PostgreSQL keeps JSON that is not JSON out by itself; there it is JSON of another shape.
-    match bench.database.kind {
-        intendant::StoreKind::Sqlite => {
-            let pool = sqlx::SqlitePool::connect(&bench.database.url).await?;
-            let sql = "update intendant_intent set input = '{\"steps' where id = ?1";
-            sqlx::query(sql)
-                .bind(ids[7].to_string())
-                .execute(&pool)
-                .await?;
-            pool.close().await;
-        }
-        intendant::StoreKind::Postgres => {
-            let pool = sqlx::PgPool::connect(&bench.database.url).await?;
-            let sql = "update intendant.intent set input = '[]' where id = $1";
-            sqlx::query(sql).bind(ids[7].0).execute(&pool).await?;
-            pool.close().await;
-        }
-    }
+    let spoiled = match bench.database.kind {
+        intendant::StoreKind::Sqlite => "{\"steps",
+        intendant::StoreKind::Postgres => "[]",
+    };
+    let spoil = format!(
+        "update @intent set input = '{spoiled}' where id = '{}'",
+        ids[7]
+    );
+    bench.run_sql(&spoil).await?;
     let worker = start(bench.worker(Counter::default()).register(mended_plan));
     for (id, n) in ids.iter().zip(0..) {
         let state = bench
@@ -320,6 +313,23 @@ async fn a_row_that_cannot_be_read_fails_its_intent_only(bench: Bench) -> Result
             "{n} is {state}"
         );
     }
+    worker.stop().await?;
+    bench.check().await
+}
+
+async fn a_suspect_that_is_refused_does_not_stop_its_worker(bench: Bench) -> Result<()> {
+    // After three crashes a suspect is watched until it makes progress; this one never runs at all.
+    let suspect = bench.intendant.request(Move { steps: 3 }).await?;
+    let spoil = format!(
+        "update @intent set input = '[]' where id = '{}'",
+        suspect.id()
+    );
+    bench.run_sql(&spoil).await?;
+    bench.run_sql("update @ready set crashes = 3").await?;
+    let worker = start(bench.worker(Counter::default()).register(mended_plan));
+    ensure!(bench.rest(suspect.id()).await?.reason.as_deref() == Some("undecodable"));
+    let next = bench.intendant.request(Move { steps: 3 }).await?;
+    ensure!(bench.rest(next.id()).await?.state == IntentState::Succeeded);
     worker.stop().await?;
     bench.check().await
 }

@@ -1,7 +1,7 @@
 //! The invariants are looked for where they are broken, and what a constraint can forbid is forbidden.
 
 use anyhow::{Result, ensure};
-use intendant::{Cx, Intent, Resources, StepResult, StoreKind};
+use intendant::{Cx, Intent, Resources, StepResult};
 use serde::{Deserialize, Serialize};
 
 use crate::support::{Bench, on_both, start};
@@ -27,28 +27,6 @@ impl Intent for Thing {
 
 async fn thing(_: Cx<()>, _: Thing) -> StepResult<()> {
     Ok(())
-}
-
-/// Runs statements past the engine. `@` stands for the schema or prefix.
-async fn run(bench: &Bench, sql: &str) -> Result<(), sqlx::Error> {
-    match bench.database.kind {
-        StoreKind::Sqlite => {
-            let pool = sqlx::SqlitePool::connect(&bench.database.url).await?;
-            let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.replace('@', "intendant_")))
-                .execute(&pool)
-                .await;
-            pool.close().await;
-            done.map(|_| ())
-        }
-        StoreKind::Postgres => {
-            let pool = sqlx::PgPool::connect(&bench.database.url).await?;
-            let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.replace('@', "intendant.")))
-                .execute(&pool)
-                .await;
-            pool.close().await;
-            done.map(|_| ())
-        }
-    }
 }
 
 /// One intent that is finished and one that is ready.
@@ -127,7 +105,7 @@ async fn a_broken_invariant_is_found(bench: Bench) -> Result<()> {
     ];
     for (broken, found, mended) in cases {
         for sql in broken {
-            run(&bench, &sql).await?;
+            bench.run_sql(&sql).await?;
         }
         let breaches = bench.intendant.invariant_breaches().await?;
         ensure!(
@@ -135,7 +113,7 @@ async fn a_broken_invariant_is_found(bench: Bench) -> Result<()> {
             "{found} is not found: {breaches:?}"
         );
         for sql in mended {
-            run(&bench, &sql).await?;
+            bench.run_sql(&sql).await?;
         }
         bench.check().await?;
     }
@@ -174,7 +152,7 @@ async fn what_a_constraint_can_forbid_is_forbidden(bench: Bench) -> Result<()> {
         format!("insert into @parked (intent_id, reason) values ('{ready}', 'retry')"),
     ];
     for sql in cases {
-        let refused = run(&bench, &sql).await;
+        let refused = bench.run_sql(&sql).await;
         ensure!(
             matches!(refused, Err(sqlx::Error::Database(_))),
             "{sql}: {refused:?}"

@@ -112,6 +112,26 @@ impl Bench {
         }
     }
 
+    /// Runs statements past the engine. `@` stands for its schema or prefix.
+    pub(crate) async fn run_sql(&self, sql: &str) -> Result<(), sqlx::Error> {
+        match self.database.kind {
+            intendant::StoreKind::Sqlite => {
+                let pool = sqlx::SqlitePool::connect(&self.database.url).await?;
+                let sql = sqlx::AssertSqlSafe(sql.replace('@', "intendant_"));
+                let done = sqlx::raw_sql(sql).execute(&pool).await;
+                pool.close().await;
+                done.map(|_| ())
+            }
+            intendant::StoreKind::Postgres => {
+                let pool = sqlx::PgPool::connect(&self.database.url).await?;
+                let sql = sqlx::AssertSqlSafe(sql.replace('@', "intendant."));
+                let done = sqlx::raw_sql(sql).execute(&pool).await;
+                pool.close().await;
+                done.map(|_| ())
+            }
+        }
+    }
+
     /// The invariants hold, and nothing is left over.
     pub(crate) async fn check(&self) -> Result<()> {
         let breaches = self.intendant.invariant_breaches().await?;
