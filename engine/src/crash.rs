@@ -19,9 +19,16 @@ pub(crate) enum Verdict {
 
 /// Judges a task by the crashes that it had before this one, and by whether its session had nothing else in hand.
 ///
+/// A session that was leaving has not crashed: what it left behind is taken over as it was.
+///
 /// An innocent that happened to be beside others in every crash is never quarantined: only a crash in which it was
 /// alone says that it was its own doing.
-pub(crate) fn verdict(crashes_before: u32, alone: bool) -> Verdict {
+pub(crate) fn verdict(crashes_before: u32, alone: bool, leaving: bool) -> Verdict {
+    if leaving {
+        return Verdict::Suspect {
+            crashes: crashes_before,
+        };
+    }
     let crashes = crashes_before.saturating_add(1);
     if crashes >= limits::CRASHES && alone {
         Verdict::Quarantine { crashes }
@@ -51,18 +58,24 @@ mod tests {
 
     #[test]
     fn the_third_crash_quarantines_a_task_that_was_alone() {
-        assert_eq!(verdict(0, false), Verdict::Suspect { crashes: 1 });
-        assert_eq!(verdict(1, true), Verdict::Suspect { crashes: 2 });
-        assert_eq!(verdict(2, true), Verdict::Quarantine { crashes: 3 });
+        assert_eq!(verdict(0, false, false), Verdict::Suspect { crashes: 1 });
+        assert_eq!(verdict(1, true, false), Verdict::Suspect { crashes: 2 });
+        assert_eq!(verdict(2, true, false), Verdict::Quarantine { crashes: 3 });
     }
 
     #[test]
     fn no_number_of_crashes_beside_others_quarantines() {
         for crashes in 0..100 {
             assert!(
-                matches!(verdict(crashes, false), Verdict::Suspect { crashes } if crashes <= limits::CRASHES)
+                matches!(verdict(crashes, false, false), Verdict::Suspect { crashes } if crashes <= limits::CRASHES)
             );
         }
+    }
+
+    #[test]
+    fn what_a_leaving_session_left_behind_has_not_crashed() {
+        assert_eq!(verdict(0, true, true), Verdict::Suspect { crashes: 0 });
+        assert_eq!(verdict(2, true, true), Verdict::Suspect { crashes: 2 });
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub(super) async fn claim(
             let args = Args::new().text(&lane.queue).rows(rows);
             let taken = read_taken(conn.fetch(&sql::CLAIM_SUSPECT, args).await?)?;
             if !taken.is_empty() {
-                make_lease(conn, session, lease, taken, request.alone, answer).await?;
+                make_lease(conn, session, lease, taken, request, answer).await?;
                 // By itself: nothing else is claimed beside it.
                 return Ok(());
             }
@@ -50,7 +50,7 @@ pub(super) async fn claim(
         taken.extend(more);
     }
     if !taken.is_empty() {
-        make_lease(conn, session, lease, taken, false, answer).await?;
+        make_lease(conn, session, lease, taken, request, answer).await?;
     }
     Ok(())
 }
@@ -79,13 +79,14 @@ fn read_taken(rows: Vec<super::conn::Row>) -> Result<Vec<Taken>, Error> {
     Ok(taken)
 }
 
-/// Admits, leases and loads what was taken.
+/// Admits, loads and leases what was taken. What cannot be had now goes back: tasks at whose resources somebody else is
+/// just now, and those whose inputs are too much for the worker's memory.
 async fn make_lease(
     conn: &mut Conn<'_>,
     session: SessionId,
     lease: LeaseId,
     mut taken: Vec<Taken>,
-    alone: bool,
+    request: &TickRequest,
     answer: &mut TickAnswer,
 ) -> Result<(), Error> {
     let wanting: Vec<_> = taken
@@ -94,23 +95,32 @@ async fn make_lease(
         .map(|task| (task.intent, task.position))
         .collect();
     let admitted = admit_claimed(conn, &wanting).await?;
-    put_back(conn, &taken, &admitted.deferred).await?;
+    put_back(conn, &taken, |task| admitted.deferred.contains(task)).await?;
     taken.retain(|task| {
         !admitted.blocked.contains(&task.intent) && !admitted.deferred.contains(&task.intent)
     });
     if taken.is_empty() {
         return Ok(());
     }
-    let crashes = taken
+    let started: HashSet<IntentId> = taken
         .iter()
-        .map(|task| task.crashes)
-        .max()
-        .unwrap_or_default();
+        .filter(|task| task.started)
+        .map(|task| task.intent)
+        .collect();
+    let ids = taken.iter().map(|task| task.intent);
+    let mut claimed = load::intents(conn, lease, ids, &started, request.claim_bytes).await?;
+    if claimed.len() < taken.len() {
+        let loaded: HashSet<IntentId> = claimed.iter().map(|task| task.intent).collect();
+        put_back(conn, &taken, |task| !loaded.contains(task)).await?;
+        taken.retain(|task| loaded.contains(&task.intent));
+    }
+    let crashes = taken.iter().map(|task| task.crashes).max();
+    let crashes = crashes.unwrap_or_default();
     let args = Args::new()
         .uuid(lease.0)
         .uuid(session.0)
         .int(i64::from(crashes))
-        .bool(alone && crashes > 0)
+        .bool(request.alone && crashes > 0)
         .ids(taken.iter().map(|task| task.intent))
         .now();
     let row = conn
@@ -118,13 +128,6 @@ async fn make_lease(
         .await?
         .ok_or(sqlx::Error::RowNotFound)?;
     answer.claimed_at = row.time(0)?;
-    let started: HashSet<IntentId> = taken
-        .iter()
-        .filter(|task| task.started)
-        .map(|task| task.intent)
-        .collect();
-    let mut claimed =
-        load::intents(conn, lease, taken.iter().map(|task| task.intent), &started).await?;
     let order: HashMap<IntentId, (usize, u32)> = taken
         .iter()
         .enumerate()
@@ -141,16 +144,13 @@ async fn make_lease(
     Ok(())
 }
 
-/// Tasks at whose resources somebody else is just now go back where they were.
+/// Some of the tasks that were taken go back where they were.
 async fn put_back(
     conn: &mut Conn<'_>,
     taken: &[Taken],
-    deferred: &HashSet<IntentId>,
+    goes: impl Fn(&IntentId) -> bool,
 ) -> Result<(), Error> {
-    let back: Vec<&Taken> = taken
-        .iter()
-        .filter(|task| deferred.contains(&task.intent))
-        .collect();
+    let back: Vec<&Taken> = taken.iter().filter(|task| goes(&task.intent)).collect();
     if back.is_empty() {
         return Ok(());
     }
@@ -184,7 +184,8 @@ pub(super) async fn adopt(
     }
     answer.claimed_at = claimed_at;
     let all: HashSet<IntentId> = tasks.iter().copied().collect();
-    let mut claimed: Vec<Claimed> = load::intents(conn, lease, tasks.into_iter(), &all).await?;
+    let mut claimed: Vec<Claimed> =
+        load::intents(conn, lease, tasks.into_iter(), &all, usize::MAX).await?;
     claimed.iter_mut().for_each(|task| task.crashes = crashes);
     answer.claimed.append(&mut claimed);
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::TryStreamExt as _;
 use serde_json::value::RawValue;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -53,6 +54,30 @@ impl Conn<'_> {
                     .collect())
             }
         }
+    }
+
+    /// Runs a statement and hands its rows over one by one, so that what is not kept takes no memory.
+    pub(super) async fn fetch_each(
+        &mut self,
+        statement: &Statement,
+        args: Args,
+        mut each: impl FnMut(Row) -> Result<(), Error> + Send,
+    ) -> Result<(), Error> {
+        match self {
+            Self::Pg(conn) => {
+                let mut rows = bind_pg(statement.postgres, args).fetch(&mut **conn);
+                while let Some(row) = rows.try_next().await.map_err(|e| named(e, statement))? {
+                    each(Row::Pg(row))?;
+                }
+            }
+            Self::Sqlite(conn, now) => {
+                let mut rows = bind_sqlite(statement.sqlite, args, *now).fetch(&mut **conn);
+                while let Some(row) = rows.try_next().await.map_err(|e| named(e, statement))? {
+                    each(Row::Sqlite(row))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Runs a statement for its effect.

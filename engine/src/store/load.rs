@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::{Args, Rows};
+use super::conn::Row;
 use super::rows::StartedLoad;
 use super::{AttemptLoad, ChildLoad, Claimed, Conn, OutcomeRow, StepLoad, sql};
 use crate::error::Error;
@@ -13,46 +14,62 @@ use crate::payload;
 use crate::plan::Shape;
 use crate::state::FailureReason;
 
-/// Loads intents; of those that have been in a lease before, everything that is recorded.
+/// Loads intents, as many as fit into `bytes` of inputs and one at least; of those that have been in a lease before,
+/// everything that is recorded.
 pub(super) async fn intents(
     conn: &mut Conn<'_>,
     lease: LeaseId,
     ids: impl Iterator<Item = IntentId>,
     started: &HashSet<IntentId>,
+    bytes: usize,
 ) -> Result<Vec<Claimed>, Error> {
-    let rows = conn.fetch(&sql::INTENT_LOAD, Args::new().ids(ids)).await?;
-    let mut claimed = Vec::with_capacity(rows.len());
-    for row in rows {
-        let mut corrupt = None;
-        claimed.push(Claimed {
-            intent: row.uuid(0)?,
-            lease,
-            crashes: 0,
-            kind: row.text(1)?,
-            account: row.opt_text(2)?,
-            input: row
-                .stored_json(3, &mut corrupt)?
-                .unwrap_or_else(payload::null),
-            requested: row.time(4)?,
-            requested_by: row.opt_text(5)?,
-            parent: row.opt_uuid(6)?,
-            root: row.uuid(7)?,
-            correlation_id: row.opt_text(8)?,
-            release_on_failure: row.bool(9)?,
-            locks: row.bool(10)?,
-            depth: row.small(11)?,
-            unfit: corrupt.map(unreadable),
-            started: None,
-            steps: Vec::new(),
-            attempts: Vec::new(),
-            children: Vec::new(),
-            arrived: 0,
-        });
-    }
+    let mut claimed: Vec<Claimed> = Vec::new();
+    let (mut loaded, mut full) = (0, false);
+    let load = |row: Row| {
+        if !full {
+            let task = intent(&row, lease)?;
+            loaded += task.input.get().len();
+            full = loaded > bytes;
+            if !full || claimed.is_empty() {
+                claimed.push(task);
+            }
+        }
+        Ok(())
+    };
+    conn.fetch_each(&sql::INTENT_LOAD, Args::new().ids(ids), load)
+        .await?;
     if !started.is_empty() {
         records(conn, &mut claimed, started).await?;
     }
     Ok(claimed)
+}
+
+fn intent(row: &Row, lease: LeaseId) -> Result<Claimed, Error> {
+    let mut corrupt = None;
+    Ok(Claimed {
+        intent: row.uuid(0)?,
+        lease,
+        crashes: 0,
+        kind: row.text(1)?,
+        account: row.opt_text(2)?,
+        input: row
+            .stored_json(3, &mut corrupt)?
+            .unwrap_or_else(payload::null),
+        requested: row.time(4)?,
+        requested_by: row.opt_text(5)?,
+        parent: row.opt_uuid(6)?,
+        root: row.uuid(7)?,
+        correlation_id: row.opt_text(8)?,
+        release_on_failure: row.bool(9)?,
+        locks: row.bool(10)?,
+        depth: row.small(11)?,
+        unfit: corrupt.map(unreadable),
+        started: None,
+        steps: Vec::new(),
+        attempts: Vec::new(),
+        children: Vec::new(),
+        arrived: 0,
+    })
 }
 
 async fn records(

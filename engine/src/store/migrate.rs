@@ -29,12 +29,21 @@ impl Migration {
     }
 }
 
-static MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "spine",
-    postgres: include_str!("../../../migrations/postgres/0001_spine.sql"),
-    sqlite: include_str!("../../../migrations/sqlite/0001_spine.sql"),
-}];
+macro_rules! migrations {
+    ($($version:literal $name:ident $file:literal,)*) => {
+        &[$(Migration {
+            version: $version,
+            name: stringify!($name),
+            postgres: include_str!(concat!("../../../migrations/postgres/", $file)),
+            sqlite: include_str!(concat!("../../../migrations/sqlite/", $file)),
+        },)*]
+    };
+}
+
+static MIGRATIONS: &[Migration] = migrations! {
+    1 spine "0001_spine.sql",
+    2 leaving "0002_leaving.sql",
+};
 
 const RECORD_POSTGRES: &str = "\
 create schema if not exists intendant;

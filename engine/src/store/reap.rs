@@ -41,6 +41,17 @@ impl Store {
         .await
     }
 
+    /// Says of a session, its own, that it stops with steps that cannot be stopped.
+    pub(crate) async fn leave_session(&self, session: SessionId) -> Result<(), Error> {
+        self.transact(move |mut conn| {
+            Box::pin(async move {
+                let args = Args::new().uuid(session.0);
+                conn.execute(&sql::SESSION_LEAVE, args).await
+            })
+        })
+        .await
+    }
+
     /// Ends a session that has nothing in hand any more, its own.
     pub(crate) async fn close_session(&self, session: SessionId) -> Result<(), Error> {
         self.transact(move |mut conn| {
@@ -57,7 +68,7 @@ async fn reap(conn: &mut Conn<'_>, session: SessionId, beat: i64) -> Result<Opti
     else {
         return Ok(None);
     };
-    let (worker, build) = (row.text(0)?, row.text(1)?);
+    let (worker, build, leaving) = (row.text(0)?, row.text(1)?, row.bool(2)?);
     let mut left = Vec::new();
     for row in conn
         .fetch(&sql::SESSION_LEASES, Args::new().uuid(session.0))
@@ -75,7 +86,7 @@ async fn reap(conn: &mut Conn<'_>, session: SessionId, beat: i64) -> Result<Opti
         mark_started(conn, session, &build, &left).await?;
         let (mut suspects, mut quarantined) = (Vec::new(), Vec::new());
         for task in &left {
-            match verdict(task.crashes, task.alone) {
+            match verdict(task.crashes, task.alone, leaving) {
                 Verdict::Suspect { crashes } => suspects.push((task.intent, crashes)),
                 Verdict::Quarantine { crashes } => quarantined.push((task, crashes)),
             }
@@ -110,6 +121,7 @@ async fn mark_started(
         LeaseId(session.0),
         left.iter().map(|task| task.intent),
         &HashSet::new(),
+        usize::MAX,
     )
     .await?;
     let claimed: HashMap<IntentId, Micros> = left
@@ -169,8 +181,14 @@ async fn quarantine(
         .iter()
         .map(|(task, crashes)| (task.intent, *crashes))
         .collect();
-    let intents =
-        load::intents(conn, LeaseId(uuid::Uuid::nil()), ids.iter().copied(), &ids).await?;
+    let intents = load::intents(
+        conn,
+        LeaseId(uuid::Uuid::nil()),
+        ids.iter().copied(),
+        &ids,
+        usize::MAX,
+    )
+    .await?;
     // No outcome while a child is unfinished (I2): such a one goes back as a suspect, and is judged again.
     let (waiting, intents): (Vec<_>, Vec<_>) = intents
         .into_iter()

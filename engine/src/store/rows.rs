@@ -184,6 +184,8 @@ pub(crate) struct TickRequest {
     pub(crate) reload: Vec<IntentId>,
     pub(crate) promote: bool,
     pub(crate) claim: Vec<Lane>,
+    /// Most bytes of inputs that the claimed tasks may have; one task is always taken.
+    pub(crate) claim_bytes: usize,
     /// Queues of which one suspect is asked for.
     pub(crate) claim_suspect: Vec<Lane>,
     /// Chosen before the tick, so that a claim whose answer was lost can be found again.

@@ -84,6 +84,7 @@ statements! {
         SESSION_KIND_INSERT = "session_kind_insert",
         SESSION_LEASES = "session_leases",
         SESSION_LEASES_DELETE = "session_leases_delete",
+        SESSION_LEAVE = "session_leave",
         SESSION_LIST = "session_list",
         SESSION_LOCK = "session_lock",
         SESSION_PLAN = "session_plan",

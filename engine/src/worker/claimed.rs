@@ -41,7 +41,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     // Not for one that is refused: it runs nothing, so nobody would ever end its probation.
                     self.begin_probation(id, task.lease, task.crashes);
                 }
-                self.bytes += task.input.get().len();
+                let bytes = task.input.get().len();
+                self.bytes += bytes;
+                if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == kind.queue) {
+                    lane.claimed(bytes);
+                }
                 let mut drive = Drive::new(task, claimed_at, kind, bound, now);
                 if source == Source::Made && !self.write_plan(&drive) {
                     drive.phase = Phase::Planning;

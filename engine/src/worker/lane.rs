@@ -31,6 +31,8 @@ pub(super) struct LaneState {
     ended_now: usize,
     ended_before: usize,
     window: Duration,
+    /// Size of the inputs that were claimed of late.
+    input_bytes: usize,
     /// No hoarding before this time: something was handed back for others.
     pub(super) modest_until: Duration,
 }
@@ -50,6 +52,7 @@ impl LaneState {
             ended_now: 0,
             ended_before: 0,
             window: Duration::ZERO,
+            input_bytes: 0,
             modest_until: Duration::ZERO,
         }
     }
@@ -67,8 +70,15 @@ impl LaneState {
             .saturating_sub(self.running + self.waiting.len())
     }
 
-    /// How many tasks to claim: free slots, and a little ahead while steps are short.
-    pub(super) fn room(&mut self, now: Duration) -> usize {
+    /// A task was claimed whose input has this size.
+    pub(super) fn claimed(&mut self, bytes: usize) {
+        // A sixteenth of the way to each: soon where the present inputs are, not thrown by a single large one.
+        self.input_bytes = (self.input_bytes * 15 + bytes) / 16;
+    }
+
+    /// How many tasks to claim: free slots, and a little ahead while steps are short; no more than inputs of the size
+    /// seen of late fit into `bytes`.
+    pub(super) fn room(&mut self, now: Duration, bytes: usize) -> usize {
         self.turn(now);
         let pace = if now < self.modest_until {
             0
@@ -79,6 +89,7 @@ impl LaneState {
         (self.concurrency + ahead)
             .saturating_sub(self.running + self.waiting.len())
             .min(limits::CLAIM)
+            .min(1 + bytes / self.input_bytes.max(1))
     }
 
     fn turn(&mut self, now: Duration) {
@@ -99,6 +110,8 @@ impl LaneState {
 mod tests {
     use super::*;
 
+    const MUCH: usize = limits::PREFETCH_BYTES;
+
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
     }
@@ -106,17 +119,27 @@ mod tests {
     #[test]
     fn a_worker_claims_ahead_what_a_tenth_of_a_second_uses_up_and_no_more_than_its_slots() {
         let mut lane = LaneState::new(Arc::from("default"), vec![], 4);
-        assert_eq!(lane.room(ms(0)), 4);
+        assert_eq!(lane.room(ms(0), MUCH), 4);
         for _ in 0..3 {
             lane.running += 1;
             lane.ended(ms(10));
         }
-        assert_eq!(lane.room(ms(20)), 7);
+        assert_eq!(lane.room(ms(20), MUCH), 7);
         for _ in 0..100 {
             lane.running += 1;
             lane.ended(ms(30));
         }
-        assert_eq!(lane.room(ms(40)), 8);
+        assert_eq!(lane.room(ms(40), MUCH), 8);
+    }
+
+    #[test]
+    fn large_inputs_leave_room_for_few() {
+        let mut lane = LaneState::new(Arc::from("default"), vec![], 512);
+        (0..100).for_each(|_| lane.claimed(1024 * 1024));
+        let room = lane.room(ms(0), MUCH);
+        assert!((16..=18).contains(&room), "{room}");
+        (0..100).for_each(|_| lane.claimed(100));
+        assert_eq!(lane.room(ms(0), MUCH), 512);
     }
 
     #[test]
@@ -125,6 +148,6 @@ mod tests {
         lane.running = 1;
         lane.ended(ms(0));
         lane.running = 4;
-        assert_eq!(lane.room(ms(1_000)), 0);
+        assert_eq!(lane.room(ms(1_000), MUCH), 0);
     }
 }

@@ -154,6 +154,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 tracing::warn!(%error, "the session could not be closed; it will be found dead");
             }
             tracing::info!(worker = self.settings.name, session = %session.id, "the session ends");
+        } else if self.left_behind {
+            if let Err(error) = self.store().leave_session(session.id).await {
+                tracing::warn!(%error, "the session could not say that it leaves; it will count as a crash");
+            }
         } else {
             tracing::warn!(worker = self.settings.name, session = %session.id, "the session is dead; nothing more is written for it");
         }

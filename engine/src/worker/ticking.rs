@@ -42,9 +42,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// What the tick asks for: due timers, tasks, a suspect.
     fn ask(&mut self, request: &mut TickRequest, now: Duration) {
         request.promote = self.next_due.is_some_and(|due| due <= now);
-        if self.probation.is_some() || self.bytes > limits::PREFETCH_BYTES {
+        if self.probation.is_some() || self.bytes >= limits::PREFETCH_BYTES {
             return;
         }
+        request.claim_bytes = limits::PREFETCH_BYTES - self.bytes;
         if let Some(since) = self.suspects_since {
             // A suspect is best claimed by a session that has nothing else in hand. For that, nothing new is claimed
             // for a while; steps that take longer than that are not waited for.
@@ -59,7 +60,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             }
         }
         for lane in &mut self.lanes {
-            let room = lane.room(now);
+            let room = lane.room(now, limits::PREFETCH_BYTES - self.bytes);
             if lane.hint && room > 0 {
                 request.claim.push(Lane {
                     queue: lane.queue.to_string(),

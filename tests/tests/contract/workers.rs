@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use intendant::{Cx, Intent, IntentState, Node, Plan, StepResult, Worker, value};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::support::{Bench, Counter, on_both, start};
 
@@ -16,6 +17,8 @@ on_both! {
     a_worker_that_does_not_know_a_kind_never_claims_it;
     what_waits_behind_a_long_step_goes_to_an_idle_worker;
     progress_of_a_running_step_can_be_seen;
+    inputs_in_hand_are_bounded_by_their_bytes;
+    what_a_leaving_worker_leaves_behind_has_not_crashed;
     a_kind_registered_twice_is_refused;
 }
 
@@ -252,4 +255,95 @@ async fn a_kind_registered_twice_is_refused(bench: Bench) -> Result<()> {
         "{error}"
     );
     Ok(())
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Large {
+    text: String,
+}
+
+impl Intent for Large {
+    const KIND: &'static str = "large";
+    type Output = usize;
+}
+
+/// Waits at a gate that the test opens.
+async fn weigh(cx: Cx<watch::Sender<bool>>, large: Large) -> StepResult<usize> {
+    let mut gate = cx.state().subscribe();
+    gate.wait_for(|open| *open).await?;
+    Ok(large.text.len())
+}
+
+async fn inputs_in_hand_are_bounded_by_their_bytes(bench: Bench) -> Result<()> {
+    let large = || Large {
+        text: "x".repeat(1_000_000),
+    };
+    let ids = bench
+        .intendant
+        .request_all((0..40).map(|_| large()))
+        .await?;
+    let gate = watch::Sender::new(false);
+    let worker = start(bench.worker(gate.clone()).register_step(weigh));
+    let held = || async { anyhow::Ok(bench.intendant.unfinished().await?.running) };
+    bench
+        .until(|| async { Ok((held().await? > 0).then_some(())) })
+        .await?;
+    // It has 64 slots, and memory for 16 inputs. A few polls later it has not taken more.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let in_hand = held().await?;
+    ensure!((1..=17).contains(&in_hand), "{in_hand} MB in hand");
+    gate.send_replace(true);
+    for id in ids {
+        ensure!(bench.rest(id).await?.state == IntentState::Succeeded);
+    }
+    worker.stop().await?;
+    bench.check().await
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Stuck {}
+
+impl Intent for Stuck {
+    const KIND: &'static str = "stuck";
+    type Output = u64;
+}
+
+/// The first time it holds its thread, where nothing can stop it.
+async fn stuck(cx: Cx<Counter>, _: Stuck) -> StepResult<u64> {
+    let turn = cx.state().add();
+    if turn == 1 {
+        std::thread::sleep(Duration::from_secs(3));
+    }
+    Ok(turn)
+}
+
+async fn what_a_leaving_worker_leaves_behind_has_not_crashed(bench: Bench) -> Result<()> {
+    let counter = Counter::default();
+    let worker = start(
+        bench
+            .worker(counter.clone())
+            .grace(Duration::from_millis(50))
+            .register_step(stuck),
+    );
+    let handle = bench.intendant.request(Stuck {}).await?;
+    bench
+        .until(|| async { Ok((counter.get() == 1).then_some(())) })
+        .await?;
+    worker.stop().await?;
+    // Not handed back while its code may be running.
+    ensure!(bench.intendant.unfinished().await?.running == 1);
+    // Somebody who does not know the kind finds the session dead.
+    let other = start(bench.worker(counter.clone()).register(two_steps));
+    bench.reach(handle.id(), IntentState::Ready).await?;
+    ensure!(
+        bench
+            .number("select cast(crashes as bigint) from @ready")
+            .await?
+            == 0
+    );
+    other.stop().await?;
+    let next = start(bench.worker(counter.clone()).register_step(stuck));
+    ensure!(handle.output().await? == 2);
+    next.stop().await?;
+    bench.check().await
 }

@@ -1,0 +1,3 @@
+-- A session that stops but leaves steps behind that cannot be stopped (blocking code) says so: when it is reaped, that is
+-- no crash (PROTOCOL P2).
+alter table intendant_session add column leaving integer not null default 0;
