@@ -1,5 +1,7 @@
 //! The kinds that the benchmark asks for: payloads of about a hundred bytes, steps that do nothing else.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use intendant::{Cx, Intent, Node, Plan, StepResult, value};
@@ -10,6 +12,14 @@ use tokio::sync::mpsc;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) started: mpsc::UnboundedSender<Instant>,
+    /// Steps that have run.
+    pub(super) ran: Arc<AtomicUsize>,
+}
+
+impl Shared {
+    fn ran(&self) {
+        self.ran.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// About a hundred bytes.
@@ -44,15 +54,18 @@ kind!(Fan, "bench.fan");
 
 pub(super) async fn single(cx: Cx<Shared>, intent: Single) -> StepResult<Payload> {
     cx.state().started.send(Instant::now()).ok();
+    cx.state().ran();
     Ok(intent.0)
 }
 
-async fn link(_: Cx<Shared>, mut payload: Payload) -> StepResult<Payload> {
+async fn link(cx: Cx<Shared>, mut payload: Payload) -> StepResult<Payload> {
+    cx.state().ran();
     payload.number += 1;
     Ok(payload)
 }
 
-async fn join(_: Cx<Shared>, payloads: Vec<Payload>) -> StepResult<Payload> {
+async fn join(cx: Cx<Shared>, payloads: Vec<Payload>) -> StepResult<Payload> {
+    cx.state().ran();
     payloads
         .into_iter()
         .next_back()

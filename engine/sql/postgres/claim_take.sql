@@ -1,10 +1,12 @@
--- Claim: takes the first tasks of some lanes of one queue out of *ready*. The primary key serves it in order; rows that
--- another claim is taking are skipped. 1 queue, 2 kinds, 3 how many.
-with picked as materialized (
-  select r.queue, r.kind, r.crashes, r.position, r.intent_id
+-- Claim: takes the first tasks of some lanes of one queue out of *ready*. The primary key serves each lane in order; rows
+-- that another claim is taking are skipped. They are deleted by their place in the table: they are locked, and nothing
+-- ever updates them. 1 queue, 2 kinds, 3 how many.
+delete from intendant.ready d
+ where d.ctid = any (array (
+  select r.ctid
     from unnest($2::text[]) as lane (kind)
     cross join lateral (
-      select r.queue, r.kind, r.crashes, r.position, r.intent_id
+      select r.ctid, r.position, r.intent_id
         from intendant.ready r
        where r.queue = $1::text and r.kind = lane.kind and r.crashes = 0
        order by r.position, r.intent_id
@@ -12,9 +14,5 @@ with picked as materialized (
          for update skip locked
     ) r
    order by r.position, r.intent_id
-   limit $3::bigint
-)
-delete from intendant.ready d using picked p
- where d.queue = p.queue and d.kind = p.kind and d.crashes = p.crashes and d.position = p.position
-   and d.intent_id = p.intent_id
+   limit $3::bigint))
 returning d.intent_id, d.position, d.started, d.locks, d.crashes::bigint

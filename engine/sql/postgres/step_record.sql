@@ -1,4 +1,4 @@
--- Tick: what steps have to say. A recorded result is never overwritten (I6). Times are given as microseconds ago, so that
+-- Tick: what steps have to say that have a row already, or whose word is no result. A recorded result is never overwritten (I6). Times are given as microseconds ago, so that
 -- no worker's clock is mixed with the database's.
 -- 1 worker; 2–12 intent, name, generation, state, attempt, output, error, progress, due in, started ago, finished ago.
 insert into intendant.step as s (intent_id, name, generation, state, attempt, output, error, progress, due_at, started_at,

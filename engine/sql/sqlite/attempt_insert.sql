@@ -4,4 +4,4 @@ insert into intendant_attempt (intent_id, step, generation, attempt, failure, er
                                worker)
 select n.value ->> 0, n.value ->> 1, n.value ->> 2, n.value ->> 3, n.value ->> 4, n.value ->> 5,
        ?3 - (n.value ->> 6), ?3 - (n.value ->> 7), ?3 + (n.value ->> 8), ?1
-  from json_each(?2) n
+  from jsonb_each(?2) n

@@ -2,4 +2,4 @@
 select c.parent_id, c.child_id from intendant_child c
   join intendant_outcome o on o.intent_id = c.child_id and o.state = 'failed'
   join intendant_step s on s.intent_id = c.parent_id and s.name = c.step and s.generation = c.generation
- where c.parent_id in (select n.value ->> 0 from json_each(?1) n) and s.state <> 'succeeded'
+ where c.parent_id in (select n.value from jsonb_each(?1) n) and s.state <> 'succeeded'

@@ -1,4 +1,4 @@
 -- Tick: which child a step asked for under which name. 1 parent, step, generation, name, child, hash of its input.
 insert into intendant_child (parent_id, step, generation, name, child_id, input_hash)
 select n.value ->> 0, n.value ->> 1, n.value ->> 2, n.value ->> 3, n.value ->> 4, unhex(n.value ->> 5)
-  from json_each(?1) n
+  from jsonb_each(?1) n

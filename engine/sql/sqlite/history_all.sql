@@ -1,6 +1,6 @@
 -- History, newest first: all intents. Primary key, backwards. 1 limit, 2 before this id, 3 kind, 4 state.
 with held (id, claimed_at) as materialized (
-  select t.value, l.claimed_at from intendant_lease l, json_each(l.tasks) t
+  select t.value, l.claimed_at from intendant_lease l, jsonb_each(l.tasks) t
 )
 select i.id, i.kind, i.queue, i.account, i.input, i.priority, i.requested_by, i.requested_at, i.run_at, i.parent_id,
        i.parent_step, i.root_id, i.correlation_id,

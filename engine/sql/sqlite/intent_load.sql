@@ -1,4 +1,5 @@
 -- Claim: the intents themselves. Primary key.
-select id, kind, account, input, requested_at, requested_by, parent_id, root_id, correlation_id,
-       release_on_failure, locks, depth
-  from intendant_intent where id in (select n.value ->> 0 from json_each(?1) n)
+with n (id) as (values (?) /* more rows */)
+select i.id, i.kind, i.account, i.input, i.requested_at, i.requested_by, i.parent_id, i.root_id, i.correlation_id,
+       i.release_on_failure, i.locks, i.depth
+  from n join intendant_intent i on i.id = n.id

@@ -3,7 +3,7 @@ with task (id, place) as (
   select intent_id, 'ready' from intendant_ready
   union all select intent_id, 'parked' from intendant_parked
   union all select intent_id, 'blocked' from intendant_blocked
-  union all select t.value, 'lease' from intendant_lease l, json_each(l.tasks) t
+  union all select t.value, 'lease' from intendant_lease l, jsonb_each(l.tasks) t
              where not exists (select 1 from intendant_outcome o where o.intent_id = t.value)
 )
 select 'I1: a task has two tokens', id from task group by id having count(*) > 1

@@ -1,2 +1,2 @@
 -- Claim: these suspects are no longer by themselves. 1 session, 2 leases.
-update intendant_lease set alone = 0 where session_id = ?1 and id in (select n.value ->> 0 from json_each(?2) n)
+update intendant_lease set alone = 0 where session_id = ?1 and id in (select n.value from jsonb_each(?2) n)

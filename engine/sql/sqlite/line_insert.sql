@@ -1,4 +1,4 @@
 -- Admit: places in line; an intent that tries again has its place already. 1 resource, position, intent, mode.
 insert into intendant_line (resource, position, intent_id, mode)
-select n.value ->> 0, n.value ->> 1, n.value ->> 2, n.value ->> 3 from json_each(?1) n where true
+select n.value ->> 0, n.value ->> 1, n.value ->> 2, n.value ->> 3 from jsonb_each(?1) n where true
 on conflict (resource, position, intent_id) do nothing

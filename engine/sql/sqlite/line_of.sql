@@ -1,3 +1,3 @@
 -- Admit and finish: who stands in line for these resources. Primary key.
 select resource, intent_id, mode, position from intendant_line
- where resource in (select n.value ->> 0 from json_each(?1) n)
+ where resource in (select n.value from jsonb_each(?1) n)

@@ -1,3 +1,3 @@
 -- Handles and verbs: what came of these intents. Primary key.
 select intent_id, state, output, reason, error, step from intendant_outcome
- where intent_id in (select n.value ->> 0 from json_each(?1) n)
+ where intent_id in (select n.value from jsonb_each(?1) n)

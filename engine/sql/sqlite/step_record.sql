@@ -1,10 +1,14 @@
--- Tick: what steps have to say. A recorded result is never overwritten (I6). Times are given as microseconds ago.
--- 1 worker; 2 intent, name, generation, state, attempt, output, error, progress, due in, started ago, finished ago; 3 now.
+-- Tick: what steps have to say that have a row already, or whose word is no result. A recorded result is never overwritten (I6). Times are given as microseconds ago.
+-- Worker, now; then the rows.
+with tick (worker, now) as (values (?, ?)),
+n (intent_id, name, generation, state, attempt, output, error, progress, due_in, started_ago, finished_ago) as (
+  values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) /* more rows */
+)
 insert into intendant_step as s (intent_id, name, generation, state, attempt, output, error, progress, due_at, started_at,
                                  finished_at, worker)
-select n.value ->> 0, n.value ->> 1, n.value ->> 2, n.value ->> 3, n.value ->> 4, n.value ->> 5, n.value ->> 6,
-       n.value ->> 7, ?3 + (n.value ->> 8), ?3 - (n.value ->> 9), ?3 - (n.value ->> 10), ?1
-  from json_each(?2) n where true
+select n.intent_id, n.name, n.generation, n.state, n.attempt, n.output, n.error, n.progress, tick.now + n.due_in,
+       tick.now - n.started_ago, tick.now - n.finished_ago, tick.worker
+  from n, tick where n.intent_id is not null
 on conflict (intent_id, name, generation) do update
    set state = excluded.state, attempt = excluded.attempt, output = excluded.output, error = excluded.error,
        progress = coalesce(excluded.progress, s.progress), due_at = excluded.due_at, started_at = excluded.started_at,

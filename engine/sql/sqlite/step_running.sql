@@ -1,3 +1,3 @@
 -- Reap: which step a suspect said it was in.
 select intent_id, name from intendant_step
- where intent_id in (select n.value ->> 0 from json_each(?1) n) and state = 'running'
+ where intent_id in (select n.value from jsonb_each(?1) n) and state = 'running'

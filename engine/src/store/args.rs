@@ -1,7 +1,8 @@
 //! Arguments of a statement, the same for both databases.
 //!
 //! A set of rows goes to PostgreSQL as one array a column (`unnest`), to SQLite as one JSON text, an array of arrays
-//! (`json_each`). So a verb is written once, and the two dialects differ in their `.sql` files only.
+//! (`jsonb_each`), or, where that is worth it, as bound values. So a verb is written once, and the two dialects differ in
+//! their `.sql` files only.
 
 use std::fmt::Write as _;
 
@@ -146,12 +147,25 @@ impl Rows {
         self
     }
 
-    /// The rows as a JSON array of arrays. Ids are as people write them, bytes hexadecimal; payloads are strings, so that SQLite neither
-    /// parses them nor takes their `null` for its own.
+    /// How many rows.
+    pub(super) fn len(&self) -> usize {
+        self.columns.first().map_or(0, Column::len)
+    }
+
+    /// The rows as a JSON array, of arrays where there is more than one column. Ids are as people write them, bytes
+    /// hexadecimal; payloads are strings, so that SQLite neither parses them nor takes their `null` for its own.
     pub(super) fn to_json(&self) -> String {
-        let rows = self.columns.first().map_or(0, Column::len);
+        let rows = self.len();
         let mut json = String::with_capacity(rows * self.columns.len() * 24 + 2);
         json.push('[');
+        if let [column] = self.columns.as_slice() {
+            for row in 0..rows {
+                json.push_str(if row == 0 { "" } else { "," });
+                column.write_json(row, &mut json);
+            }
+            json.push(']');
+            return json;
+        }
         for row in 0..rows {
             json.push_str(if row == 0 { "[" } else { ",[" });
             for (index, column) in self.columns.iter().enumerate() {

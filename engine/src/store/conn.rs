@@ -6,7 +6,7 @@ use futures_util::TryStreamExt as _;
 use serde_json::value::RawValue;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Postgres, Row as _, Sqlite};
+use sqlx::{AssertSqlSafe, Postgres, Row as _, Sqlite};
 use uuid::Uuid;
 
 use super::args::{Arg, Args, Column};
@@ -44,14 +44,13 @@ impl Conn<'_> {
                     .collect())
             }
             Self::Sqlite(conn, now) => {
-                let rows = bind_sqlite(statement.sqlite, args, *now)
-                    .fetch_all(&mut **conn)
-                    .await;
-                Ok(rows
-                    .map_err(|e| named(e, statement))?
-                    .into_iter()
-                    .map(Row::Sqlite)
-                    .collect())
+                let mut all = Vec::new();
+                for query in sqlite_queries(statement, args, *now) {
+                    let rows = query.fetch_all(&mut **conn).await;
+                    let rows = rows.map_err(|e| named(e, statement))?;
+                    all.extend(rows.into_iter().map(Row::Sqlite));
+                }
+                Ok(all)
             }
         }
     }
@@ -71,9 +70,11 @@ impl Conn<'_> {
                 }
             }
             Self::Sqlite(conn, now) => {
-                let mut rows = bind_sqlite(statement.sqlite, args, *now).fetch(&mut **conn);
-                while let Some(row) = rows.try_next().await.map_err(|e| named(e, statement))? {
-                    each(Row::Sqlite(row))?;
+                for query in sqlite_queries(statement, args, *now) {
+                    let mut rows = query.fetch(&mut **conn);
+                    while let Some(row) = rows.try_next().await.map_err(|e| named(e, statement))? {
+                        each(Row::Sqlite(row))?;
+                    }
                 }
             }
         }
@@ -90,10 +91,12 @@ impl Conn<'_> {
                     .map_err(|e| named(e, statement))?;
             }
             Self::Sqlite(conn, now) => {
-                bind_sqlite(statement.sqlite, args, *now)
-                    .execute(&mut **conn)
-                    .await
-                    .map_err(|e| named(e, statement))?;
+                for query in sqlite_queries(statement, args, *now) {
+                    query
+                        .execute(&mut **conn)
+                        .await
+                        .map_err(|e| named(e, statement))?;
+                }
             }
         }
         Ok(())
@@ -146,18 +149,76 @@ fn bind_pg(sql: &'static str, args: Args) -> PgQuery {
     query
 }
 
-fn bind_sqlite(sql: &'static str, args: Args, now: Micros) -> SqliteQuery {
-    let mut query = sqlx::query(sql);
-    for arg in args.list {
-        query = match arg {
-            Arg::Uuid(value) => query.bind(value.map(|id| id.to_string())),
-            Arg::Text(value) => query.bind(value),
-            Arg::Int(value) => query.bind(value),
-            Arg::Bool(value) => query.bind(value),
-            Arg::Rows(rows) => query.bind(rows.to_json()),
-        };
+/// A statement with its set of rows: one query, with the rows as JSON; or, where the statement takes them as values, as
+/// many as are needed.
+fn sqlite_queries(statement: &Statement, args: Args, now: Micros) -> Vec<SqliteQuery> {
+    let Args {
+        mut list,
+        now: timed,
+    } = args;
+    let now = timed.then_some(now.0);
+    if !statement.takes_values() {
+        let mut query = sqlx::query(statement.sqlite);
+        for arg in &list {
+            query = bind_sqlite(query, arg);
+        }
+        return vec![now.into_iter().fold(query, |query, now| query.bind(now))];
     }
-    if args.now { query.bind(now.0) } else { query }
+    let rows = match list.pop() {
+        Some(Arg::Rows(rows)) => rows,
+        _ => unreachable!("a statement that takes values is given its rows last"),
+    };
+    let (total, columns) = (rows.len(), rows.columns.len());
+    let mut queries = Vec::new();
+    for first in (0..total).step_by(VALUES_ROWS[0]) {
+        let count = VALUES_ROWS[0].min(total - first);
+        let size = VALUES_ROWS
+            .iter()
+            .copied()
+            .filter(|size| *size >= count)
+            .min();
+        let size = size.unwrap_or(count);
+        let mut query = sqlx::query(AssertSqlSafe(statement.with_rows(size, columns)));
+        for arg in &list {
+            query = bind_sqlite(query, arg);
+        }
+        query = now.into_iter().fold(query, |query, now| query.bind(now));
+        for row in first..first + count {
+            for column in &rows.columns {
+                query = bind_value(query, column, row);
+            }
+        }
+        for _ in 0..(size - count) * columns {
+            query = query.bind(None::<i64>);
+        }
+        queries.push(query);
+    }
+    queries
+}
+
+/// Statements that take their rows as values exist for these numbers of rows; a set is filled up with nulls to the next
+/// of them.
+const VALUES_ROWS: [usize; 5] = [256, 64, 16, 4, 1];
+
+fn bind_sqlite(query: SqliteQuery, arg: &Arg) -> SqliteQuery {
+    match arg {
+        Arg::Uuid(value) => query.bind(value.map(|id| id.to_string())),
+        Arg::Text(value) => query.bind(value.clone()),
+        Arg::Int(value) => query.bind(*value),
+        Arg::Bool(value) => query.bind(*value),
+        Arg::Rows(rows) => query.bind(rows.to_json()),
+    }
+}
+
+fn bind_value(query: SqliteQuery, column: &Column, row: usize) -> SqliteQuery {
+    match column {
+        Column::Uuid(values) => query.bind(values[row].map(|id| id.to_string())),
+        Column::Text(values) => query.bind(values[row].clone()),
+        Column::Int(values) => query.bind(values[row]),
+        Column::Bool(values) => query.bind(values[row]),
+        Column::Bytes(values) => query.bind(values[row].clone()),
+        Column::Json(values) => query.bind(values[row].as_ref().map(|json| json.get().to_owned())),
+    }
 }
 
 /// One row of an answer, read by position.

@@ -8,6 +8,7 @@ use super::{Conn, Finish, admit, sql};
 use crate::admit::next_in_line;
 use crate::error::Error;
 use crate::id::IntentId;
+use crate::state::IntentState;
 
 /// Takes the locks that finishing and parking need, each sort in one order: resources, then wait rows.
 pub(super) async fn lock(
@@ -38,18 +39,29 @@ pub(super) async fn lock(
     Ok(())
 }
 
-/// Finishes intents. Returns how many others it made ready. [`lock`] comes before.
-pub(super) async fn finish(conn: &mut Conn<'_>, finishes: &[Finish]) -> Result<usize, Error> {
-    if finishes.is_empty() {
-        return Ok(0);
-    }
+/// Finishes intents. Returns how many others it made ready. [`lock`] comes before. `careful`: some of them may have
+/// finished already.
+pub(super) async fn finish(
+    conn: &mut Conn<'_>,
+    finishes: &[Finish],
+    careful: bool,
+) -> Result<usize, Error> {
     // The outcome's insert is what allows everything after it, once.
-    let finished = insert_outcomes(conn, finishes).await?;
+    let (succeeded, others): (Vec<&Finish>, Vec<&Finish>) = finishes
+        .iter()
+        .partition(|finish| finish.state == IntentState::Succeeded && !careful);
+    if !succeeded.is_empty() {
+        insert_successes(conn, &succeeded).await?;
+    }
+    let mut finishes = succeeded;
+    if !others.is_empty() {
+        let finished = insert_outcomes(conn, &others).await?;
+        let others = others.into_iter();
+        finishes.extend(others.filter(|finish| finished.contains(&finish.intent)));
+    }
     let of = |wanted: fn(&Finish) -> bool| -> Vec<IntentId> {
-        let finished = finishes
-            .iter()
-            .filter(|finish| finished.contains(&finish.intent) && wanted(finish));
-        finished.map(|finish| finish.intent).collect()
+        let wanted = finishes.iter().filter(|finish| wanted(finish));
+        wanted.map(|finish| finish.intent).collect()
     };
     let mut readied = 0;
     let freeing = of(|finish| finish.frees);
@@ -69,20 +81,29 @@ pub(super) async fn finish(conn: &mut Conn<'_>, finishes: &[Finish]) -> Result<u
             .await?;
     }
     let mut parents: BTreeMap<IntentId, i64> = BTreeMap::new();
-    for parent in finishes
-        .iter()
-        .filter(|f| finished.contains(&f.intent))
-        .filter_map(|f| f.parent)
-    {
+    for parent in finishes.iter().filter_map(|f| f.parent) {
         *parents.entry(parent).or_default() += 1;
     }
     readied += wake_parents(conn, parents).await?;
     Ok(readied)
 }
 
+async fn insert_successes(conn: &mut Conn<'_>, finishes: &[&Finish]) -> Result<(), Error> {
+    let rows = Rows::new()
+        .uuids(finishes.iter().map(|f| f.intent))
+        .texts(finishes.iter().map(|f| f.kind.as_str()))
+        .opt_texts(finishes.iter().map(|f| f.account.as_deref()))
+        .ints(finishes.iter().map(|f| f.requested.0))
+        .ints(finishes.iter().map(|f| f.started.0))
+        .jsons(finishes.iter().map(|f| f.output.clone()))
+        .opt_texts(finishes.iter().map(|f| f.plan.as_deref()));
+    conn.execute(&sql::SUCCESS_INSERT, Args::new().now().rows(rows))
+        .await
+}
+
 async fn insert_outcomes(
     conn: &mut Conn<'_>,
-    finishes: &[Finish],
+    finishes: &[&Finish],
 ) -> Result<HashSet<IntentId>, Error> {
     let rows = Rows::new()
         .uuids(finishes.iter().map(|f| f.intent))
@@ -101,7 +122,7 @@ async fn insert_outcomes(
         .opt_texts(finishes.iter().map(|f| f.step.as_deref()))
         .opt_texts(finishes.iter().map(|f| f.plan.as_deref()));
     let rows = conn
-        .fetch(&sql::OUTCOME_INSERT, Args::new().rows(rows).now())
+        .fetch(&sql::OUTCOME_INSERT, Args::new().now().rows(rows))
         .await?;
     rows.iter().map(|row| row.uuid(0)).collect()
 }

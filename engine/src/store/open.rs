@@ -42,6 +42,8 @@ pub(super) async fn sqlite(options: &StoreOptions) -> Result<Db, Error> {
         .create_if_missing(options.create)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5))
+        // Rows come from a thread of the connection's own; with room for a whole claim it is not woken in between.
+        .row_buffer_size(limits::CLAIM)
         .statement_cache_capacity(200);
     let memory = options.url.contains(":memory:");
     let one = SqlitePoolOptions::new()

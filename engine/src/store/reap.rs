@@ -226,7 +226,7 @@ async fn quarantine(
         })
         .collect();
     finish::lock(conn, &finishes, std::iter::empty()).await?;
-    finish::finish(conn, &finishes).await?;
+    finish::finish(conn, &finishes, true).await?;
     Ok(())
 }
 

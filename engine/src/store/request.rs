@@ -121,55 +121,92 @@ async fn claim_keys(
 }
 
 async fn insert(conn: &mut Conn<'_>, new: &[&NewIntent]) -> Result<(), Error> {
-    let resources = || {
+    if conn.is_pg() {
+        // One round trip: a request by itself is mostly waiting for the network and the disk.
+        let args = Args::new().rows(intents(new)).rows(resources(new)).now();
+        return conn.execute(&sql::REQUEST_INSERT, args).await;
+    }
+    conn.execute(&sql::REQUEST_INSERT, Args::new().now().rows(intents(new)))
+        .await?;
+    if new.iter().any(|intent| !intent.resources.is_empty()) {
+        conn.execute(&sql::REQUEST_RESOURCE, Args::new().rows(resources(new)))
+            .await?;
+    }
+    conn.execute(&sql::REQUEST_READY, Args::new().now().rows(tasks(new)))
+        .await?;
+    let later = new.iter().filter(|intent| intent.start != Start::Now);
+    let later: Vec<IntentId> = later.map(|intent| intent.id).collect();
+    if !later.is_empty() {
+        conn.execute(&sql::REQUEST_PARKED, Args::new().ids(later))
+            .await?;
+    }
+    Ok(())
+}
+
+fn intents(new: &[&NewIntent]) -> Rows {
+    let all = || new.iter();
+    Rows::new()
+        .uuids(all().map(|i| i.id))
+        .texts(all().map(|i| i.kind.as_str()))
+        .texts(all().map(|i| i.queue.as_str()))
+        .opt_texts(all().map(|i| i.account.as_deref()))
+        .jsons(all().map(|i| Some(i.input.clone())))
+        .ints(all().map(|i| i64::from(i.priority)))
+        .ints(all().map(|i| ahead_us(i)))
+        .bools(all().map(|i| i.locks()))
+        .bools(all().map(|i| i.release_on_failure))
+        .opt_ints(all().map(|i| start_at(i)))
+        .opt_ints(all().map(|i| start_in(i)))
+        .opt_texts(all().map(|i| i.requested_by.as_deref()))
+        .opt_uuids(all().map(|i| i.parent.as_ref().map(|(id, _)| id.0)))
+        .opt_texts(all().map(|i| i.parent.as_ref().map(|(_, step)| step.as_str())))
+        .uuids(all().map(|i| i.root))
+        .ints(all().map(|i| i.depth as i64))
+        .opt_texts(all().map(|i| i.correlation_id.as_deref()))
+}
+
+fn resources(new: &[&NewIntent]) -> Rows {
+    let all = || {
         new.iter().flat_map(|intent| {
-            intent
-                .resources
-                .iter()
-                .map(|(name, mode)| (intent.id, name, *mode))
+            let named = intent.resources.iter();
+            named.map(|(name, mode)| (intent.id, name, *mode))
         })
     };
-    let args = Args::new()
-        .rows(
-            Rows::new()
-                .uuids(new.iter().map(|i| i.id))
-                .texts(new.iter().map(|i| i.kind.as_str()))
-                .texts(new.iter().map(|i| i.queue.as_str()))
-                .opt_texts(new.iter().map(|i| i.account.as_deref()))
-                .jsons(new.iter().map(|i| Some(i.input.clone())))
-                .ints(new.iter().map(|i| i64::from(i.priority)))
-                .ints(
-                    new.iter()
-                        .map(|i| i64::from(i.priority) * micros(limits::PRIORITY_POINT)),
-                )
-                .bools(new.iter().map(|i| i.locks()))
-                .bools(new.iter().map(|i| i.release_on_failure))
-                .opt_ints(new.iter().map(|i| match i.start {
-                    Start::At(Micros(at)) => Some(at),
-                    Start::Now | Start::In(_) => None,
-                }))
-                .opt_ints(new.iter().map(|i| match i.start {
-                    Start::In(time) => Some(micros(time)),
-                    Start::Now | Start::At(_) => None,
-                }))
-                .opt_texts(new.iter().map(|i| i.requested_by.as_deref()))
-                .opt_uuids(new.iter().map(|i| i.parent.as_ref().map(|(id, _)| id.0)))
-                .opt_texts(
-                    new.iter()
-                        .map(|i| i.parent.as_ref().map(|(_, step)| step.as_str())),
-                )
-                .uuids(new.iter().map(|i| i.root))
-                .ints(new.iter().map(|i| i.depth as i64))
-                .opt_texts(new.iter().map(|i| i.correlation_id.as_deref())),
-        )
-        .rows(
-            Rows::new()
-                .uuids(resources().map(|(id, _, _)| id))
-                .texts(resources().map(|(_, name, _)| name.as_str()))
-                .texts(resources().map(|(_, _, mode)| mode.as_str())),
-        )
-        .now();
-    conn.execute(&sql::REQUEST_INSERT, args).await
+    Rows::new()
+        .uuids(all().map(|(id, _, _)| id))
+        .texts(all().map(|(_, name, _)| name.as_str()))
+        .texts(all().map(|(_, _, mode)| mode.as_str()))
+}
+
+fn tasks(new: &[&NewIntent]) -> Rows {
+    let all = || new.iter();
+    Rows::new()
+        .uuids(all().map(|i| i.id))
+        .texts(all().map(|i| i.kind.as_str()))
+        .texts(all().map(|i| i.queue.as_str()))
+        .ints(all().map(|i| ahead_us(i)))
+        .bools(all().map(|i| i.locks()))
+        .opt_ints(all().map(|i| start_at(i)))
+        .opt_ints(all().map(|i| start_in(i)))
+}
+
+/// What the priority is worth.
+fn ahead_us(intent: &NewIntent) -> i64 {
+    i64::from(intent.priority) * micros(limits::PRIORITY_POINT)
+}
+
+fn start_at(intent: &NewIntent) -> Option<i64> {
+    match intent.start {
+        Start::At(Micros(at)) => Some(at),
+        Start::Now | Start::In(_) => None,
+    }
+}
+
+fn start_in(intent: &NewIntent) -> Option<i64> {
+    match intent.start {
+        Start::In(time) => Some(micros(time)),
+        Start::Now | Start::At(_) => None,
+    }
 }
 
 fn account(intent: &NewIntent) -> &str {

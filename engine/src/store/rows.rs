@@ -62,6 +62,8 @@ pub(crate) struct Lane {
 /// A step's row: a result, or that it runs or waits.
 #[derive(Debug, Clone)]
 pub(crate) struct StepRow {
+    /// The step has no row yet.
+    pub(crate) first: bool,
     pub(crate) intent: IntentId,
     pub(crate) name: String,
     pub(crate) generation: u32,
@@ -163,6 +165,8 @@ pub(crate) struct Finish {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TickRequest {
     pub(crate) worker: String,
+    /// Written with the statements that look for what is there already: the others have met something unexpected.
+    pub(crate) careful: bool,
     pub(crate) plans: Vec<(Arc<str>, Arc<Shape>)>,
     pub(crate) session_plans: Vec<(String, Arc<str>)>,
     pub(crate) started: Vec<StartedRow>,
@@ -264,6 +268,16 @@ pub(crate) struct TickAnswer {
     /// Intents for which the database refused what was to be written, and why; nothing of this tick was written for
     /// them.
     pub(crate) refused: Vec<(IntentId, String)>,
+}
+
+impl TickAnswer {
+    /// Nothing in it changes what may be written next: nobody stays in a lease that was left, nobody was refused, and
+    /// no suspect was claimed, which would have to be alone.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.not_parked.is_empty()
+            && self.refused.is_empty()
+            && self.claimed.iter().all(|task| task.crashes == 0)
+    }
 }
 
 /// A task that the worker holds from now on.

@@ -14,7 +14,7 @@ use super::{claim, finish, load, request, sql};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
 use crate::limits;
-use crate::state::IntentState;
+use crate::state::{IntentState, StepState};
 
 impl Store {
     /// Commits tick number `number` of a session, once: repeating it after a lost answer is refused by the number.
@@ -73,7 +73,7 @@ async fn tick(
     write_plans(conn, session, request).await?;
     write_steps(conn, request).await?;
     write_children(conn, request).await?;
-    answer.readied += finish::finish(conn, &request.finishes).await?;
+    answer.readied += finish::finish(conn, &request.finishes, request.careful).await?;
     let stays = park(conn, request, &mut answer).await?;
     hand_back(conn, request).await?;
     leave_leases(conn, session, request, &stays).await?;
@@ -131,7 +131,22 @@ async fn write_plans(
 }
 
 async fn write_steps(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), Error> {
-    let steps = &request.steps;
+    let (results, steps): (Vec<_>, Vec<_>) = request
+        .steps
+        .iter()
+        .partition(|step| step.first && step.state == StepState::Succeeded && !request.careful);
+    if !results.is_empty() {
+        let rows = Rows::new()
+            .uuids(results.iter().map(|s| s.intent))
+            .texts(results.iter().map(|s| s.name.as_str()))
+            .ints(results.iter().map(|s| i64::from(s.generation)))
+            .ints(results.iter().map(|s| i64::from(s.attempt)))
+            .jsons(results.iter().map(|s| s.output.clone()))
+            .opt_ints(results.iter().map(|s| us(s.started_ago)))
+            .opt_ints(results.iter().map(|s| us(s.finished_ago)));
+        let args = Args::new().text(&request.worker).now().rows(rows);
+        conn.execute(&sql::RESULT_INSERT, args).await?;
+    }
     if !steps.is_empty() {
         let rows = Rows::new()
             .uuids(steps.iter().map(|s| s.intent))
@@ -147,7 +162,7 @@ async fn write_steps(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), E
             .opt_ints(steps.iter().map(|s| us(s.finished_ago)));
         conn.execute(
             &sql::STEP_RECORD,
-            Args::new().text(&request.worker).rows(rows).now(),
+            Args::new().text(&request.worker).now().rows(rows),
         )
         .await?;
     }

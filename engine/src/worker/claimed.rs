@@ -23,6 +23,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             // A claim names the kinds that this worker knows, so this is a task of another program's lease.
             tracing::error!(intent = %task.intent, kind = task.kind, "claimed a task of an unknown kind");
             self.release(task.lease);
+            self.bytes = self.bytes.saturating_sub(task.input.get().len());
             self.pending
                 .hand_backs
                 .push((task.intent, task.lease, Life::Started));
@@ -40,11 +41,6 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 if task.crashes > 0 {
                     // Not for one that is refused: it runs nothing, so nobody would ever end its probation.
                     self.begin_probation(id, task.lease, task.crashes);
-                }
-                let bytes = task.input.get().len();
-                self.bytes += bytes;
-                if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == kind.queue) {
-                    lane.claimed(bytes);
                 }
                 let mut drive = Drive::new(task, claimed_at, kind, bound, now);
                 if source == Source::Made && !self.write_plan(&drive) {
@@ -106,6 +102,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     fn refuse(&mut self, task: Claimed, claimed_at: Micros, refusal: Refusal) {
         tracing::warn!(intent = %task.intent, kind = task.kind, error = refusal.error, "an intent has no plan");
         self.release(task.lease);
+        self.bytes = self.bytes.saturating_sub(task.input.get().len());
         let open = task
             .children
             .iter()

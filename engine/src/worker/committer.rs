@@ -97,6 +97,12 @@ impl Committer {
     /// The database refuses something in the tick: finds the intents for which it does, and writes all the others
     /// (PROTOCOL P7).
     async fn bisect(&mut self, request: &TickRequest, error: &Error) -> Option<Box<TickAnswer>> {
+        if !request.careful {
+            // What is refused may only be there already.
+            let mut careful = request.clone();
+            careful.careful = true;
+            return self.try_commit(Arc::new(careful)).await;
+        }
         if request.asks() {
             // What is asked for may be at fault: the writes go by themselves, and the questions are asked again.
             let mut writes = part(request, |_| true);

@@ -17,6 +17,8 @@ use crate::store::{ChildLoad, Claimed, Finish, ParkReason, ParkRow, StartedRow};
 /// One step, as its driver knows it.
 pub(super) struct Slot {
     pub(super) status: Status,
+    /// The step has a row on disk, or on its way there.
+    pub(super) has_row: bool,
     pub(super) generation: u32,
     /// Failed attempts so far.
     pub(super) attempts: u32,
@@ -94,6 +96,7 @@ impl<S> Drive<S> {
             .iter()
             .map(|_| Slot {
                 status: Status::Pending,
+                has_row: false,
                 generation: 1,
                 attempts: 0,
                 forgiven: 0,
@@ -121,6 +124,7 @@ impl<S> Drive<S> {
             let Some(slot) = plan.shape.find(&step.name).map(|index| &mut slots[index]) else {
                 continue;
             };
+            slot.has_row = true;
             slot.generation = step.generation;
             slot.forgiven = step.forgiven;
             match step.state {

@@ -163,9 +163,12 @@ impl<S> Drive<S> {
     }
 
     /// A step's row as it is now.
-    pub(super) fn row(&self, index: usize, state: StepState, started_ago: Duration) -> StepRow {
+    pub(super) fn row(&mut self, index: usize, state: StepState, started_ago: Duration) -> StepRow {
+        let slot = &mut self.slots[index];
+        let first = !std::mem::replace(&mut slot.has_row, true);
         let slot = &self.slots[index];
         StepRow {
+            first,
             intent: self.id,
             name: self.step_name(index).to_owned(),
             generation: slot.generation,

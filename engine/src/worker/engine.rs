@@ -241,16 +241,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             if stop_by.is_some() && self.is_at_rest() {
                 break Over::Shutdown;
             }
-            if let Some(ready) = committer.take() {
-                match self.next_tick(stop_by.is_some()) {
-                    Some(request) => {
-                        self.inflight = Some(request.clone());
-                        self.sent = self.now();
-                        ears.tick = Some(tokio::spawn(ready.commit(request)));
-                    }
-                    None => committer = Some(ready),
-                }
-            }
+            self.send_tick(&mut committer, &mut ears, stop_by.is_some());
             pulse.set_free(self.lanes.iter().map(LaneState::free).sum());
             if self.inflight.is_none() {
                 pulse.made_progress();
@@ -276,7 +267,17 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     self.hear_ended(ended, &mut ears.ended, committer.is_some())
                         .await
                 }
-                Heard::Committed(Committed::Done(answer)) => self.tick_done(*answer),
+                Heard::Committed(Committed::Done(answer)) => {
+                    let Some(request) = self.inflight.take() else {
+                        continue;
+                    };
+                    self.tick_heard(&request, &answer);
+                    if self.pending.has_writes() && answer.is_plain() {
+                        // The disk works on the next tick while the answer to this one is taken in.
+                        self.send_tick(&mut committer, &mut ears, stop_by.is_some());
+                    }
+                    self.tick_done(&request, *answer);
+                }
                 Heard::Committed(Committed::Fenced) | Heard::Pulse(Pulse::Dead) => {
                     self.report.fenced += u64::from(self.inflight.is_some());
                     break Over::Fenced;
@@ -305,6 +306,21 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let clean = matches!(over, Over::Shutdown) && self.running.is_empty() && !self.left_behind;
         self.end_session(session, pulse, clean).await;
         over
+    }
+
+    /// Sends the next tick on its way, if the committer is free and there is anything for it.
+    fn send_tick(&mut self, committer: &mut Option<Committer>, ears: &mut Ears, stopping: bool) {
+        let Some(ready) = committer.take() else {
+            return;
+        };
+        match self.next_tick(stopping) {
+            Some(request) => {
+                self.inflight = Some(request.clone());
+                self.sent = self.now();
+                ears.tick = Some(tokio::spawn(ready.commit(request)));
+            }
+            None => *committer = Some(ready),
+        }
     }
 }
 

@@ -259,7 +259,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         for ((intent, step), running) in &mut self.running {
             let age = now.saturating_duration_since(running.context.started);
             let progress = running.context.take_progress();
-            let Some(drive) = self.drives.get(intent) else {
+            let Some(drive) = self.drives.get_mut(intent) else {
                 continue;
             };
             if drive.slots[*step].status == Status::Running

@@ -23,6 +23,8 @@ pub(super) struct LaneState {
     pub(super) concurrency: usize,
     /// Steps that are running.
     pub(super) running: usize,
+    /// Tasks that have been claimed and are about to be taken in hand.
+    pub(super) arriving: usize,
     /// Steps that wait for a slot, oldest first.
     pub(super) waiting: VecDeque<Waiting>,
     /// There may be tasks in *ready*.
@@ -47,6 +49,7 @@ impl LaneState {
             kinds: kinds.into(),
             concurrency,
             running: 0,
+            arriving: 0,
             waiting: VecDeque::new(),
             hint: true,
             ended_now: 0,
@@ -67,13 +70,14 @@ impl LaneState {
     /// Steps that could start at once.
     pub(super) fn free(&self) -> usize {
         self.concurrency
-            .saturating_sub(self.running + self.waiting.len())
+            .saturating_sub(self.running + self.arriving + self.waiting.len())
     }
 
     /// A task was claimed whose input has this size.
     pub(super) fn claimed(&mut self, bytes: usize) {
         // A sixteenth of the way to each: soon where the present inputs are, not thrown by a single large one.
         self.input_bytes = (self.input_bytes * 15 + bytes) / 16;
+        self.arriving += 1;
     }
 
     /// How many tasks to claim: free slots, and a little ahead while steps are short; no more than inputs of the size
@@ -87,7 +91,7 @@ impl LaneState {
         };
         let ahead = pace.min(self.concurrency);
         (self.concurrency + ahead)
-            .saturating_sub(self.running + self.waiting.len())
+            .saturating_sub(self.running + self.arriving + self.waiting.len())
             .min(limits::CLAIM)
             .min(1 + bytes / self.input_bytes.max(1))
     }
@@ -136,9 +140,11 @@ mod tests {
     fn large_inputs_leave_room_for_few() {
         let mut lane = LaneState::new(Arc::from("default"), vec![], 512);
         (0..100).for_each(|_| lane.claimed(1024 * 1024));
+        lane.arriving = 0;
         let room = lane.room(ms(0), MUCH);
         assert!((16..=18).contains(&room), "{room}");
         (0..100).for_each(|_| lane.claimed(100));
+        lane.arriving = 0;
         assert_eq!(lane.room(ms(0), MUCH), 512);
     }
 

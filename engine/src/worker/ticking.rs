@@ -88,11 +88,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
         self.lanes.iter().map(lane).collect()
     }
 
-    /// A tick is on disk.
-    pub(super) fn tick_done(&mut self, answer: TickAnswer) {
-        let Some(request) = self.inflight.take() else {
-            return;
-        };
+    /// A tick is on disk: what the next one has to know of it.
+    pub(super) fn tick_heard(&mut self, request: &TickRequest, answer: &TickAnswer) {
         self.report.ticks += 1;
         self.confirm(self.sent);
         if request.promote {
@@ -103,14 +100,29 @@ impl<S: Send + Sync + 'static> Engine<S> {
             lane.hint = (lane.hint && !answer.drained.contains(&lane.queue.to_string()))
                 || answer.readied > 0;
         }
+        for task in &answer.claimed {
+            self.bytes += task.input.get().len();
+            if let Some(kind) = self.kinds.get(&task.kind)
+                && let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == kind.queue)
+            {
+                lane.claimed(task.input.get().len());
+            }
+        }
+    }
+
+    /// Takes in what a tick that is on disk has brought.
+    pub(super) fn tick_done(&mut self, request: &TickRequest, answer: TickAnswer) {
         let refused: HashSet<IntentId> = answer.refused.iter().map(|(intent, _)| *intent).collect();
-        self.steps_recorded(&request, &refused);
-        self.intents_left(&request, &answer, &refused);
-        self.start_announced(&request);
-        self.plans_written(&request);
-        self.children_heard(&request, &answer);
+        self.steps_recorded(request, &refused);
+        self.intents_left(request, &answer, &refused);
+        self.start_announced(request);
+        self.plans_written(request);
+        self.children_heard(request, &answer);
         for (intent, error) in answer.refused {
             self.refused(intent, error);
+        }
+        for lane in &mut self.lanes {
+            lane.arriving = 0;
         }
         self.take_claimed(answer.claimed, answer.claimed_at);
     }
