@@ -85,6 +85,7 @@ async fn reap(conn: &mut Conn<'_>, session: SessionId, beat: i64) -> Result<Opti
             quarantined: quarantined.len(),
         };
         return_suspects(conn, &suspects).await?;
+        note_takeover(conn, &suspects, &worker).await?;
         quarantine(conn, &quarantined, &worker).await?;
     }
     end_session(conn, session).await?;
@@ -147,6 +148,22 @@ async fn return_suspects(conn: &mut Conn<'_>, suspects: &[(IntentId, u32)]) -> R
         .bools(suspects.iter().map(|_| false));
     conn.execute(&sql::READY_INSERT, Args::new().rows(rows))
         .await
+}
+
+/// Whoever looks at one of these intents later shall see that a worker died with it.
+async fn note_takeover(
+    conn: &mut Conn<'_>,
+    suspects: &[(IntentId, u32)],
+    worker: &str,
+) -> Result<(), Error> {
+    if suspects.is_empty() {
+        return Ok(());
+    }
+    let rows = Rows::new()
+        .uuids(suspects.iter().map(|(id, _)| *id))
+        .ints(suspects.iter().map(|(_, crashes)| i64::from(*crashes)));
+    let args = Args::new().text(worker).rows(rows).now();
+    conn.execute(&sql::EVENT_TAKEOVER, args).await
 }
 
 async fn quarantine(

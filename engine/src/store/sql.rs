@@ -37,6 +37,7 @@ statements! {
         CLAIM_SUSPECT = "claim_suspect",
         CLAIM_TAKE = "claim_take",
         EVENT_INSERT = "event_insert",
+        EVENT_TAKEOVER = "event_takeover",
         HISTORY_ACCOUNT = "history_account",
         HISTORY_ALL = "history_all",
         HISTORY_ATTEMPTS = "history_attempts",
