@@ -29,12 +29,20 @@ impl Migration {
     }
 }
 
-static MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "spine",
-    postgres: include_str!("../../../migrations/postgres/0001_spine.sql"),
-    sqlite: include_str!("../../../migrations/sqlite/0001_spine.sql"),
-}];
+static MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "spine",
+        postgres: include_str!("../../../migrations/postgres/0001_spine.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0001_spine.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "find_failures",
+        postgres: include_str!("../../../migrations/postgres/0002_find_failures.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0002_find_failures.sql"),
+    },
+];
 
 const RECORD_POSTGRES: &str = "\
 create schema if not exists intendant;
