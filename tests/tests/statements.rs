@@ -169,8 +169,8 @@ fn rows(line: &str) -> u64 {
         text[..end].parse().ok()
     };
     let (_, actual) = line.split_once("(actual ").unwrap_or_default();
-    let read = number("rows=", actual).unwrap_or_default()
-        * number("loops=", actual).unwrap_or_default();
+    let read =
+        number("rows=", actual).unwrap_or_default() * number("loops=", actual).unwrap_or_default();
     let removed = number("Removed by Filter: ", line).unwrap_or_default();
     (read + removed) as u64
 }

@@ -180,11 +180,7 @@ async fn a_list_by_state_is_what_the_whole_list_says(bench: Bench) -> Result<()>
     worker.stop().await?;
     for n in 0..6 {
         let hour = std::time::Duration::from_secs(3600);
-        bench
-            .intendant
-            .request(op("ada", n))
-            .start_in(hour)
-            .await?;
+        bench.intendant.request(op("ada", n)).start_in(hour).await?;
         bench.intendant.request(op("bob", n)).await?;
     }
     let all = bench.intendant.list(IntentFilter::default()).await?;
