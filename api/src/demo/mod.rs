@@ -159,7 +159,11 @@ impl Demo {
     /// Everything up to the end of the last intent.
     async fn carry_on(&self, cloud: &mut Cloud, intendant: &Intendant) -> Result<End> {
         let left = Run::open(cloud).await?;
-        if self.options.resume && !has_failed(intendant, left.as_ref()).await? {
+        let has_failed = match &left {
+            Some(run) => self.has_failed(intendant, run).await?,
+            None => false,
+        };
+        if self.options.resume && !has_failed {
             return Err(nothing_failed(&self.options.directory, &self.command));
         }
         let mut run = match left {
@@ -200,6 +204,26 @@ impl Demo {
         }
         run.finish(cloud).await?;
         Ok(End::Removed)
+    }
+
+    /// Whether an intent of the run that was left has failed and can be resumed.
+    async fn has_failed(&self, intendant: &Intendant, run: &Run) -> Result<bool> {
+        for id in [run.add, run.remove].into_iter().flatten() {
+            match intendant.state(id).await {
+                Ok(IntentState::Failed) => return Ok(true),
+                Ok(_) => {}
+                Err(error) if error.is_not_found() => {
+                    return Err(Refusal::WrongState(format!(
+                        "the run that was left in {} is in another database than this; name that one with \
+                         --database-url, or another directory with --directory",
+                        self.options.directory.display()
+                    ))
+                    .into());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(false)
     }
 
     /// The replica is added, while the database is written to if it is the demo's own: from before the snapshot is asked
@@ -336,18 +360,6 @@ impl Demo {
             .await
             .context("filling the database")
     }
-}
-
-/// Whether an intent of the run that was left has failed and can be resumed.
-async fn has_failed(intendant: &Intendant, left: Option<&Run>) -> Result<bool> {
-    for id in left.into_iter().flat_map(|run| [run.add, run.remove]) {
-        if let Some(id) = id
-            && intendant.state(id).await? == IntentState::Failed
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 fn nothing_failed(directory: &Path, command: &str) -> anyhow::Error {
