@@ -150,7 +150,8 @@ impl Intendant {
     }
 
     /// All steps of an intent: what [`steps`](Self::steps) tells, and after that the steps of its plan that have not
-    /// begun, in the order of the plan. The plan is known once a worker has made it.
+    /// begun, in the order of the plan. The plan is known once a worker has made it; that a step runs is known with
+    /// its worker's next heartbeat.
     pub async fn all_steps(&self, id: IntentId) -> Result<Vec<StepRecord>, Error> {
         self.store().all_steps(id).await
     }

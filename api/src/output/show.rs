@@ -10,7 +10,7 @@ use super::words::{age, ahead, between, one_line, time, took, what};
 pub async fn intent(intendant: &Intendant, record: &IntentRecord) -> Result<()> {
     let id = record.id;
     print_record(record);
-    print_steps(&intendant.all_steps(id).await?);
+    print_steps(&intendant.all_steps(id).await?, record.state);
     let print = |title: &str, lines: Vec<String>| {
         if !lines.is_empty() {
             println!("\n{title}");
@@ -99,7 +99,7 @@ fn print_record(record: &IntentRecord) {
     line("parent", record.parent_id.map(|parent| parent.to_string()));
 }
 
-fn print_steps(steps: &[StepRecord]) {
+fn print_steps(steps: &[StepRecord], intent: IntentState) {
     if steps.is_empty() {
         return;
     }
@@ -121,14 +121,18 @@ fn print_steps(steps: &[StepRecord]) {
             },
             step.started_at.map(age).unwrap_or_default(),
             between(step.started_at, step.finished_at).unwrap_or_default(),
-            says(step),
+            says(step, intent),
         ]);
     }
     println!();
     table.print();
 }
 
-fn says(step: &StepRecord) -> String {
+fn says(step: &StepRecord, intent: IntentState) -> String {
+    // What a dead worker was running keeps saying so until another one takes it up.
+    if step.state == StepState::Running && intent != IntentState::Running {
+        return "its worker is gone".to_owned();
+    }
     let due = step
         .due_at
         .filter(|_| step.state == StepState::Waiting)

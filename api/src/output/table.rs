@@ -137,7 +137,10 @@ impl Table {
                     .map(|(index, _)| index)
             };
             let all = || self.columns.iter().enumerate();
+            // Ids come last: half of one names nothing.
+            let other = |column: &Column| column.width > 4 && column.fit != Fit::Id;
             let found = widest(&mut all().filter(|(_, column)| spare(column) > 0))
+                .or_else(|| widest(&mut all().filter(|(_, column)| other(column))))
                 .or_else(|| widest(&mut all().filter(|(_, column)| column.width > 1)));
             let Some(index) = found else { return };
             self.columns[index].width -= 1;

@@ -59,6 +59,13 @@ async fn another_worker_goes_on_from_the_recorded_results(bench: Bench) -> Resul
             Ok(steps.iter().any(|step| step.name == "one").then_some(()))
         })
         .await?;
+    // The plan is known while the intent is in its first lease, though only its session has it.
+    let steps = bench.intendant.all_steps(handle.id()).await?;
+    let names: Vec<_> = steps.iter().map(|step| step.name.as_str()).collect();
+    ensure!(
+        names == ["one", "two"] && steps[1].finished_at.is_none(),
+        "{steps:?}"
+    );
     worker.kill().await;
     let next = start(bench.worker(counter.clone()).register::<Move, _>(sound));
     ensure!(handle.output().await? == 2);

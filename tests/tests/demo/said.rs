@@ -73,6 +73,22 @@ async fn resuming_where_nothing_has_failed_says_so() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_run_goes_on_in_its_own_database_only() -> Result<()> {
+    let stage = Stage::new(StoreKind::Sqlite).await?;
+    stage.expect(&["--keep"], 0)?;
+    let path = stage.directory().display().to_string();
+    // The directory's own database is not the one that the run was begun with.
+    let output = demo(stage.directory.path(), &["--directory", &path])?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(
+        output.status.code() == Some(4) && said.contains("is in another database than this"),
+        "{output:?}"
+    );
+    stage.expect(&[], 0)?;
+    Ok(())
+}
+
 /// Progress is for stderr, the record for stdout: each intent's once, and the hints once for all.
 #[tokio::test]
 async fn progress_and_record_are_said_once() -> Result<()> {
