@@ -149,12 +149,19 @@ impl Intendant {
         self.store().steps(id).await
     }
 
+    /// All steps of an intent: what [`steps`](Self::steps) tells, and after that the steps of its plan that have not
+    /// begun, in the order of the plan. The plan is known once a worker has made it; that a step runs is known with
+    /// its worker's next heartbeat.
+    pub async fn all_steps(&self, id: IntentId) -> Result<Vec<StepRecord>, Error> {
+        self.store().all_steps(id).await
+    }
+
     /// An intent's failed attempts.
     pub async fn attempts(&self, id: IntentId) -> Result<Vec<AttemptRecord>, Error> {
         self.store().attempts(id).await
     }
 
-    /// What people and rules did to an intent.
+    /// What people did to an intent, and what the engine noted: that it was taken over after a crash.
     pub async fn events(&self, id: IntentId) -> Result<Vec<EventRecord>, Error> {
         self.store().events(id).await
     }

@@ -133,6 +133,11 @@ impl Cluster {
     }
 }
 
+/// Where `psql` is, if not on the PATH: beside the server's binaries.
+pub fn client_binaries() -> Option<PathBuf> {
+    find_binaries().filter(|bin| bin.join("psql").is_file())
+}
+
 /// Where `initdb` and `postgres` are. Installs Debian's package if there is none and this user may.
 fn server_binaries() -> Result<PathBuf> {
     if let Some(found) = find_binaries() {

@@ -7,7 +7,7 @@ mod measure;
 mod place;
 mod work;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -18,28 +18,35 @@ pub struct BenchOptions {
     #[arg(value_enum)]
     workload: Workload,
     /// How many intents
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = at_least_one)]
     intents: usize,
     /// Most steps at once in each worker
-    #[arg(long, default_value_t = 512)]
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = at_least_one)]
     concurrency: usize,
     /// Workers, all in this process
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
     workers: usize,
     /// Steps of a chain
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one)]
     steps: usize,
     /// Width of a fan
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one)]
     width: usize,
     /// How often to measure; the median run is told
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one)]
     runs: usize,
     /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     database: crate::cli::Database,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        Ok(_) | Err(_) => Err("expected a whole number from 1 up".to_owned()),
+    }
 }
 
 /// What is measured.
@@ -88,10 +95,6 @@ struct Percentiles {
 
 /// Runs a benchmark and prints its figures.
 pub async fn run(options: BenchOptions) -> Result<()> {
-    ensure!(
-        options.intents > 0 && options.runs > 0 && options.workers > 0,
-        "nothing to measure"
-    );
     let mut reports = Vec::new();
     // The first run warms up caches and the allocator, and is not counted.
     for run in 0..=options.runs {

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
+
+use crate::cli::Refusal;
 
 /// A database made for one run.
 pub(super) enum Place {
@@ -33,9 +35,10 @@ impl Place {
             return Ok(Self::Sqlite { path });
         }
         if !url.starts_with("postgres") {
-            bail!(
+            return Err(Refusal::Usage(format!(
                 "`{url}` names no database to measure on; expected sqlite://PATH or postgres://…"
-            );
+            ))
+            .into());
         }
         let mut server = PgConnection::connect(url)
             .await

@@ -54,7 +54,7 @@ impl fmt::Display for Audit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} snapshots, {} volumes, {} processes ({} in the registry, {} directories), {} addresses, {} endpoints",
+            "snapshots {}, volumes {}, server processes {} (registered {}, directories {}), addresses {}, endpoints {}",
             self.snapshots,
             self.volumes,
             self.processes,

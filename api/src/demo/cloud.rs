@@ -15,6 +15,7 @@ use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
 
 use super::tables::BUSY;
+use crate::cli::Refusal;
 
 /// Addresses in a directory's pool.
 const POOL: u16 = 8;
@@ -248,7 +249,11 @@ pub(crate) async fn lock(directory: &Path) -> Result<File> {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Err(TryLockError::WouldBlock) => {
-                bail!("another demo is running in {}", directory.display())
+                return Err(Refusal::WrongState(format!(
+                    "another demo is running in {}; wait for it, or name another directory with --directory",
+                    directory.display()
+                ))
+                .into());
             }
             Err(TryLockError::Error(error)) => {
                 return Err(error).context("locking the demo's directory");

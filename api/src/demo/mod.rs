@@ -6,6 +6,7 @@
 
 mod audit;
 mod cloud;
+mod crew;
 mod http;
 mod kinds;
 mod mishap;
@@ -24,18 +25,21 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::builder::PossibleValuesParser;
-use intendant::{
-    Intendant, IntentId, IntentRecord, IntentState, WorkReport, Worker, shutdown_signal,
-};
+use clap::value_parser;
+use intendant::{Intendant, IntentId, IntentRecord, IntentState, Worker, shutdown_signal};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+
+use crate::cli::Refusal;
+use crate::output;
 
 pub use audit::{Audit, audit};
 pub use replica::{ReplicaOptions, serve_replica};
 
 use cloud::Cloud;
+use crew::Crew;
 use kinds::step;
 use mishap::Mishap;
+use progress::Screen;
 use runs::Run;
 use source::Writer;
 
@@ -52,7 +56,7 @@ pub struct DemoOptions {
     #[arg(long, value_name = "PATH")]
     pub source: Option<PathBuf>,
     /// How many rows to fill a database of the demo's own with
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = value_parser!(u64).range(1..=100_000_000))]
     pub rows: u64,
     /// Leave the replica in place; the next run without this takes it away
     #[arg(long)]
@@ -76,13 +80,14 @@ struct Demo {
     url: String,
     /// The command line that runs the demo in this directory again.
     command: String,
+    screen: Screen,
 }
 
 /// Adds a replica and removes it, or goes on with what an earlier run in this directory has left undone.
 ///
 /// Exit code 1: the intent failed, or was left unfinished on SIGINT or SIGTERM.
 pub async fn run(options: DemoOptions) -> Result<ExitCode> {
-    let demo = Demo::new(options)?;
+    let demo = Demo::new(options).await?;
     let _alone = cloud::lock(&demo.directory).await?;
     let mut cloud = Cloud::open(&demo.directory).await?;
     let intendant = Intendant::open(&demo.url).await?;
@@ -90,6 +95,7 @@ pub async fn run(options: DemoOptions) -> Result<ExitCode> {
     let mishap = Mishap {
         kill_at: demo.options.kill_at.clone(),
         fail_at: demo.options.fail_at.clone(),
+        screen: demo.screen.clone(),
     };
     let worker = Worker::new(&intendant, mishap)
         .register(steps::plan)
@@ -118,21 +124,16 @@ enum End {
 }
 
 impl Demo {
-    fn new(options: DemoOptions) -> Result<Self> {
+    async fn new(options: DemoOptions) -> Result<Self> {
         if let Some(source) = &options.source {
-            ensure!(
-                source.is_file(),
-                "there is no database at {}",
-                source.display()
-            );
+            source::check(source).await?;
         }
-        let directory = absolute(&options.directory)?;
         let shown = options.directory.display();
         let url = options
             .database_url
             .clone()
-            .unwrap_or_else(|| format!("sqlite://{shown}/intendant.db"));
-        let mut command = "intendant demo".to_owned();
+            .unwrap_or_else(|| report::sqlite_url(&format!("{shown}/intendant.db")));
+        let mut command = format!("{} demo", report::program());
         if options.directory != Path::new("intendant-demo") {
             command.push_str(&format!(
                 " --directory {}",
@@ -142,17 +143,30 @@ impl Demo {
         if options.database_url.is_some() {
             command.push_str(&format!(" --database-url {}", report::quoted(&url)));
         }
+        // Looking for what has failed leaves nothing behind where there is nothing.
+        if options.resume && !cloud::registry(&options.directory).is_file() {
+            return Err(nothing_failed(&options.directory, &command));
+        }
         Ok(Self {
+            directory: absolute(&options.directory)?,
             options,
-            directory,
             url,
             command,
+            screen: Screen::default(),
         })
     }
 
     /// Everything up to the end of the last intent.
     async fn carry_on(&self, cloud: &mut Cloud, intendant: &Intendant) -> Result<End> {
-        let mut run = match Run::open(cloud).await? {
+        let left = Run::open(cloud).await?;
+        let has_failed = match &left {
+            Some(run) => self.has_failed(intendant, run).await?,
+            None => false,
+        };
+        if self.options.resume && !has_failed {
+            return Err(nothing_failed(&self.options.directory, &self.command));
+        }
+        let mut run = match left {
             Some(run) => {
                 eprintln!(
                     "going on with the run that was left in {}",
@@ -170,17 +184,46 @@ impl Demo {
         };
         let added = self.add(cloud, intendant, &mut run).await?;
         match added.state {
-            IntentState::Failed => return Ok(End::Failed),
-            _ if self.options.keep && run.remove.is_none() => return Ok(End::Kept),
+            IntentState::Failed => {
+                report::look_further(self, intendant.store_kind(), &added);
+                return Ok(End::Failed);
+            }
+            _ if self.options.keep && run.remove.is_none() => {
+                report::look_further(self, intendant.store_kind(), &added);
+                return Ok(End::Kept);
+            }
             _ => {}
         }
         let remove = run.remove(cloud, intendant, added.id).await?;
         let removed = self.see_through(intendant, remove, &step::REMOVE).await?;
-        if removed.state == IntentState::Failed {
+        let is_removed = removed.state == IntentState::Succeeded;
+        let told = if is_removed { &added } else { &removed };
+        report::look_further(self, intendant.store_kind(), told);
+        if !is_removed {
             return Ok(End::Failed);
         }
         run.finish(cloud).await?;
         Ok(End::Removed)
+    }
+
+    /// Whether an intent of the run that was left has failed and can be resumed.
+    async fn has_failed(&self, intendant: &Intendant, run: &Run) -> Result<bool> {
+        for id in [run.add, run.remove].into_iter().flatten() {
+            match intendant.state(id).await {
+                Ok(IntentState::Failed) => return Ok(true),
+                Ok(_) => {}
+                Err(error) if error.is_not_found() => {
+                    return Err(Refusal::WrongState(format!(
+                        "the run that was left in {} is in another database than this; name that one with \
+                         --database-url, or another directory with --directory",
+                        self.options.directory.display()
+                    ))
+                    .into());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(false)
     }
 
     /// The replica is added, while the database is written to if it is the demo's own: from before the snapshot is asked
@@ -238,9 +281,7 @@ impl Demo {
             "{} {} has {} in an earlier run",
             record.kind, record.id, record.state
         );
-        report::record(intendant, record).await?;
-        report::look_further(self, intendant, record);
-        Ok(())
+        self.print(intendant, record).await
     }
 
     /// Watches an intent to its end and shows its record. One that has failed in an earlier run is resumed only when that
@@ -260,10 +301,16 @@ impl Demo {
         } else {
             eprintln!("{} {id}", before.kind);
         }
-        let record = progress::watch(intendant, id, steps).await?;
-        report::record(intendant, &record).await?;
-        report::look_further(self, intendant, &record);
+        let record = progress::watch(intendant, id, steps, &self.screen).await?;
+        self.print(intendant, &record).await?;
         Ok(record)
+    }
+
+    /// The record that an intent leaves, as `intendant show` prints it.
+    async fn print(&self, intendant: &Intendant, record: &IntentRecord) -> Result<()> {
+        output::show::intent(intendant, record).await?;
+        println!();
+        Ok(())
     }
 
     /// The account of what there is, and what can be done next.
@@ -315,30 +362,21 @@ impl Demo {
     }
 }
 
-/// The worker that carries the intents out, in this process.
-struct Crew {
-    task: JoinHandle<Result<WorkReport, intendant::Error>>,
-}
-
-impl Crew {
-    fn start(worker: Worker<Mishap>, stopped: oneshot::Receiver<()>) -> Self {
-        let task = tokio::spawn(worker.run(async move {
-            stopped.await.ok();
-        }));
-        Self { task }
-    }
-
-    async fn stop(self) -> Result<()> {
-        if !self.task.is_finished() {
-            self.task.await??;
-        }
-        Ok(())
-    }
+fn nothing_failed(directory: &Path, command: &str) -> anyhow::Error {
+    Refusal::WrongState(format!(
+        "nothing has failed in {}, so there is nothing to resume; `{command}` begins a run, or goes on with one",
+        directory.display()
+    ))
+    .into()
 }
 
 /// Makes a directory, and its path one that is the same wherever a process is and by whichever way it was named.
 fn absolute(directory: &Path) -> Result<PathBuf> {
-    std::fs::create_dir_all(directory)
-        .with_context(|| format!("making {}", directory.display()))?;
+    std::fs::create_dir_all(directory).map_err(|error| {
+        Refusal::Usage(format!(
+            "making the directory {}: {error}; name another one with --directory",
+            directory.display()
+        ))
+    })?;
     Ok(directory.canonicalize()?)
 }

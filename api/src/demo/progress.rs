@@ -1,4 +1,7 @@
 //! What is seen while an intent is carried out: a line per step that moves on a terminal, a line per change elsewhere.
+//!
+//! All of it is on stderr. Where stdout is a terminal too, the lines that move are taken away at the end, since the
+//! intent's record, which says the same, comes in their place.
 
 use std::collections::HashMap;
 use std::io::IsTerminal as _;
@@ -8,16 +11,32 @@ use anyhow::Result;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use intendant::{Intendant, IntentId, IntentRecord, StepRecord, StepState};
 
+use crate::output::words;
+
 /// How often the records are looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Watches an intent until it is at rest; messages go to stderr.
+/// Where progress is shown; a handle, cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Screen {
+    lines: MultiProgress,
+}
+
+impl Screen {
+    /// Does something that writes to stderr, while nothing else moves there.
+    pub(crate) fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.lines.suspend(work)
+    }
+}
+
+/// Watches an intent until it is at rest.
 pub(crate) async fn watch(
     intendant: &Intendant,
     id: IntentId,
     steps: &[&'static str],
+    screen: &Screen,
 ) -> Result<IntentRecord> {
-    let mut display = Display::new(steps)?;
+    let mut display = Display::new(steps, screen)?;
     loop {
         // The intent first: when it is at rest, so are its steps.
         let record = intendant.get(id).await?;
@@ -33,7 +52,6 @@ pub(crate) async fn watch(
 enum Display {
     Terminal {
         bars: Vec<(&'static str, ProgressBar)>,
-        _together: MultiProgress,
     },
     Lines {
         seen: HashMap<String, String>,
@@ -41,18 +59,17 @@ enum Display {
 }
 
 impl Display {
-    fn new(steps: &[&'static str]) -> Result<Self> {
+    fn new(steps: &[&'static str], screen: &Screen) -> Result<Self> {
         if !std::io::stderr().is_terminal() {
             return Ok(Self::Lines {
                 seen: HashMap::new(),
             });
         }
-        let together = MultiProgress::new();
-        let style = ProgressStyle::with_template("  {spinner} {prefix:16} {msg}")?
+        let style = ProgressStyle::with_template("  {spinner} {prefix:16} {wide_msg}")?
             .tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏·");
         let mut bars = Vec::with_capacity(steps.len());
         for step in steps {
-            let bar = together.add(
+            let bar = screen.lines.add(
                 ProgressBar::new_spinner()
                     .with_style(style.clone())
                     .with_prefix(*step),
@@ -60,17 +77,14 @@ impl Display {
             bar.set_message(StepState::Pending.as_str());
             bars.push((*step, bar));
         }
-        Ok(Self::Terminal {
-            bars,
-            _together: together,
-        })
+        Ok(Self::Terminal { bars })
     }
 
     fn show(&mut self, steps: &[StepRecord]) {
         for step in steps {
             let says = says(step);
             match self {
-                Self::Terminal { bars, .. } => {
+                Self::Terminal { bars } => {
                     let Some((_, bar)) = bars.iter().find(|(name, _)| *name == step.name) else {
                         continue;
                     };
@@ -88,18 +102,26 @@ impl Display {
     }
 
     fn end(self) {
-        if let Self::Terminal { bars, .. } = self {
-            for (_, bar) in bars {
+        let Self::Terminal { bars } = self else {
+            return;
+        };
+        let record_follows = std::io::stdout().is_terminal();
+        for (_, bar) in &bars {
+            if record_follows {
+                bar.finish_and_clear();
+            } else {
                 bar.abandon();
             }
+        }
+        if !record_follows {
             eprintln!();
         }
     }
 }
 
 fn says(step: &StepRecord) -> String {
-    let took = super::report::took(step.started_at, step.finished_at).unwrap_or_default();
-    let error = step.error.as_deref().unwrap_or_default();
+    let took = words::between(step.started_at, step.finished_at).unwrap_or_default();
+    let error = words::one_line(step.error.as_deref().unwrap_or_default());
     match step.state {
         StepState::Succeeded => format!("{} in {took}", step.state),
         StepState::Failed => format!("{} in {took}: {error}", step.state),

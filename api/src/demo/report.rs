@@ -1,124 +1,40 @@
-//! What the demo says at the end: the intent's record, its steps with times, and where to look further.
+//! What the demo says at the end: where to look further, and what can be done next, in lines that can be pasted into a
+//! shell as they are.
 
-use chrono::{DateTime, Utc};
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
-use intendant::{Intendant, IntentId, IntentRecord, IntentState, StoreKind};
+use intendant::{IntentId, IntentRecord, IntentState, StoreKind};
 
 use super::Demo;
 
-/// Time between two moments, in milliseconds below ten seconds.
-pub(crate) fn took(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Option<String> {
-    let ms = (to? - from?).num_milliseconds();
-    Some(if ms < 10_000 {
-        format!("{ms} ms")
-    } else {
-        format!("{:.1} s", ms as f64 / 1000.0)
-    })
-}
-
-/// An intent's record and its steps, on stdout.
-pub(crate) async fn record(intendant: &Intendant, record: &IntentRecord) -> anyhow::Result<()> {
-    let mut table = Table::new();
-    table.load_style(NOTHING);
-    let mut line = |name: &str, value: String| {
-        table.add_row([name.to_owned(), value]);
-    };
-    line("intent", record.id.to_string());
-    line("kind", record.kind.clone());
-    line("account", record.account.clone().unwrap_or_default());
-    for resource in &record.resources {
-        line(
-            "resource",
-            format!("{} ({})", resource.resource, resource.mode.as_str()),
-        );
-    }
-    line(
-        "requested by",
-        record.requested_by.clone().unwrap_or_default(),
-    );
-    line("requested", time(record.requested_at));
-    let waited = took(Some(record.requested_at), record.started_at).unwrap_or_default();
-    line(
-        "started",
-        format!(
-            "{} after {waited}",
-            record.started_at.map(time).unwrap_or_default()
-        ),
-    );
-    let ran = took(record.started_at, record.finished_at).unwrap_or_default();
-    line(
-        "finished",
-        format!(
-            "{} after {ran}",
-            record.finished_at.map(time).unwrap_or_default()
-        ),
-    );
-    line("state", record.state.to_string());
-    if let Some(reason) = &record.reason {
-        let step = record
-            .failed_step
-            .as_ref()
-            .map(|step| format!(" in `{step}`"))
-            .unwrap_or_default();
-        line(
-            "reason",
-            format!(
-                "{reason}{step}: {}",
-                record.error.as_deref().unwrap_or_default()
-            ),
-        );
-    }
-    if let Some(output) = &record.output {
-        line("output", output.to_string());
-    }
-    println!("{}\n", table.trim_fmt());
-
-    let mut table = Table::new();
-    table.load_style(NOTHING);
-    table.set_header(["step", "state", "attempt", "started", "took"]);
-    for step in intendant.steps(record.id).await? {
-        table.add_row([
-            step.name,
-            step.state.to_string(),
-            step.attempt.to_string(),
-            step.started_at.map(time).unwrap_or_default(),
-            took(step.started_at, step.finished_at).unwrap_or_default(),
-        ]);
-    }
-    println!("{}\n", table.trim_fmt());
-    Ok(())
-}
-
-fn time(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
-}
-
 /// SQL and commands that say more about an intent.
-pub(crate) fn look_further(demo: &Demo, intendant: &Intendant, record: &IntentRecord) {
-    let url = &demo.url;
-    let id = record.id;
-    println!("look further:");
-    println!("  {}", steps_sql(intendant.store_kind(), url, id));
+pub(crate) fn look_further(demo: &Demo, store: StoreKind, record: &IntentRecord) {
+    let (program, id) = (program(), record.id);
+    let url = quoted(&demo.url);
+    let is_failed = record.state == IntentState::Failed;
+    println!(
+        "look further (`{}` is the shell of {}):",
+        shell(store),
+        store.as_str()
+    );
+    println!("  {}", steps_sql(store, &demo.url, id));
     if let Some(account) = &record.account {
-        println!(
-            "  intendant history --account {account} --database-url {}",
-            quoted(url)
-        );
+        let account = quoted(account);
+        println!("  {program} history --account {account} --database-url {url}");
     }
-    let show = format!("intendant show {id} --database-url {}", quoted(url));
-    if record.state == IntentState::Failed {
-        println!("what explains it:\n  {show}");
-        println!(
-            "what resumes it and runs what is left, and only that:\n  {} --resume",
-            demo.command
-        );
+    println!("  {program} show {id} --database-url {url}");
+    if is_failed {
+        println!("what resumes it and runs what is left, and only that:");
+        println!("  {} --resume", demo.command);
         println!("or, for the next `{}` to go on with:", demo.command);
-        println!("  intendant resume {id} --database-url {}", quoted(url));
-    } else {
-        println!("  {show}");
+        println!("  {program} resume {id} --database-url {url}");
     }
     println!();
+}
+
+/// This program as it was called, so that what is printed works where it is not on the PATH.
+pub(crate) fn program() -> String {
+    let called = std::env::args_os().next();
+    let called = called.map(|name| name.to_string_lossy().into_owned());
+    quoted(called.as_deref().unwrap_or("intendant"))
 }
 
 /// An argument as a shell takes it.
@@ -130,19 +46,41 @@ pub(crate) fn quoted(argument: &str) -> String {
     format!("'{}'", argument.replace('\'', "'\\''"))
 }
 
-fn steps_sql(store: StoreKind, url: &str, id: IntentId) -> String {
+/// The URL of a SQLite file: what means something in a URL is written as its code.
+pub(crate) fn sqlite_url(file: &str) -> String {
+    let file = file
+        .replace('%', "%25")
+        .replace('?', "%3F")
+        .replace('#', "%23");
+    format!("sqlite://{file}")
+}
+
+/// The file of a SQLite URL.
+fn sqlite_file(url: &str) -> String {
+    let file = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    let file = file.split('?').next().unwrap_or(file);
+    file.replace("%3F", "?")
+        .replace("%23", "#")
+        .replace("%25", "%")
+}
+
+fn shell(store: StoreKind) -> &'static str {
     match store {
-        StoreKind::Sqlite => {
-            let file = url.trim_start_matches("sqlite:").trim_start_matches("//");
-            let file = file.split('?').next().unwrap_or(file);
-            format!(
-                "sqlite3 {} \"select name, state, attempt, started_at, finished_at \
-                 from intendant_steps where intent_id = '{id}' order by started_at\"",
-                quoted(file)
-            )
-        }
+        StoreKind::Sqlite => "sqlite3",
+        StoreKind::Postgres => "psql",
+    }
+}
+
+fn steps_sql(store: StoreKind, url: &str, id: IntentId) -> String {
+    let shell = shell(store);
+    match store {
+        StoreKind::Sqlite => format!(
+            "{shell} {} \"select name, state, attempt, started_at, finished_at \
+             from intendant_steps where intent_id = '{id}' order by started_at\"",
+            quoted(&sqlite_file(url))
+        ),
         StoreKind::Postgres => format!(
-            "psql {} -c \"select name, state, attempt, finished_at - started_at as took \
+            "{shell} {} -c \"select name, state, attempt, started_at, finished_at - started_at as took \
              from intendant.steps where intent_id = '{id}' order by started_at\"",
             quoted(url)
         ),
@@ -161,5 +99,12 @@ mod tests {
         );
         assert_eq!(quoted("postgres://h/d?a=b&c"), "'postgres://h/d?a=b&c'");
         assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn a_file_and_its_url_name_the_same() {
+        for file in ["a/b.db", "/a b/what?/100%.db", "a%3F#.db"] {
+            assert_eq!(sqlite_file(&sqlite_url(file)), file);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The database that gets a replica when none is given: some 100,000 rows in four tables, written to all the while.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::tables::BUSY;
+use super::tables::{BUSY, open_read_only};
+use crate::cli::Refusal;
 
 const SCHEMA: &str = "
 create table customer (id integer primary key, name text not null, city text, since text not null) strict;
@@ -44,6 +46,49 @@ const FILL: [(&str, u64); 4] = [
 
 /// Stands for SQLite's table-valued function of that name, which not every build has.
 const SERIES: &str = "(with recursive series (value) as (select 1 union all select value + 1 from series where value < ?1) select value from series)";
+
+/// Looks whether that is a database of which a replica can be made, before anything is asked for.
+pub(crate) async fn check(path: &Path) -> Result<()> {
+    let refuse = |what: String| {
+        Refusal::Database(format!(
+            "--source {}: {what}; name the file of a SQLite database, or leave it out for one of the demo's own",
+            path.display()
+        ))
+    };
+    let about = std::fs::metadata(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => refuse("there is no such file".to_owned()),
+        _ => refuse(error.to_string()),
+    })?;
+    if !about.is_file() {
+        return Err(refuse("that is no file".to_owned()).into());
+    }
+    if about.len() == 0 {
+        return Err(refuse("the file is empty".to_owned()).into());
+    }
+    let read = async {
+        let mut db = open_read_only(path).await?;
+        let tables: i64 = sqlx::query_scalar("select count(*) from sqlite_schema")
+            .fetch_one(&mut db)
+            .await?;
+        db.close().await?;
+        Ok::<_, anyhow::Error>(tables)
+    };
+    match read.await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(refuse(reason(&error)).into()),
+    }
+}
+
+/// What the database says, without what sqlx puts around it.
+fn reason(error: &anyhow::Error) -> String {
+    let database = error
+        .downcast_ref::<sqlx::Error>()
+        .and_then(sqlx::Error::as_database_error);
+    database.map_or_else(
+        || format!("{error:#}"),
+        |database| database.message().to_owned(),
+    )
+}
 
 /// Makes the database unless it is there: under another name first, so that a half-filled one is never taken for it.
 pub(crate) async fn fill(path: &Path, rows: u64) -> Result<()> {

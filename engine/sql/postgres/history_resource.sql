@@ -7,8 +7,9 @@ select i.id, i.kind, i.queue, i.account, i.input, i.priority::bigint, i.requeste
             when b.intent_id is not null then 'blocked'
             when l.claimed_at is not null then 'running'
             else 'ready' end as state,
-       coalesce(o.started_at, s.started_at, greatest(l.claimed_at, i.requested_at)), o.finished_at, o.output, o.reason,
-       o.error, o.step, coalesce(o.plan_hash, s.plan_hash), p.reason, p.due_at
+       coalesce(o.started_at, s.started_at,
+                case when l.claimed_at is not null then greatest(l.claimed_at, i.requested_at) end),
+       o.finished_at, o.output, o.reason, o.error, o.step, coalesce(o.plan_hash, s.plan_hash), p.reason, p.due_at
   from intendant.resource r
   join intendant.intent i on i.id = r.intent_id
   left join intendant.outcome o on o.intent_id = i.id

@@ -1,6 +1,6 @@
 //! History: what has been asked for, for whom, on what, and what came of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::admit::mode;
 use super::args::Args;
@@ -15,7 +15,8 @@ use crate::error::Error;
 use crate::id::IntentId;
 use crate::limits;
 use crate::payload::Payload;
-use crate::state::FailureReason;
+use crate::plan::Shape;
+use crate::state::{FailureReason, IntentState};
 
 impl Store {
     pub(crate) async fn list(&self, filter: IntentFilter) -> Result<Vec<IntentRecord>, Error> {
@@ -27,7 +28,17 @@ impl Store {
                     .uuid(filter.before.map(|id| id.0))
                     .opt_text(filter.kind)
                     .opt_text(filter.state.map(|state| state.as_str()));
+                let live = filter.state.is_some_and(|state| !state.is_finished());
+                let unsuccessful = matches!(
+                    filter.state,
+                    Some(IntentState::Failed | IntentState::Cancelled)
+                );
                 let rows = match (filter.account, filter.resource) {
+                    (account, resource) if live => {
+                        let args = args.opt_text(account).opt_text(resource);
+                        conn.fetch(&sql::HISTORY_LIVE, args).await?
+                    }
+                    // Of an account or a resource, the walk through its own history is short enough.
                     (Some(account), resource) => {
                         conn.fetch(&sql::HISTORY_ACCOUNT, args.text(account).opt_text(resource))
                             .await?
@@ -35,6 +46,9 @@ impl Store {
                     (None, Some(resource)) => {
                         conn.fetch(&sql::HISTORY_RESOURCE, args.text(resource))
                             .await?
+                    }
+                    (None, None) if unsuccessful => {
+                        conn.fetch(&sql::HISTORY_UNSUCCESSFUL, args).await?
                     }
                     (None, None) => conn.fetch(&sql::HISTORY_ALL, args).await?,
                 };
@@ -64,28 +78,32 @@ impl Store {
     }
 
     pub(crate) async fn steps(&self, id: IntentId) -> Result<Vec<StepRecord>, Error> {
+        self.read(move |mut conn| Box::pin(async move { steps(&mut conn, id).await }))
+            .await
+    }
+
+    pub(crate) async fn all_steps(&self, id: IntentId) -> Result<Vec<StepRecord>, Error> {
         self.read(move |mut conn| {
             Box::pin(async move {
-                let rows = conn
-                    .fetch(&sql::HISTORY_STEPS, Args::new().uuid(id.0))
+                // The plan first: what begins in between has a row, and is left out of what has not begun.
+                let plan = conn
+                    .fetch_one(&sql::HISTORY_PLAN, Args::new().uuid(id.0))
                     .await?;
-                rows.iter()
-                    .map(|row| {
-                        Ok(StepRecord {
-                            name: row.text(0)?,
-                            generation: row.int(1)?,
-                            state: row.word(2)?,
-                            attempt: row.int(3)?,
-                            output: row.opt_json(4)?.map(owned),
-                            error: row.opt_text(5)?,
-                            progress: row.opt_json(6)?.map(owned),
-                            due_at: row.opt_time(7)?.map(|time| time.to_utc()),
-                            started_at: row.opt_time(8)?.map(|time| time.to_utc()),
-                            finished_at: row.opt_time(9)?.map(|time| time.to_utc()),
-                            worker: row.opt_text(10)?,
-                        })
-                    })
-                    .collect()
+                let mut steps = steps(&mut conn, id).await?;
+                let Some(shape) = plan.map(|row| row.opt_json(0)).transpose()?.flatten() else {
+                    return Ok(steps);
+                };
+                let shape: Shape = serde_json::from_str(shape.get())
+                    .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+                let begun: HashSet<String> = steps.iter().map(|step| step.name.clone()).collect();
+                steps.extend(
+                    shape
+                        .steps
+                        .into_iter()
+                        .filter(|step| !begun.contains(&step.name))
+                        .map(|step| StepRecord::pending(step.name)),
+                );
+                Ok(steps)
             })
         })
         .await
@@ -215,6 +233,29 @@ impl Store {
         })
         .await
     }
+}
+
+async fn steps(conn: &mut Conn<'_>, id: IntentId) -> Result<Vec<StepRecord>, Error> {
+    let rows = conn
+        .fetch(&sql::HISTORY_STEPS, Args::new().uuid(id.0))
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(StepRecord {
+                name: row.text(0)?,
+                generation: row.int(1)?,
+                state: row.word(2)?,
+                attempt: row.int(3)?,
+                output: row.opt_json(4)?.map(owned),
+                error: row.opt_text(5)?,
+                progress: row.opt_json(6)?.map(owned),
+                due_at: row.opt_time(7)?.map(|time| time.to_utc()),
+                started_at: row.opt_time(8)?.map(|time| time.to_utc()),
+                finished_at: row.opt_time(9)?.map(|time| time.to_utc()),
+                worker: row.opt_text(10)?,
+            })
+        })
+        .collect()
 }
 
 fn intent_record(row: &Row) -> Result<IntentRecord, Error> {

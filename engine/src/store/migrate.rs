@@ -42,7 +42,8 @@ macro_rules! migrations {
 
 static MIGRATIONS: &[Migration] = migrations! {
     1 spine "0001_spine.sql",
-    2 leaving "0002_leaving.sql",
+    2 find_failures "0002_find_failures.sql",
+    3 leaving "0003_leaving.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

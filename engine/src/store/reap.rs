@@ -96,6 +96,7 @@ async fn reap(conn: &mut Conn<'_>, session: SessionId, beat: i64) -> Result<Opti
             quarantined: quarantined.len(),
         };
         return_suspects(conn, &suspects).await?;
+        note_takeover(conn, &suspects, &worker, leaving).await?;
         quarantine(conn, &quarantined, &worker).await?;
     }
     end_session(conn, session).await?;
@@ -159,6 +160,28 @@ async fn return_suspects(conn: &mut Conn<'_>, suspects: &[(IntentId, u32)]) -> R
         .bools(suspects.iter().map(|_| false));
     conn.execute(&sql::READY_INSERT, Args::new().rows(rows))
         .await
+}
+
+/// Whoever looks at one of these intents later shall see that a worker died with it, or left it.
+async fn note_takeover(
+    conn: &mut Conn<'_>,
+    suspects: &[(IntentId, u32)],
+    worker: &str,
+    leaving: bool,
+) -> Result<(), Error> {
+    if suspects.is_empty() {
+        return Ok(());
+    }
+    let rows = Rows::new()
+        .uuids(suspects.iter().map(|(id, _)| *id))
+        .ints(suspects.iter().map(|(_, crashes)| i64::from(*crashes)));
+    let reason = if leaving {
+        format!("taken over from worker {worker}, which stopped and left it running")
+    } else {
+        format!("taken over after a crash of worker {worker}")
+    };
+    let args = Args::new().text(worker).text(reason).rows(rows).now();
+    conn.execute(&sql::EVENT_TAKEOVER, args).await
 }
 
 async fn quarantine(

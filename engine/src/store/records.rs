@@ -96,7 +96,7 @@ pub struct StepRecord {
     pub generation: i64,
     /// Where it is.
     pub state: StepState,
-    /// The attempt that runs or that ended it.
+    /// The attempt that runs or that ended it; 0 before the first.
     pub attempt: i64,
     /// Its result.
     pub output: Option<Box<RawValue>>,
@@ -112,6 +112,25 @@ pub struct StepRecord {
     pub finished_at: Option<DateTime<Utc>>,
     /// Who carried it out.
     pub worker: Option<String>,
+}
+
+impl StepRecord {
+    /// A step of the plan of which nothing has been heard yet.
+    pub(super) fn pending(name: String) -> Self {
+        Self {
+            name,
+            generation: 1,
+            state: StepState::Pending,
+            attempt: 0,
+            output: None,
+            error: None,
+            progress: None,
+            due_at: None,
+            started_at: None,
+            finished_at: None,
+            worker: None,
+        }
+    }
 }
 
 /// A failed attempt at a step.
@@ -137,7 +156,7 @@ pub struct AttemptRecord {
     pub worker: String,
 }
 
-/// What a person or a rule did to an intent.
+/// What a person did to an intent, or the engine by itself (its actor is `intendant`).
 #[derive(Debug, Clone, Serialize)]
 pub struct EventRecord {
     /// Its number, from 1, without gaps.

@@ -1,7 +1,7 @@
 //! Recovery and resume within one process: a worker is dropped in the middle, the code is fixed, the plan changes.
 
 use anyhow::{Result, ensure};
-use intendant::{Cx, Intent, IntentState, Node, Plan, StepResult, fail, value};
+use intendant::{Cx, Intent, IntentState, Node, Plan, StepResult, StepState, fail, value};
 use serde::{Deserialize, Serialize};
 
 use crate::support::{Bench, Counter, on_both, start};
@@ -59,10 +59,32 @@ async fn another_worker_goes_on_from_the_recorded_results(bench: Bench) -> Resul
             Ok(steps.iter().any(|step| step.name == "one").then_some(()))
         })
         .await?;
+    // The plan is known while the intent is in its first lease, though only its session has it.
+    let steps = bench.intendant.all_steps(handle.id()).await?;
+    let names: Vec<_> = steps.iter().map(|step| step.name.as_str()).collect();
+    ensure!(
+        names == ["one", "two"] && steps[1].finished_at.is_none(),
+        "{steps:?}"
+    );
     worker.kill().await;
     let next = start(bench.worker(counter.clone()).register::<Move, _>(sound));
     ensure!(handle.output().await? == 2);
     ensure!(counter.get() == 2, "`one` did not run again");
+    let events = bench.intendant.events(handle.id()).await?;
+    ensure!(
+        events.len() == 1 && events[0].verb == "take over" && events[0].actor == "intendant",
+        "{events:?}"
+    );
+    let (said, detail) = (events[0].reason.as_deref(), events[0].detail.as_ref());
+    let detail: serde_json::Value = serde_json::from_str(detail.unwrap().get())?;
+    let expected = format!(
+        "taken over after a crash of worker {}",
+        detail["worker"].as_str().unwrap()
+    );
+    ensure!(
+        said == Some(&expected) && detail["crashes"] == 1,
+        "{said:?} {detail}"
+    );
     next.stop().await?;
     bench.check().await
 }
@@ -86,10 +108,32 @@ async fn a_failed_intent_resumes_from_its_failed_step_with_fixed_code(bench: Ben
     ensure!(bench.rest(handle.id()).await?.failed_step.as_deref() == Some("two"));
     let before = bench.intendant.get(handle.id()).await?;
     worker.stop().await?;
+    let told = async || -> Result<Vec<_>> {
+        let steps = bench.intendant.all_steps(handle.id()).await?;
+        let told = steps
+            .into_iter()
+            .map(|step| (step.name, step.state, step.error));
+        Ok(told.collect())
+    };
+    let (one, three) = (
+        ("one".to_owned(), StepState::Succeeded, None),
+        ("three".to_owned(), StepState::Pending, None),
+    );
+    let failed = (
+        "two".to_owned(),
+        StepState::Failed,
+        Some("broken".to_owned()),
+    );
+    ensure!(told().await? == [one.clone(), failed, three.clone()]);
     bench
         .intendant
         .resume(handle.id(), "ada", Some("deployed the fix"))
         .await?;
+    // What it has failed with is over; its attempt keeps it.
+    let pending = ("two".to_owned(), StepState::Pending, None);
+    ensure!(told().await? == [one, pending, three]);
+    let attempts = bench.intendant.attempts(handle.id()).await?;
+    ensure!(attempts.len() == 1 && attempts[0].error == "broken");
     let worker = start(bench.worker(counter.clone()).register(mended_plan));
     ensure!(handle.output().await? == 3);
     ensure!(counter.get() == 3, "`one` was kept");

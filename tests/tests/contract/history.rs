@@ -1,7 +1,10 @@
 //! History: by account and by resource, newest first, in pages; and the views for users' own SQL.
 
 use anyhow::{Result, ensure};
-use intendant::{Cx, Intent, IntentFilter, IntentState, Resources, StepResult, StoreKind, fail};
+use intendant::{
+    Cx, Intent, IntentFilter, IntentId, IntentRecord, IntentState, Resources, StepResult,
+    StoreKind, fail,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::support::{Bench, on_both, start};
@@ -9,6 +12,8 @@ use crate::support::{Bench, on_both, start};
 on_both! {
     history_is_by_account_and_resource_newest_first_in_pages;
     the_views_tell_the_state_that_is_true_at_that_moment;
+    a_list_by_state_is_what_the_whole_list_says;
+    what_has_not_started_has_no_start;
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -156,4 +161,98 @@ async fn the_views_tell_the_state_that_is_true_at_that_moment(bench: Bench) -> R
     ensure!(states().await?[0].1 == "succeeded");
     worker.stop().await?;
     bench.check().await
+}
+
+/// Lists by state are read from other tables than the whole list; they must not tell anything else.
+async fn a_list_by_state_is_what_the_whole_list_says(bench: Bench) -> Result<()> {
+    let op = |account: &str, server| Op {
+        account: account.into(),
+        server,
+    };
+    let done = bench
+        .intendant
+        .request_all((0..20).map(|n| op(if n % 3 == 0 { "ada" } else { "bob" }, n % 4)))
+        .await?;
+    let worker = start(bench.worker(()).register_step(run));
+    for id in &done {
+        bench.rest(*id).await?;
+    }
+    worker.stop().await?;
+    for n in 0..6 {
+        let hour = std::time::Duration::from_secs(3600);
+        bench.intendant.request(op("ada", n)).start_in(hour).await?;
+        bench.intendant.request(op("bob", n)).await?;
+    }
+    let all = bench.intendant.list(IntentFilter::default()).await?;
+    ensure!(all.len() == 32);
+    for &state in IntentState::ALL {
+        for account in [None, Some("ada"), Some("bob")] {
+            for resource in [None, Some("server:3"), Some("server:1")] {
+                let filter = IntentFilter {
+                    account: account.map(str::to_owned),
+                    resource: resource.map(str::to_owned),
+                    state: Some(state),
+                    limit: Some(3),
+                    ..Default::default()
+                };
+                let mut found: Vec<(IntentId, String)> = Vec::new();
+                loop {
+                    let before = found.last().map(|(id, ..)| *id);
+                    let page = bench
+                        .intendant
+                        .list(IntentFilter {
+                            before,
+                            ..filter.clone()
+                        })
+                        .await?;
+                    found.extend(page.iter().map(told));
+                    if page.len() < 3 {
+                        break;
+                    }
+                }
+                let is_meant = |record: &&IntentRecord| {
+                    record.state == state
+                        && account.is_none_or(|name| record.account.as_deref() == Some(name))
+                        && resource.is_none_or(|name| {
+                            record.resources.iter().any(|used| used.resource == name)
+                        })
+                };
+                let expected: Vec<_> = all.iter().filter(is_meant).map(told).collect();
+                ensure!(
+                    found == expected,
+                    "{state} of {account:?} on {resource:?}: {found:?}, expected {expected:?}"
+                );
+            }
+        }
+    }
+    let failed = IntentFilter {
+        state: Some(IntentState::Failed),
+        kind: Some("other".into()),
+        ..Default::default()
+    };
+    ensure!(bench.intendant.list(failed).await?.is_empty());
+    bench.check().await
+}
+
+fn told(record: &IntentRecord) -> (IntentId, String) {
+    (record.id, serde_json::to_string(record).unwrap_or_default())
+}
+
+async fn what_has_not_started_has_no_start(bench: Bench) -> Result<()> {
+    let op = Op {
+        account: "ada".into(),
+        server: 1,
+    };
+    let id = bench.intendant.request(op).await?.id();
+    let record = bench.intendant.get(id).await?;
+    ensure!(
+        record.state == IntentState::Ready && record.started_at.is_none(),
+        "{record:?}"
+    );
+    ensure!(
+        bench.intendant.list(IntentFilter::default()).await?[0]
+            .started_at
+            .is_none()
+    );
+    Ok(())
 }

@@ -1,5 +1,8 @@
 //! The demo killed in every step in turn and continued, failed and resumed, on both stores: nothing leaked, nothing made
-//! twice.
+//! twice. What it says, and that its hints can be followed, is in `said` and `hints`.
+
+mod hints;
+mod said;
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
@@ -104,7 +107,13 @@ async fn killed_and_continued(kind: StoreKind, step: &str) -> Result<()> {
         there == Audit::of_replicas(1),
         "after --kill-at {step}: {there}"
     );
-    ensure!(stage.only("replica.add").await?.state == IntentState::Succeeded);
+    let added = stage.only("replica.add").await?;
+    ensure!(added.state == IntentState::Succeeded);
+    let events = stage.database.connect().await?.events(added.id).await?;
+    ensure!(
+        events.len() == 1 && events[0].verb == "take over",
+        "the crash left no trace: {events:?}"
+    );
     stage.expect(&[], 0)?;
     let there = stage.audit().await?;
     ensure!(there.is_empty(), "left over: {there}");

@@ -1,5 +1,8 @@
 //! The command line, as a process: what it prints, and its exit codes.
 
+mod refusals;
+mod tables;
+
 use std::process::{Command, Output};
 
 use anyhow::{Result, ensure};
@@ -25,9 +28,13 @@ impl Intent for Resize {
     }
 }
 
+/// Longer than a line of a terminal.
+const NO_SERVER: &str = "no such server: it was looked for in the rooms of Amsterdam, Bergen and Cádiz,\nand in the \
+                         cellar, where there is only the old one that nobody dares to switch off; \u{1b}[2J name another one";
+
 async fn resize(_: Cx<()>, intent: Resize) -> StepResult<u64> {
     if intent.server == 2 {
-        Err(fail("no such server"))
+        Err(fail(NO_SERVER))
     } else {
         Ok(intent.server)
     }
@@ -44,6 +51,10 @@ fn run(url: &str, words: &[&str]) -> Result<Output> {
 
 fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// A database with one intent that succeeded and one that failed.
@@ -95,7 +106,7 @@ async fn looks_and_resumes(kind: StoreKind) -> Result<()> {
 
     let show = stdout(&run(url, &["show", &bad])?);
     ensure!(
-        show.contains("resources  server:2 (exclusive)") && show.contains("asked by   ada"),
+        show.contains("resource     server:2 (exclusive)") && show.contains("requested by ada"),
         "{show}"
     );
     let shown: serde_json::Value =
@@ -106,8 +117,25 @@ async fn looks_and_resumes(kind: StoreKind) -> Result<()> {
     );
     let history = stdout(&run(url, &["history", "--account", "acme"])?);
     ensure!(
-        history.lines().count() == 2 && history.contains("server.resize on server:1"),
+        history.lines().count() == 3 && history.contains("server.resize on server:1"),
         "{history}"
+    );
+    for (format, is_it) in [("json", bad.as_str()), ("jsonl", &bad), ("id", &bad)] {
+        let history = stdout(&run(url, &["history", "--account", "acme", "-o", format])?);
+        let first = history.find(is_it).unwrap_or(usize::MAX);
+        ensure!(history.find(&good) > Some(first), "{format}: {history}");
+    }
+    let older = run(url, &["history", "--account", "acme", "--before", &good])?;
+    ensure!(
+        older.status.success() && older.stdout.is_empty() && stderr(&older) == "no older ones\n",
+        "{older:?}"
+    );
+    let nobody = run(url, &["history", "--account", "nobody", "-o", "json"])?;
+    ensure!(
+        nobody.status.code() == Some(3)
+            && nobody.stdout.is_empty()
+            && stderr(&nobody) == "intendant: account `nobody` has no operations\n",
+        "{nobody:?}"
     );
 
     let resume = run(
@@ -135,34 +163,6 @@ async fn one_looks_at_history_and_resumes_on_sqlite() -> Result<()> {
 #[tokio::test]
 async fn one_looks_at_history_and_resumes_on_postgres() -> Result<()> {
     looks_and_resumes(StoreKind::Postgres).await
-}
-
-#[test]
-fn what_went_wrong_is_one_line_and_an_exit_code() -> Result<()> {
-    let message = |url: &str, words: &[&str]| -> Result<(Option<i32>, String)> {
-        let output = run(url, words)?;
-        Ok((
-            output.status.code(),
-            String::from_utf8_lossy(&output.stderr).into_owned(),
-        ))
-    };
-    let (code, text) = message("sqlite:///nowhere/app.db", &["list"])?;
-    let expected = "intendant: there is no database at /nowhere/app.db; name another one, or make it with \
-                    `intendant migrate up`\n";
-    ensure!(code == Some(5) && text == expected, "{text}");
-    let (code, text) = message("postgres://127.0.0.1:1/none", &["list"])?;
-    ensure!(
-        code == Some(5) && text.contains("refused") && text.lines().count() == 1,
-        "{text}"
-    );
-    let (code, text) = message("mysql://x", &["list"])?;
-    ensure!(code == Some(2) && text.lines().count() == 1, "{text}");
-    let (code, text) = message("sqlite://x.db", &["list", "--state", "sleeping"])?;
-    ensure!(
-        code == Some(2) && text.contains("expected one of blocked, ready, running"),
-        "{text}"
-    );
-    Ok(())
 }
 
 #[tokio::test]

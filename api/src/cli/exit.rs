@@ -1,0 +1,46 @@
+//! What a command came to, as an exit code (`intendant --help` lists them).
+
+use intendant::Error;
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const NOT_FOUND: u8 = 3;
+const CONFLICT: u8 = 4;
+const DATABASE: u8 = 5;
+
+/// What the command line itself refuses, sorted as the engine's errors are.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The command cannot be meant like this.
+    #[error("{0}")]
+    Usage(String),
+    /// What was asked for is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// Not in this state.
+    #[error("{0}")]
+    WrongState(String),
+    /// What was named is no database that can be used.
+    #[error("{0}")]
+    Database(String),
+}
+
+/// The exit code that tells of an error.
+pub(super) fn code(error: &anyhow::Error) -> u8 {
+    if let Some(refusal) = error.downcast_ref::<Refusal>() {
+        return match refusal {
+            Refusal::Usage(_) => USAGE,
+            Refusal::NotFound(_) => NOT_FOUND,
+            Refusal::WrongState(_) => CONFLICT,
+            Refusal::Database(_) => DATABASE,
+        };
+    }
+    match error.downcast_ref::<Error>() {
+        Some(error) if error.is_not_found() => NOT_FOUND,
+        Some(error) if error.is_conflict() => CONFLICT,
+        Some(error) if error.is_database() => DATABASE,
+        Some(error) if error.is_usage() => USAGE,
+        None if error.chain().any(|cause| cause.is::<sqlx::Error>()) => DATABASE,
+        Some(_) | None => FAILED,
+    }
+}

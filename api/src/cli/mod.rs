@@ -1,0 +1,253 @@
+//! The command line: data on stdout, messages on stderr, exit codes as documented.
+
+mod args;
+mod exit;
+mod look;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use intendant::{Intendant, StoreKind};
+
+use crate::{bench, demo};
+
+pub use args::Database;
+use args::IntentArg;
+pub use exit::Refusal;
+
+/// Look at, resume and try out operations that a business must not lose.
+#[derive(Debug, Parser)]
+#[command(
+    name = "intendant",
+    version,
+    propagate_version = true,
+    max_term_width = 120,
+    after_help = "Exit codes: 0 done · 1 the operation failed · 2 usage · 3 not found · 4 wrong state or conflict · 5 \
+                  database or connection\n\n\
+                  Examples:\n  intendant demo\n  intendant history --account acme --database-url sqlite://app.db"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Add a read replica to a real database, on an embedded store: the main job, out of the box
+    #[command(after_help = "Examples:\n  \
+                            intendant demo\n  \
+                            intendant demo --source app.db --keep\n  \
+                            intendant demo --kill-at join\n  \
+                            intendant demo --fail-at volume\n  \
+                            intendant demo --resume\n\n\
+                            Exit codes: 1 the intent failed, or was left unfinished on SIGINT or SIGTERM · 4 nothing \
+                            to resume · 5 no database")]
+    Demo(demo::DemoOptions),
+    /// The engine's tables
+    #[command(after_help = "Example:\n  intendant migrate up --database-url sqlite://app.db")]
+    Migrate {
+        #[command(subcommand)]
+        action: Migrate,
+    },
+    /// Intents, newest first
+    #[command(after_help = "Examples:\n  \
+                            intendant list --state failed --kind replica.add\n  \
+                            intendant list --resource server:42 -o jsonl")]
+    List(look::List),
+    /// One intent: its record, its steps, its failed attempts, its events
+    #[command(after_help = "Examples:\n  \
+                            intendant show 01a1fc69-13b4\n  \
+                            intendant show 01a1fc69-13b4-707e-a561-8c74fa9b8535 -o json")]
+    Show(look::Show),
+    /// What an account's operations were, in the words that a support engineer reads to a customer
+    #[command(after_help = "Examples:\n  \
+                            intendant history --account acme\n  \
+                            intendant history --account acme --resource server:42 -o json\n\n\
+                            Exit code 3: nothing was ever requested for that account")]
+    History(look::History),
+    /// Put failed intents back in line: what succeeded is kept
+    #[command(
+        after_help = "Example:\n  intendant resume 01a1fc69-13b4 --reason 'disk replaced'\n\n\
+                            Exit code 4: an intent has not failed, or is the child of one that has to be resumed instead"
+    )]
+    Resume(Resume),
+    /// Measure the engine, in a database or file of its own beside the one given, which it removes
+    #[command(after_help = "Examples:\n  \
+                            intendant bench single\n  \
+                            intendant bench chain --steps 5 --intents 10000 --json --database-url postgres://localhost/postgres")]
+    Bench(bench::BenchOptions),
+    #[command(hide = true)]
+    DemoReplica(demo::ReplicaOptions),
+}
+
+#[derive(Debug, Subcommand)]
+enum Migrate {
+    /// Bring the database up to this program's schema; makes a SQLite file that is not there
+    #[command(after_help = "Example:\n  intendant migrate up --database-url sqlite://app.db")]
+    Up(Database),
+    /// Which migrations the database has
+    #[command(after_help = "Example:\n  intendant migrate status --database-url sqlite://app.db")]
+    Status(Database),
+    /// Print the statements, for people with a migration tool of their own
+    #[command(after_help = "Example:\n  intendant migrate sql --postgres")]
+    Sql {
+        /// For PostgreSQL instead of SQLite
+        #[arg(long)]
+        postgres: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Resume {
+    /// The intents' ids, or the beginnings of them
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<IntentArg>,
+    /// Why; kept with the event
+    #[arg(long)]
+    reason: Option<String>,
+    /// Who; kept with the event [default: $USER]
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+    #[command(flatten)]
+    database: Database,
+}
+
+/// Runs a command; says what went wrong in one line.
+pub async fn run(cli: Cli) -> ExitCode {
+    match dispatch(cli.command).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("intendant: {error:#}");
+            ExitCode::from(exit::code(&error))
+        }
+    }
+}
+
+async fn dispatch(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Demo(options) => return demo::run(options).await,
+        Command::DemoReplica(options) => demo::serve_replica(options).await?,
+        Command::Bench(options) => bench::run(options).await?,
+        Command::Migrate { action } => migrate(action).await?,
+        Command::List(list) => look::list(list).await?,
+        Command::Show(show) => look::show(show).await?,
+        Command::History(history) => look::history(history).await?,
+        Command::Resume(options) => return resume(options).await,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn resume(options: Resume) -> Result<ExitCode> {
+    let intendant = options.database.connect().await?;
+    let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
+    let by = options.by.or(user).unwrap_or_else(|| "operator".to_owned());
+    let mut code = ExitCode::SUCCESS;
+    for id in &options.ids {
+        match resume_one(&intendant, id, &by, options.reason.as_deref()).await {
+            Ok(said) => println!("{said}"),
+            Err(error) => {
+                eprintln!("intendant: {error:#}");
+                code = ExitCode::from(exit::code(&error));
+            }
+        }
+    }
+    Ok(code)
+}
+
+async fn resume_one(
+    intendant: &Intendant,
+    id: &IntentArg,
+    by: &str,
+    reason: Option<&str>,
+) -> Result<String> {
+    let id = id.resolve(intendant).await?;
+    Ok(match intendant.resume(id, by, reason).await? {
+        1 => format!("{id} is back in line"),
+        more => format!(
+            "{id} is back in line, and {} of its children with it",
+            more - 1
+        ),
+    })
+}
+
+async fn migrate(action: Migrate) -> Result<()> {
+    match action {
+        Migrate::Up(database) => {
+            let intendant = Intendant::open(&database.database_url).await?;
+            for migration in intendant.migration_status().await? {
+                println!("{:04} {}: in place", migration.version, migration.name);
+            }
+        }
+        Migrate::Status(database) => {
+            let options = intendant::StoreOptions::new(&database.database_url);
+            let intendant = Intendant::with_options(&options).await?;
+            for migration in intendant
+                .migration_status()
+                .await
+                .context("reading the migration record")?
+            {
+                let state = if migration.applied {
+                    "in place"
+                } else {
+                    "missing"
+                };
+                println!("{:04} {}: {state}", migration.version, migration.name);
+            }
+        }
+        Migrate::Sql { postgres } => {
+            let kind = if postgres {
+                StoreKind::Postgres
+            } else {
+                StoreKind::Sqlite
+            };
+            print!("{}", intendant::migration_sql(kind));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_has_examples_that_can_be_run() {
+        fn check(command: &clap::Command) {
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let (_, examples) = help
+                .split_once("Example")
+                .unwrap_or_else(|| panic!("{} has no example", command.get_name()));
+            let examples: Vec<_> = examples
+                .lines()
+                .filter(|line| line.starts_with("  "))
+                .collect();
+            assert!(!examples.is_empty(), "{}", command.get_name());
+            for example in examples {
+                let quoted = example.split('\'').enumerate();
+                let words = quoted.flat_map(|(part, text)| match part % 2 {
+                    0 => text.split_whitespace().collect(),
+                    _ => vec![text],
+                });
+                if let Err(error) = Cli::try_parse_from(words) {
+                    panic!("{example}: {error}");
+                }
+            }
+            for command in command.get_subcommands() {
+                if !command.is_hide_set() && command.get_name() != "help" {
+                    check(command);
+                }
+            }
+        }
+        check(&Cli::command());
+    }
+}

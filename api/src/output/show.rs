@@ -1,0 +1,148 @@
+//! Everything that is known of one intent, for people.
+
+use anyhow::Result;
+use intendant::{EventRecord, Intendant, IntentRecord, IntentState, StepRecord, StepState};
+
+use super::table::{Fit, Table};
+use super::words::{age, ahead, between, one_line, time, took, what};
+
+/// Prints an intent's record, its steps, its failed attempts, its children and its events.
+pub async fn intent(intendant: &Intendant, record: &IntentRecord) -> Result<()> {
+    let id = record.id;
+    print_record(record);
+    print_steps(&intendant.all_steps(id).await?, record.state);
+    let print = |title: &str, lines: Vec<String>| {
+        if !lines.is_empty() {
+            println!("\n{title}");
+            for line in lines {
+                println!("  {}", one_line(&line));
+            }
+        }
+    };
+    let attempts = intendant.attempts(id).await?.into_iter().map(|attempt| {
+        let retry = attempt.retry_at.map_or("not tried again".to_owned(), |at| {
+            format!("tried again at {}", time(at))
+        });
+        format!(
+            "attempt {} at `{}` failed ({}): {}; {retry}",
+            attempt.attempt, attempt.step, attempt.failure, attempt.error
+        )
+    });
+    print("failed attempts", attempts.collect());
+    let children = intendant.children(id).await?.into_iter().map(|child| {
+        format!(
+            "`{}` asked for child `{}`: {}",
+            child.step, child.name, child.id
+        )
+    });
+    print("children", children.collect());
+    let events = intendant.events(id).await?;
+    print("events", events.iter().map(event).collect());
+    Ok(())
+}
+
+/// What the engine noted says itself who did what; what a person did is told with the person's reason.
+fn event(event: &EventRecord) -> String {
+    let at = time(event.at);
+    match (event.actor.as_str(), &event.reason) {
+        ("intendant", Some(reason)) => format!("{at}  {reason}"),
+        (actor, Some(reason)) => format!("{at}  {} by {actor}: {reason}", event.verb),
+        (actor, None) => format!("{at}  {} by {actor}", event.verb),
+    }
+}
+
+fn print_record(record: &IntentRecord) {
+    println!("{}  {}  {}", record.id, record.kind, record.state);
+    let line = |name: &str, value: Option<String>| {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            println!("  {name:<12} {}", one_line(&value));
+        }
+    };
+    line("account", record.account.clone());
+    for used in &record.resources {
+        line(
+            "resource",
+            Some(format!("{} ({})", used.resource, used.mode.as_str())),
+        );
+    }
+    line("requested by", record.requested_by.clone());
+    let at = record.requested_at;
+    line("requested", Some(format!("{} ({})", time(at), age(at))));
+    let waited = between(Some(at), record.started_at).unwrap_or_default();
+    line(
+        "started",
+        record
+            .started_at
+            .map(|at| format!("{} after {waited}", time(at))),
+    );
+    line(
+        "finished",
+        record
+            .finished_at
+            .map(|at| format!("{} after {}", time(at), took(record))),
+    );
+    match record.state {
+        IntentState::Failed => line("failed", Some(what(record))),
+        IntentState::Waiting => line("waiting", Some(what(record))),
+        IntentState::Blocked
+        | IntentState::Ready
+        | IntentState::Running
+        | IntentState::Undoing
+        | IntentState::Succeeded
+        | IntentState::Cancelled => {}
+    }
+    line("input", Some(record.input.get().to_owned()));
+    line(
+        "output",
+        record.output.as_ref().map(|output| output.get().to_owned()),
+    );
+    line("parent", record.parent_id.map(|parent| parent.to_string()));
+}
+
+fn print_steps(steps: &[StepRecord], intent: IntentState) {
+    if steps.is_empty() {
+        return;
+    }
+    let mut table = Table::new([
+        ("step", Fit::Whole),
+        ("state", Fit::Whole),
+        ("attempt", Fit::Optional(1)),
+        ("started", Fit::Whole),
+        ("took", Fit::Whole),
+        ("says", Fit::Cut(16)),
+    ]);
+    for step in steps {
+        table.row([
+            step.name.clone(),
+            step.state.to_string(),
+            match step.attempt {
+                0 => String::new(),
+                attempt => attempt.to_string(),
+            },
+            step.started_at.map(age).unwrap_or_default(),
+            between(step.started_at, step.finished_at).unwrap_or_default(),
+            says(step, intent),
+        ]);
+    }
+    println!();
+    table.print();
+}
+
+fn says(step: &StepRecord, intent: IntentState) -> String {
+    // What a dead worker was running keeps saying so until another one takes it up.
+    if step.state == StepState::Running && intent != IntentState::Running {
+        return "its worker is gone".to_owned();
+    }
+    let due = step
+        .due_at
+        .filter(|_| step.state == StepState::Waiting)
+        .map(|at| format!("due {}", ahead(at)));
+    let output = step.output.as_ref().map(|output| output.get().to_owned());
+    let progress = step.progress.as_ref();
+    let said = step
+        .error
+        .clone()
+        .or(output)
+        .or(progress.map(|progress| progress.get().to_owned()));
+    due.into_iter().chain(said).collect::<Vec<_>>().join(": ")
+}
