@@ -50,8 +50,8 @@ impl<S> fmt::Debug for Cx<S> {
 #[derive(Debug)]
 pub(crate) struct IntentContext {
     pub(crate) id: IntentId,
-    pub(crate) kind: String,
-    pub(crate) account: Option<String>,
+    pub(crate) kind: Arc<str>,
+    pub(crate) account: Option<Arc<str>>,
     pub(crate) requested_by: Option<String>,
     pub(crate) correlation_id: Option<String>,
     pub(crate) input: Payload,

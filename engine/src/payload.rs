@@ -12,8 +12,21 @@ use sha2::{Digest, Sha256};
 
 use crate::limits;
 
-/// JSON text, shared and never parsed twice.
-pub(crate) type Payload = Arc<RawValue>;
+/// JSON text, checked once, shared, and handed on as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Payload(Arc<str>);
+
+impl Payload {
+    /// The text.
+    pub(crate) fn get(&self) -> &str {
+        &self.0
+    }
+
+    /// The text, shared.
+    pub(crate) fn text(&self) -> Arc<str> {
+        self.0.clone()
+    }
+}
 
 /// What is wrong with a payload.
 #[derive(Debug, thiserror::Error)]
@@ -61,33 +74,36 @@ pub enum PayloadError {
 
 /// Serializes and checks a value.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Payload, PayloadError> {
-    let raw = serde_json::value::to_raw_value(value).map_err(PayloadError::Encode)?;
-    check(raw.get())?;
-    Ok(Arc::from(raw))
+    let text = serde_json::to_string(value).map_err(PayloadError::Encode)?;
+    check(&text)?;
+    Ok(Payload(Arc::from(text)))
 }
 
 /// Parses and checks a text, for the tests of the checks.
 #[cfg(test)]
 pub(crate) fn parse(text: &str) -> Result<Payload, PayloadError> {
     check(text)?;
-    let raw = RawValue::from_string(text.to_owned()).map_err(PayloadError::Parse)?;
-    Ok(Arc::from(raw))
+    stored(text)
 }
 
-/// Takes text that was put together from checked payloads.
-pub(crate) fn parse_trusted(text: String) -> Result<Payload, PayloadError> {
-    RawValue::from_string(text)
-        .map(Arc::from)
-        .map_err(PayloadError::Parse)
+/// Takes text that was put together from checked payloads, or that the database has checked.
+pub(crate) fn trusted(text: impl Into<Arc<str>>) -> Payload {
+    Payload(text.into())
+}
+
+/// Takes text from where nobody has checked it.
+pub(crate) fn stored(text: &str) -> Result<Payload, PayloadError> {
+    serde_json::from_str::<&RawValue>(text).map_err(PayloadError::Parse)?;
+    Ok(Payload(Arc::from(text)))
 }
 
 /// What stands in for a payload that cannot be read any more.
 pub(crate) fn null() -> Payload {
-    Arc::from(RawValue::NULL.to_owned())
+    Payload(Arc::from("null"))
 }
 
 /// Reads a payload back.
-pub(crate) fn decode<T: DeserializeOwned>(payload: &RawValue) -> Result<T, PayloadError> {
+pub(crate) fn decode<T: DeserializeOwned>(payload: &Payload) -> Result<T, PayloadError> {
     serde_json::from_str(payload.get()).map_err(|error| PayloadError::Decode {
         type_name: std::any::type_name::<T>(),
         error,
@@ -95,7 +111,7 @@ pub(crate) fn decode<T: DeserializeOwned>(payload: &RawValue) -> Result<T, Paylo
 }
 
 /// SHA-256 of a body with its object keys sorted: two requests with one key are compared by it.
-pub(crate) fn canonical_hash(parts: &[&str], payload: &RawValue) -> Vec<u8> {
+pub(crate) fn canonical_hash(parts: &[&str], payload: &Payload) -> Vec<u8> {
     let canonical = serde_json::from_str::<serde_json::Value>(payload.get())
         .map_or_else(|_| payload.get().to_owned(), |value| sorted(&value));
     let mut hash = Sha256::new();

@@ -3,7 +3,6 @@
 //! After a deploy the two may differ. The stored shape says what there is to do and in which order; the code says how,
 //! by step name (PROTOCOL P4).
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Shape, StepDef};
@@ -54,7 +53,7 @@ impl<S> BoundPlan<S> {
                 None if is_done(&step.name) => by_shape.push(usize::MAX),
                 None => {
                     return Err(BindError::Gone {
-                        step: step.name.clone(),
+                        step: step.name.to_string(),
                     });
                 }
             }
@@ -73,12 +72,12 @@ impl<S> BoundPlan<S> {
             .get(self.by_shape.get(step).copied().unwrap_or(step))
     }
 
-    /// The JSON input of a step, from the outputs of the steps of the shape.
+    /// The input of a step, from the outputs of the steps of the shape.
     pub(crate) fn input<'a>(
         &'a self,
         step: usize,
         output: &impl Fn(usize) -> Option<&'a Payload>,
-    ) -> Result<Cow<'a, str>, String> {
+    ) -> Result<Payload, String> {
         let def = self
             .def(step)
             .ok_or_else(|| "the code has no such step".to_owned())?;

@@ -87,14 +87,14 @@ pub(crate) fn check(shape: &Shape) -> Result<(), PlanError> {
     let mut names = HashSet::with_capacity(steps);
     for step in &shape.steps {
         check_name("step", &step.name)?;
-        if !names.insert(step.name.as_str()) {
+        if !names.insert(&*step.name) {
             return Err(PlanError::DoubledName {
-                name: step.name.clone(),
+                name: step.name.to_string(),
             });
         }
         if step.after.iter().any(|&index| index as usize >= steps) {
             return Err(PlanError::ForeignNode {
-                step: step.name.clone(),
+                step: step.name.to_string(),
             });
         }
     }
@@ -148,7 +148,7 @@ fn cycle(shape: &Shape, graph: &DiGraph<(), (), u32>) -> Vec<String> {
     nodes.sort_unstable();
     nodes
         .into_iter()
-        .map(|node| shape.steps[node.index()].name.clone())
+        .map(|node| shape.steps[node.index()].name.to_string())
         .collect()
 }
 
@@ -171,7 +171,7 @@ mod tests {
                     .map(|index| index.parse().unwrap())
                     .collect();
                 ShapeStep {
-                    name: name.to_owned(),
+                    name: name.into(),
                     after,
                 }
             })
@@ -185,7 +185,7 @@ mod tests {
 
     fn chain(length: usize) -> Shape {
         let step = |index: usize| ShapeStep {
-            name: format!("s{index}"),
+            name: format!("s{index}").into(),
             after: (index > 0).then(|| index as u32 - 1).into_iter().collect(),
         };
         Shape {

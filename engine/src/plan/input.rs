@@ -1,6 +1,5 @@
 //! How the outputs of steps become the input of another one, checked by the compiler.
 
-use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use serde::Serialize;
@@ -29,22 +28,42 @@ impl Expr {
         }
     }
 
-    /// The JSON text of the input, given the outputs of other steps; none if one is missing.
+    /// The input, given the outputs of other steps; none if one is missing.
     pub(crate) fn resolve<'a>(
         &'a self,
         output: &impl Fn(u32) -> Option<&'a Payload>,
-    ) -> Option<Cow<'a, str>> {
+    ) -> Option<Payload> {
         match self {
-            Self::Node(index) => output(*index).map(|payload| Cow::Borrowed(payload.get())),
-            Self::Value(payload) => Some(Cow::Borrowed(payload.get())),
-            Self::List(items) => {
-                let parts = items
-                    .iter()
-                    .map(|item| item.resolve(output))
-                    .collect::<Option<Vec<_>>>()?;
-                Some(Cow::Owned(format!("[{}]", parts.join(","))))
+            Self::Node(index) => output(*index).cloned(),
+            Self::Value(payload) => Some(payload.clone()),
+            Self::List(_) => {
+                let mut json = String::new();
+                self.write(output, &mut json)?;
+                Some(payload::trusted(json))
             }
         }
+    }
+
+    fn write<'a>(
+        &'a self,
+        output: &impl Fn(u32) -> Option<&'a Payload>,
+        json: &mut String,
+    ) -> Option<()> {
+        match self {
+            Self::Node(index) => json.push_str(output(*index)?.get()),
+            Self::Value(payload) => json.push_str(payload.get()),
+            Self::List(items) => {
+                json.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
+                        json.push(',');
+                    }
+                    item.write(output, json)?;
+                }
+                json.push(']');
+            }
+        }
+        Some(())
     }
 }
 

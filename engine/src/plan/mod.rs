@@ -67,7 +67,7 @@ pub(crate) enum StepDone {
 
 /// One step as the author wrote it.
 pub(crate) struct StepDef<S> {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) run: RunStep<S>,
     pub(crate) input: Expr,
     pub(crate) retry: Retry,
@@ -112,7 +112,7 @@ impl<S: Send + Sync + 'static> Plan<S> {
     /// The name is what its result is kept under: renaming a step makes it another one.
     pub fn step<I, R, F, Fut>(
         &mut self,
-        name: impl Into<String>,
+        name: impl Into<Arc<str>>,
         run: F,
     ) -> StepBuilder<'_, S, I, R::Value>
     where
@@ -154,7 +154,7 @@ impl<S> fmt::Debug for Plan<S> {
 #[must_use = "a step is part of the plan only once its `input` is given"]
 pub struct StepBuilder<'p, S, I, O> {
     plan: &'p mut Plan<S>,
-    name: String,
+    name: Arc<str>,
     run: RunStep<S>,
     retry: Retry,
     time_limit: Option<Duration>,
@@ -205,7 +205,7 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
         let expr = input.wire(&mut wiring);
         if let Some(error) = wiring.error {
             self.plan.errors.push(PlanError::Value {
-                step: self.name.clone(),
+                step: self.name.to_string(),
                 error,
             });
         }
@@ -319,7 +319,7 @@ where
     Arc::new(move |input| {
         let mut plan = Plan::new();
         plan.steps.push(StepDef {
-            name: "run".to_owned(),
+            name: Arc::from("run"),
             run: run.clone(),
             input: Expr::Value(input.clone()),
             retry: Retry::default(),

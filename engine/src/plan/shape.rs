@@ -1,5 +1,7 @@
 //! The shape of a plan: what of it is kept as data.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -19,7 +21,7 @@ pub(crate) struct Shape {
 /// One step of a shape.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ShapeStep {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     /// Indices of the steps that it comes after, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) after: Vec<u32>,
@@ -39,7 +41,7 @@ impl Shape {
 
     /// The position of a step, by its name.
     pub(crate) fn find(&self, name: &str) -> Option<usize> {
-        self.steps.iter().position(|step| step.name == name)
+        self.steps.iter().position(|step| &*step.name == name)
     }
 }
 
@@ -63,7 +65,7 @@ pub(super) fn of<S>(steps: &[StepDef<S>], output: u32) -> Result<Shape, PlanErro
                         by_name
                             .get(name.as_str())
                             .ok_or_else(|| PlanError::UnknownName {
-                                step: step.name.clone(),
+                                step: step.name.to_string(),
                                 name: name.clone(),
                             })?;
                     after.push(*index);
@@ -83,6 +85,6 @@ pub(super) fn of<S>(steps: &[StepDef<S>], output: u32) -> Result<Shape, PlanErro
 fn index_by_name<S>(steps: &[StepDef<S>]) -> std::collections::HashMap<&str, u32> {
     (0u32..)
         .zip(steps)
-        .map(|(index, step)| (step.name.as_str(), index))
+        .map(|(index, step)| (&*step.name, index))
         .collect()
 }

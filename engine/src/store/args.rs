@@ -5,6 +5,7 @@
 //! their `.sql` files only.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -13,7 +14,7 @@ use crate::payload::Payload;
 /// One argument.
 pub(super) enum Arg {
     Uuid(Option<Uuid>),
-    Text(Option<String>),
+    Text(Option<Arc<str>>),
     Int(Option<i64>),
     Bool(bool),
     Rows(Rows),
@@ -36,11 +37,11 @@ impl Args {
         self.with(Arg::Uuid(value.into()))
     }
 
-    pub(super) fn text(self, value: impl Into<String>) -> Self {
+    pub(super) fn text(self, value: impl Into<Arc<str>>) -> Self {
         self.with(Arg::Text(Some(value.into())))
     }
 
-    pub(super) fn opt_text(self, value: Option<impl Into<String>>) -> Self {
+    pub(super) fn opt_text(self, value: Option<impl Into<Arc<str>>>) -> Self {
         self.with(Arg::Text(value.map(Into::into)))
     }
 
@@ -76,7 +77,7 @@ impl Args {
 /// One column of a set of rows.
 pub(super) enum Column {
     Uuid(Vec<Option<Uuid>>),
-    Text(Vec<Option<String>>),
+    Text(Vec<Option<Arc<str>>>),
     Int(Vec<Option<i64>>),
     Bool(Vec<bool>),
     Bytes(Vec<Vec<u8>>),
@@ -104,13 +105,13 @@ impl Rows {
         self.with(Column::Uuid(values.into_iter().collect()))
     }
 
-    pub(super) fn texts<T: Into<String>>(self, values: impl IntoIterator<Item = T>) -> Self {
+    pub(super) fn texts<T: Into<Arc<str>>>(self, values: impl IntoIterator<Item = T>) -> Self {
         self.with(Column::Text(
             values.into_iter().map(|value| Some(value.into())).collect(),
         ))
     }
 
-    pub(super) fn opt_texts<T: Into<String>>(
+    pub(super) fn opt_texts<T: Into<Arc<str>>>(
         self,
         values: impl IntoIterator<Item = Option<T>>,
     ) -> Self {
@@ -197,7 +198,10 @@ impl Column {
         // Writing to a `String` cannot fail.
         let _ = match self {
             Self::Uuid(values) => match &values[row] {
-                Some(id) => write!(json, "\"{}\"", id.hyphenated()),
+                Some(id) => {
+                    let mut buffer = Uuid::encode_buffer();
+                    write!(json, "\"{}\"", id.hyphenated().encode_lower(&mut buffer))
+                }
                 None => write!(json, "null"),
             },
             Self::Text(values) => {

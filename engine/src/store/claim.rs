@@ -28,8 +28,8 @@ pub(super) async fn claim(
 ) -> Result<(), Error> {
     if let Some(lease) = request.suspect_lease {
         for lane in &request.claim_suspect {
-            let rows = Rows::new().texts(lane.kinds.iter().map(String::as_str));
-            let args = Args::new().text(&lane.queue).rows(rows);
+            let rows = Rows::new().texts(lane.kinds.iter().cloned());
+            let args = Args::new().text(lane.queue.clone()).rows(rows);
             let taken = read_taken(conn.fetch(&sql::CLAIM_SUSPECT, args).await?)?;
             if !taken.is_empty() {
                 make_lease(conn, session, lease, taken, request, answer).await?;
@@ -56,9 +56,9 @@ pub(super) async fn claim(
 }
 
 async fn take(conn: &mut Conn<'_>, lane: &Lane) -> Result<Vec<Taken>, Error> {
-    let rows = Rows::new().texts(lane.kinds.iter().map(String::as_str));
+    let rows = Rows::new().texts(lane.kinds.iter().cloned());
     let args = Args::new()
-        .text(&lane.queue)
+        .text(lane.queue.clone())
         .rows(rows)
         .int(lane.room as i64);
     read_taken(conn.fetch(&sql::CLAIM_TAKE, args).await?)

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
-use serde_json::value::RawValue;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Postgres, Row as _, Sqlite};
@@ -13,7 +12,7 @@ use super::args::{Arg, Args, Column};
 use super::sql::Statement;
 use crate::clock::Micros;
 use crate::error::Error;
-use crate::payload::Payload;
+use crate::payload::{self, Payload};
 
 /// A borrowed connection. On SQLite it carries the time, read once per transaction.
 pub(crate) enum Conn<'c> {
@@ -133,14 +132,16 @@ fn bind_pg(sql: &'static str, args: Args) -> PgQuery {
                 .into_iter()
                 .fold(query, |query, column| match column {
                     Column::Uuid(values) => query.bind(values),
-                    Column::Text(values) => query.bind(values),
+                    Column::Text(values) => {
+                        query.bind(values.iter().map(Option::as_deref).collect::<Vec<_>>())
+                    }
                     Column::Int(values) => query.bind(values),
                     Column::Bool(values) => query.bind(values),
                     Column::Bytes(values) => query.bind(values),
                     Column::Json(values) => query.bind(
                         values
                             .iter()
-                            .map(|value| value.as_ref().map(|json| json.get().to_owned()))
+                            .map(|value| value.as_ref().map(Payload::get))
                             .collect::<Vec<_>>(),
                     ),
                 }),
@@ -202,7 +203,7 @@ const VALUES_ROWS: [usize; 5] = [256, 64, 16, 4, 1];
 
 fn bind_sqlite(query: SqliteQuery, arg: &Arg) -> SqliteQuery {
     match arg {
-        Arg::Uuid(value) => query.bind(value.map(|id| id.to_string())),
+        Arg::Uuid(value) => query.bind(value.map(id_text)),
         Arg::Text(value) => query.bind(value.clone()),
         Arg::Int(value) => query.bind(*value),
         Arg::Bool(value) => query.bind(*value),
@@ -210,14 +211,20 @@ fn bind_sqlite(query: SqliteQuery, arg: &Arg) -> SqliteQuery {
     }
 }
 
+/// An id as SQLite keeps it.
+fn id_text(id: Uuid) -> Arc<str> {
+    let mut buffer = Uuid::encode_buffer();
+    Arc::from(&*id.hyphenated().encode_lower(&mut buffer))
+}
+
 fn bind_value(query: SqliteQuery, column: &Column, row: usize) -> SqliteQuery {
     match column {
-        Column::Uuid(values) => query.bind(values[row].map(|id| id.to_string())),
+        Column::Uuid(values) => query.bind(values[row].map(id_text)),
         Column::Text(values) => query.bind(values[row].clone()),
         Column::Int(values) => query.bind(values[row]),
         Column::Bool(values) => query.bind(values[row]),
         Column::Bytes(values) => query.bind(values[row].clone()),
-        Column::Json(values) => query.bind(values[row].as_ref().map(|json| json.get().to_owned())),
+        Column::Json(values) => query.bind(values[row].as_ref().map(Payload::text)),
     }
 }
 
@@ -257,6 +264,15 @@ impl Row {
 
     pub(super) fn text(&self, index: usize) -> Result<String, Error> {
         Ok(read!(self, index, String))
+    }
+
+    /// A text, as names are kept in memory.
+    pub(super) fn name(&self, index: usize) -> Result<Arc<str>, Error> {
+        Ok(Arc::from(read!(self, index, &str)))
+    }
+
+    pub(super) fn opt_name(&self, index: usize) -> Result<Option<Arc<str>>, Error> {
+        Ok(read!(self, index, Option<&str>).map(Arc::from))
     }
 
     pub(super) fn opt_text(&self, index: usize) -> Result<Option<String>, Error> {
@@ -323,15 +339,16 @@ impl Row {
 
     /// A payload. PostgreSQL's are selected as `json`, SQLite's are text.
     pub(super) fn opt_json(&self, index: usize) -> Result<Option<Payload>, Error> {
-        let text = match self {
-            Self::Pg(row) => row.try_get_unchecked::<Option<String>, _>(index)?,
-            Self::Sqlite(row) => row.try_get::<Option<String>, _>(index)?,
-        };
-        text.map(|text| {
-            RawValue::from_string(text)
-                .map(Arc::from)
-                .map_err(|error| sqlx::Error::Decode(Box::new(error)).into())
-        })
-        .transpose()
+        match self {
+            Self::Pg(row) => Ok(row
+                .try_get_unchecked::<Option<&str>, _>(index)?
+                .map(payload::trusted)),
+            // A text column may hold anything.
+            Self::Sqlite(row) => row
+                .try_get::<Option<&str>, _>(index)?
+                .map(payload::stored)
+                .transpose()
+                .map_err(|error| sqlx::Error::Decode(Box::new(error)).into()),
+        }
     }
 }

@@ -91,12 +91,12 @@ pub(super) async fn finish(
 async fn insert_successes(conn: &mut Conn<'_>, finishes: &[&Finish]) -> Result<(), Error> {
     let rows = Rows::new()
         .uuids(finishes.iter().map(|f| f.intent))
-        .texts(finishes.iter().map(|f| f.kind.as_str()))
-        .opt_texts(finishes.iter().map(|f| f.account.as_deref()))
+        .texts(finishes.iter().map(|f| f.kind.clone()))
+        .opt_texts(finishes.iter().map(|f| f.account.clone()))
         .ints(finishes.iter().map(|f| f.requested.0))
         .ints(finishes.iter().map(|f| f.started.0))
         .jsons(finishes.iter().map(|f| f.output.clone()))
-        .opt_texts(finishes.iter().map(|f| f.plan.as_deref()));
+        .opt_texts(finishes.iter().map(|f| f.plan.clone()));
     conn.execute(&sql::SUCCESS_INSERT, Args::new().now().rows(rows))
         .await
 }
@@ -107,8 +107,8 @@ async fn insert_outcomes(
 ) -> Result<HashSet<IntentId>, Error> {
     let rows = Rows::new()
         .uuids(finishes.iter().map(|f| f.intent))
-        .texts(finishes.iter().map(|f| f.kind.as_str()))
-        .opt_texts(finishes.iter().map(|f| f.account.as_deref()))
+        .texts(finishes.iter().map(|f| f.kind.clone()))
+        .opt_texts(finishes.iter().map(|f| f.account.clone()))
         .texts(finishes.iter().map(|f| f.state.as_str()))
         .ints(finishes.iter().map(|f| f.requested.0))
         .ints(finishes.iter().map(|f| f.started.0))
@@ -119,8 +119,8 @@ async fn insert_outcomes(
                 .map(|f| f.reason.map(|reason| reason.as_str())),
         )
         .opt_texts(finishes.iter().map(|f| f.error.as_deref()))
-        .opt_texts(finishes.iter().map(|f| f.step.as_deref()))
-        .opt_texts(finishes.iter().map(|f| f.plan.as_deref()));
+        .opt_texts(finishes.iter().map(|f| f.step.clone()))
+        .opt_texts(finishes.iter().map(|f| f.plan.clone()));
     let rows = conn
         .fetch(&sql::OUTCOME_INSERT, Args::new().now().rows(rows))
         .await?;

@@ -100,8 +100,8 @@ impl Store {
                     shape
                         .steps
                         .into_iter()
-                        .filter(|step| !begun.contains(&step.name))
-                        .map(|step| StepRecord::pending(step.name)),
+                        .filter(|step| !begun.contains(&*step.name))
+                        .map(|step| StepRecord::pending(step.name.to_string())),
                 );
                 Ok(steps)
             })
@@ -310,5 +310,5 @@ async fn add_resources(conn: &mut Conn<'_>, records: &mut [IntentRecord]) -> Res
 }
 
 fn owned(payload: Payload) -> Box<serde_json::value::RawValue> {
-    (*payload).to_owned()
+    serde_json::value::RawValue::from_string(payload.get().to_owned()).unwrap_or_default()
 }

@@ -50,8 +50,8 @@ fn intent(row: &Row, lease: LeaseId) -> Result<Claimed, Error> {
         intent: row.uuid(0)?,
         lease,
         crashes: 0,
-        kind: row.text(1)?,
-        account: row.opt_text(2)?,
+        kind: row.name(1)?,
+        account: row.opt_name(2)?,
         input: row
             .stored_json(3, &mut corrupt)?
             .unwrap_or_else(payload::null),
@@ -106,7 +106,7 @@ async fn records(
         .await?
     {
         attempts.entry(row.uuid(0)?).or_default().push(AttemptLoad {
-            step: row.text(1)?,
+            step: row.name(1)?,
             generation: row.small(2)?,
             attempt: row.small(3)?,
             retry_in: row.opt_int(4)?.map(from_us),
@@ -217,7 +217,7 @@ pub(super) async fn children(
         };
         children.push(ChildLoad {
             parent: row.uuid(0)?,
-            step: row.text(1)?,
+            step: row.name(1)?,
             generation: row.small(2)?,
             name: row.text(3)?,
             child: row.uuid(4)?,

@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::args::Args;
 use super::{Conn, Store, sql};
 use crate::clock::micros;
+use std::sync::Arc;
+
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
 use crate::payload::Payload;
@@ -15,10 +17,10 @@ pub(crate) struct Once {
     pub(crate) session: SessionId,
     pub(crate) lease: LeaseId,
     pub(crate) intent: IntentId,
-    pub(crate) step: String,
+    pub(crate) step: Arc<str>,
     pub(crate) generation: u32,
     pub(crate) attempt: u32,
-    pub(crate) worker: String,
+    pub(crate) worker: Arc<str>,
 }
 
 /// Whether the result may be committed.
@@ -46,12 +48,12 @@ pub(crate) async fn record(
     }
     let args = Args::new()
         .uuid(once.intent.0)
-        .text(&once.step)
+        .text(once.step.clone())
         .int(i64::from(once.generation))
         .int(i64::from(once.attempt))
         .text(output.get())
         .int(micros(started_ago))
-        .text(&once.worker)
+        .text(once.worker.clone())
         .now();
     Ok(match conn.fetch_one(&sql::ONCE_RECORD, args).await? {
         Some(_) => OnceAnswer::Recorded,
@@ -71,7 +73,7 @@ impl Store {
                     .await?;
                 let args = Args::new()
                     .uuid(once.intent.0)
-                    .text(&once.step)
+                    .text(once.step.clone())
                     .int(i64::from(once.generation));
                 let row = conn.fetch_one(&sql::ONCE_READ, args).await?;
                 Ok(row.map(|row| row.opt_json(0)).transpose()?.flatten())

@@ -1,6 +1,7 @@
 //! Reap: a dead session's tasks go back in line as suspects, or are quarantined (PROTOCOL P2, P6).
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::args::{Args, Rows};
 use super::{Conn, Finish, Store, finish, load, sql};
@@ -142,7 +143,7 @@ async fn mark_started(
         .opt_texts(
             intents
                 .iter()
-                .map(|intent| plans.get(&intent.kind).cloned().flatten()),
+                .map(|intent| plans.get(&*intent.kind).cloned().flatten()),
         )
         .opt_texts(intents.iter().map(|_| Some(build)));
     conn.execute(&sql::STARTED_INSERT, Args::new().rows(rows))
@@ -193,12 +194,12 @@ async fn quarantine(
         return Ok(());
     }
     let ids: HashSet<IntentId> = tasks.iter().map(|(task, _)| task.intent).collect();
-    let mut steps: HashMap<IntentId, String> = HashMap::new();
+    let mut steps: HashMap<IntentId, Arc<str>> = HashMap::new();
     for row in conn
         .fetch(&sql::STEP_RUNNING, Args::new().ids(ids.iter().copied()))
         .await?
     {
-        steps.insert(row.uuid(0)?, row.text(1)?);
+        steps.insert(row.uuid(0)?, row.name(1)?);
     }
     let crashes: HashMap<IntentId, u32> = tasks
         .iter()

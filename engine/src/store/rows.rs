@@ -54,8 +54,8 @@ impl NewIntent {
 /// A queue's kinds, and how many of their tasks there is room for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lane {
-    pub(crate) queue: String,
-    pub(crate) kinds: Arc<[String]>,
+    pub(crate) queue: Arc<str>,
+    pub(crate) kinds: Arc<[Arc<str>]>,
     pub(crate) room: usize,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct StepRow {
     /// The step has no row yet.
     pub(crate) first: bool,
     pub(crate) intent: IntentId,
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) generation: u32,
     pub(crate) state: StepState,
     pub(crate) attempt: u32,
@@ -81,7 +81,7 @@ pub(crate) struct StepRow {
 #[derive(Debug, Clone)]
 pub(crate) struct AttemptRow {
     pub(crate) intent: IntentId,
-    pub(crate) step: String,
+    pub(crate) step: Arc<str>,
     pub(crate) generation: u32,
     pub(crate) attempt: u32,
     pub(crate) failure: AttemptFailure,
@@ -131,7 +131,7 @@ pub(crate) struct StartedRow {
 /// A child that a step asks for.
 #[derive(Debug, Clone)]
 pub(crate) struct ChildRow {
-    pub(crate) step: String,
+    pub(crate) step: Arc<str>,
     pub(crate) generation: u32,
     pub(crate) name: String,
     pub(crate) input_hash: Vec<u8>,
@@ -144,15 +144,15 @@ pub(crate) struct Finish {
     pub(crate) intent: IntentId,
     /// The lease that it leaves; none where the lease ends with its session.
     pub(crate) lease: Option<LeaseId>,
-    pub(crate) kind: String,
-    pub(crate) account: Option<String>,
+    pub(crate) kind: Arc<str>,
+    pub(crate) account: Option<Arc<str>>,
     pub(crate) state: IntentState,
     pub(crate) requested: Micros,
     pub(crate) started: Micros,
     pub(crate) output: Option<Payload>,
     pub(crate) reason: Option<FailureReason>,
     pub(crate) error: Option<String>,
-    pub(crate) step: Option<String>,
+    pub(crate) step: Option<Arc<str>>,
     pub(crate) plan: Option<Arc<str>>,
     pub(crate) parent: Option<IntentId>,
     /// It may hold resources, and lets go of them.
@@ -164,11 +164,11 @@ pub(crate) struct Finish {
 /// What a worker has to write, and what it asks for: one transaction.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TickRequest {
-    pub(crate) worker: String,
+    pub(crate) worker: Arc<str>,
     /// Written with the statements that look for what is there already: the others have met something unexpected.
     pub(crate) careful: bool,
     pub(crate) plans: Vec<(Arc<str>, Arc<Shape>)>,
-    pub(crate) session_plans: Vec<(String, Arc<str>)>,
+    pub(crate) session_plans: Vec<(Arc<str>, Arc<str>)>,
     pub(crate) started: Vec<StartedRow>,
     pub(crate) steps: Vec<StepRow>,
     pub(crate) attempts: Vec<AttemptRow>,
@@ -254,7 +254,7 @@ pub(crate) struct TickAnswer {
     pub(crate) claimed_at: Micros,
     pub(crate) claimed: Vec<Claimed>,
     /// Queues of which fewer tasks came back than there was room for.
-    pub(crate) drained: Vec<String>,
+    pub(crate) drained: Vec<Arc<str>>,
     /// These were not parked: what they wait for has come meanwhile.
     pub(crate) not_parked: Vec<IntentId>,
     /// Counts of finished children, for `watch` and `reload`.
@@ -286,8 +286,8 @@ pub(crate) struct Claimed {
     pub(crate) intent: IntentId,
     pub(crate) lease: LeaseId,
     pub(crate) crashes: u32,
-    pub(crate) kind: String,
-    pub(crate) account: Option<String>,
+    pub(crate) kind: Arc<str>,
+    pub(crate) account: Option<Arc<str>>,
     pub(crate) input: Payload,
     pub(crate) requested: Micros,
     pub(crate) requested_by: Option<String>,
@@ -331,7 +331,7 @@ pub(crate) struct StepLoad {
 /// The last attempt of a step of a claimed intent.
 #[derive(Debug)]
 pub(crate) struct AttemptLoad {
-    pub(crate) step: String,
+    pub(crate) step: Arc<str>,
     pub(crate) generation: u32,
     pub(crate) attempt: u32,
     pub(crate) retry_in: Option<Duration>,
@@ -341,7 +341,7 @@ pub(crate) struct AttemptLoad {
 #[derive(Debug, Clone)]
 pub(crate) struct ChildLoad {
     pub(crate) parent: IntentId,
-    pub(crate) step: String,
+    pub(crate) step: Arc<str>,
     pub(crate) generation: u32,
     pub(crate) name: String,
     pub(crate) child: IntentId,
@@ -370,8 +370,8 @@ pub(crate) struct SessionRow {
     pub(crate) lock_file: Option<String>,
     pub(crate) lease: Duration,
     pub(crate) free: usize,
-    /// Kind, queue, and the hash of its plans' shape where that is known.
-    pub(crate) kinds: Vec<(String, String, Option<Arc<str>>)>,
+    /// Kind and queue.
+    pub(crate) kinds: Vec<(Arc<str>, Arc<str>)>,
 }
 
 /// A session as others see it.

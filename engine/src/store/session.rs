@@ -27,9 +27,8 @@ impl Store {
                 conn.execute(&sql::SESSION_INSERT, args).await?;
                 let args = Args::new().uuid(session.id.0).rows(
                     Rows::new()
-                        .texts(session.kinds.iter().map(|(kind, _, _)| kind.as_str()))
-                        .texts(session.kinds.iter().map(|(_, queue, _)| queue.as_str()))
-                        .opt_texts(session.kinds.iter().map(|(_, _, plan)| plan.as_deref())),
+                        .texts(session.kinds.iter().map(|(kind, _)| kind.clone()))
+                        .texts(session.kinds.iter().map(|(_, queue)| queue.clone())),
                 );
                 conn.execute(&sql::SESSION_KIND_INSERT, args).await
             })
@@ -83,8 +82,8 @@ impl Store {
                 let args = Args::new()
                     .rows(
                         Rows::new()
-                            .texts(pairs().map(|(queue, _)| queue))
-                            .texts(pairs().map(|(_, kind)| kind)),
+                            .texts(pairs().map(|(queue, _)| queue.clone()))
+                            .texts(pairs().map(|(_, kind)| kind.clone())),
                     )
                     .now();
                 let row = conn

@@ -106,15 +106,15 @@ async fn write_plans(
             );
         }
         let rows = Rows::new()
-            .texts(request.plans.iter().map(|(hash, _)| &**hash))
+            .texts(request.plans.iter().map(|(hash, _)| hash.clone()))
             .texts(shapes);
         conn.execute(&sql::PLAN_INSERT, Args::new().rows(rows).now())
             .await?;
     }
     if !request.session_plans.is_empty() {
         let rows = Rows::new()
-            .texts(request.session_plans.iter().map(|(kind, _)| kind.as_str()))
-            .texts(request.session_plans.iter().map(|(_, hash)| &**hash));
+            .texts(request.session_plans.iter().map(|(kind, _)| kind.clone()))
+            .texts(request.session_plans.iter().map(|(_, hash)| hash.clone()));
         conn.execute(&sql::SESSION_PLAN, Args::new().uuid(session.0).rows(rows))
             .await?;
     }
@@ -122,8 +122,8 @@ async fn write_plans(
         let rows = Rows::new()
             .uuids(request.started.iter().map(|s| s.intent))
             .ints(request.started.iter().map(|s| s.started.0))
-            .opt_texts(request.started.iter().map(|s| s.plan.as_deref()))
-            .opt_texts(request.started.iter().map(|_| None::<String>));
+            .opt_texts(request.started.iter().map(|s| s.plan.clone()))
+            .opt_texts(request.started.iter().map(|_| None::<Arc<str>>));
         conn.execute(&sql::STARTED_INSERT, Args::new().rows(rows))
             .await?;
     }
@@ -138,19 +138,19 @@ async fn write_steps(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), E
     if !results.is_empty() {
         let rows = Rows::new()
             .uuids(results.iter().map(|s| s.intent))
-            .texts(results.iter().map(|s| s.name.as_str()))
+            .texts(results.iter().map(|s| s.name.clone()))
             .ints(results.iter().map(|s| i64::from(s.generation)))
             .ints(results.iter().map(|s| i64::from(s.attempt)))
             .jsons(results.iter().map(|s| s.output.clone()))
             .opt_ints(results.iter().map(|s| us(s.started_ago)))
             .opt_ints(results.iter().map(|s| us(s.finished_ago)));
-        let args = Args::new().text(&request.worker).now().rows(rows);
+        let args = Args::new().text(request.worker.clone()).now().rows(rows);
         conn.execute(&sql::RESULT_INSERT, args).await?;
     }
     if !steps.is_empty() {
         let rows = Rows::new()
             .uuids(steps.iter().map(|s| s.intent))
-            .texts(steps.iter().map(|s| s.name.as_str()))
+            .texts(steps.iter().map(|s| s.name.clone()))
             .ints(steps.iter().map(|s| i64::from(s.generation)))
             .texts(steps.iter().map(|s| s.state.as_str()))
             .ints(steps.iter().map(|s| i64::from(s.attempt)))
@@ -162,7 +162,7 @@ async fn write_steps(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), E
             .opt_ints(steps.iter().map(|s| us(s.finished_ago)));
         conn.execute(
             &sql::STEP_RECORD,
-            Args::new().text(&request.worker).now().rows(rows),
+            Args::new().text(request.worker.clone()).now().rows(rows),
         )
         .await?;
     }
@@ -170,7 +170,7 @@ async fn write_steps(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), E
     if !attempts.is_empty() {
         let rows = Rows::new()
             .uuids(attempts.iter().map(|a| a.intent))
-            .texts(attempts.iter().map(|a| a.step.as_str()))
+            .texts(attempts.iter().map(|a| a.step.clone()))
             .ints(attempts.iter().map(|a| i64::from(a.generation)))
             .ints(attempts.iter().map(|a| i64::from(a.attempt)))
             .texts(attempts.iter().map(|a| a.failure.as_str()))
@@ -180,7 +180,7 @@ async fn write_steps(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), E
             .opt_ints(attempts.iter().map(|a| us(a.retry_in)));
         conn.execute(
             &sql::ATTEMPT_INSERT,
-            Args::new().text(&request.worker).rows(rows).now(),
+            Args::new().text(request.worker.clone()).rows(rows).now(),
         )
         .await?;
     }
@@ -209,7 +209,7 @@ async fn write_children(conn: &mut Conn<'_>, request: &TickRequest) -> Result<()
     .await?;
     let rows = Rows::new()
         .uuids(parents.iter().copied())
-        .texts(children.iter().map(|c| c.step.as_str()))
+        .texts(children.iter().map(|c| c.step.clone()))
         .ints(children.iter().map(|c| i64::from(c.generation)))
         .texts(children.iter().map(|c| c.name.as_str()))
         .uuids(children.iter().map(|c| c.intent.id))

@@ -21,7 +21,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     fn take(&mut self, mut task: Claimed, claimed_at: Micros) {
         let Some(kind) = self.kinds.get(&task.kind).cloned() else {
             // A claim names the kinds that this worker knows, so this is a task of another program's lease.
-            tracing::error!(intent = %task.intent, kind = task.kind, "claimed a task of an unknown kind");
+            tracing::error!(intent = %task.intent, kind = &*task.kind, "claimed a task of an unknown kind");
             self.release(task.lease);
             self.bytes = self.bytes.saturating_sub(task.input.get().len());
             self.pending
@@ -100,7 +100,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
     /// An intent that has no plan fails at once, and says why.
     fn refuse(&mut self, task: Claimed, claimed_at: Micros, refusal: Refusal) {
-        tracing::warn!(intent = %task.intent, kind = task.kind, error = refusal.error, "an intent has no plan");
+        tracing::warn!(intent = %task.intent, kind = &*task.kind, error = refusal.error, "an intent has no plan");
         self.release(task.lease);
         self.bytes = self.bytes.saturating_sub(task.input.get().len());
         let open = task

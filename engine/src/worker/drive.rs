@@ -251,7 +251,7 @@ impl<S> Drive<S> {
         self.children.iter().any(|child| child.outcome.is_none())
     }
 
-    pub(super) fn step_name(&self, index: usize) -> &str {
+    pub(super) fn step_name(&self, index: usize) -> &Arc<str> {
         &self.plan.shape.steps[index].name
     }
 
@@ -341,7 +341,7 @@ impl<S> Drive<S> {
         Finish {
             reason: Some(reason),
             error: Some(error),
-            step: Some(self.step_name(step).to_owned()),
+            step: Some(self.step_name(step).clone()),
             frees: self.locks && self.release_on_failure,
             ..self.finish(IntentState::Failed)
         }

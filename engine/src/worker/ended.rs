@@ -113,7 +113,7 @@ impl<S> Drive<S> {
         });
         tick.attempts.push(AttemptRow {
             intent: self.id,
-            step: self.step_name(index).to_owned(),
+            step: self.step_name(index).clone(),
             generation,
             attempt,
             failure,
@@ -131,12 +131,12 @@ impl<S> Drive<S> {
         took: Duration,
         tick: &mut TickRequest,
     ) {
-        let step = self.step_name(index).to_owned();
+        let step = self.step_name(index).clone();
         let generation = self.slots[index].generation;
         self.slots[index].awaits = children.iter().map(|child| child.name.clone()).collect();
         for child in children {
             let Some(mut new) = child.new else { continue };
-            new.parent = Some((self.id, step.clone()));
+            new.parent = Some((self.id, step.to_string()));
             new.root = self.root;
             new.depth = self.depth + 1;
             new.correlation_id = self.context.correlation_id.clone();
@@ -170,7 +170,7 @@ impl<S> Drive<S> {
         StepRow {
             first,
             intent: self.id,
-            name: self.step_name(index).to_owned(),
+            name: self.step_name(index).clone(),
             generation: slot.generation,
             state,
             attempt: slot.attempts + 1,

@@ -24,6 +24,9 @@ use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
 use crate::store::{Peek, Store, TickRequest};
 
+/// A map by ids. They are made by the engine, so nobody can choose them to collide; a fast hash will do.
+pub(super) type ById<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
 /// An attempt that is running.
 pub(super) struct Running {
     pub(super) abort: AbortHandle,
@@ -53,15 +56,15 @@ pub(super) struct Engine<S> {
     pub(super) intendant: Intendant,
     pub(super) state: Arc<S>,
     pub(super) settings: Settings,
-    pub(super) kinds: HashMap<String, Arc<Kind<S>>>,
+    pub(super) kinds: HashMap<Arc<str>, Arc<Kind<S>>>,
     pub(super) lanes: Vec<LaneState>,
     pub(super) report: WorkReport,
     pub(super) epoch: Instant,
     pub(super) session: Option<SessionId>,
 
-    pub(super) drives: HashMap<IntentId, Drive<S>>,
-    pub(super) leases: HashMap<LeaseId, LeaseState>,
-    pub(super) running: HashMap<(IntentId, usize), Running>,
+    pub(super) drives: ById<IntentId, Drive<S>>,
+    pub(super) leases: ById<LeaseId, LeaseState>,
+    pub(super) running: ById<(IntentId, usize), Running>,
     /// Bytes of the inputs in hand.
     pub(super) bytes: usize,
     /// Retries and snoozes of intents in hand.
@@ -74,7 +77,7 @@ pub(super) struct Engine<S> {
     /// Steps that start when it is there: their start has to be on disk first.
     pub(super) announced: Vec<(IntentId, usize, Arc<str>)>,
     /// The plan's shape by kind that this session has written down.
-    pub(super) session_plans: HashMap<String, Arc<str>>,
+    pub(super) session_plans: HashMap<Arc<str>, Arc<str>>,
     /// The next timer of anybody's that is due.
     pub(super) next_due: Option<Duration>,
     pub(super) probation: Option<Probation>,
@@ -127,7 +130,7 @@ enum Over {
 
 impl<S: Send + Sync + 'static> Engine<S> {
     pub(super) fn new(worker: Worker<S>) -> Self {
-        let mut by_queue: HashMap<Arc<str>, Vec<String>> = HashMap::new();
+        let mut by_queue: HashMap<Arc<str>, Vec<Arc<str>>> = HashMap::new();
         for kind in worker.kinds.values() {
             by_queue
                 .entry(kind.queue.clone())
@@ -153,9 +156,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
             lanes,
             report: WorkReport::default(),
             session: None,
-            drives: HashMap::new(),
-            leases: HashMap::new(),
-            running: HashMap::new(),
+            drives: ById::default(),
+            leases: ById::default(),
+            running: ById::default(),
             bytes: 0,
             timers: BinaryHeap::new(),
             pending: TickRequest::default(),

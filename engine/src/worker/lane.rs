@@ -19,7 +19,7 @@ pub(super) struct Waiting {
 #[derive(Debug)]
 pub(super) struct LaneState {
     pub(super) queue: Arc<str>,
-    pub(super) kinds: Arc<[String]>,
+    pub(super) kinds: Arc<[Arc<str>]>,
     pub(super) concurrency: usize,
     /// Steps that are running.
     pub(super) running: usize,
@@ -43,7 +43,7 @@ pub(super) struct LaneState {
 const WINDOW: Duration = Duration::from_millis(100);
 
 impl LaneState {
-    pub(super) fn new(queue: Arc<str>, kinds: Vec<String>, concurrency: usize) -> Self {
+    pub(super) fn new(queue: Arc<str>, kinds: Vec<Arc<str>>, concurrency: usize) -> Self {
         Self {
             queue,
             kinds: kinds.into(),

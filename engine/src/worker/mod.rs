@@ -60,7 +60,7 @@ pub use stop::shutdown_signal;
 pub struct Worker<S> {
     intendant: Intendant,
     state: Arc<S>,
-    kinds: HashMap<String, Arc<registry::Kind<S>>>,
+    kinds: HashMap<Arc<str>, Arc<registry::Kind<S>>>,
     doubled: Option<String>,
     concurrency: usize,
     queues: HashMap<String, usize>,
@@ -70,7 +70,7 @@ pub struct Worker<S> {
 /// How a worker lives.
 #[derive(Debug, Clone)]
 struct Settings {
-    name: String,
+    name: Arc<str>,
     lease: Duration,
     poll: Duration,
     grace: Duration,
@@ -110,7 +110,8 @@ impl<S: Send + Sync + 'static> Worker<S> {
                     "{}/{}",
                     gethostname::gethostname().to_string_lossy(),
                     std::process::id()
-                ),
+                )
+                .into(),
                 lease: limits::LEASE,
                 poll: limits::POLL,
                 grace: limits::GRACE,
@@ -147,10 +148,10 @@ impl<S: Send + Sync + 'static> Worker<S> {
     }
 
     fn add<T: Intent>(mut self, make_plan: MakePlan<S>) -> Self {
-        let kind = registry::Kind::new(T::KIND.to_owned(), Arc::from(T::QUEUE), make_plan);
+        let kind = registry::Kind::new(Arc::from(T::KIND), Arc::from(T::QUEUE), make_plan);
         if self
             .kinds
-            .insert(T::KIND.to_owned(), Arc::new(kind))
+            .insert(Arc::from(T::KIND), Arc::new(kind))
             .is_some()
         {
             self.doubled = Some(T::KIND.to_owned());
@@ -172,7 +173,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
 
     /// The worker's name in the history: host and process unless said. Names mean nothing to the engine; two workers may
     /// have the same.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.settings.name = name.into();
         self
     }

@@ -14,7 +14,6 @@ use crate::advance::Status;
 use crate::cx::{Cx, StepContext};
 use crate::id::IntentId;
 use crate::limits;
-use crate::payload;
 use crate::state::{AttemptFailure, StepState};
 use crate::store::{Finish, Life, Once, ParkRow, StartedRow};
 
@@ -160,7 +159,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             session,
             lease: drive.lease,
             intent,
-            step: drive.step_name(step).to_owned(),
+            step: drive.step_name(step).clone(),
             generation: drive.slots[step].generation,
             attempt: drive.slots[step].attempts + 1,
             worker: self.settings.name.clone(),
@@ -174,9 +173,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.stopping.subscribe(),
         ));
         let output = |index: usize| drive.slots[index].output.as_ref();
-        let input = drive.plan.input(step, &output).and_then(|json| {
-            payload::parse_trusted(json.into_owned()).map_err(|error| error.to_string())
-        });
+        let input = drive.plan.input(step, &output);
         let abort = match input {
             Ok(input) => runner::spawn(
                 &def.run,

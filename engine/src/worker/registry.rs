@@ -9,7 +9,7 @@ use crate::store::Claimed;
 
 /// One kind of intents and the code for it.
 pub(super) struct Kind<S> {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) queue: Arc<str>,
     make_plan: MakePlan<S>,
     /// The last shape that was seen and found sound; a kind mostly has but one.
@@ -61,7 +61,7 @@ impl From<BindError> for Refusal {
 }
 
 impl<S> Kind<S> {
-    pub(super) fn new(name: String, queue: Arc<str>, make_plan: MakePlan<S>) -> Self {
+    pub(super) fn new(name: Arc<str>, queue: Arc<str>, make_plan: MakePlan<S>) -> Self {
         Self {
             name,
             queue,

@@ -86,7 +86,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         loop {
             match self.try_session().await {
                 Ok(session) => {
-                    tracing::info!(worker = self.settings.name, session = %session.id, "a session begins");
+                    tracing::info!(worker = &*self.settings.name, session = %session.id, "a session begins");
                     self.session = Some(session.id);
                     return Ok(session);
                 }
@@ -110,11 +110,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let kinds = self
             .kinds
             .values()
-            .map(|kind| (kind.name.clone(), kind.queue.to_string(), None))
+            .map(|kind| (kind.name.clone(), kind.queue.clone()))
             .collect();
         let row = SessionRow {
             id,
-            worker: self.settings.name.clone(),
+            worker: self.settings.name.to_string(),
             host: host(),
             pid: std::process::id(),
             build: self.settings.build.clone(),
@@ -153,13 +153,13 @@ impl<S: Send + Sync + 'static> Engine<S> {
             if let Err(error) = self.store().close_session(session.id).await {
                 tracing::warn!(%error, "the session could not be closed; it will be found dead");
             }
-            tracing::info!(worker = self.settings.name, session = %session.id, "the session ends");
+            tracing::info!(worker = &*self.settings.name, session = %session.id, "the session ends");
         } else if self.left_behind {
             if let Err(error) = self.store().leave_session(session.id).await {
                 tracing::warn!(%error, "the session could not say that it leaves; it will count as a crash");
             }
         } else {
-            tracing::warn!(worker = self.settings.name, session = %session.id, "the session is dead; nothing more is written for it");
+            tracing::warn!(worker = &*self.settings.name, session = %session.id, "the session is dead; nothing more is written for it");
         }
         self.session = None;
         drop(pulse);

@@ -63,7 +63,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             let room = lane.room(now, limits::PREFETCH_BYTES - self.bytes);
             if lane.hint && room > 0 {
                 request.claim.push(Lane {
-                    queue: lane.queue.to_string(),
+                    queue: lane.queue.clone(),
                     kinds: lane.kinds.clone(),
                     room,
                 });
@@ -81,7 +81,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// All that this worker serves, for looks that take no tasks.
     pub(super) fn all_lanes(&self) -> Vec<Lane> {
         let lane = |lane: &super::lane::LaneState| Lane {
-            queue: lane.queue.to_string(),
+            queue: lane.queue.clone(),
             kinds: lane.kinds.clone(),
             room: 1,
         };
@@ -97,8 +97,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.next_due = (answer.promoted >= limits::TIMERS_PER_TICK).then(|| self.now());
         }
         for lane in &mut self.lanes {
-            lane.hint = (lane.hint && !answer.drained.contains(&lane.queue.to_string()))
-                || answer.readied > 0;
+            lane.hint = (lane.hint && !answer.drained.contains(&lane.queue)) || answer.readied > 0;
         }
         for task in &answer.claimed {
             self.bytes += task.input.get().len();
@@ -217,7 +216,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             .steps
             .iter()
             .filter(|row| row.state == StepState::Running)
-            .map(|row| (row.intent, row.name.as_str()))
+            .map(|row| (row.intent, &*row.name))
             .collect();
         let announced = std::mem::take(&mut self.announced);
         for (intent, step, queue) in announced {
