@@ -7,6 +7,7 @@ use tokio::sync::futures::OwnedNotified;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
+use crate::gather::Gather;
 use crate::handle::Handle;
 use crate::id::IntentId;
 use crate::intent::{Intent, check_name};
@@ -15,7 +16,7 @@ use crate::request::Request;
 use crate::state::IntentState;
 use crate::store::{
     AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, MigrationStatus,
-    StepRecord, Store, StoreKind, StoreOptions, Unfinished,
+    NewIntent, StepRecord, Store, StoreKind, StoreOptions, Unfinished,
 };
 
 /// A handle on the engine's database: cheap to clone, to be kept for the life of the program.
@@ -38,6 +39,7 @@ pub struct Intendant {
 #[derive(Debug)]
 struct Inner {
     store: Store,
+    gather: Gather,
     /// Something was asked for in this process.
     work: Arc<Notify>,
     /// Something finished in this process.
@@ -73,6 +75,7 @@ impl Intendant {
         let store = Store::connect(options, clock).await?;
         let inner = Inner {
             store,
+            gather: Gather::default(),
             work: Arc::default(),
             finished: Arc::default(),
         };
@@ -209,6 +212,11 @@ impl Intendant {
 
     pub(crate) fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    /// Makes a request, together with others that are made at the same time.
+    pub(crate) async fn gather(&self, new: NewIntent) -> Result<IntentId, Error> {
+        self.inner.gather.request(self.store(), new).await
     }
 
     /// Tells the workers of this process that there may be something to claim.

@@ -16,6 +16,7 @@ mod clock;
 mod crash;
 mod cx;
 mod error;
+mod gather;
 mod handle;
 mod id;
 mod intent;

@@ -155,9 +155,9 @@ impl<'i, T: Intent> IntoFuture for Request<'i, T> {
         let intendant = self.intendant;
         let new = self.into_new();
         Box::pin(async move {
-            let ids = intendant.store().request(vec![new?]).await?;
+            let id = intendant.gather(new?).await?;
             intendant.wake();
-            Ok(Handle::new(intendant.clone(), ids[0]))
+            Ok(Handle::new(intendant.clone(), id))
         })
     }
 }

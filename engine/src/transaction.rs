@@ -14,7 +14,7 @@ use crate::payload;
 use crate::plan::StepDone;
 use crate::state::AttemptFailure;
 use crate::step::{StepError, StepOutput, StepResult, fail};
-use crate::store::{Conn, OnceAnswer, OpenTx, record_once};
+use crate::store::{Conn, Flush, OnceAnswer, OpenTx, record_once};
 
 /// An output that is on disk already, together with what the step's transaction wrote. Only
 /// [`Cx::transaction`] makes one; a step that returns it has the output `T`.
@@ -106,7 +106,7 @@ impl<S: Send + Sync + 'static> Cx<S> {
         let step = self.step();
         let store = step.intendant.store().clone();
         // In a task of its own: sqlx 0.9.0 can lose track of a `begin` whose future is dropped.
-        let begin = tokio::spawn(async move { store.begin().await });
+        let begin = tokio::spawn(async move { store.begin(Flush::Now).await });
         let mut tx = begin.await.map_err(StepError::new)??;
         let value = match tokio::time::timeout(limits::TRANSACTION, run(&mut tx, work)).await {
             Ok(Ok(value)) => value,

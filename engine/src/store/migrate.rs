@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 use sqlx::Row as _;
 
-use super::{Db, OpenTx, Store, StoreKind, detached};
+use super::{Db, Flush, OpenTx, Store, StoreKind, detached};
 use crate::error::Error;
 
 struct Migration {
@@ -104,7 +104,7 @@ impl Store {
     pub(crate) async fn migrate(&self) -> Result<Vec<MigrationStatus>, Error> {
         let store = self.clone();
         detached(async move {
-            let mut tx = store.begin().await?;
+            let mut tx = store.begin(Flush::Now).await?;
             let kind = store.kind();
             match &mut tx {
                 OpenTx::Pg(tx) => {

@@ -113,6 +113,8 @@ enum Db {
         readers: SqlitePool,
         beats: SqlitePool,
         path: Option<PathBuf>,
+        /// Commits wait for the disk.
+        full: bool,
     },
 }
 
@@ -122,6 +124,24 @@ enum Purpose {
     Read,
     Beat,
 }
+
+/// Whether a commit waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flush {
+    /// It does, so what is committed is not lost.
+    Now,
+    /// It does not. For what may be lost with the machine because nobody has been told of it, and what comes after it
+    /// finds out: a claim by itself. Its session's next tick has the next number, so it is refused if the claim is gone.
+    Later,
+}
+
+const BEGIN_POSTGRES: &str = "begin; \
+    set local idle_in_transaction_session_timeout = '10s'; set local statement_timeout = '10s'; \
+    set local lock_timeout = '5s'; set local enable_seqscan = off; set local jit = off";
+
+const BEGIN_POSTGRES_LATER: &str = "begin; set local synchronous_commit = off; \
+    set local idle_in_transaction_session_timeout = '10s'; set local statement_timeout = '10s'; \
+    set local lock_timeout = '5s'; set local enable_seqscan = off; set local jit = off";
 
 /// An open transaction. Dropped without a commit, it is rolled back.
 pub(crate) enum OpenTx {
@@ -217,18 +237,21 @@ impl Store {
     /// Begins a transaction that writes. On SQLite it has the writer from its first statement, so that it cannot find
     /// later that somebody else was faster. On PostgreSQL its limits and its planner settings are local to it: nothing
     /// stays on the connection, so a pooler may hand it to anybody afterwards.
-    pub(crate) async fn begin(&self) -> Result<OpenTx, Error> {
+    pub(crate) async fn begin(&self, flush: Flush) -> Result<OpenTx, Error> {
         match &self.db {
-            Db::Pg { pool, .. } => Ok(OpenTx::Pg(
-                pool.begin_with(
-                    "begin; \
-                     set local idle_in_transaction_session_timeout = '10s'; set local statement_timeout = '10s'; \
-                     set local lock_timeout = '5s'; set local enable_seqscan = off; set local jit = off",
-                )
-                .await?,
-            )),
-            Db::Sqlite { writer, .. } => {
-                let tx = writer.begin_with("begin immediate").await?;
+            Db::Pg { pool, .. } => {
+                let begin = match flush {
+                    Flush::Now => BEGIN_POSTGRES,
+                    Flush::Later => BEGIN_POSTGRES_LATER,
+                };
+                Ok(OpenTx::Pg(pool.begin_with(begin).await?))
+            }
+            Db::Sqlite { writer, full, .. } => {
+                let begin = match flush {
+                    Flush::Now if *full => "pragma synchronous = full; begin immediate",
+                    Flush::Now | Flush::Later => "pragma synchronous = normal; begin immediate",
+                };
+                let tx = writer.begin_with(begin).await?;
                 Ok(OpenTx::Sqlite(tx, self.now()))
             }
         }
@@ -240,11 +263,19 @@ impl Store {
         T: Send + 'static,
         W: for<'c> Fn(Conn<'c>) -> BoxFuture<'c, Result<T, Error>> + Send + Sync + 'static,
     {
+        self.transact_with(Flush::Now, work).await
+    }
+
+    async fn transact_with<T, W>(&self, flush: Flush, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'c> Fn(Conn<'c>) -> BoxFuture<'c, Result<T, Error>> + Send + Sync + 'static,
+    {
         let store = self.clone();
         detached(async move {
             let mut replays = 0;
             loop {
-                let mut tx = store.begin().await?;
+                let mut tx = store.begin(flush).await?;
                 match work(tx.conn()).await {
                     Ok(value) => {
                         tx.commit().await?;

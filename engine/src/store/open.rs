@@ -60,6 +60,7 @@ pub(super) async fn sqlite(options: &StoreOptions) -> Result<Db, Error> {
             beats: writer.clone(),
             writer,
             path: None,
+            full: false,
         });
     }
     let path = Some(connect.get_filename().to_owned());
@@ -100,6 +101,7 @@ pub(super) async fn sqlite(options: &StoreOptions) -> Result<Db, Error> {
         readers,
         beats,
         path,
+        full: options.sync_every_commit,
     })
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::args::{Args, Rows};
 use super::rows::Start;
 use super::session::us;
-use super::{Conn, Life, ParkRow, Store, TickAnswer, TickEnd, TickRequest};
+use super::{Conn, Flush, Life, ParkRow, Store, TickAnswer, TickEnd, TickRequest};
 use super::{claim, finish, load, request, sql};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
@@ -24,7 +24,12 @@ impl Store {
         number: i64,
         request: Arc<TickRequest>,
     ) -> Result<TickEnd, Error> {
-        self.transact(move |mut conn| {
+        let flush = if request.has_writes() {
+            Flush::Now
+        } else {
+            Flush::Later
+        };
+        self.transact_with(flush, move |mut conn| {
             let request = request.clone();
             Box::pin(async move { tick(&mut conn, session, number, &request).await })
         })
