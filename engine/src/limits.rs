@@ -96,5 +96,9 @@ pub const TRANSACTION: Duration = Duration::from_secs(10);
 /// How long a graceful stop waits for running steps before it hands their intents back.
 pub const GRACE: Duration = Duration::from_secs(25);
 
+/// Wait before an intent's failure is written again when the database has refused even that. Rare enough to cost the
+/// others nothing, short enough to be seen by whoever mends the cause.
+pub const REFUSED_WAIT: Duration = Duration::from_secs(1);
+
 /// Most rows on one page of a list.
 pub const PAGE: u32 = 1_000;

@@ -109,7 +109,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         self.plans_written(&request);
         self.children_heard(&request, &answer);
         for (intent, error) in answer.refused {
-            self.refused(intent, error);
+            self.refused(&request, intent, error);
         }
         self.take_claimed(answer.claimed, answer.claimed_at);
     }
@@ -273,12 +273,17 @@ impl<S: Send + Sync + 'static> Engine<S> {
     }
 
     /// The database refused what was to be written for an intent: it fails with that as its reason.
-    fn refused(&mut self, intent: IntentId, error: String) {
+    fn refused(&mut self, request: &TickRequest, intent: IntentId, error: String) {
+        let now = self.now();
         let Some(drive) = self.drives.get_mut(&intent) else {
             return;
         };
         let left = (drive.phase == Phase::Leaving).then_some(drive.lease);
         drive.phase = Phase::Active;
+        if left.is_some() && drive.refusal.is_some() {
+            drive.refused_until = now + limits::REFUSED_WAIT;
+        }
+        drive.refuse_rows(request);
         drive.refusal = Some((FailureReason::DataRefused, super::runner::clip(error)));
         if let Some(lease) = left {
             self.rejoin(lease);

@@ -9,6 +9,7 @@ mod crashes;
 mod history;
 mod invariants;
 mod outcomes;
+mod refusals;
 mod requests;
 mod resources;
 mod support;
