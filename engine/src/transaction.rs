@@ -1,6 +1,7 @@
 //! `cx.transaction`: the user's SQL and the step's result in one commit.
 
 use std::future::Future;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -10,7 +11,7 @@ use sqlx::sqlite::SqliteConnection;
 use crate::cx::Cx;
 use crate::error::Error;
 use crate::limits;
-use crate::payload;
+use crate::payload::{self, Payload};
 use crate::plan::StepDone;
 use crate::state::AttemptFailure;
 use crate::step::{StepError, StepOutput, StepResult, fail};
@@ -155,7 +156,7 @@ where
     T: Serialize + DeserializeOwned + Send + 'static,
 {
     let step = cx.step();
-    let Some(output) = step.intendant.store().recorded(&step.once).await? else {
+    let Some(output) = recorded(cx).await? else {
         return Err(StepError::new(
             "this worker has lost the intent; the step's transaction was rolled back",
         ));
@@ -175,14 +176,30 @@ where
     work(conn).await
 }
 
+/// The step's result, if it is on disk. A database that cannot be reached is asked again: as long as it is not known
+/// whether the transaction took place, the step must not be run again (promise 4).
+async fn recorded<S: Send + Sync + 'static>(cx: &Cx<S>) -> Result<Option<Payload>, Error> {
+    let step = cx.step();
+    let mut wait = Duration::from_millis(20);
+    loop {
+        match step.intendant.store().recorded(&step.once).await {
+            Err(error) if error.is_retryable() => {
+                tracing::debug!(%error, "looking again whether a step's transaction took place");
+            }
+            known => return known,
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_secs(1));
+    }
+}
+
 /// Commits in a task of its own; after a lost answer, looks whether the result is there.
 async fn commit<S: Send + Sync + 'static>(cx: &Cx<S>, tx: OpenTx) -> Result<(), StepError> {
     let committed = tokio::spawn(tx.commit()).await.map_err(StepError::new)?;
     match committed {
         Ok(()) => Ok(()),
         Err(Error::Unreachable(lost)) => {
-            let step = cx.step();
-            if step.intendant.store().recorded(&step.once).await?.is_some() {
+            if recorded(cx).await?.is_some() {
                 Ok(())
             } else {
                 Err(StepError::new(format!(
@@ -201,7 +218,7 @@ async fn rollback(tx: OpenTx) {
     }
 }
 
-fn store_age<S: Send + Sync + 'static>(cx: &Cx<S>) -> std::time::Duration {
+fn store_age<S: Send + Sync + 'static>(cx: &Cx<S>) -> Duration {
     let step = cx.step();
     step.intendant
         .store()
