@@ -12,7 +12,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use super::committer::{Committed, Committer};
 use super::drive::Drive;
-use super::heartbeat::{Heartbeat, Pulse};
+use super::heartbeat::{Heartbeat, Pulse, Reaping};
 use super::lane::LaneState;
 use super::registry::Kind;
 use super::runner::Ended;
@@ -56,6 +56,7 @@ pub(super) struct Engine<S> {
     pub(super) kinds: HashMap<String, Arc<Kind<S>>>,
     pub(super) lanes: Vec<LaneState>,
     pub(super) report: WorkReport,
+    pub(super) reaping: Arc<Reaping>,
     pub(super) epoch: Instant,
     pub(super) session: Option<SessionId>,
 
@@ -152,6 +153,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             kinds: worker.kinds,
             lanes,
             report: WorkReport::default(),
+            reaping: Arc::default(),
             session: None,
             drives: HashMap::new(),
             leases: HashMap::new(),
@@ -199,13 +201,20 @@ impl<S: Send + Sync + 'static> Engine<S> {
         loop {
             let session = tokio::select! {
                 session = self.begin_session(first) => session?,
-                () = &mut shutdown => return Ok(self.report),
+                () = &mut shutdown => return Ok(self.report()),
             };
             first = false;
             match self.live(session, &mut shutdown).await {
-                Over::Shutdown => return Ok(self.report),
+                Over::Shutdown => return Ok(self.report()),
                 Over::Fenced => self.forget(),
             }
+        }
+    }
+
+    fn report(&self) -> WorkReport {
+        WorkReport {
+            reaped: self.reaping.done(),
+            ..self.report
         }
     }
 
@@ -276,7 +285,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     self.hear_ended(ended, &mut ears.ended, committer.is_some())
                         .await
                 }
-                Heard::Committed(Committed::Done(answer)) => self.tick_done(*answer),
+                Heard::Committed(Committed::Done(answer)) => {
+                    self.report.adopted += answer.adopted;
+                    self.tick_done(*answer);
+                }
                 Heard::Committed(Committed::Fenced) | Heard::Pulse(Pulse::Dead) => {
                     self.report.fenced += u64::from(self.inflight.is_some());
                     break Over::Fenced;
