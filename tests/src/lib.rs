@@ -4,3 +4,4 @@ pub mod binary;
 pub mod chaos;
 pub mod database;
 pub mod postgres;
+pub mod proxy;
