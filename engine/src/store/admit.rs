@@ -50,7 +50,10 @@ pub(super) async fn admit_claimed(
     }
     // Statements of their own after the locks: what an earlier holder of a lock committed is seen.
     let holders = holders_of(conn, &got).await?;
-    let line = line_of(conn, &got).await?;
+    let mut line = line_of(conn, &got).await?;
+    if applicants.iter().any(|applicant| applicant.kin) {
+        mark_kin(conn, &mut line).await?;
+    }
     let positions: HashMap<IntentId, i64> = tasks.iter().copied().collect();
     let in_line: HashSet<IntentId> = line.iter().map(|place| place.intent).collect();
     let intents: Vec<IntentId> = applicants
@@ -152,6 +155,7 @@ async fn load_applicants(
         });
     }
     let mut ancestors: HashMap<IntentId, Vec<IntentId>> = HashMap::new();
+    let mut kin: HashSet<IntentId> = HashSet::new();
     for row in conn
         .fetch(&sql::ANCESTOR_LOAD, Args::new().ids(ids()))
         .await?
@@ -160,11 +164,15 @@ async fn load_applicants(
             .entry(row.uuid(0)?)
             .or_default()
             .push(row.uuid(1)?);
+        if row.bool(2)? {
+            kin.insert(row.uuid(0)?);
+        }
     }
     let applicant = |(intent, position): &(IntentId, i64)| Applicant {
         intent: *intent,
         position: *position,
         ancestors: ancestors.remove(intent).unwrap_or_default(),
+        kin: kin.contains(intent),
         wants: wants.remove(intent).unwrap_or_default(),
     };
     Ok(tasks.iter().map(applicant).collect())
@@ -204,6 +212,7 @@ pub(super) async fn holders_of(
         .collect()
 }
 
+/// The places in some lines; whose kin they are is not looked up.
 pub(super) async fn line_of(
     conn: &mut Conn<'_>,
     resources: &HashSet<String>,
@@ -217,9 +226,28 @@ pub(super) async fn line_of(
                 intent: row.uuid(1)?,
                 mode: mode(&row.text(2)?),
                 position: row.int(3)?,
+                kin: false,
             })
         })
         .collect()
+}
+
+/// Finds out who in line has an ancestor that holds something.
+pub(super) async fn mark_kin(conn: &mut Conn<'_>, line: &mut [Place]) -> Result<(), Error> {
+    let waiting: BTreeSet<IntentId> = line.iter().map(|place| place.intent).collect();
+    let mut kin: HashSet<IntentId> = HashSet::new();
+    for row in conn
+        .fetch(&sql::ANCESTOR_LOAD, Args::new().ids(waiting))
+        .await?
+    {
+        if row.bool(2)? {
+            kin.insert(row.uuid(0)?);
+        }
+    }
+    for place in line {
+        place.kin = kin.contains(&place.intent);
+    }
+    Ok(())
 }
 
 /// The CHECK of the column allows three words; what is not shared or touched is treated as exclusive.

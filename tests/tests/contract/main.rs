@@ -6,6 +6,7 @@
 )]
 
 mod crashes;
+mod families;
 mod history;
 mod invariants;
 mod outcomes;
