@@ -10,6 +10,7 @@ mod families;
 mod history;
 mod invariants;
 mod outcomes;
+mod promises;
 mod refusals;
 mod requests;
 mod resources;

@@ -132,6 +132,26 @@ impl Bench {
         }
     }
 
+    /// Looks up a number past the engine. `@` stands for its schema or prefix.
+    pub(crate) async fn number(&self, sql: &str) -> Result<i64> {
+        Ok(match self.database.kind {
+            intendant::StoreKind::Sqlite => {
+                let pool = sqlx::SqlitePool::connect(&self.database.url).await?;
+                let sql = sqlx::AssertSqlSafe(sql.replace('@', "intendant_"));
+                let number = sqlx::query_scalar(sql).fetch_one(&pool).await?;
+                pool.close().await;
+                number
+            }
+            intendant::StoreKind::Postgres => {
+                let pool = sqlx::PgPool::connect(&self.database.url).await?;
+                let sql = sqlx::AssertSqlSafe(sql.replace('@', "intendant."));
+                let number = sqlx::query_scalar(sql).fetch_one(&pool).await?;
+                pool.close().await;
+                number
+            }
+        })
+    }
+
     /// The invariants hold, and nothing is left over.
     pub(crate) async fn check(&self) -> Result<()> {
         let breaches = self.intendant.invariant_breaches().await?;
