@@ -5,6 +5,7 @@ pub mod chaos;
 pub mod database;
 pub mod postgres;
 pub mod proxy;
+mod wire;
 
 /// A test's usual size, or its full one by hand, with `INTENDANT_TEST_SCALE=full`.
 pub fn size(usual: usize, full: usize) -> usize {
