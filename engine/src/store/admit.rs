@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::args::{Args, Rows};
 use super::{Conn, sql};
-use crate::admit::{Applicant, Holder, Place, Want, admit};
+use crate::admit::{Admission, Applicant, Holder, Place, Want, admit};
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::intent::Mode;
@@ -62,16 +62,7 @@ pub(super) async fn admit_claimed(
         .collect();
     let decision = admit(applicants, &holders, &line);
     admitted.blocked = decision.blocked.iter().copied().collect();
-    admitted.circular = decision
-        .circular
-        .iter()
-        .map(|(intent, resource)| {
-            let error = format!(
-                "it wants {resource} for itself, which an intent that waits for it shares; neither could ever go on"
-            );
-            (*intent, error)
-        })
-        .collect();
+    admitted.circular = circles(&decision);
 
     if !decision.taken.is_empty() {
         let rows = Rows::new()
@@ -110,6 +101,35 @@ pub(super) async fn admit_claimed(
             .await?;
     }
     Ok(admitted)
+}
+
+/// After a lost answer: which of a lease's tasks were claimed only to be refused, and why. The others hold what they want,
+/// or an ancestor does.
+pub(super) async fn circular(
+    conn: &mut Conn<'_>,
+    tasks: &[IntentId],
+) -> Result<HashMap<IntentId, String>, Error> {
+    let tasks: Vec<(IntentId, i64)> = tasks.iter().map(|task| (*task, 0)).collect();
+    let applicants = load_applicants(conn, &tasks).await?;
+    let wants = applicants.iter().flat_map(|applicant| &applicant.wants);
+    let resources: HashSet<String> = wants.map(|want| want.resource.clone()).collect();
+    if resources.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let holders = holders_of(conn, &resources).await?;
+    Ok(circles(&admit(applicants, &holders, &[])))
+}
+
+fn circles(decision: &Admission) -> HashMap<IntentId, String> {
+    let error = |resource: &str| {
+        format!(
+            "it wants {resource} for itself, which an intent that waits for it shares; neither could ever go on"
+        )
+    };
+    let circular = decision.circular.iter();
+    circular
+        .map(|(intent, resource)| (*intent, error(resource)))
+        .collect()
 }
 
 /// Descendants in line whose ancestor has just taken what they wait for are covered by its lock, and can go.

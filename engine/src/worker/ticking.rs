@@ -253,7 +253,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 .filter(|child| child.parent == *intent)
                 .cloned()
                 .collect();
-            // An answer that does not speak of the intent (its tick was adopted, or split) is asked for again.
+            // An answer that does not speak of the intent (its tick was split) is asked for again.
             let Some(&arrived) = answer.arrived.get(intent) else {
                 self.pending.reload.push(*intent);
                 continue;

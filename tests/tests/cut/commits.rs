@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use intendant::{Intendant, Node, Plan, Worker, value};
+use intendant::{Cx, Intendant, Intent, Node, Plan, Resources, StepResult, Worker, value};
 use intendant_tests::proxy::{Fate, Faults, Sort};
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::bench::{Bench, Order, Parcel, State, pay};
@@ -136,6 +137,65 @@ async fn a_request_of_which_the_answer_was_lost_is_an_error_and_its_key_finds_it
     }
     ensure!(bench.count(asked).await? == 2);
     ensure!(bench.proxy.counts().of(Sort::Request, Fate::AnswerLost) == 2);
+    Ok(())
+}
+
+#[derive(Serialize, Deserialize)]
+struct Reader;
+
+impl Intent for Reader {
+    const KIND: &'static str = "reader";
+    type Output = u64;
+    fn resources(&self) -> Resources {
+        Resources::shared("shelf", 1)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Writer;
+
+impl Intent for Writer {
+    const KIND: &'static str = "writer";
+    type Output = u64;
+    fn resources(&self) -> Resources {
+        Resources::exclusive("shelf", 1)
+    }
+}
+
+/// Not one tick's answer arrives: what a tick has claimed, refused, parked and readied is found out afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_hears_of_no_commit_of_its_ticks_comes_to_the_same() -> Result<()> {
+    const ORDERS: u64 = 25;
+    let mut bench = Bench::new(0).await?;
+    let intendant = bench.through().await?;
+    for nth in 1..=2_000 {
+        bench.proxy.choose(Sort::Tick, nth, Fate::AnswerLost);
+    }
+    bench.work(&intendant, Duration::from_secs(2));
+    let orders = (0..ORDERS).map(|number| Order { number });
+    bench.direct.request_all(orders).await?;
+    bench.drain().await?;
+    let report = bench.stop().await?[0];
+    println!("{report:?}");
+    ensure!(report.adopted == report.ticks && report.fenced == 0);
+    bench.judge(ORDERS).await?;
+
+    // A child that can never be let in, since its parent is inside: also when the refusal itself was not heard of.
+    let read = async |cx: Cx<()>, _: Reader| cx.child("writer", Writer).await;
+    let write = async |_: Cx<()>, _: Writer| -> StepResult<u64> { Ok(1) };
+    let worker = Worker::new(&intendant, ()).register_step::<Reader, u64, _>(read);
+    let worker = worker.register_step::<Writer, u64, _>(write);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(worker.run(async {
+        stopped.await.ok();
+    }));
+    let reader = bench.direct.request(Reader).await?;
+    let error = reader.output().await.unwrap_err().to_string();
+    ensure!(error.contains("(circular wait)"), "{error}");
+    stop.send(()).ok();
+    let report = running.await??;
+    ensure!(report.adopted == report.ticks && report.fenced == 0);
+    ensure!(bench.direct.invariant_breaches().await?.is_empty());
     Ok(())
 }
 
