@@ -90,6 +90,11 @@ pub const CRASHES: u32 = 3;
 /// database notices before the others do.
 pub const DATABASE_CALL: Duration = Duration::from_secs(10);
 
+/// How long a heartbeat waits for a connection. While a server is away sqlx tries again after up to a fifth of this, so
+/// all workers are back within a little more than half a second of each other; with a long wait one could take the
+/// other, which still sleeps, for dead.
+pub const BEAT_CONNECT: Duration = Duration::from_secs(3);
+
 /// Longest `cx.transaction`: on SQLite it holds the only writer.
 pub const TRANSACTION: Duration = Duration::from_secs(10);
 
