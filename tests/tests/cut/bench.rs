@@ -16,6 +16,14 @@ use sqlx::{PgConnection, PgPool};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+/// How many of each sort of cut there have to be; more by hand.
+pub(crate) fn cuts() -> u64 {
+    std::env::var("INTENDANT_TEST_CUTS")
+        .ok()
+        .and_then(|cuts| cuts.parse().ok())
+        .unwrap_or(60)
+}
+
 /// Two effects in the database, a child, a wait, and a step that fails at first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Order {
@@ -215,16 +223,17 @@ impl Bench {
         Ok(count.try_into()?)
     }
 
-    /// Waits until something is so; fails after two minutes.
+    /// Waits until something is so; fails after two minutes, or more if there is more to cut.
     pub(crate) async fn until(
         &self,
         mut look: impl AsyncFnMut(&Self) -> Result<bool>,
     ) -> Result<()> {
         let start = Instant::now();
+        let limit = Duration::from_secs(120.max(2 * cuts()));
         while !look(self).await? {
             ensure!(
-                start.elapsed() < Duration::from_secs(120),
-                "not in two minutes: {:?}, {:?}",
+                start.elapsed() < limit,
+                "not in {limit:?}: {:?}, {:?}",
                 self.direct.unfinished().await?,
                 self.proxy.counts()
             );
