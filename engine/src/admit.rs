@@ -28,6 +28,8 @@ pub(crate) struct Place {
     pub(crate) resource: String,
     pub(crate) mode: Mode,
     pub(crate) position: i64,
+    /// Whether an ancestor of it holds something.
+    pub(crate) kin: bool,
 }
 
 /// A claimed intent that asks to be let in.
@@ -37,6 +39,8 @@ pub(crate) struct Applicant {
     pub(crate) position: i64,
     /// Intents whose locks cover this one: its parent, its parent's parent, and so on.
     pub(crate) ancestors: Vec<IntentId>,
+    /// Whether one of them holds something.
+    pub(crate) kin: bool,
     pub(crate) wants: Vec<Want>,
 }
 
@@ -56,6 +60,9 @@ pub(crate) struct Admission {
 ///
 /// `holders` and `line` are all rows of the resources that any of them wants. An intent goes when no incompatible
 /// holder and no incompatible earlier place remains on any of its resources; otherwise it has one place for them all.
+///
+/// Kin of a holder pass those in line who are not: these hold nothing, and one of them may wait for what the holder
+/// holds, who waits for its kin. So nobody waits for a place in line that could never come to its turn.
 pub(crate) fn admit(
     mut applicants: Vec<Applicant>,
     holders: &[Holder],
@@ -67,37 +74,38 @@ pub(crate) fn admit(
             .or_default()
             .push((holder.intent, holder.mode));
     }
-    let mut lines: HashMap<String, Vec<(i64, IntentId, Mode)>> = HashMap::new();
+    let mut lines: HashMap<String, Vec<Place>> = HashMap::new();
     for place in line {
-        lines.entry(place.resource.clone()).or_default().push((
-            place.position,
-            place.intent,
-            place.mode,
-        ));
+        lines
+            .entry(place.resource.clone())
+            .or_default()
+            .push(place.clone());
     }
 
     let mut admission = Admission::default();
     applicants.sort_by_key(|applicant| (applicant.position, applicant.intent));
     for applicant in &applicants {
         let covered = |want: &Want| covers(held.get(&want.resource), &applicant.ancestors);
-        let is_free =
-            |want: &Want| {
-                let no_holder =
-                    held.get(&want.resource)
-                        .into_iter()
-                        .flatten()
-                        .all(|(holder, mode)| {
-                            *holder == applicant.intent || want.mode.is_compatible(*mode)
-                        });
-                let no_earlier = lines.get(&want.resource).into_iter().flatten().all(
-                    |(position, intent, mode)| {
-                        *intent == applicant.intent
-                            || (applicant.position, applicant.intent) < (*position, *intent)
-                            || want.mode.is_compatible(*mode)
-                    },
-                );
-                no_holder && no_earlier
-            };
+        let is_free = |want: &Want| {
+            let no_holder = held
+                .get(&want.resource)
+                .into_iter()
+                .flatten()
+                .all(|(holder, mode)| {
+                    *holder == applicant.intent || want.mode.is_compatible(*mode)
+                });
+            let no_earlier = lines
+                .get(&want.resource)
+                .into_iter()
+                .flatten()
+                .all(|place| {
+                    place.intent == applicant.intent
+                        || (applicant.position, applicant.intent) < (place.position, place.intent)
+                        || (applicant.kin && !place.kin)
+                        || want.mode.is_compatible(place.mode)
+                });
+            no_holder && no_earlier
+        };
         // What it holds already (a failed intent that is resumed) needs no turn: those in line wait for it.
         let holds = |want: &Want| {
             held.get(&want.resource)
@@ -133,7 +141,7 @@ pub(crate) fn admit(
                 });
             }
             for line in lines.values_mut() {
-                line.retain(|(_, intent, _)| *intent != applicant.intent);
+                line.retain(|place| place.intent != applicant.intent);
             }
         } else if let Some(want) = applicant
             .wants
@@ -155,16 +163,18 @@ pub(crate) fn admit(
                 .filter(|want| !covered(want))
                 .cloned()
             {
-                let places = lines.entry(resource.clone()).or_default();
-                if !places.iter().any(|(_, known, _)| *known == intent) {
-                    places.push((applicant.position, intent, mode));
-                }
-                admission.places.push(Place {
+                let place = Place {
                     intent,
-                    resource,
+                    resource: resource.clone(),
                     mode,
                     position: applicant.position,
-                });
+                    kin: applicant.kin,
+                };
+                let places = lines.entry(resource).or_default();
+                if !places.iter().any(|known| known.intent == intent) {
+                    places.push(place.clone());
+                }
+                admission.places.push(place);
             }
         }
     }
@@ -193,7 +203,8 @@ fn covers(held: Option<&Vec<(IntentId, Mode)>>, ancestors: &[IntentId]) -> bool 
 
 /// Of the places in the lines of resources that have become freer: those that can try again.
 ///
-/// The head of each line, and those behind it that go along with it and with the holders.
+/// The head of each line, and those behind it that go along with it and with the holders; and the same among the kin of
+/// holders, who may pass the others.
 pub(crate) fn next_in_line(
     resources: &HashSet<String>,
     holders: &[Holder],
@@ -210,19 +221,26 @@ pub(crate) fn next_in_line(
             .iter()
             .filter(|holder| holder.resource == *resource)
             .collect();
-        let mut ahead: Vec<Mode> = Vec::new();
-        for place in places {
-            let free = held
-                .iter()
-                .all(|h| h.intent == place.intent || place.mode.is_compatible(h.mode))
-                && ahead.iter().all(|mode| place.mode.is_compatible(*mode));
-            if free {
-                next.insert(place.intent);
-            }
-            ahead.push(place.mode);
-            if place.mode == Mode::Exclusive {
-                break;
-            }
+        next.extend(heads(places.iter().copied(), &held));
+        next.extend(heads(places.into_iter().filter(|place| place.kin), &held));
+    }
+    next
+}
+
+/// The first in a line, if it goes along with the holders, and those behind it that go along with it as well.
+fn heads<'a>(line: impl Iterator<Item = &'a Place>, held: &[&Holder]) -> Vec<IntentId> {
+    let (mut next, mut ahead) = (Vec::new(), Vec::new());
+    for place in line {
+        let free = held
+            .iter()
+            .all(|h| h.intent == place.intent || place.mode.is_compatible(h.mode))
+            && ahead.iter().all(|mode| place.mode.is_compatible(*mode));
+        if free {
+            next.push(place.intent);
+        }
+        ahead.push(place.mode);
+        if place.mode == Mode::Exclusive {
+            break;
         }
     }
     next
@@ -263,6 +281,8 @@ mod tests {
                 })
                 .collect()
         };
+        let holding: HashSet<IntentId> = rows(holders).iter().map(|row| row.0).collect();
+        let is_kin = |intent| holding.contains(&intent_parent(intent));
         let mut wanting: Vec<Applicant> = Vec::new();
         for (intent, resource, mode, position) in rows(applicants) {
             let want = Want {
@@ -279,6 +299,7 @@ mod tests {
                     intent,
                     position,
                     ancestors: vec![intent_parent(intent)],
+                    kin: is_kin(intent),
                     wants: vec![want],
                 }),
             }
@@ -298,6 +319,7 @@ mod tests {
                 resource,
                 mode,
                 position,
+                kin: is_kin(intent),
             })
             .collect();
         let admission = admit(wanting, &holders, &line);
@@ -385,6 +407,7 @@ mod tests {
             intent: child,
             position: 1,
             ancestors: vec![parent],
+            kin: true,
             wants: vec![want(child, Mode::Exclusive)],
         };
         let holder = Holder {
@@ -430,6 +453,28 @@ mod tests {
             "200 a x",
             "",
             expect!["taken  | blocked 1 | next []"],
+        );
+    }
+
+    #[test]
+    fn kin_of_a_holder_pass_those_who_hold_nothing_and_nobody_else() {
+        check(
+            "5 a x, 5 b x",
+            "500 a x",
+            "3 a x, 3 b x",
+            expect!["taken 5:b | blocked  | next [3]"],
+        );
+        check(
+            "5 b x",
+            "500 a x, 400 a x",
+            "4 b x",
+            expect!["taken  | blocked 5 | next [4]"],
+        );
+        check(
+            "",
+            "500 a x",
+            "3 b x, 5 b x, 6 b x",
+            expect!["taken  | blocked  | next [3, 5]"],
         );
     }
 

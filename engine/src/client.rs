@@ -84,8 +84,8 @@ impl Intendant {
         })
     }
 
-    /// Brings the database up to this program's schema; returns what was to be done. Safe to repeat, and to run from
-    /// many processes at once.
+    /// Brings the database up to this program's schema; returns the migrations that it carried out, none if there was
+    /// nothing to do. Safe to repeat, and to run from many processes at once.
     pub async fn migrate(&self) -> Result<Vec<MigrationStatus>, Error> {
         self.store().migrate().await
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -69,6 +70,8 @@ pub(crate) struct StepContext {
     pub(crate) stopping: watch::Receiver<bool>,
     progress: Mutex<Option<Payload>>,
     recorded: Mutex<Option<Payload>>,
+    /// Locked while it is being found out whether the step's result is on disk.
+    settling: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl StepContext {
@@ -90,7 +93,27 @@ impl StepContext {
             stopping,
             progress,
             recorded,
+            settling: Arc::default(),
         }
+    }
+
+    /// Runs what finds out whether the step's result is on disk, to its end even if the step is dropped meanwhile.
+    pub(crate) async fn settle<T: Send + 'static>(
+        &self,
+        ending: impl Future<Output = Result<T, StepError>> + Send + 'static,
+    ) -> Result<T, StepError> {
+        let settling = self.settling.clone().lock_owned().await;
+        let ending = tokio::spawn(async move {
+            let ended = ending.await;
+            drop(settling);
+            ended
+        });
+        ending.await.map_err(StepError::new)?
+    }
+
+    /// Waits until it is known whether the step's result is on disk.
+    pub(crate) async fn settled(&self) {
+        drop(self.settling.lock().await);
     }
 
     /// What the step last said about how far it is; taken, so that it is written once.
@@ -119,7 +142,7 @@ impl<S> Cx<S> {
         Self { state, step }
     }
 
-    pub(crate) fn step(&self) -> &StepContext {
+    pub(crate) fn step(&self) -> &Arc<StepContext> {
         &self.step
     }
 

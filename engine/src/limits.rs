@@ -90,11 +90,20 @@ pub const CRASHES: u32 = 3;
 /// database notices before the others do.
 pub const DATABASE_CALL: Duration = Duration::from_secs(10);
 
+/// How long a heartbeat waits for a connection. While a server is away sqlx tries again after up to a fifth of this, so
+/// all workers are back within a little more than half a second of each other; with a long wait one could take the
+/// other, which still sleeps, for dead.
+pub const BEAT_CONNECT: Duration = Duration::from_secs(3);
+
 /// Longest `cx.transaction`: on SQLite it holds the only writer.
 pub const TRANSACTION: Duration = Duration::from_secs(10);
 
 /// How long a graceful stop waits for running steps before it hands their intents back.
 pub const GRACE: Duration = Duration::from_secs(25);
+
+/// Wait before an intent's failure is written again when the database has refused even that. Rare enough to cost the
+/// others nothing, short enough to be seen by whoever mends the cause.
+pub const REFUSED_WAIT: Duration = Duration::from_secs(1);
 
 /// Most rows on one page of a list.
 pub const PAGE: u32 = 1_000;

@@ -1,16 +1,18 @@
 //! `cx.transaction`: the user's SQL and the step's result in one commit.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 
-use crate::cx::Cx;
+use crate::cx::{Cx, StepContext};
 use crate::error::Error;
 use crate::limits;
-use crate::payload;
+use crate::payload::{self, Payload};
 use crate::plan::StepDone;
 use crate::state::AttemptFailure;
 use crate::step::{StepError, StepOutput, StepResult, fail};
@@ -141,8 +143,7 @@ impl<S: Send + Sync + 'static> Cx<S> {
             rollback(tx).await;
             return earlier_result(self).await;
         }
-        commit(self, tx).await?;
-        step.set_recorded(output);
+        step.settle(commit(step.clone(), tx, output)).await?;
         Ok(Committed { value })
     }
 }
@@ -155,13 +156,13 @@ where
     T: Serialize + DeserializeOwned + Send + 'static,
 {
     let step = cx.step();
-    let Some(output) = step.intendant.store().recorded(&step.once).await? else {
+    let look = look(step.clone());
+    let Some(output) = step.settle(look).await? else {
         return Err(StepError::new(
             "this worker has lost the intent; the step's transaction was rolled back",
         ));
     };
     let value = payload::decode(&output).map_err(|error| StepError::undecodable(&error))?;
-    step.set_recorded(output);
     Ok(Committed { value })
 }
 
@@ -175,21 +176,41 @@ where
     work(conn).await
 }
 
-/// Commits in a task of its own; after a lost answer, looks whether the result is there.
-async fn commit<S: Send + Sync + 'static>(cx: &Cx<S>, tx: OpenTx) -> Result<(), StepError> {
-    let committed = tokio::spawn(tx.commit()).await.map_err(StepError::new)?;
-    match committed {
-        Ok(()) => Ok(()),
-        Err(Error::Unreachable(lost)) => {
-            let step = cx.step();
-            if step.intendant.store().recorded(&step.once).await?.is_some() {
-                Ok(())
-            } else {
-                Err(StepError::new(format!(
-                    "the step's transaction was not committed: {lost}"
-                )))
+/// Takes in the step's result, if it is on disk. A database that cannot be reached is asked again: as long as it is not
+/// known whether the transaction took place, the step must not be run again (promise 4).
+async fn look(step: Arc<StepContext>) -> Result<Option<Payload>, StepError> {
+    let mut wait = Duration::from_millis(20);
+    loop {
+        match step.intendant.store().recorded(&step.once).await {
+            Ok(output) => {
+                if let Some(output) = &output {
+                    step.set_recorded(output.clone());
+                }
+                return Ok(output);
             }
+            Err(error) if error.is_retryable() => {
+                tracing::debug!(%error, "looking again whether a step's transaction took place");
+            }
+            Err(error) => return Err(error.into()),
         }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_secs(1));
+    }
+}
+
+/// Commits; after a lost answer, looks whether the result is there.
+async fn commit(step: Arc<StepContext>, tx: OpenTx, output: Payload) -> Result<(), StepError> {
+    match tx.commit().await {
+        Ok(()) => {
+            step.set_recorded(output);
+            Ok(())
+        }
+        Err(Error::Unreachable(lost)) => match look(step).await? {
+            Some(_) => Ok(()),
+            None => Err(StepError::new(format!(
+                "the step's transaction was not committed: {lost}"
+            ))),
+        },
         Err(error) => Err(error.into()),
     }
 }
@@ -201,7 +222,7 @@ async fn rollback(tx: OpenTx) {
     }
 }
 
-fn store_age<S: Send + Sync + 'static>(cx: &Cx<S>) -> std::time::Duration {
+fn store_age<S: Send + Sync + 'static>(cx: &Cx<S>) -> Duration {
     let step = cx.step();
     step.intendant
         .store()

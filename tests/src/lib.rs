@@ -4,4 +4,14 @@ pub mod binary;
 pub mod chaos;
 pub mod database;
 pub mod postgres;
+pub mod proxy;
 pub mod terminal;
+mod wire;
+
+/// A test's usual size, or its full one by hand, with `INTENDANT_TEST_SCALE=full`.
+pub fn size(usual: usize, full: usize) -> usize {
+    match std::env::var("INTENDANT_TEST_SCALE") {
+        Ok(scale) if scale == "full" => full,
+        _ => usual,
+    }
+}

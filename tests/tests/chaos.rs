@@ -1,6 +1,7 @@
 //! Real processes that die or stop at any instant; an effect ledger outside the engine's database is the judge.
 //!
-//! Sized for CI. By hand: `INTENDANT_CHAOS_KILLS=1000 cargo test --release -p intendant-tests --test chaos`.
+//! Sized for CI. By hand: `INTENDANT_CHAOS_KILLS=1000 cargo test --release -p intendant-tests --test chaos`, and with
+//! `INTENDANT_TEST_SCALE=full` one poison among 10,000 intents.
 
 use std::time::Duration;
 
@@ -118,8 +119,8 @@ async fn a_stale_worker_writes_nothing_on_postgres() -> Result<()> {
 
 /// One intent among many that aborts its process: it alone is quarantined, with its step named.
 async fn one_poison_among_many(kind: StoreKind) -> Result<()> {
-    const INTENTS: usize = 2_000;
-    let work = backlog(INTENTS, 2).map(|work| Work {
+    let intents = intendant_tests::size(2_000, 10_000);
+    let work = backlog(intents, 2).map(|work| Work {
         poison: work.number == 700,
         ..work
     });
@@ -127,21 +128,22 @@ async fn one_poison_among_many(kind: StoreKind) -> Result<()> {
     chaos.spawn()?;
     let mut deaths = 0;
     chaos
-        .drain(Duration::from_secs(120), |chaos| {
+        .drain(Duration::from_secs(intents as u64 / 10), |chaos| {
             deaths += chaos.respawn_dead()?;
             Ok(())
         })
         .await?;
     chaos.stop()?;
-    chaos.judge(INTENTS, 1).await?;
+    let judgement = chaos.judge(intents, 1).await?;
     let filter = IntentFilter {
         state: Some(intendant::IntentState::Failed),
         ..IntentFilter::default()
     };
     let failed = chaos.intendant.list(filter).await?;
     println!(
-        "{}: {deaths} deaths; {}",
+        "{}: {intents} intents, {deaths} deaths, {} steps ran again; {}",
         kind.as_str(),
+        judgement.repeated,
         failed[0].error.as_deref().unwrap_or_default()
     );
     ensure!(failed[0].reason.as_deref() == Some("quarantined"));

@@ -1,4 +1,7 @@
 //! The examples as a reader runs them: the programs end by themselves and print what their text says they do.
+//!
+//! `INTENDANT_WFFORMAT_DIR` names a directory of recorded workflows (WfFormat 1.5), which are carried out as well, on
+//! both stores.
 
 use std::process::Output;
 use std::time::Duration;
@@ -109,6 +112,53 @@ async fn wfformat_carries_out_a_workflow_on_sqlite() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wfformat_carries_out_a_workflow_on_postgres() -> Result<()> {
     carries_out_the_survey(StoreKind::Postgres).await
+}
+
+/// Every file of the directory, at a thousand times its speed. There are none unless somebody has some.
+async fn carries_out_what_was_recorded(kind: StoreKind) -> Result<()> {
+    let Some(directory) = std::env::var_os("INTENDANT_WFFORMAT_DIR") else {
+        return Ok(());
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(&directory)? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
+            files.push(path);
+        }
+    }
+    files.sort();
+    ensure!(!files.is_empty(), "no workflows in {}", directory.display());
+    for file in files {
+        let database = Database::new(kind).await?;
+        let path = file.to_str().context("a path")?;
+        let arguments = [path, "--speedup", "1000", "--database-url", &database.url];
+        // The program fails if a task started before its parents had finished.
+        for line in lines("wfformat", &arguments).await? {
+            println!("{}: {line}", kind.as_str());
+        }
+        let intendant = Intendant::connect(&database.url).await?;
+        ensure!(
+            intendant.unfinished().await?.total() == 0
+                && intendant.invariant_breaches().await?.is_empty(),
+            "{}",
+            file.display()
+        );
+        intendant.close().await;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wfformat_carries_out_recorded_workflows_on_sqlite() -> Result<()> {
+    carries_out_what_was_recorded(StoreKind::Sqlite).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wfformat_carries_out_recorded_workflows_on_postgres() -> Result<()> {
+    carries_out_what_was_recorded(StoreKind::Postgres).await
 }
 
 #[tokio::test]

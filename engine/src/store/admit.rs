@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::args::{Args, Rows};
 use super::{Conn, sql};
-use crate::admit::{Applicant, Holder, Place, Want, admit};
+use crate::admit::{Admission, Applicant, Holder, Place, Want, admit};
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::intent::Mode;
@@ -50,7 +50,10 @@ pub(super) async fn admit_claimed(
     }
     // Statements of their own after the locks: what an earlier holder of a lock committed is seen.
     let holders = holders_of(conn, &got).await?;
-    let line = line_of(conn, &got).await?;
+    let mut line = line_of(conn, &got).await?;
+    if applicants.iter().any(|applicant| applicant.kin) {
+        mark_kin(conn, &mut line).await?;
+    }
     let positions: HashMap<IntentId, i64> = tasks.iter().copied().collect();
     let in_line: HashSet<IntentId> = line.iter().map(|place| place.intent).collect();
     let intents: Vec<IntentId> = applicants
@@ -59,16 +62,7 @@ pub(super) async fn admit_claimed(
         .collect();
     let decision = admit(applicants, &holders, &line);
     admitted.blocked = decision.blocked.iter().copied().collect();
-    admitted.circular = decision
-        .circular
-        .iter()
-        .map(|(intent, resource)| {
-            let error = format!(
-                "it wants {resource} for itself, which an intent that waits for it shares; neither could ever go on"
-            );
-            (*intent, error)
-        })
-        .collect();
+    admitted.circular = circles(&decision);
 
     if !decision.taken.is_empty() {
         let rows = Rows::new()
@@ -107,6 +101,35 @@ pub(super) async fn admit_claimed(
             .await?;
     }
     Ok(admitted)
+}
+
+/// After a lost answer: which of a lease's tasks were claimed only to be refused, and why. The others hold what they want,
+/// or an ancestor does.
+pub(super) async fn circular(
+    conn: &mut Conn<'_>,
+    tasks: &[IntentId],
+) -> Result<HashMap<IntentId, String>, Error> {
+    let tasks: Vec<(IntentId, i64)> = tasks.iter().map(|task| (*task, 0)).collect();
+    let applicants = load_applicants(conn, &tasks).await?;
+    let wants = applicants.iter().flat_map(|applicant| &applicant.wants);
+    let resources: HashSet<String> = wants.map(|want| want.resource.clone()).collect();
+    if resources.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let holders = holders_of(conn, &resources).await?;
+    Ok(circles(&admit(applicants, &holders, &[])))
+}
+
+fn circles(decision: &Admission) -> HashMap<IntentId, String> {
+    let error = |resource: &str| {
+        format!(
+            "it wants {resource} for itself, which an intent that waits for it shares; neither could ever go on"
+        )
+    };
+    let circular = decision.circular.iter();
+    circular
+        .map(|(intent, resource)| (*intent, error(resource)))
+        .collect()
 }
 
 /// Descendants in line whose ancestor has just taken what they wait for are covered by its lock, and can go.
@@ -152,6 +175,7 @@ async fn load_applicants(
         });
     }
     let mut ancestors: HashMap<IntentId, Vec<IntentId>> = HashMap::new();
+    let mut kin: HashSet<IntentId> = HashSet::new();
     for row in conn
         .fetch(&sql::ANCESTOR_LOAD, Args::new().ids(ids()))
         .await?
@@ -160,11 +184,15 @@ async fn load_applicants(
             .entry(row.uuid(0)?)
             .or_default()
             .push(row.uuid(1)?);
+        if row.bool(2)? {
+            kin.insert(row.uuid(0)?);
+        }
     }
     let applicant = |(intent, position): &(IntentId, i64)| Applicant {
         intent: *intent,
         position: *position,
         ancestors: ancestors.remove(intent).unwrap_or_default(),
+        kin: kin.contains(intent),
         wants: wants.remove(intent).unwrap_or_default(),
     };
     Ok(tasks.iter().map(applicant).collect())
@@ -204,6 +232,7 @@ pub(super) async fn holders_of(
         .collect()
 }
 
+/// The places in some lines; whose kin they are is not looked up.
 pub(super) async fn line_of(
     conn: &mut Conn<'_>,
     resources: &HashSet<String>,
@@ -217,9 +246,28 @@ pub(super) async fn line_of(
                 intent: row.uuid(1)?,
                 mode: mode(&row.text(2)?),
                 position: row.int(3)?,
+                kin: false,
             })
         })
         .collect()
+}
+
+/// Finds out who in line has an ancestor that holds something.
+pub(super) async fn mark_kin(conn: &mut Conn<'_>, line: &mut [Place]) -> Result<(), Error> {
+    let waiting: BTreeSet<IntentId> = line.iter().map(|place| place.intent).collect();
+    let mut kin: HashSet<IntentId> = HashSet::new();
+    for row in conn
+        .fetch(&sql::ANCESTOR_LOAD, Args::new().ids(waiting))
+        .await?
+    {
+        if row.bool(2)? {
+            kin.insert(row.uuid(0)?);
+        }
+    }
+    for place in line {
+        place.kin = kin.contains(&place.intent);
+    }
+    Ok(())
 }
 
 /// The CHECK of the column allows three words; what is not shared or touched is treated as exclusive.

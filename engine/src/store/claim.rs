@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::admit::admit_claimed;
+use super::admit::{admit_claimed, circular};
 use super::args::{Args, Rows};
 use super::{Claimed, Conn, Lane, ParkRow, TickAnswer, TickRequest, load, sql};
 use crate::clock::Micros;
@@ -184,9 +184,15 @@ pub(super) async fn adopt(
     }
     answer.claimed_at = claimed_at;
     let all: HashSet<IntentId> = tasks.iter().copied().collect();
+    let mut circular = circular(conn, &tasks).await?;
     let mut claimed: Vec<Claimed> =
         load::intents(conn, lease, tasks.into_iter(), &all, usize::MAX).await?;
-    claimed.iter_mut().for_each(|task| task.crashes = crashes);
+    for task in &mut claimed {
+        task.crashes = crashes;
+        if let Some(error) = circular.remove(&task.intent) {
+            task.unfit = Some((FailureReason::CircularWait, error));
+        }
+    }
     answer.claimed.append(&mut claimed);
     Ok(())
 }

@@ -132,10 +132,11 @@ async fn wake_lines(conn: &mut Conn<'_>, freed: HashSet<String>) -> Result<usize
     if freed.is_empty() {
         return Ok(0);
     }
-    let line = admit::line_of(conn, &freed).await?;
+    let mut line = admit::line_of(conn, &freed).await?;
     if line.is_empty() {
         return Ok(0);
     }
+    admit::mark_kin(conn, &mut line).await?;
     let holders = admit::holders_of(conn, &freed).await?;
     let next = next_in_line(&freed, &holders, &line);
     if next.is_empty() {

@@ -145,7 +145,8 @@ impl Store {
             tx.commit().await?;
             Ok(MIGRATIONS
                 .iter()
-                .map(|m| MigrationStatus { version: m.version, name: m.name.to_owned(), applied: m.version > newest })
+                .filter(|m| m.version > newest)
+                .map(|m| MigrationStatus { version: m.version, name: m.name.to_owned(), applied: true })
                 .collect())
         })
         .await

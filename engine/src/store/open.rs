@@ -29,7 +29,7 @@ pub(super) async fn postgres(options: &StoreOptions) -> Result<Db, Error> {
         .await?;
     let beats = PgPoolOptions::new()
         .max_connections(1)
-        .acquire_timeout(limits::DATABASE_CALL)
+        .acquire_timeout(limits::BEAT_CONNECT)
         .connect_lazy_with(connect);
     Ok(Db::Pg { pool, beats })
 }

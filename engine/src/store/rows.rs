@@ -268,6 +268,8 @@ pub(crate) struct TickAnswer {
     /// Intents for which the database refused what was to be written, and why; nothing of this tick was written for
     /// them.
     pub(crate) refused: Vec<(IntentId, String)>,
+    /// Commits of which the answer was lost, and which were found to have taken place.
+    pub(crate) adopted: u64,
 }
 
 impl TickAnswer {

@@ -36,7 +36,7 @@ impl Store {
         .await
     }
 
-    /// After a lost answer: the tick was committed, so read what it claimed.
+    /// After a lost answer: the tick was committed, so read what it claimed and what it asked for.
     pub(crate) async fn adopt(&self, request: Arc<TickRequest>) -> Result<TickAnswer, Error> {
         self.transact(move |mut conn| {
             let request = request.clone();
@@ -46,6 +46,7 @@ impl Store {
                     claim::adopt(&mut conn, lease, &mut answer).await?;
                 }
                 claim::not_parked(&mut conn, &request.parks, &mut answer).await?;
+                hear_children(&mut conn, &request, &mut answer).await?;
                 Ok(answer)
             })
         })
@@ -89,12 +90,23 @@ async fn tick(
         answer.readied += answer.promoted;
     }
     claim::claim(conn, session, request, &mut answer).await?;
-    if !request.watch.is_empty() || !request.reload.is_empty() {
-        let watched = request.watch.iter().chain(&request.reload).copied();
-        answer.arrived.extend(load::arrived(conn, watched).await?);
-        answer.children = load::children(conn, request.reload.iter().copied()).await?;
-    }
+    hear_children(conn, request, &mut answer).await?;
     Ok(TickEnd::Done(Box::new(answer)))
+}
+
+/// What has become of children that the worker asks for.
+async fn hear_children(
+    conn: &mut Conn<'_>,
+    request: &TickRequest,
+    answer: &mut TickAnswer,
+) -> Result<(), Error> {
+    if request.watch.is_empty() && request.reload.is_empty() {
+        return Ok(());
+    }
+    let watched = request.watch.iter().chain(&request.reload).copied();
+    answer.arrived.extend(load::arrived(conn, watched).await?);
+    answer.children = load::children(conn, request.reload.iter().copied()).await?;
+    Ok(())
 }
 
 async fn write_plans(

@@ -89,7 +89,9 @@ impl Committer {
         if self.store.last_tick(self.session).await? != Some(number) {
             return Ok(None);
         }
-        let answer = self.store.adopt(request.clone()).await?;
+        let mut answer = self.store.adopt(request.clone()).await?;
+        tracing::info!(number, "the answer to a tick was lost; it had taken place");
+        answer.adopted = 1;
         self.number = number;
         Ok(Some(Box::new(answer)))
     }
@@ -129,6 +131,7 @@ impl Committer {
         answer.not_parked.extend(more.not_parked);
         answer.refused.extend(more.refused);
         answer.readied += more.readied;
+        answer.adopted += more.adopted;
         Some(answer)
     }
 

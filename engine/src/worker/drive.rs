@@ -65,6 +65,8 @@ pub(super) struct Drive<S> {
     pub(super) children: Vec<ChildLoad>,
     /// Why it fails as soon as nothing of it runs any more, whatever its steps come to.
     pub(super) refusal: Option<(FailureReason, String)>,
+    /// Not before then: its failure was refused as well.
+    pub(super) refused_until: Duration,
     /// Finished children that the driver has seen counted.
     pub(super) arrived: i64,
 }
@@ -177,6 +179,7 @@ impl<S> Drive<S> {
             release_on_failure: claimed.release_on_failure,
             children: Vec::new(),
             refusal: None,
+            refused_until: Duration::ZERO,
             arrived: claimed.arrived,
         };
         drive.set_children(claimed.children, claimed.arrived);
@@ -268,6 +271,12 @@ impl<S> Drive<S> {
         if let Some((reason, error)) = &self.refusal {
             return if statuses.contains(&Status::Running) || statuses.contains(&Status::Recording) {
                 Move::Nothing
+            } else if now < self.refused_until {
+                if stopping {
+                    Move::HandBack
+                } else {
+                    Move::Later(self.refused_until)
+                }
             } else if self.waits_for_children() {
                 Move::Park(self.park_for_children())
             } else {
@@ -389,14 +398,5 @@ impl<S> Drive<S> {
     /// Whether one more level of children is allowed below this intent.
     pub(super) fn may_have_children(&self) -> bool {
         self.depth + 1 < crate::limits::TREE_DEPTH
-    }
-
-    /// The step's result is on disk.
-    pub(super) fn recorded(&mut self, name: &str) {
-        if let Some(index) = self.plan.shape.find(name)
-            && self.slots[index].status == Status::Recording
-        {
-            self.slots[index].status = Status::Done;
-        }
     }
 }

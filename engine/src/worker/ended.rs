@@ -162,6 +162,28 @@ impl<S> Drive<S> {
         self.slots[index].status = Status::Children(self.missing(index));
     }
 
+    /// The step's result is on disk.
+    pub(super) fn recorded(&mut self, name: &str) {
+        if let Some(index) = self.plan.shape.find(name)
+            && self.slots[index].status == Status::Recording
+        {
+            self.slots[index].status = Status::Done;
+        }
+    }
+
+    /// What a tick had for this intent is not on disk: its results are none, and its new children are not there.
+    pub(super) fn refuse_rows(&mut self, tick: &TickRequest) {
+        for row in tick.steps.iter().filter(|row| row.intent == self.id) {
+            if let Some(index) = self.plan.shape.find(&row.name)
+                && self.slots[index].status == Status::Recording
+            {
+                self.slots[index].status = Status::Pending;
+            }
+        }
+        let lost = |child: &ChildLoad| tick.children.iter().any(|row| row.intent.id == child.child);
+        self.children.retain(|child| !lost(child));
+    }
+
     /// A step's row as it is now.
     pub(super) fn row(&mut self, index: usize, state: StepState, started_ago: Duration) -> StepRow {
         let slot = &mut self.slots[index];

@@ -12,7 +12,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use super::committer::{Committed, Committer};
 use super::drive::Drive;
-use super::heartbeat::{Heartbeat, Pulse};
+use super::heartbeat::{Heartbeat, Pulse, Reaping};
 use super::lane::LaneState;
 use super::registry::Kind;
 use super::runner::Ended;
@@ -59,6 +59,7 @@ pub(super) struct Engine<S> {
     pub(super) kinds: HashMap<Arc<str>, Arc<Kind<S>>>,
     pub(super) lanes: Vec<LaneState>,
     pub(super) report: WorkReport,
+    pub(super) reaping: Arc<Reaping>,
     pub(super) epoch: Instant,
     pub(super) session: Option<SessionId>,
 
@@ -155,6 +156,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             kinds: worker.kinds,
             lanes,
             report: WorkReport::default(),
+            reaping: Arc::default(),
             session: None,
             drives: ById::default(),
             leases: ById::default(),
@@ -202,13 +204,20 @@ impl<S: Send + Sync + 'static> Engine<S> {
         loop {
             let session = tokio::select! {
                 session = self.begin_session(first) => session?,
-                () = &mut shutdown => return Ok(self.report),
+                () = &mut shutdown => return Ok(self.report()),
             };
             first = false;
             match self.live(session, &mut shutdown).await {
-                Over::Shutdown => return Ok(self.report),
+                Over::Shutdown => return Ok(self.report()),
                 Over::Fenced => self.forget(),
             }
+        }
+    }
+
+    fn report(&self) -> WorkReport {
+        WorkReport {
+            reaped: self.reaping.done(),
+            ..self.report
         }
     }
 
@@ -274,6 +283,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     let Some(request) = self.inflight.take() else {
                         continue;
                     };
+                    self.report.adopted += answer.adopted;
                     self.tick_heard(&request, &answer);
                     if self.pending.has_writes() && answer.is_plain() {
                         // The disk works on the next tick while the answer to this one is taken in.

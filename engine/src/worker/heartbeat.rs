@@ -3,9 +3,9 @@
 //! It has a thread and a connection to itself, so that steps which block the runtime's threads do not stop it. It stops
 //! by itself when the loop has made no progress for a lease.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -32,20 +32,17 @@ pub(super) enum Pulse {
 
 /// When the loop or its committer last did something.
 #[derive(Debug, Clone)]
-pub(super) struct Progress(Arc<std::sync::Mutex<Instant>>);
+pub(super) struct Progress(Arc<Mutex<Instant>>);
 
 impl Progress {
     pub(super) fn made(&self) {
-        *self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     fn age(&self) -> Duration {
         self.0
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
             .elapsed()
     }
 }
@@ -79,6 +76,33 @@ impl Drop for Pulses {
     }
 }
 
+/// The sessions of others that are being reaped, and how many have been.
+#[derive(Debug, Default)]
+pub(super) struct Reaping {
+    now: Mutex<HashSet<SessionId>>,
+    done: AtomicU64,
+}
+
+impl Reaping {
+    fn sessions(&self) -> MutexGuard<'_, HashSet<SessionId>> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// False: it is being reaped already.
+    fn begin(&self, session: SessionId) -> bool {
+        self.sessions().insert(session)
+    }
+
+    fn end(&self, session: SessionId, reaped: bool) {
+        self.sessions().remove(&session);
+        self.done.fetch_add(u64::from(reaped), Ordering::Relaxed);
+    }
+
+    pub(super) fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+}
+
 /// The heartbeat of one session.
 pub(super) struct Heartbeat {
     store: Store,
@@ -106,7 +130,7 @@ impl Heartbeat {
         settings: &Settings,
     ) -> (Pulses, mpsc::UnboundedReceiver<Pulse>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let progress = Progress(Arc::new(std::sync::Mutex::new(Instant::now())));
+        let progress = Progress(Arc::new(Mutex::new(Instant::now())));
         let pulses = Pulses {
             progress: progress.clone(),
             free: Arc::default(),
@@ -321,11 +345,18 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
     /// Ends a session that is dead.
     pub(super) fn reap(&mut self, session: SessionId, beat: Option<i64>) {
+        // A session that is found dead again while its reaper waits for its last transaction has one reaper all the same:
+        // they would wait on connections that everybody else needs.
+        if !self.reaping.begin(session) {
+            return;
+        }
         let store = self.store().clone();
         let intendant = self.intendant.clone();
-        self.report.reaped += 1;
+        let reaping = self.reaping.clone();
         tokio::spawn(async move {
-            match store.reap(session, beat).await {
+            let answer = store.reap(session, beat).await;
+            reaping.end(session, matches!(answer, Ok(Some(_))));
+            match answer {
                 Ok(Some(reaped)) => {
                     tracing::warn!(%session, reaped.suspects, reaped.quarantined, "a dead session's tasks go on");
                     intendant.wake();

@@ -87,6 +87,8 @@ pub struct WorkReport {
     pub steps: u64,
     /// Ticks that it committed.
     pub ticks: u64,
+    /// Of these, ticks of which the answer to the commit was lost, and which were found to have taken place.
+    pub adopted: u64,
     /// Ticks that were refused since its session was dead: what it wanted to write, it did not.
     pub fenced: u64,
     /// Tasks that it handed back unfinished.

@@ -70,6 +70,9 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
                 .map_err(|_| limit),
             None => Ok(attempt.await),
         };
+        // A step that is dropped at its time limit may be in the middle of its commit. As long as nobody knows whether that
+        // took place, it must not be run again (promise 4).
+        context.settled().await;
         let end = match (context.recorded(), attempt) {
             // Whatever the step did afterwards: its result is on disk.
             (Some(output), _) => StepEnd::Recorded(output),

@@ -118,7 +118,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         self.plans_written(request);
         self.children_heard(request, &answer);
         for (intent, error) in answer.refused {
-            self.refused(intent, error);
+            self.refused(request, intent, error);
         }
         for lane in &mut self.lanes {
             lane.arriving = 0;
@@ -265,7 +265,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 .filter(|child| child.parent == *intent)
                 .cloned()
                 .collect();
-            // An answer that does not speak of the intent (its tick was adopted, or split) is asked for again.
+            // An answer that does not speak of the intent (its tick was split) is asked for again.
             let Some(&arrived) = answer.arrived.get(intent) else {
                 self.pending.reload.push(*intent);
                 continue;
@@ -285,12 +285,17 @@ impl<S: Send + Sync + 'static> Engine<S> {
     }
 
     /// The database refused what was to be written for an intent: it fails with that as its reason.
-    fn refused(&mut self, intent: IntentId, error: String) {
+    fn refused(&mut self, request: &TickRequest, intent: IntentId, error: String) {
+        let now = self.now();
         let Some(drive) = self.drives.get_mut(&intent) else {
             return;
         };
         let left = (drive.phase == Phase::Leaving).then_some(drive.lease);
         drive.phase = Phase::Active;
+        if left.is_some() && drive.refusal.is_some() {
+            drive.refused_until = now + limits::REFUSED_WAIT;
+        }
+        drive.refuse_rows(request);
         drive.refusal = Some((FailureReason::DataRefused, super::runner::clip(error)));
         if let Some(lease) = left {
             self.rejoin(lease);

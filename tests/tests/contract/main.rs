@@ -6,9 +6,12 @@
 )]
 
 mod crashes;
+mod families;
 mod history;
 mod invariants;
 mod outcomes;
+mod promises;
+mod refusals;
 mod requests;
 mod resources;
 mod support;

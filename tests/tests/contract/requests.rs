@@ -1,4 +1,6 @@
 //! Asking: keys, the caller's own transaction, start times, priorities, bad input.
+//!
+//! By hand, 10,000 dropped requests: `INTENDANT_TEST_SCALE=full cargo test -p intendant-tests --test contract dropped`.
 
 use std::time::Duration;
 
@@ -319,18 +321,38 @@ async fn a_database_of_a_newer_schema_is_refused(bench: Bench) -> Result<()> {
 }
 
 async fn dropped_requests_leave_no_transaction_open(bench: Bench) -> Result<()> {
-    for round in 0..2_000u64 {
+    let rounds = intendant_tests::size(2_000, 10_000);
+    let mut dropped = 0;
+    for round in 0..rounds as u64 {
         let request = bench.intendant.request(order("ada", "tea"));
         tokio::select! {
             biased;
             done = request.into_future() => { done?; }
-            () = yields(round % 7) => {}
+            () = yields(round % 7) => dropped += 1,
         }
     }
     // If one of the pool's connections were inside a transaction, these would hang or be lost.
     for _ in 0..30 {
         bench.intendant.request(order("ada", "tea")).await?;
     }
+    if bench.database.kind == StoreKind::Postgres {
+        let pool = sqlx::PgPool::connect(&bench.database.url).await?;
+        let open = "select count(*) from pg_stat_activity
+                     where datname = current_database() and state like 'idle in transaction%'";
+        bench
+            .until(|| async {
+                let open: i64 = sqlx::query_scalar(open).fetch_one(&pool).await?;
+                Ok((open == 0).then_some(()))
+            })
+            .await?;
+        pool.close().await;
+    }
+    println!(
+        "{}: {dropped} of {rounds} requests dropped half way, {} carried out all the same",
+        bench.database.kind.as_str(),
+        bench.intendant.unfinished().await?.total() - 30
+    );
+    ensure!(dropped > rounds / 2, "{dropped} were dropped");
     bench.check().await
 }
 

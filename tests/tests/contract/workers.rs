@@ -1,5 +1,6 @@
 //! Workers: queues, graceful stops, hand-over, unknown kinds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -13,6 +14,8 @@ on_both! {
     a_graceful_stop_finishes_running_steps_and_hands_back_the_rest;
     a_graceful_stop_at_its_time_limit_uses_up_no_attempt;
     a_step_can_be_left_at_a_safe_exit_point;
+    a_step_that_does_not_let_go_is_left_to_be_taken_over;
+    what_ends_at_the_time_limit_of_a_stop_is_kept_and_what_does_not_is_not_handed_back;
     queues_have_slots_of_their_own;
     a_worker_that_does_not_know_a_kind_never_claims_it;
     what_waits_behind_a_long_step_goes_to_an_idle_worker;
@@ -134,6 +137,111 @@ async fn a_step_can_be_left_at_a_safe_exit_point(bench: Bench) -> Result<()> {
     );
     ensure!(job.output().await? == 2);
     ensure!(bench.intendant.attempts(job.id()).await?.is_empty());
+    next.stop().await?;
+    bench.check().await
+}
+
+/// A step that blocks its thread, which nothing can stop.
+#[derive(Default)]
+struct Stuck {
+    entered: Counter,
+    released: Counter,
+    left: Counter,
+}
+
+impl Stuck {
+    fn block(&self) {
+        while self.released.get() == 0 {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self.left.add();
+    }
+}
+
+async fn a_step_that_does_not_let_go_is_left_to_be_taken_over(bench: Bench) -> Result<()> {
+    let block_at_first = async |cx: Cx<Arc<Stuck>>, _: Job| -> StepResult<u64> {
+        let turn = cx.state().entered.add();
+        if turn == 1 {
+            cx.state().block();
+        }
+        Ok(turn)
+    };
+    let stuck = Arc::new(Stuck::default());
+    let worker = bench
+        .worker(stuck.clone())
+        .register_step::<Job, u64, _>(block_at_first)
+        .concurrency(1)
+        .grace(Duration::from_millis(50));
+    let running = start(worker);
+    let job = bench.intendant.request(Job { ms: 0 }).await?;
+    bench
+        .until(|| async { Ok((stuck.entered.get() == 1).then_some(())) })
+        .await?;
+    let report = tokio::time::timeout(Duration::from_secs(10), running.stop()).await??;
+    ensure!(
+        report.handed_back == 0 && report.finished == 0,
+        "{report:?}"
+    );
+    ensure!(stuck.left.get() == 0 && job.state().await? == IntentState::Running);
+    ensure!(bench.intendant.unfinished().await?.ready == 0);
+    bench.check().await?;
+
+    // Nothing is heard of the session any more: another worker takes over, and what the blocked code comes to is nobody's.
+    let next = bench
+        .worker(stuck.clone())
+        .register_step::<Job, u64, _>(block_at_first);
+    let next = start(next);
+    ensure!(job.output().await? == 2 && stuck.left.get() == 0);
+    stuck.released.add();
+    bench
+        .until(|| async { Ok((stuck.left.get() == 1).then_some(())) })
+        .await?;
+    let report = next.stop().await?;
+    ensure!(report.reaped == 1 && report.finished == 1, "{report:?}");
+    ensure!(job.output().await? == 2 && bench.intendant.attempts(job.id()).await?.is_empty());
+    ensure!(bench.intendant.unfinished().await?.total() == 0);
+    bench.check().await
+}
+
+async fn what_ends_at_the_time_limit_of_a_stop_is_kept_and_what_does_not_is_not_handed_back(
+    bench: Bench,
+) -> Result<()> {
+    async fn quick(cx: Cx<Arc<Stuck>>, (): ()) -> StepResult<u64> {
+        cx.stopping().await;
+        Ok(7)
+    }
+    async fn blocks(cx: Cx<Arc<Stuck>>, (): ()) -> StepResult<u64> {
+        if cx.state().entered.add() == 1 {
+            cx.state().block();
+        }
+        Ok(1)
+    }
+    async fn join(_: Cx<Arc<Stuck>>, parts: (u64, u64)) -> StepResult<u64> {
+        Ok(parts.0 + parts.1)
+    }
+    let plan = |_: &Job, plan: &mut Plan<Arc<Stuck>>| -> Node<u64> {
+        let quick = plan.step("quick", quick).input(());
+        let blocks = plan.step("blocks", blocks).input(());
+        plan.step("join", join).input((quick, blocks))
+    };
+    let stuck = Arc::new(Stuck::default());
+    let worker = bench.worker(stuck.clone()).register::<Job, _>(plan);
+    let running = start(worker.grace(Duration::from_millis(50)));
+    let job = bench.intendant.request(Job { ms: 0 }).await?;
+    bench
+        .until(|| async { Ok((stuck.entered.get() == 1).then_some(())) })
+        .await?;
+    let report = tokio::time::timeout(Duration::from_secs(10), running.stop()).await??;
+    ensure!(report.steps == 1 && report.handed_back == 0, "{report:?}");
+    let steps = bench.intendant.steps(job.id()).await?;
+    let done = |step: &intendant::StepRecord| step.state == intendant::StepState::Succeeded;
+    let done: Vec<_> = steps.iter().filter(|step| done(step)).collect();
+    ensure!(done.len() == 1 && done[0].name == "quick", "{steps:?}");
+    ensure!(job.state().await? == IntentState::Running);
+    bench.check().await?;
+    let next = start(bench.worker(stuck.clone()).register::<Job, _>(plan));
+    ensure!(job.output().await? == 8 && stuck.left.get() == 0);
+    stuck.released.add();
     next.stop().await?;
     bench.check().await
 }
@@ -301,15 +409,15 @@ async fn inputs_in_hand_are_bounded_by_their_bytes(bench: Bench) -> Result<()> {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Stuck {}
+struct Held {}
 
-impl Intent for Stuck {
-    const KIND: &'static str = "stuck";
+impl Intent for Held {
+    const KIND: &'static str = "held";
     type Output = u64;
 }
 
 /// The first time it holds its thread, where nothing can stop it.
-async fn stuck(cx: Cx<Counter>, _: Stuck) -> StepResult<u64> {
+async fn held(cx: Cx<Counter>, _: Held) -> StepResult<u64> {
     let turn = cx.state().add();
     if turn == 1 {
         std::thread::sleep(Duration::from_secs(3));
@@ -323,9 +431,9 @@ async fn what_a_leaving_worker_leaves_behind_has_not_crashed(bench: Bench) -> Re
         bench
             .worker(counter.clone())
             .grace(Duration::from_millis(50))
-            .register_step(stuck),
+            .register_step(held),
     );
-    let handle = bench.intendant.request(Stuck {}).await?;
+    let handle = bench.intendant.request(Held {}).await?;
     bench
         .until(|| async { Ok((counter.get() == 1).then_some(())) })
         .await?;
@@ -342,7 +450,7 @@ async fn what_a_leaving_worker_leaves_behind_has_not_crashed(bench: Bench) -> Re
             == 0
     );
     other.stop().await?;
-    let next = start(bench.worker(counter.clone()).register_step(stuck));
+    let next = start(bench.worker(counter.clone()).register_step(held));
     ensure!(handle.output().await? == 2);
     next.stop().await?;
     bench.check().await
