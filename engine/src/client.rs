@@ -12,6 +12,7 @@ use crate::handle::Handle;
 use crate::id::IntentId;
 use crate::intent::{Intent, check_name};
 use crate::limits;
+use crate::nudge::Nudge;
 use crate::request::Request;
 use crate::state::IntentState;
 use crate::store::{
@@ -40,6 +41,7 @@ pub struct Intendant {
 struct Inner {
     store: Store,
     gather: Gather,
+    nudge: Nudge,
     /// Something was asked for in this process.
     work: Arc<Notify>,
     /// Something finished in this process.
@@ -76,6 +78,7 @@ impl Intendant {
         let inner = Inner {
             store,
             gather: Gather::default(),
+            nudge: Nudge::default(),
             work: Arc::default(),
             finished: Arc::default(),
         };
@@ -111,20 +114,26 @@ impl Intendant {
         &self,
         intents: impl IntoIterator<Item = T>,
     ) -> Result<Vec<IntentId>, Error> {
+        self.request_each(intents.into_iter().map(|intent| self.request(intent)))
+            .await
+    }
+
+    /// [`request_all`](Self::request_all) of requests that say more than the intent: who asks, a key, a priority.
+    pub async fn request_each<'i, T: Intent>(
+        &self,
+        requests: impl IntoIterator<Item = Request<'i, T>>,
+    ) -> Result<Vec<IntentId>, Error> {
         let mut ids = Vec::new();
-        let mut batch = Vec::new();
-        for intent in intents {
-            batch.push(self.request(intent).into_new()?);
-            if batch.len() == limits::CLAIM {
-                ids.extend(self.store().request(std::mem::take(&mut batch)).await?);
-                self.wake();
+        let mut requests = requests.into_iter();
+        loop {
+            let batch = requests.by_ref().take(limits::CLAIM);
+            let batch: Vec<NewIntent> = batch.map(Request::into_new).collect::<Result<_, _>>()?;
+            if batch.is_empty() {
+                return Ok(ids);
             }
-        }
-        if !batch.is_empty() {
             ids.extend(self.store().request(batch).await?);
             self.wake();
         }
-        Ok(ids)
     }
 
     /// A handle on an intent that was asked for earlier, or elsewhere.
@@ -219,10 +228,19 @@ impl Intendant {
         self.inner.gather.request(self.store(), new).await
     }
 
-    /// Tells the workers of this process that there may be something to claim.
+    /// Tells the workers that there may be something to claim: those of this process at once, others if they are idle.
     pub(crate) fn wake(&self) {
+        self.wake_here();
+        self.wake_elsewhere();
+    }
+
+    pub(crate) fn wake_here(&self) {
         self.inner.work.notify_waiters();
         self.inner.work.notify_one();
+    }
+
+    pub(crate) fn wake_elsewhere(&self) {
+        self.inner.nudge.send(self.store());
     }
 
     pub(crate) fn work(&self) -> Arc<Notify> {

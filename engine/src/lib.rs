@@ -20,6 +20,7 @@ mod gather;
 mod handle;
 mod id;
 mod intent;
+mod nudge;
 mod payload;
 mod plan;
 mod request;

@@ -18,7 +18,7 @@ use crate::id::IntentId;
 use crate::intent::{Intent, OnFailure, check_name, check_resource};
 use crate::limits;
 use crate::payload::{self, Payload};
-use crate::store::{Conn, NewIntent, Start, StoreKind, insert_requests};
+use crate::store::{Conn, NewIntent, Start, StoreKind, insert_requests, nudge_within};
 
 /// A request that is being put together. Awaiting it writes it to the database, in a transaction of its own or, with
 /// [`within`](Self::within), in the caller's.
@@ -103,6 +103,7 @@ impl<'i, T: Intent> Request<'i, T> {
         let intendant = self.intendant;
         let new = self.into_new()?;
         let ids = insert_requests(&mut conn, vec![new]).await?;
+        nudge_within(&mut conn).await?;
         Ok(Handle::new(intendant.clone(), ids[0]))
     }
 

@@ -4,53 +4,104 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use intendant::{Intendant, Worker};
+use anyhow::Result;
+use intendant::{Intendant, Intent as _, Worker};
 use tokio::sync::{mpsc, watch};
 
 use super::place::{Counters, Place};
-use super::work::{Chain, Fan, Shared, Single, chain, fan, payload, single};
-use super::{BenchOptions, Percentiles, Report, Workload};
+use super::work::{Chain, Exclusive, Fan, Shared, Single};
+use super::work::{chain, exclusive, fan, payload, single};
+use super::{BenchOptions, Percentiles, Report, Workload, floor, latency};
+
+/// Tasks, or clients, that ask at the same time.
+const TASKS: usize = 8;
 
 /// What a run came to.
-struct Run {
+pub(super) struct Run {
     seconds: f64,
     latencies: Option<Vec<Duration>>,
     before: Option<Counters>,
     bytes_before: u64,
 }
 
+/// What the database's counters were when the clock started.
+pub(super) struct Watch {
+    before: Option<Counters>,
+    bytes_before: u64,
+}
+
+impl Watch {
+    pub(super) async fn start(place: &Place) -> Result<Self> {
+        Ok(Self {
+            bytes_before: place.bytes().await?,
+            before: place.counters().await?,
+        })
+    }
+
+    pub(super) fn run(self, took: Duration, latencies: Option<Vec<Duration>>) -> Run {
+        Run {
+            seconds: took.as_secs_f64(),
+            latencies,
+            before: self.before,
+            bytes_before: self.bytes_before,
+        }
+    }
+}
+
 /// Measures once, on a database made for it.
-pub(super) async fn measure(options: &BenchOptions) -> Result<Report> {
+pub(super) async fn measure(options: &BenchOptions, workload: Workload) -> Result<Report> {
     let place = Place::make(&options.database.database_url).await?;
-    let measured = measure_in(options, &place).await;
+    let measured = measure_in(options, workload, &place).await;
     place.remove().await?;
     measured
 }
 
-async fn measure_in(options: &BenchOptions, place: &Place) -> Result<Report> {
+async fn measure_in(options: &BenchOptions, workload: Workload, place: &Place) -> Result<Report> {
     let intendant = Intendant::open(place.url()).await?;
     let durability = place.durability().await?;
-    let run = match options.workload {
-        Workload::Single | Workload::Chain | Workload::Fan => {
-            drain(options, place, &intendant).await?
+    let run = match workload {
+        Workload::Single | Workload::Chain | Workload::Fan | Workload::Exclusive => {
+            drain(options, workload, place, &intendant).await?
         }
-        Workload::Latency => latency(options, place, &intendant).await?,
+        Workload::Latency if options.apart => latency::apart(options, place, &intendant).await?,
+        Workload::Latency => latency::within(options, place, &intendant).await?,
         Workload::Request => requests(options, place, &intendant).await?,
+        Workload::Bulk => bulk(options, place, &intendant).await?,
+        Workload::Floor => {
+            floor::bulk(place, options.intents, Chain::KIND).await?;
+            let watch = Watch::start(place).await?;
+            let took = floor::chain(place, options.steps, Chain::KIND).await?;
+            watch.run(took, None)
+        }
+        Workload::Insert => {
+            let watch = Watch::start(place).await?;
+            let clients = if options.workload == Workload::Latency {
+                1
+            } else {
+                TASKS
+            };
+            let (latencies, took) = floor::inserts(place, options.intents, clients).await?;
+            watch.run(took, Some(latencies))
+        }
+        Workload::Load => {
+            let watch = Watch::start(place).await?;
+            let took = floor::bulk(place, options.intents, Single::KIND).await?;
+            watch.run(took, None)
+        }
     };
     // A server's connection adds its share to the counters when it ends.
     intendant.close().await;
     let after = place.counters().await?;
     let bytes = place.bytes().await?;
     let count = options.intents as f64;
-    let steps = options.intents * steps_per_intent(options);
+    let steps = options.intents * steps_per_intent(options, workload);
     let per_intent = |of: fn(&Counters) -> f64| {
         run.before
             .zip(after)
             .map(|(before, after)| (of(&after) - of(&before)) / count)
     };
     Ok(Report {
-        workload: options.workload,
+        workload,
         store: intendant.store_kind().as_str(),
         durability,
         intents: options.intents,
@@ -66,87 +117,67 @@ async fn measure_in(options: &BenchOptions, place: &Place) -> Result<Report> {
         commits_per_intent: per_intent(|counters| counters.commits),
         peak_rss_bytes: None,
         db_bytes_per_intent: bytes.saturating_sub(run.bytes_before) as f64 / count,
+        compared: None,
     })
 }
 
-fn steps_per_intent(options: &BenchOptions) -> usize {
-    match options.workload {
-        Workload::Single | Workload::Latency => 1,
-        Workload::Chain => options.steps,
+fn steps_per_intent(options: &BenchOptions, workload: Workload) -> usize {
+    match workload {
+        Workload::Single | Workload::Latency | Workload::Exclusive => 1,
+        Workload::Chain | Workload::Floor => options.steps,
         Workload::Fan => options.width + 2,
-        Workload::Request => 0,
+        Workload::Request | Workload::Bulk | Workload::Insert | Workload::Load => 0,
     }
 }
 
 /// Everything waits; the clock starts with the workers and stops when the last intent is at rest.
-async fn drain(options: &BenchOptions, place: &Place, intendant: &Intendant) -> Result<Run> {
-    let bytes_before = place.bytes().await?;
+async fn drain(
+    options: &BenchOptions,
+    workload: Workload,
+    place: &Place,
+    intendant: &Intendant,
+) -> Result<Run> {
     let numbers = 0..options.intents;
-    match options.workload {
+    match workload {
         Workload::Chain => {
-            intendant
-                .request_all(numbers.map(|n| Chain(payload(n))))
-                .await?
+            let all = numbers.map(|n| Chain(payload(n)));
+            intendant.request_all(all).await?
         }
         Workload::Fan => {
-            intendant
-                .request_all(numbers.map(|n| Fan(payload(n))))
-                .await?
+            let all = numbers.map(|n| Fan(payload(n)));
+            intendant.request_all(all).await?
         }
-        Workload::Single | Workload::Latency | Workload::Request => {
-            intendant
-                .request_all(numbers.map(|n| Single(payload(n))))
-                .await?
+        Workload::Exclusive => {
+            // A quarter as many resources as intents, so that most have somebody in front of them.
+            let resources = (options.intents / 4).max(1);
+            let all = numbers.map(|number| {
+                let intent = Exclusive::new(number, resources);
+                intendant.request(intent).key(number)
+            });
+            intendant.request_each(all).await?
+        }
+        _ => {
+            let all = numbers.map(|n| Single(payload(n)));
+            intendant.request_all(all).await?
         }
     };
-    let before = place.counters().await?;
+    let watch = Watch::start(place).await?;
     let ran = Arc::new(AtomicUsize::new(0));
     let (stop, workers, _) = start_workers(options, intendant, &ran);
     let start = Instant::now();
     // The database is asked only when every step has run: counting the backlog meanwhile would cost what is measured.
-    let steps = options.intents * steps_per_intent(options);
+    let steps = options.intents * steps_per_intent(options, workload);
     while ran.load(Ordering::Relaxed) < steps || intendant.unfinished().await?.total() > 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let seconds = start.elapsed().as_secs_f64();
+    let took = start.elapsed();
     stop_workers(stop, workers).await?;
-    Ok(Run {
-        seconds,
-        latencies: None,
-        before,
-        bytes_before,
-    })
+    Ok(watch.run(took, None))
 }
 
-/// One at a time: from before the request to the first line of its step.
-async fn latency(options: &BenchOptions, place: &Place, intendant: &Intendant) -> Result<Run> {
-    let bytes_before = place.bytes().await?;
-    let (stop, workers, mut started) = start_workers(options, intendant, &Arc::default());
-    let before = place.counters().await?;
-    let mut latencies = Vec::with_capacity(options.intents);
-    let start = Instant::now();
-    for number in 0..options.intents {
-        let asked = Instant::now();
-        let handle = intendant.request(Single(payload(number))).await?;
-        let began = started.recv().await.context("the worker is gone")?;
-        latencies.push(began.saturating_duration_since(asked));
-        handle.output().await?;
-    }
-    let seconds = start.elapsed().as_secs_f64();
-    stop_workers(stop, workers).await?;
-    Ok(Run {
-        seconds,
-        latencies: Some(latencies),
-        before,
-        bytes_before,
-    })
-}
-
-/// Eight tasks that ask, one request after the other, each in a transaction of its own.
+/// Eight tasks that ask, one request after the other.
 async fn requests(options: &BenchOptions, place: &Place, intendant: &Intendant) -> Result<Run> {
-    const TASKS: usize = 8;
-    let bytes_before = place.bytes().await?;
-    let before = place.counters().await?;
+    let watch = Watch::start(place).await?;
     let start = Instant::now();
     let mut tasks = Vec::new();
     for task in 0..TASKS {
@@ -166,17 +197,22 @@ async fn requests(options: &BenchOptions, place: &Place, intendant: &Intendant) 
     for task in tasks {
         latencies.extend(task.await??);
     }
-    Ok(Run {
-        seconds: start.elapsed().as_secs_f64(),
-        latencies: Some(latencies),
-        before,
-        bytes_before,
-    })
+    Ok(watch.run(start.elapsed(), Some(latencies)))
 }
 
-type Workers = Vec<tokio::task::JoinHandle<Result<intendant::WorkReport, intendant::Error>>>;
+/// All requests in one call.
+async fn bulk(options: &BenchOptions, place: &Place, intendant: &Intendant) -> Result<Run> {
+    let watch = Watch::start(place).await?;
+    let start = Instant::now();
+    let all = (0..options.intents).map(|n| Single(payload(n)));
+    intendant.request_all(all).await?;
+    Ok(watch.run(start.elapsed(), None))
+}
 
-fn start_workers(
+pub(super) type Workers =
+    Vec<tokio::task::JoinHandle<Result<intendant::WorkReport, intendant::Error>>>;
+
+pub(super) fn start_workers(
     options: &BenchOptions,
     intendant: &Intendant,
     ran: &Arc<AtomicUsize>,
@@ -196,6 +232,7 @@ fn start_workers(
             let worker = Worker::new(intendant, shared)
                 .concurrency(options.concurrency)
                 .register_step(single)
+                .register_step(exclusive)
                 .register(chain(options.steps))
                 .register(fan(options.width));
             let mut stopped = stop.subscribe();
@@ -208,7 +245,7 @@ fn start_workers(
     (stop, workers, starts)
 }
 
-async fn stop_workers(stop: watch::Sender<bool>, workers: Workers) -> Result<()> {
+pub(super) async fn stop_workers(stop: watch::Sender<bool>, workers: Workers) -> Result<()> {
     stop.send_replace(true);
     for worker in workers {
         worker.await??;

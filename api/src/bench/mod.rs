@@ -3,8 +3,11 @@
 //! On PostgreSQL it makes a database beside the one that is named and drops it; on SQLite a file beside the one that is
 //! named, which it removes.
 
+mod floor;
+mod latency;
 mod measure;
 mod place;
+mod rows;
 mod work;
 
 use anyhow::Result;
@@ -35,6 +38,12 @@ pub struct BenchOptions {
     /// How often to measure; the median run is told
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one)]
     runs: usize,
+    /// `latency`: the worker is another process
+    #[arg(long)]
+    apart: bool,
+    /// Be that process
+    #[arg(long, hide = true, value_name = "URL")]
+    worker_of: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -61,8 +70,33 @@ enum Workload {
     Fan,
     /// One at a time on an idle system: from the request to the start of its step
     Latency,
-    /// Requests only, one by one from eight tasks
+    /// Requests only, one by one from eight tasks; compared with bare inserts by eight clients
     Request,
+    /// Requests only, all in one call; compared with bare SQL
+    Bulk,
+    /// One step each, for an account, with a key and one exclusive resource; compared with `single`
+    Exclusive,
+    /// The rows of a chain by bare SQL, without the engine; and the engine beside it
+    Floor,
+    /// Bare inserts
+    #[value(skip)]
+    Insert,
+    /// Bare requests in bulk
+    #[value(skip)]
+    Load,
+}
+
+impl Workload {
+    /// What is measured in turn with it.
+    fn beside(self) -> Option<Self> {
+        match self {
+            Self::Request | Self::Latency => Some(Self::Insert),
+            Self::Bulk => Some(Self::Load),
+            Self::Exclusive => Some(Self::Single),
+            Self::Floor => Some(Self::Chain),
+            Self::Single | Self::Chain | Self::Fan | Self::Insert | Self::Load => None,
+        }
+    }
 }
 
 /// The figures of the median run.
@@ -84,6 +118,17 @@ struct Report {
     commits_per_intent: Option<f64>,
     peak_rss_bytes: Option<u64>,
     db_bytes_per_intent: f64,
+    compared: Option<Compared>,
+}
+
+/// What was measured in turn, in the same run.
+#[derive(Debug, Clone, Serialize)]
+struct Compared {
+    with: Workload,
+    intents_per_s: f64,
+    latency_ms: Option<Percentiles>,
+    /// The engine divided by what it is compared with; of `exclusive`, divided by `single`.
+    ratio: f64,
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -95,45 +140,93 @@ struct Percentiles {
 
 /// Runs a benchmark and prints its figures.
 pub async fn run(options: BenchOptions) -> Result<()> {
-    let mut reports = Vec::new();
+    if let Some(url) = &options.worker_of {
+        return latency::worker(url).await;
+    }
+    let beside = options.workload.beside();
+    let (mut reports, mut others) = (Vec::new(), Vec::new());
     // The first run warms up caches and the allocator, and is not counted.
     for run in 0..=options.runs {
-        let report = measure::measure(&options).await?;
+        let report = measure::measure(&options, options.workload).await?;
+        let other = match beside {
+            Some(beside) => Some(measure::measure(&options, beside).await?),
+            None => None,
+        };
         if run > 0 {
             reports.push(report);
+            others.extend(other);
         }
     }
-    reports.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
-    let mut median = reports.swap_remove(reports.len() / 2);
-    median.peak_rss_bytes = measure::peak_rss();
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(&median)?);
+    let Some(mut report) = median(reports) else {
         return Ok(());
+    };
+    report.compared = median(others).map(|other| compare(&report, other));
+    report.peak_rss_bytes = measure::peak_rss();
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        tell(&report);
     }
+    Ok(())
+}
+
+fn median(mut reports: Vec<Report>) -> Option<Report> {
+    reports.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+    let middle = reports.len() / 2;
+    reports.into_iter().nth(middle)
+}
+
+fn compare(report: &Report, other: Report) -> Compared {
+    let ratio = report.intents_per_s / other.intents_per_s;
+    Compared {
+        with: other.workload,
+        intents_per_s: other.intents_per_s,
+        latency_ms: other.latency_ms,
+        ratio: if report.workload == Workload::Floor {
+            1.0 / ratio
+        } else {
+            ratio
+        },
+    }
+}
+
+fn tell(report: &Report) {
     println!(
         "{:?} on {} ({}): {} intents, {} steps in {:.2} s: {:.0} intents/s, {:.0} steps/s (median of {} runs)",
-        median.workload,
-        median.store,
-        median.durability,
-        median.intents,
-        median.steps,
-        median.seconds,
-        median.intents_per_s,
-        median.steps_per_s,
-        median.runs,
+        report.workload,
+        report.store,
+        report.durability,
+        report.intents,
+        report.steps,
+        report.seconds,
+        report.intents_per_s,
+        report.steps_per_s,
+        report.runs,
     );
-    if let Some(latency) = median.latency_ms {
+    if let Some(latency) = report.latency_ms {
         println!(
             "latency: p50 {:.2} ms, p95 {:.2} ms, p99 {:.2} ms",
             latency.p50, latency.p95, latency.p99
         );
     }
-    if let (Some(wal), Some(commits)) = (median.wal_bytes_per_intent, median.commits_per_intent) {
+    if let Some(compared) = &report.compared {
+        print!(
+            "{:?} in the same run: {:.0}/s; ratio {:.2}",
+            compared.with, compared.intents_per_s, compared.ratio
+        );
+        match compared.latency_ms {
+            Some(bare) => println!(
+                "; latency: p50 {:.2} ms, p95 {:.2} ms, p99 {:.2} ms",
+                bare.p50, bare.p95, bare.p99
+            ),
+            None => println!(),
+        }
+    }
+    if let (Some(wal), Some(commits)) = (report.wal_bytes_per_intent, report.commits_per_intent) {
         println!("{wal:.0} bytes of WAL and {commits:.3} commits an intent");
     }
     println!(
         "{:.0} bytes of database an intent",
-        median.db_bytes_per_intent
+        report.db_bytes_per_intent
     );
-    Ok(())
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
-use intendant::{Cx, Intent, Node, Plan, StepResult, value};
+use intendant::{Cx, Intent, Node, Plan, Resources, StepResult, value};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -51,6 +51,61 @@ macro_rules! kind {
 kind!(Single, "bench.single");
 kind!(Chain, "bench.chain");
 kind!(Fan, "bench.fan");
+
+/// For an account, on one resource, which only one at a time may have.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Exclusive {
+    payload: Payload,
+    account: String,
+    resource: usize,
+}
+
+impl Exclusive {
+    pub(super) fn new(number: usize, resources: usize) -> Self {
+        Self {
+            payload: payload(number),
+            account: format!("account-{}", number % 100),
+            resource: number % resources,
+        }
+    }
+}
+
+impl Intent for Exclusive {
+    const KIND: &'static str = "bench.exclusive";
+    type Output = Payload;
+
+    fn account(&self) -> Option<&str> {
+        Some(&self.account)
+    }
+
+    fn resources(&self) -> Resources {
+        Resources::exclusive("server", self.resource)
+    }
+}
+
+pub(super) async fn exclusive(cx: Cx<Shared>, intent: Exclusive) -> StepResult<Payload> {
+    cx.state().ran();
+    Ok(intent.payload)
+}
+
+/// Its step says when it began.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Told(pub(super) Payload);
+
+impl Intent for Told {
+    const KIND: &'static str = "bench.told";
+    type Output = u64;
+}
+
+pub(super) async fn told(_: Cx<()>, _: Told) -> StepResult<u64> {
+    Ok(now_us())
+}
+
+/// The system's clock, which two processes share.
+pub(super) fn now_us() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_micros()).unwrap_or(0)
+}
 
 pub(super) async fn single(cx: Cx<Shared>, intent: Single) -> StepResult<Payload> {
     cx.state().started.send(Instant::now()).ok();

@@ -22,6 +22,7 @@ mod rows;
 mod session;
 mod sql;
 mod tick;
+mod wake;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -49,6 +50,7 @@ pub(crate) use rows::{
     OutcomeRow, ParkReason, ParkRow, Peek, SessionRow, SessionSeen, Start, StartedRow, StepLoad,
     StepRow, TickAnswer, TickEnd, TickRequest,
 };
+pub(crate) use wake::{Listening, nudge_within};
 
 /// Which database an engine is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +109,7 @@ enum Db {
     Pg {
         pool: PgPool,
         beats: PgPool,
+        listeners: PgPool,
     },
     Sqlite {
         writer: SqlitePool,
@@ -339,7 +342,12 @@ impl Store {
 
     pub(crate) async fn close(&self) {
         match &self.db {
-            Db::Pg { pool, beats } => {
+            Db::Pg {
+                pool,
+                beats,
+                listeners,
+            } => {
+                listeners.close().await;
                 pool.close().await;
                 beats.close().await;
             }

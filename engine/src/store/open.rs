@@ -30,8 +30,16 @@ pub(super) async fn postgres(options: &StoreOptions) -> Result<Db, Error> {
     let beats = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(limits::BEAT_CONNECT)
+        .connect_lazy_with(connect.clone());
+    let listeners = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(limits::DATABASE_CALL)
         .connect_lazy_with(connect);
-    Ok(Db::Pg { pool, beats })
+    Ok(Db::Pg {
+        pool,
+        beats,
+        listeners,
+    })
 }
 
 pub(super) async fn sqlite(options: &StoreOptions) -> Result<Db, Error> {
@@ -93,7 +101,7 @@ pub(super) async fn sqlite(options: &StoreOptions) -> Result<Db, Error> {
     // A heartbeat that is lost with the machine was of no use any more.
     let beats = one.connect_lazy_with(writing.synchronous(SqliteSynchronous::Normal));
     let readers = SqlitePoolOptions::new()
-        .max_connections(4)
+        .max_connections(5)
         .acquire_timeout(limits::DATABASE_CALL)
         .connect_lazy_with(connect.read_only(true));
     Ok(Db::Sqlite {

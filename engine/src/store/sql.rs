@@ -48,13 +48,13 @@ macro_rules! statements {
             postgres: include_str!(concat!("../../sql/postgres/", $file, ".sql")),
             sqlite: include_str!(concat!("../../sql/sqlite/", $file, ".sql")),
         };)*
-        // SQLite has one writer: it needs no locks within a transaction, and these are not called on it.
+        // SQLite has one writer, which needs no locks within a transaction, and no notifications.
         $(pub(super) static $pg: Statement = Statement {
             name: $pg_file,
             postgres: include_str!(concat!("../../sql/postgres/", $pg_file, ".sql")),
             sqlite: "select 1",
         };)*
-        // PostgreSQL does these within another statement.
+        // PostgreSQL does these within another statement, or in another way.
         $(pub(super) static $lite: Statement = Statement {
             name: $lite_file,
             postgres: "select 1",
@@ -151,11 +151,13 @@ statements! {
         WANT_LOAD = "want_load",
     }
     postgres {
+        NUDGE = "nudge",
         RESOURCE_LOCK = "resource_lock",
         RESOURCE_TRY = "resource_try",
         WAIT_LOCK = "wait_lock",
     }
     sqlite {
+        DATA_VERSION = "data_version",
         REQUEST_PARKED = "request_parked",
         REQUEST_READY = "request_ready",
         REQUEST_RESOURCE = "request_resource",

@@ -14,6 +14,7 @@ use super::committer::{Committed, Committer};
 use super::drive::Drive;
 use super::heartbeat::{Heartbeat, Pulse, Reaping};
 use super::lane::LaneState;
+use super::listen::Listener;
 use super::registry::Kind;
 use super::runner::Ended;
 use super::session::Session;
@@ -107,6 +108,7 @@ enum Heard {
     Committed(Committed),
     Pulse(Pulse),
     Peeked(Result<Peek, Error>),
+    Nudge,
     Work,
     Timer,
     Poll,
@@ -119,6 +121,9 @@ struct Ears {
     pulses: mpsc::UnboundedReceiver<Pulse>,
     tick: Option<JoinHandle<(Committer, Committed)>>,
     peek: Option<JoinHandle<Result<Peek, Error>>>,
+    /// Something has come since the look that is on its way began.
+    peek_again: bool,
+    others: Listener,
     poll: tokio::time::Interval,
 }
 
@@ -238,6 +243,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             pulses,
             tick: None,
             peek: None,
+            peek_again: false,
+            others: Listener::start(self.store(), pulse.free()),
             poll,
         };
         let mut committer = Some(Committer::new(
@@ -269,6 +276,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 Some(ended) = ears.ended.recv() => Heard::Ended(ended),
                 Some(pulse) = ears.pulses.recv() => Heard::Pulse(pulse),
                 peeked = hear_peek(&mut ears.peek) => { ears.peek = None; Heard::Peeked(peeked) }
+                () = ears.others.heard() => Heard::Nudge,
                 () = &mut *shutdown, if stop_by.is_none() => Heard::Shutdown,
                 () = work.notified() => Heard::Work,
                 () = sleep(due) => Heard::Timer,
@@ -297,14 +305,18 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 }
                 Heard::Pulse(Pulse::Beat { asked, others_idle }) => self.beat(asked, others_idle),
                 Heard::Pulse(Pulse::Silent(session, beat)) => self.reap(session, beat),
-                Heard::Peeked(peeked) => self.peeked(peeked),
+                Heard::Peeked(peeked) => {
+                    self.peeked(peeked);
+                    if std::mem::take(&mut ears.peek_again) {
+                        self.look(&mut ears, stop_by.is_some());
+                    }
+                }
+                Heard::Nudge => self.look(&mut ears, stop_by.is_some()),
                 Heard::Work => self.lanes.iter_mut().for_each(|lane| lane.hint = true),
                 Heard::Timer => self.timers_due(&mut stop_by),
                 Heard::Poll => {
                     self.watch_due = self.drives.values().any(Drive::waits_for_children);
-                    if ears.peek.is_none() && stop_by.is_none() {
-                        ears.peek = Some(self.peek());
-                    }
+                    self.look(&mut ears, stop_by.is_some());
                 }
                 Heard::Shutdown => {
                     stop_by = Some(self.now() + self.settings.grace);
@@ -319,6 +331,17 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let clean = matches!(over, Over::Shutdown) && self.running.is_empty() && !self.left_behind;
         self.end_session(session, pulse, clean).await;
         over
+    }
+
+    /// Looks for something to claim, without claiming it.
+    fn look(&self, ears: &mut Ears, stopping: bool) {
+        if stopping {
+            return;
+        }
+        match ears.peek {
+            Some(_) => ears.peek_again = true,
+            None => ears.peek = Some(self.peek()),
+        }
     }
 
     /// Sends the next tick on its way, if the committer is free and there is anything for it.

@@ -64,6 +64,11 @@ impl Pulses {
         self.progress.made();
     }
 
+    /// The number of free slots, for others in this worker.
+    pub(super) fn free(&self) -> Arc<AtomicUsize> {
+        self.free.clone()
+    }
+
     /// Steps that could start at once, for others to see.
     pub(super) fn set_free(&self, free: usize) {
         self.free.store(free, Ordering::Relaxed);
@@ -107,7 +112,7 @@ impl Reaping {
 pub(super) struct Heartbeat {
     store: Store,
     session: SessionId,
-    host: String,
+    host: &'static str,
     lease: Duration,
     progress: Progress,
     free: Arc<AtomicUsize>,
@@ -253,10 +258,10 @@ impl Heartbeat {
 
     /// Whose process on this machine is gone.
     fn look_at_locks(&mut self) {
-        let host = &self.host;
+        let host = self.host;
         let pulses = &self.pulses;
         self.others.retain(|other| {
-            let gone = other.host == *host && other.lock_file.as_deref().is_some_and(is_gone);
+            let gone = other.host == host && other.lock_file.as_deref().is_some_and(is_gone);
             if gone {
                 tracing::warn!(worker = other.worker, session = %other.id, "a session's process is gone");
                 let _ = pulses.send(Pulse::Silent(other.id, None));

@@ -2,7 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use super::engine::Engine;
@@ -54,12 +54,15 @@ pub(super) fn is_gone(path: &str) -> bool {
 }
 
 /// This machine, as others can compare it: its name, and on Linux the boot it is in.
-pub(super) fn host() -> String {
-    let name = gethostname::gethostname().to_string_lossy().into_owned();
-    match std::fs::read_to_string("/proc/sys/kernel/random/boot_id") {
-        Ok(boot) => format!("{name}/{}", boot.trim()),
-        Err(_) => name,
-    }
+pub(crate) fn host() -> &'static str {
+    static HOST: LazyLock<String> = LazyLock::new(|| {
+        let name = gethostname::gethostname().to_string_lossy().into_owned();
+        match std::fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+            Ok(boot) => format!("{name}/{}", boot.trim()),
+            Err(_) => name,
+        }
+    });
+    &HOST
 }
 
 /// What tells this build of the program from another: length and time of its file.
@@ -115,7 +118,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let row = SessionRow {
             id,
             worker: self.settings.name.to_string(),
-            host: host(),
+            host: host().to_owned(),
             pid: std::process::id(),
             build: self.settings.build.clone(),
             lock_file: lock

@@ -194,7 +194,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.intendant.announce_finished();
         }
         if answer.readied > 0 {
-            self.intendant.wake();
+            self.intendant.wake_here();
+            if self.others_idle && self.lanes.iter().all(|lane| lane.free() == 0) {
+                self.intendant.wake_elsewhere();
+            }
         }
     }
 

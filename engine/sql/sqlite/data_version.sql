@@ -1,0 +1,2 @@
+-- Wake: a number that changes when another connection has written to the file.
+pragma data_version
