@@ -239,6 +239,11 @@ impl Intendant {
         self.inner.work.notify_one();
     }
 
+    /// The notifications to workers elsewhere.
+    pub(crate) fn nudge(&self) -> &Nudge {
+        &self.inner.nudge
+    }
+
     pub(crate) fn wake_elsewhere(&self) {
         self.inner.nudge.send(self.store());
     }

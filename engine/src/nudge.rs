@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::id::SessionId;
 use crate::store::{Store, StoreKind};
 
 /// Shortest time between two notifications of a process.
@@ -16,16 +17,23 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// becomes idle looks for itself.
 const NOBODY: Duration = Duration::from_millis(50);
 
-/// The notifications of a process.
+/// The notifications of an [`Intendant`](crate::Intendant).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Nudge(Arc<Mutex<State>>);
 
+#[derive(Debug, Default)]
+struct State {
+    sending: Sending,
+    /// The sessions of its workers, which are told within the process.
+    here: Vec<SessionId>,
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum State {
+enum Sending {
     #[default]
     Quiet,
     /// One is on its way.
-    Sending,
+    One,
     /// One is on its way, and another one has to follow.
     Again,
 }
@@ -36,23 +44,37 @@ impl Nudge {
         if store.kind() == StoreKind::Sqlite {
             return;
         }
-        let before = std::mem::replace(&mut *self.state(), State::Again);
-        if before == State::Quiet {
+        let before = std::mem::replace(&mut self.state().sending, Sending::Again);
+        if before == Sending::Quiet {
             tokio::spawn(self.clone().sending(store.clone()));
         }
     }
 
+    /// A session begins here.
+    pub(crate) fn begins(&self, session: SessionId) {
+        self.state().here.push(session);
+    }
+
+    /// A session ends here.
+    pub(crate) fn ends(&self, session: SessionId) {
+        self.state().here.retain(|here| *here != session);
+    }
+
     async fn sending(self, store: Store) {
         loop {
-            *self.state() = State::Sending;
-            let heard = store.nudge().await.unwrap_or_else(|error| {
+            let here = {
+                let mut state = self.state();
+                state.sending = Sending::One;
+                state.here.clone()
+            };
+            let heard = store.nudge(here).await.unwrap_or_else(|error| {
                 tracing::debug!(%error, "workers elsewhere are not told");
                 false
             });
             tokio::time::sleep(if heard { PAUSE } else { NOBODY }).await;
             let mut state = self.state();
-            if *state == State::Sending {
-                *state = State::Quiet;
+            if state.sending == Sending::One {
+                state.sending = Sending::Quiet;
                 return;
             }
         }

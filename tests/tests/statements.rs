@@ -45,6 +45,8 @@ fn both_dialects_have_the_same_statements() -> Result<()> {
     let missing: Vec<_> = postgres.symmetric_difference(&sqlite).collect();
     // SQLite has one writer, which needs no locks within its transaction; PostgreSQL writes a whole request at once.
     let expected = [
+        "data_version",
+        "nudge",
         "request_parked",
         "request_ready",
         "request_resource",

@@ -136,6 +136,8 @@ pub(crate) enum Flush {
     /// It does not. For what may be lost with the machine because nobody has been told of it, and what comes after it
     /// finds out: a claim by itself. Its session's next tick has the next number, so it is refused if the claim is gone.
     Later,
+    /// As the first statement says, which sets everything else for the transaction as well: a tick on PostgreSQL.
+    Said,
 }
 
 const BEGIN_POSTGRES: &str = "begin; \
@@ -246,13 +248,16 @@ impl Store {
                 let begin = match flush {
                     Flush::Now => BEGIN_POSTGRES,
                     Flush::Later => BEGIN_POSTGRES_LATER,
+                    Flush::Said => "begin",
                 };
                 Ok(OpenTx::Pg(pool.begin_with(begin).await?))
             }
             Db::Sqlite { writer, full, .. } => {
                 let begin = match flush {
                     Flush::Now if *full => "pragma synchronous = full; begin immediate",
-                    Flush::Now | Flush::Later => "pragma synchronous = normal; begin immediate",
+                    Flush::Now | Flush::Later | Flush::Said => {
+                        "pragma synchronous = normal; begin immediate"
+                    }
                 };
                 let tx = writer.begin_with(begin).await?;
                 Ok(OpenTx::Sqlite(tx, self.now()))
@@ -296,6 +301,16 @@ impl Store {
             }
         })
         .await
+    }
+
+    /// Runs `work`, one statement on PostgreSQL, which is a transaction by itself.
+    async fn alone<T, W>(&self, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(Conn<'c>) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
+    {
+        debug_assert_eq!(self.kind(), StoreKind::Postgres, "SQLite has one writer");
+        self.on(Purpose::Read, work).await
     }
 
     /// Runs `work` on a connection that reads.

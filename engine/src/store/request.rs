@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::args::{Args, Rows};
 use super::rows::Start;
 use super::sql;
-use super::{Conn, NewIntent, Store};
+use super::{Conn, NewIntent, Store, StoreKind};
 use crate::clock::{Micros, micros};
 use crate::error::Error;
 use crate::id::IntentId;
@@ -15,6 +15,14 @@ impl Store {
     /// Writes intents in a transaction of their own. Returns the ids: of an intent that was there already, where one
     /// has the same key.
     pub(crate) async fn request(&self, intents: Vec<NewIntent>) -> Result<Vec<IntentId>, Error> {
+        if self.kind() == StoreKind::Postgres && intents.iter().all(|intent| intent.key.is_none()) {
+            // One round trip instead of three.
+            return self
+                .alone(move |mut conn| {
+                    Box::pin(async move { insert_requests(&mut conn, intents).await })
+                })
+                .await;
+        }
         self.transact(move |mut conn| {
             let intents = intents.clone();
             Box::pin(async move { insert_requests(&mut conn, intents).await })

@@ -407,3 +407,9 @@ impl From<LeaseId> for Uuid {
         id.0
     }
 }
+
+impl From<SessionId> for Uuid {
+    fn from(id: SessionId) -> Self {
+        id.0
+    }
+}

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::args::{Args, Rows};
 use super::rows::Start;
 use super::session::us;
-use super::{Conn, Flush, Life, ParkRow, Store, TickAnswer, TickEnd, TickRequest};
+use super::{Conn, Flush, Life, ParkRow, Store, StoreKind, TickAnswer, TickEnd, TickRequest};
 use super::{claim, finish, load, request, sql};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
@@ -24,10 +24,10 @@ impl Store {
         number: i64,
         request: Arc<TickRequest>,
     ) -> Result<TickEnd, Error> {
-        let flush = if request.has_writes() {
-            Flush::Now
-        } else {
-            Flush::Later
+        let flush = match (self.kind(), request.has_writes()) {
+            (StoreKind::Postgres, _) => Flush::Said,
+            (StoreKind::Sqlite, true) => Flush::Now,
+            (StoreKind::Sqlite, false) => Flush::Later,
         };
         self.transact_with(flush, move |mut conn| {
             let request = request.clone();
@@ -60,7 +60,8 @@ async fn tick(
     number: i64,
     request: &TickRequest,
 ) -> Result<TickEnd, Error> {
-    let fence = Args::new().uuid(session.0).int(number);
+    let later = !request.has_writes();
+    let fence = Args::new().uuid(session.0).int(number).bool(later);
     if conn.fetch_one(&sql::TICK_FENCE, fence).await?.is_none() {
         return Ok(TickEnd::Fenced);
     }

@@ -7,6 +7,7 @@ use sqlx::{Row as _, Sqlite};
 use super::args::Args;
 use super::{Conn, Db, Flush, Store, sql};
 use crate::error::Error;
+use crate::id::SessionId;
 
 /// The channel of the notifications.
 const CHANNEL: &str = "intendant";
@@ -24,18 +25,19 @@ pub(crate) enum Listening {
 /// Notifies idle workers when the caller's transaction commits: those of this process too, which hear of nothing else.
 pub(crate) async fn nudge_within(conn: &mut Conn<'_>) -> Result<(), Error> {
     if conn.is_pg() {
-        conn.fetch(&sql::NUDGE, Args::new().text("").int(0)).await?;
+        let nobody: [SessionId; 0] = [];
+        conn.fetch(&sql::NUDGE, Args::new().ids(nobody)).await?;
     }
     Ok(())
 }
 
 impl Store {
-    /// Notifies workers in other processes; false if none of them could start anything at once.
-    pub(crate) async fn nudge(&self) -> Result<bool, Error> {
-        let process = i64::from(std::process::id());
+    /// Notifies workers, but for the sessions `here`; false if none of them could start anything at once.
+    pub(crate) async fn nudge(&self, here: Vec<SessionId>) -> Result<bool, Error> {
         self.transact_with(Flush::Later, move |mut conn| {
+            let here = here.clone();
             Box::pin(async move {
-                let args = Args::new().text(crate::worker::host()).int(process);
+                let args = Args::new().ids(here);
                 Ok(conn.fetch_one(&sql::NUDGE, args).await?.is_some())
             })
         })

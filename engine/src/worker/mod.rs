@@ -34,7 +34,6 @@ use crate::limits;
 use crate::plan::{MakePlan, Plan, PlanOutput, make_plan, make_single_step};
 use crate::step::{StepOutput, StepResult};
 
-pub(crate) use session::host;
 pub use stop::shutdown_signal;
 
 /// Carries out intents. `S` is the application's state, which every step gets.

@@ -54,7 +54,7 @@ pub(super) fn is_gone(path: &str) -> bool {
 }
 
 /// This machine, as others can compare it: its name, and on Linux the boot it is in.
-pub(crate) fn host() -> &'static str {
+pub(super) fn host() -> &'static str {
     static HOST: LazyLock<String> = LazyLock::new(|| {
         let name = gethostname::gethostname().to_string_lossy().into_owned();
         match std::fs::read_to_string("/proc/sys/kernel/random/boot_id") {
@@ -91,6 +91,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 Ok(session) => {
                     tracing::info!(worker = &*self.settings.name, session = %session.id, "a session begins");
                     self.session = Some(session.id);
+                    self.intendant.nudge().begins(session.id);
                     return Ok(session);
                 }
                 Err(error) if first => return Err(error),
@@ -165,6 +166,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             tracing::warn!(worker = &*self.settings.name, session = %session.id, "the session is dead; nothing more is written for it");
         }
         self.session = None;
+        self.intendant.nudge().ends(session.id);
         drop(pulse);
         if let Some(lock) = session.lock {
             lock.remove();

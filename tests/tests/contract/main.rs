@@ -16,4 +16,5 @@ mod requests;
 mod resources;
 mod support;
 mod trees;
+mod waking;
 mod workers;
