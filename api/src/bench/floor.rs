@@ -37,6 +37,9 @@ impl Bare {
                     .filename(path)
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
+                    // As the engine's writer has them.
+                    .pragma("wal_autocheckpoint", "16000")
+                    .pragma("cache_size", "-16000")
                     .busy_timeout(Duration::from_secs(30))
                     .row_buffer_size(BATCH);
                 let conn = SqliteConnection::connect_with(&options).await?;

@@ -57,7 +57,15 @@ impl<S: Send + Sync + 'static> Engine<S> {
         if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == queue) {
             lane.ended(now);
         }
-        let random = self.store().clock().random();
+        // Only a failure needs it, for its retry, and a random number is not for nothing.
+        let random = match ended.end {
+            StepEnd::Failed { .. } | StepEnd::Undecodable { .. } => self.store().clock().random(),
+            StepEnd::Output(_)
+            | StepEnd::Recorded(_)
+            | StepEnd::Snoozed(_)
+            | StepEnd::Awaits(_)
+            | StepEnd::Left => 0,
+        };
         let Some(drive) = self.drives.get_mut(&ended.intent) else {
             self.start_waiting(&queue);
             return;
