@@ -95,6 +95,9 @@ pub const DATABASE_CALL: Duration = Duration::from_secs(10);
 /// other, which still sleeps, for dead.
 pub const BEAT_CONNECT: Duration = Duration::from_secs(3);
 
+/// How long after its last use a connection of the pool is taken without asking whether it lives.
+pub const FRESH_CONNECTION: Duration = Duration::from_secs(1);
+
 /// Longest `cx.transaction`: on SQLite it holds the only writer.
 pub const TRANSACTION: Duration = Duration::from_secs(10);
 

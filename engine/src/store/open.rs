@@ -22,9 +22,20 @@ pub(super) async fn postgres(options: &StoreOptions) -> Result<Db, Error> {
         .statement_cache_capacity(200);
     // A pool would try for its whole time and then say that the time is up; a connection says what is wrong.
     connect.connect().await?.close().await?;
+    // A connection that has just been used is not asked first whether it lives: that would be a round trip for every
+    // transaction.
     let pool = PgPoolOptions::new()
         .max_connections(options.connections.max(2))
         .acquire_timeout(limits::DATABASE_CALL)
+        .test_before_acquire(false)
+        .before_acquire(|conn, meta| {
+            Box::pin(async move {
+                if meta.idle_for > limits::FRESH_CONNECTION {
+                    conn.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_with(connect.clone())
         .await?;
     let beats = PgPoolOptions::new()
@@ -57,6 +68,7 @@ pub(super) async fn sqlite(options: &StoreOptions) -> Result<Db, Error> {
     let one = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(limits::DATABASE_CALL)
+        .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None);
     if memory {
@@ -106,6 +118,7 @@ pub(super) async fn sqlite(options: &StoreOptions) -> Result<Db, Error> {
     let readers = SqlitePoolOptions::new()
         .max_connections(5)
         .acquire_timeout(limits::DATABASE_CALL)
+        .test_before_acquire(false)
         .connect_lazy_with(connect.read_only(true));
     Ok(Db::Sqlite {
         writer,
