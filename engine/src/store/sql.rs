@@ -15,7 +15,8 @@ pub(super) struct Statement {
 /// where more may follow. All its parameters are bare `?`: its scalars in order, then the row. Rows that are all null
 /// only fill up the set.
 ///
-/// A value that is bound costs a tenth of one that is taken out of a JSON text; the statements of the hot path do this.
+/// A value that is bound costs a fraction of one that is taken out of a JSON text; the statements of the hot path do this
+/// (docs/PERFORMANCE.md).
 const MORE_ROWS: &str = "/* more rows */";
 
 impl Statement {
