@@ -84,34 +84,3 @@ async fn a_worker_hears_of_a_request_within_a_transaction_when_it_commits(
     worker.stop().await?;
     bench.check().await
 }
-
-/// Three looks a second, and a heartbeat now and then.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_idle_worker_asks_its_server_less_than_five_times_a_second() -> Result<()> {
-    let bench = Bench::open(StoreKind::Postgres).await?;
-    let worker = start(Worker::new(&bench.intendant, ()).register_step(ring));
-    let handle = bench.intendant.request(Ring {}).await?;
-    bench.rest(handle.id()).await?;
-    // The server adds a connection's transactions to its counters up to ten seconds late: those of the start must be in.
-    tokio::time::sleep(Duration::from_secs(11)).await;
-    let before = transactions(&bench).await?;
-    let seconds = 12;
-    tokio::time::sleep(Duration::from_secs(seconds)).await;
-    let asked = transactions(&bench).await? - before;
-    // What the test itself asks is in it: a connection, two statements.
-    ensure!(
-        asked <= 5 * i64::try_from(seconds)? + 5,
-        "{asked} in {seconds} s"
-    );
-    ensure!(asked > 10, "the counter moves: {asked}");
-    worker.stop().await?;
-    Ok(())
-}
-
-async fn transactions(bench: &Bench) -> Result<i64> {
-    bench
-        .number(
-            "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()",
-        )
-        .await
-}

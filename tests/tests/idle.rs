@@ -1,0 +1,86 @@
+//! An idle worker leaves its database alone: three looks a second, and a heartbeat now and then.
+//!
+//! Counted where the statements leave the process, by what the database driver logs of them; so these tests have a
+//! process to themselves, and take turns.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use intendant::{Cx, Intent, StepResult, StoreKind, Worker};
+use intendant_tests::database::Database;
+use serde::{Deserialize, Serialize};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Counts statements; looks at SQLite's change counter are none.
+#[derive(Clone, Default)]
+struct Statements(Arc<AtomicU64>);
+
+impl<S: Subscriber> Layer<S> for Statements {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if event.metadata().target() == "sqlx::query" && *event.metadata().level() == Level::DEBUG {
+            let mut look = IsLook(false);
+            event.record(&mut look);
+            self.0.fetch_add(u64::from(!look.0), Ordering::SeqCst);
+        }
+    }
+}
+
+struct IsLook(bool);
+
+impl Visit for IsLook {
+    fn record_debug(&mut self, _: &Field, value: &dyn Debug) {
+        self.0 |= format!("{value:?}").contains("pragma data_version");
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Ring {}
+
+impl Intent for Ring {
+    const KIND: &'static str = "ring";
+    type Output = ();
+}
+
+async fn ring(_: Cx<()>, _: Ring) -> StepResult<()> {
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_worker_asks_less_than_five_times_a_second() -> Result<()> {
+    let statements = Statements::default();
+    tracing_subscriber::registry()
+        .with(statements.clone().with_filter(LevelFilter::DEBUG))
+        .init();
+    for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
+        let (_database, intendant) = Database::open(kind).await?;
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let worker = Worker::new(&intendant, ()).register_step(ring);
+        let worker = tokio::spawn(worker.run(async move {
+            stopped.await.ok();
+        }));
+        intendant.request(Ring {}).await?.output().await?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let before = statements.0.load(Ordering::SeqCst);
+        let seconds = 7;
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        let asked = statements.0.load(Ordering::SeqCst) - before;
+        println!("{}: {asked} statements in {seconds} s", kind.as_str());
+        ensure!(
+            asked <= 5 * seconds,
+            "{}: {asked} in {seconds} s",
+            kind.as_str()
+        );
+        ensure!(asked >= seconds, "the count moves: {asked}");
+        stop.send(()).unwrap();
+        worker.await??;
+    }
+    Ok(())
+}
