@@ -306,7 +306,10 @@ async fn has_committed(server: &mut TcpStream, answered: &mut Messages) -> io::R
     loop {
         while let Some(message) = answered.next() {
             match message[0] {
-                b'C' => committed |= message[5..].starts_with(b"COMMIT"),
+                b'C' => {
+                    let done = &message[5..];
+                    committed |= done.starts_with(b"COMMIT") || done.starts_with(b"INSERT");
+                }
                 b'Z' => return Ok(committed),
                 _ => {}
             }

@@ -64,6 +64,10 @@ pub(crate) struct Session {
     statements: HashMap<Vec<u8>, Sort>,
     /// What the open transaction is for, as far as it has gone.
     pub(crate) sort: Sort,
+    /// Between BEGIN and COMMIT.
+    open: bool,
+    /// The statement that is sent commits by itself.
+    alone: bool,
     /// It has begun with the fence of a tick. One in which nothing follows is a tick that was refused.
     fenced: bool,
 }
@@ -73,13 +77,17 @@ impl Default for Session {
         Self {
             statements: HashMap::new(),
             sort: Sort::Other,
+            open: false,
+            alone: false,
             fenced: false,
         }
     }
 }
 
 impl Session {
-    /// Takes in a message of the client's. sqlx sends BEGIN and COMMIT as simple queries, all else as prepared ones.
+    /// Takes in a message of the client's, and tells whether it commits something. sqlx sends BEGIN and COMMIT as simple
+    /// queries, all else as prepared ones. A request by itself is a statement outside of a transaction, which the Sync
+    /// after it commits.
     pub(crate) fn is_commit(&mut self, message: &[u8]) -> bool {
         let mut texts = message[5..].split(|byte| *byte == 0);
         let (first, second) = (
@@ -89,7 +97,9 @@ impl Session {
         match message[0] {
             b'Q' => {
                 if first.len() >= 5 && first[..5].eq_ignore_ascii_case(b"begin") {
-                    (self.sort, self.fenced) = (Sort::Other, false);
+                    (self.sort, self.fenced, self.open) = (Sort::Other, false, true);
+                } else {
+                    self.open = false;
                 }
                 first.eq_ignore_ascii_case(b"commit")
             }
@@ -106,9 +116,11 @@ impl Session {
                     sort => sort,
                 };
                 self.fenced |= known == Some(Sort::Tick);
-                self.sort = self.sort.max(sort);
+                self.alone = !self.open && sort == Sort::Request;
+                self.sort = if self.open { self.sort.max(sort) } else { sort };
                 false
             }
+            b'S' => std::mem::take(&mut self.alone),
             _ => false,
         }
     }
