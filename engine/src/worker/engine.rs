@@ -234,7 +234,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
     ) -> Over {
         let (ended_tx, ended) = mpsc::unbounded_channel();
         self.ended_tx = ended_tx;
-        let (pulse, pulses) = Heartbeat::start(self.store(), &session, &self.settings);
+        let free = self.lanes.iter().map(LaneState::free).sum();
+        let (pulse, pulses) = Heartbeat::start(self.store(), &session, &self.settings, free);
         let work = self.intendant.work();
         let mut poll = tokio::time::interval(self.settings.poll);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -133,12 +133,14 @@ impl Heartbeat {
         store: &Store,
         session: &Session,
         settings: &Settings,
+        free: usize,
     ) -> (Pulses, mpsc::UnboundedReceiver<Pulse>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let progress = Progress(Arc::new(Mutex::new(Instant::now())));
         let pulses = Pulses {
             progress: progress.clone(),
-            free: Arc::default(),
+            // From the first beat on: who is taken to be full is not told of anything.
+            free: Arc::new(AtomicUsize::new(free)),
             stop: Arc::default(),
         };
         let heartbeat = Self {

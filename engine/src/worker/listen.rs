@@ -50,6 +50,8 @@ async fn listen(store: Store, free: Arc<AtomicUsize>, tell: mpsc::Sender<()>) {
     loop {
         match store.listen().await {
             Ok(Some(listening)) => {
+                // What was told before could not be heard.
+                let _ = tell.try_send(());
                 if let Err(error) = hear(listening, &free, &tell).await {
                     tracing::warn!(%error, "nothing is heard from other processes for now");
                 }
