@@ -245,13 +245,14 @@ impl Chaos {
         Ok(dead)
     }
 
-    /// Waits until nothing is unfinished; `meanwhile` is called again and again.
+    /// Waits until nothing is unfinished; `meanwhile` is called again and again, and the invariants hold at any time.
     pub async fn drain(
         &mut self,
         limit: Duration,
         mut meanwhile: impl FnMut(&mut Self) -> Result<()>,
     ) -> Result<()> {
         let start = Instant::now();
+        let mut checked = start;
         loop {
             let unfinished = self.intendant.unfinished().await?;
             if unfinished.total() == 0 {
@@ -262,6 +263,10 @@ impl Chaos {
                 "still unfinished after {limit:?}: {unfinished:?}"
             );
             meanwhile(self)?;
+            if checked.elapsed() > Duration::from_millis(500) {
+                self.check().await?;
+                checked = Instant::now();
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -300,10 +305,15 @@ impl Chaos {
         Ok(fenced)
     }
 
-    /// Judges by the ledger and the rows: nothing lost, no recorded result run again, database effects exactly once.
-    pub async fn judge(&self, intents: usize, failed: usize) -> Result<Judgement> {
+    async fn check(&self) -> Result<()> {
         let breaches = self.intendant.invariant_breaches().await?;
         ensure!(breaches.is_empty(), "invariants are broken: {breaches:?}");
+        Ok(())
+    }
+
+    /// Judges by the ledger and the rows: nothing lost, no recorded result run again, database effects exactly once.
+    pub async fn judge(&self, intents: usize, failed: usize) -> Result<Judgement> {
+        self.check().await?;
         let unfinished = self.intendant.unfinished().await?;
         ensure!(unfinished.total() == 0, "lost: {unfinished:?}");
         let (succeeded, failures) = self.count(intents).await?;

@@ -12,8 +12,11 @@ use crate::store::{Claimed, Finish, Life, ParkReason, ParkRow};
 impl<S: Send + Sync + 'static> Engine<S> {
     /// Takes claimed tasks in hand.
     pub(super) fn take_claimed(&mut self, claimed: Vec<Claimed>, claimed_at: Micros) {
-        for task in claimed {
+        // All are counted before the first is taken: it may leave at once, and the lease is not empty then.
+        for task in &claimed {
             self.leases.entry(task.lease).or_default().members += 1;
+        }
+        for task in claimed {
             self.take(task, claimed_at);
         }
     }

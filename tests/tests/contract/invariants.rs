@@ -1,14 +1,18 @@
 //! The invariants are looked for where they are broken, and what a constraint can forbid is forbidden.
 
+use std::sync::Arc;
+
 use anyhow::{Result, ensure};
-use intendant::{Cx, Intent, Resources, StepResult};
+use intendant::{Cx, Intent, IntentState, Node, Plan, Resources, StepResult, value};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use crate::support::{Bench, on_both, start};
 
 on_both! {
     a_broken_invariant_is_found;
     what_a_constraint_can_forbid_is_forbidden;
+    what_leaves_a_batch_at_once_takes_nobody_out_of_the_lease;
 }
 
 #[derive(Serialize, Deserialize)]
@@ -158,5 +162,44 @@ async fn what_a_constraint_can_forbid_is_forbidden(bench: Bench) -> Result<()> {
             "{sql}: {refused:?}"
         );
     }
+    bench.check().await
+}
+
+/// Waits until it is let go.
+#[derive(Serialize, Deserialize)]
+struct Held(String);
+
+impl Intent for Held {
+    const KIND: &'static str = "held";
+    type Output = ();
+}
+
+/// The same kind, with another input: refused as soon as it is claimed.
+#[derive(Serialize, Deserialize)]
+struct HeldWrongly(u64);
+
+impl Intent for HeldWrongly {
+    const KIND: &'static str = "held";
+    type Output = ();
+}
+
+async fn what_leaves_a_batch_at_once_takes_nobody_out_of_the_lease(bench: Bench) -> Result<()> {
+    let wrong = bench.intendant.request(HeldWrongly(1)).await?;
+    let right = bench.intendant.request(Held("on".into())).await?;
+    let step = async |cx: Cx<Arc<Notify>>, (): ()| -> StepResult<()> {
+        cx.state().notified().await;
+        Ok(())
+    };
+    let plan = move |_: &Held, plan: &mut Plan<Arc<Notify>>| -> Node<()> {
+        plan.step("hold", step).input(value(()))
+    };
+    let let_go = Arc::new(Notify::new());
+    let worker = start(bench.worker(let_go.clone()).register(plan));
+    bench.rest(wrong.id()).await?;
+    ensure!(bench.intendant.state(right.id()).await? == IntentState::Running);
+    bench.check().await?;
+    let_go.notify_one();
+    right.output().await?;
+    worker.stop().await?;
     bench.check().await
 }

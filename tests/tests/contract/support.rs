@@ -94,15 +94,18 @@ impl Bench {
             .await
     }
 
-    /// Waits until `look` finds something.
+    /// Waits until `look` finds something. Meanwhile the invariants hold at any time.
     pub(crate) async fn until<T, F: Future<Output = Result<Option<T>>>>(
         &self,
         look: impl Fn() -> F,
     ) -> Result<T> {
         let start = Instant::now();
-        loop {
+        for nth in 1.. {
             if let Some(found) = look().await? {
                 return Ok(found);
+            }
+            if nth % 20 == 0 {
+                self.check().await?;
             }
             ensure!(
                 start.elapsed() < Duration::from_secs(30),
@@ -110,6 +113,7 @@ impl Bench {
             );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        unreachable!("it is found, or it fails")
     }
 
     /// Runs statements past the engine. `@` stands for its schema or prefix.

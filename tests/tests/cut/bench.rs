@@ -223,14 +223,20 @@ impl Bench {
         Ok(count.try_into()?)
     }
 
-    /// Waits until something is so; fails after two minutes, or more if there is more to cut.
+    /// Waits until something is so; fails after two minutes, or more if there is more to cut. Meanwhile the invariants
+    /// hold at any time.
     pub(crate) async fn until(
         &self,
         mut look: impl AsyncFnMut(&Self) -> Result<bool>,
     ) -> Result<()> {
         let start = Instant::now();
         let limit = Duration::from_secs(120.max(2 * cuts()));
+        let mut checked = start;
         while !look(self).await? {
+            if checked.elapsed() > Duration::from_millis(250) {
+                self.check().await?;
+                checked = Instant::now();
+            }
             ensure!(
                 start.elapsed() < limit,
                 "not in {limit:?}: {:?}, {:?}",
@@ -242,6 +248,13 @@ impl Bench {
         Ok(())
     }
 
+    /// The invariants hold.
+    pub(crate) async fn check(&self) -> Result<()> {
+        let breaches = self.direct.invariant_breaches().await?;
+        ensure!(breaches.is_empty(), "{breaches:?}");
+        Ok(())
+    }
+
     pub(crate) async fn drain(&self) -> Result<()> {
         self.until(async |bench| Ok(bench.direct.unfinished().await?.total() == 0))
             .await
@@ -249,8 +262,7 @@ impl Bench {
 
     /// Everything has succeeded; every effect is there once; nothing recorded was begun again.
     pub(crate) async fn judge(&self, orders: u64) -> Result<()> {
-        let breaches = self.direct.invariant_breaches().await?;
-        ensure!(breaches.is_empty(), "{breaches:?}");
+        self.check().await?;
         let asked = "select count(*) from intendant.intent where kind = 'order'";
         let succeeded = "select count(*) from intendant.outcome where state = 'succeeded'";
         let effects = "select count(*) from effect";
