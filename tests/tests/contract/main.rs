@@ -5,11 +5,16 @@
     reason = "a test that finds nothing to unwrap fails, as it should"
 )]
 
+mod asking;
 mod crashes;
 mod families;
 mod history;
 mod invariants;
+mod keys_of_sql;
 mod outcomes;
+mod plain_sql;
+mod plain_sql_examples;
+mod plain_sql_refusals;
 mod promises;
 mod refusals;
 mod requests;
