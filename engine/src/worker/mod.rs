@@ -7,12 +7,14 @@
 mod claimed;
 mod committer;
 mod drive;
+mod ears;
 mod ended;
 mod engine;
 mod heartbeat;
 mod lane;
 mod listen;
 mod moves;
+mod offering;
 mod registry;
 mod runner;
 mod session;

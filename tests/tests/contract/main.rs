@@ -11,6 +11,7 @@ mod families;
 mod history;
 mod invariants;
 mod keys_of_sql;
+mod offers;
 mod outcomes;
 mod plain_sql;
 mod plain_sql_examples;
