@@ -56,7 +56,7 @@ declare
   number bigint;
 begin
   foreach entry in array coalesce(resources, '{}') loop
-    if array_position(modes, split_part(entry, ':', 1)) is null then
+    if coalesce(entry, '') !~ '^(touched|shared|exclusive):' then
       raise exception using errcode = 'IN400', message = format(
         'the resource %s does not say how it is used: expected `touched:type:id`, `shared:type:id` or '
         '`exclusive:type:id`', coalesce(to_json(entry)::text, 'null'));

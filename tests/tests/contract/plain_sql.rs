@@ -189,7 +189,7 @@ async fn a_key_of_plain_sql_is_free_when_it_expires(bench: Bench) -> Result<()> 
         ensure!(client.ask(&call).await == Ok(id), "within its time");
         // In hundredths of a day, as SQLite has no time of its own.
         let kept = bench
-            .number(&format!("select cast(({days}) as integer)"))
+            .number(&format!("select cast(({days}) as bigint)"))
             .await?;
         ensure!(kept == 3_000, "{kept}");
         seen.push(id);

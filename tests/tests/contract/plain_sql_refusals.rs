@@ -19,11 +19,17 @@ async fn both_refuse(bench: &Bench, client: &mut Client, library: Parcel, sql: C
     let ours = client.ask(&sql).await.unwrap_err();
     // SQLite's messages are fixed texts.
     let same = match bench.database.kind {
-        StoreKind::Postgres => ours == theirs,
+        StoreKind::Postgres => said(&ours) == said(&theirs),
         StoreKind::Sqlite => ours[..5] == theirs[..5],
     };
     ensure!(same, "the library: {theirs}\nplain SQL: {ours}");
     Ok(())
+}
+
+/// A message, but for a name that it quotes: the two spell what cannot be printed in ways of their own.
+fn said(message: &str) -> &str {
+    let quoted = message.split_once(" a control character: ");
+    quoted.map_or(message, |(said, _)| said)
 }
 
 async fn plain_sql_refuses_what_the_library_refuses(bench: Bench) -> Result<()> {
@@ -106,7 +112,7 @@ async fn plain_sql_refuses_what_the_library_refuses(bench: Bench) -> Result<()> 
         let theirs = as_told(library.await.unwrap_err());
         let ours = client.ask(&sql).await.unwrap_err();
         let same = match bench.database.kind {
-            StoreKind::Postgres => ours == theirs,
+            StoreKind::Postgres => said(&ours) == said(&theirs),
             StoreKind::Sqlite => ours[..5] == theirs[..5],
         };
         ensure!(same, "the library: {theirs}\nplain SQL: {ours}");
