@@ -136,8 +136,8 @@ begin
   return known;
 end $$;
 
--- Asks for an intent, within the caller's transaction. Takes no lock that a worker waits for, but for that of its key
--- no lock that another request waits for.
+-- Asks for an intent, within the caller's transaction. Takes no lock that a worker waits for; another request waits for it
+-- only if it has the same key.
 create function intendant.request(
   kind text,
   account text default null,
