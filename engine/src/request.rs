@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Postgres, Sqlite, Transaction};
 
 use crate::client::Intendant;
-use crate::clock::Micros;
+use crate::clock::{Micros, micros};
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::id::IntentId;
@@ -102,7 +102,14 @@ impl<'i, T: Intent> Request<'i, T> {
         }
         let intendant = self.intendant;
         let new = self.into_new()?;
-        let ids = insert_requests(&mut conn, vec![new]).await?;
+        let key = new.key.as_ref().map(|(key, _)| key.clone());
+        let ids = insert_requests(&mut conn, vec![new])
+            .await
+            .map_err(|error| match key {
+                // A transaction with one snapshot for all its statements cannot see who has taken the key meanwhile.
+                Some(key) if error.is_replayable() => Error::KeyRace { key },
+                _ => error,
+            })?;
         nudge_within(&mut conn).await?;
         Ok(Handle::new(intendant.clone(), ids[0]))
     }
@@ -128,10 +135,15 @@ impl<'i, T: Intent> Request<'i, T> {
                 limit: format!("-{0} to {0}", limits::PRIORITY),
             });
         }
-        if matches!(self.start, Start::In(time) if time > limits::FUTURE) {
+        let later = match self.start {
+            Start::Now => 0,
+            Start::In(time) => micros(time),
+            Start::At(Micros(at)) => at.saturating_sub(self.intendant.store().clock().wall_us()),
+        };
+        if later > micros(limits::FUTURE) {
             return Err(Error::Limit {
                 what: "the start time",
-                found: format!("{:?} from now", self.start),
+                found: format!("{:?} from now", Duration::from_micros(later.unsigned_abs())),
                 limit: "ten years from now".to_owned(),
             });
         }

@@ -46,7 +46,7 @@ pub use records::{
 };
 pub(crate) use request::insert_requests;
 pub(crate) use rows::{
-    AttemptLoad, AttemptRow, ChildLoad, ChildRow, Claimed, Finish, Lane, Life, NewIntent,
+    AttemptLoad, AttemptRow, ChildLoad, ChildRow, Claimed, Finish, KindRow, Lane, Life, NewIntent,
     OutcomeRow, ParkReason, ParkRow, Peek, Requested, SessionRow, SessionSeen, Start, StartedRow,
     StepLoad, StepRow, TickAnswer, TickEnd, TickRequest,
 };

@@ -10,6 +10,7 @@ use crate::clock::{Micros, micros};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
 use crate::limits;
+use crate::payload::{self, Payload};
 
 /// A lease that is to be made together with its intents.
 pub(crate) type LeaseFor = (LeaseId, SessionId);
@@ -146,16 +147,20 @@ async fn claim_keys(
     );
     let mut winners = HashMap::new();
     for row in conn.fetch(&sql::KEY_READ, args).await? {
+        let body = match row.bytes(3)? {
+            hash if hash.is_empty() => Body::Row(row.opt_text(4)?, row.opt_json(5)?),
+            hash => Body::Hash(hash),
+        };
         winners.insert(
             (row.text(0)?, row.text(1)?),
-            (row.uuid::<IntentId>(2)?, row.bytes(3)?),
+            (row.uuid::<IntentId>(2)?, body),
         );
     }
     losers
         .into_iter()
         .map(|(index, intent, (key, body))| {
             match winners.get(&(account(intent).to_owned(), key.clone())) {
-                Some((existing, their_body)) if their_body == body => Ok((index, *existing)),
+                Some((existing, theirs)) if theirs.is_of(intent, body) => Ok((index, *existing)),
                 Some((existing, _)) => Err(Error::KeyConflict {
                     key: key.clone(),
                     intent: *existing,
@@ -165,6 +170,25 @@ async fn claim_keys(
             }
         })
         .collect()
+}
+
+/// What a key was used for.
+enum Body {
+    Hash(Vec<u8>),
+    /// Kind and input: plain SQL took the key, which can make no hash.
+    Row(Option<String>, Option<Payload>),
+}
+
+impl Body {
+    fn is_of(&self, intent: &NewIntent, hash: &[u8]) -> bool {
+        match self {
+            Self::Hash(theirs) => theirs == hash,
+            Self::Row(Some(kind), Some(input)) => {
+                *kind == intent.kind && payload::is_same(input, &intent.input)
+            }
+            Self::Row(..) => false,
+        }
+    }
 }
 
 async fn insert_ready(conn: &mut Conn<'_>, new: &[&NewIntent]) -> Result<(), Error> {

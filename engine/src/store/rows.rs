@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::clock::Micros;
 use crate::id::{IntentId, LeaseId, SessionId};
-use crate::intent::Mode;
+use crate::intent::{Mode, OnFailure};
 use crate::payload::Payload;
 use crate::plan::Shape;
 use crate::state::{AttemptFailure, FailureReason, IntentState, StepState};
@@ -409,8 +409,15 @@ pub(crate) struct SessionRow {
     pub(crate) lock_file: Option<String>,
     pub(crate) lease: Duration,
     pub(crate) free: usize,
-    /// Kind and queue.
-    pub(crate) kinds: Vec<(Arc<str>, Arc<str>)>,
+    pub(crate) kinds: Vec<KindRow>,
+}
+
+/// What the code says of a kind that a worker carries out.
+#[derive(Debug, Clone)]
+pub(crate) struct KindRow {
+    pub(crate) kind: Arc<str>,
+    pub(crate) queue: Arc<str>,
+    pub(crate) on_failure: OnFailure,
 }
 
 /// A session as others see it.

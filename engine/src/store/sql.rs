@@ -97,6 +97,7 @@ statements! {
         INVARIANTS = "invariants",
         KEY_CLAIM = "key_claim",
         KEY_READ = "key_read",
+        KIND_INSERT = "kind_insert",
         LEASE_BESIDE = "lease_beside",
         LEASE_CLEAR = "lease_clear",
         LEASE_DELETE = "lease_delete",

@@ -153,7 +153,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
     }
 
     fn add<T: Intent>(mut self, make_plan: MakePlan<S>) -> Self {
-        let kind = registry::Kind::new(Arc::from(T::KIND), Arc::from(T::QUEUE), make_plan);
+        let kind = registry::Kind::new::<T>(make_plan);
         if self
             .kinds
             .insert(Arc::from(T::KIND), Arc::new(kind))

@@ -10,7 +10,7 @@ use super::heartbeat::Pulses;
 use super::lane::LaneState;
 use crate::error::Error;
 use crate::id::SessionId;
-use crate::store::SessionRow;
+use crate::store::{KindRow, SessionRow};
 
 /// A session of this process, with its file lock.
 #[derive(Debug)]
@@ -114,7 +114,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let kinds = self
             .kinds
             .values()
-            .map(|kind| (kind.name.clone(), kind.queue.clone()))
+            .map(|kind| KindRow {
+                kind: kind.name.clone(),
+                queue: kind.queue.clone(),
+                on_failure: kind.on_failure,
+            })
             .collect();
         let row = SessionRow {
             id,

@@ -5,12 +5,17 @@
     reason = "a test that finds nothing to unwrap fails, as it should"
 )]
 
+mod asking;
 mod crashes;
 mod families;
 mod history;
 mod invariants;
+mod keys_of_sql;
 mod offers;
 mod outcomes;
+mod plain_sql;
+mod plain_sql_examples;
+mod plain_sql_refusals;
 mod promises;
 mod refusals;
 mod requests;
