@@ -11,6 +11,7 @@ pub mod limits;
 
 mod admit;
 mod advance;
+mod children;
 mod client;
 mod clock;
 mod crash;
@@ -31,6 +32,7 @@ mod store;
 mod transaction;
 mod worker;
 
+pub use children::{ChildFailed, Children};
 pub use client::Intendant;
 pub use clock::{Clock, SystemClock};
 pub use cx::Cx;

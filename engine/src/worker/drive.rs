@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::children::Children;
 use super::registry::{Bound, Kind};
 use crate::advance::{Next, Status, advance};
 use crate::clock::Micros;
@@ -62,13 +63,11 @@ pub(super) struct Drive<S> {
     pub(super) depth: usize,
     locks: bool,
     release_on_failure: bool,
-    pub(super) children: Vec<ChildLoad>,
+    pub(super) children: Children,
     /// Why it fails as soon as nothing of it runs any more, whatever its steps come to.
     pub(super) refusal: Option<(FailureReason, String)>,
     /// Not before then: its failure was refused as well.
     pub(super) refused_until: Duration,
-    /// Finished children that the driver has seen counted.
-    pub(super) arrived: i64,
 }
 
 /// What a driver does next with an intent.
@@ -177,40 +176,25 @@ impl<S> Drive<S> {
             depth: claimed.depth,
             locks: claimed.locks,
             release_on_failure: claimed.release_on_failure,
-            children: Vec::new(),
+            children: Children::new(claimed.children, claimed.arrived),
             refusal: None,
             refused_until: Duration::ZERO,
-            arrived: claimed.arrived,
         };
-        drive.set_children(claimed.children, claimed.arrived);
+        drive.count_children();
         drive
     }
 
     /// Takes in what has become of the children.
     pub(super) fn set_children(&mut self, children: Vec<ChildLoad>, arrived: i64) {
-        // A child that was asked for while the question was on its way is not in the answer yet.
-        let is_new = |known: &ChildLoad| {
-            known.outcome.is_none() && !children.iter().any(|child| child.child == known.child)
-        };
-        let new: Vec<ChildLoad> = self
-            .children
-            .iter()
-            .filter(|known| is_new(known))
-            .cloned()
-            .collect();
-        self.children = children;
-        self.children.extend(new);
-        self.arrived = arrived;
+        self.children.reload(children, arrived);
+        self.count_children();
+    }
+
+    fn count_children(&mut self) {
         for index in 0..self.slots.len() {
             if let Status::Children(_) = self.slots[index].status {
                 if self.slots[index].awaits.is_empty() {
-                    let step = &self.plan.shape.steps[index].name;
-                    let generation = self.slots[index].generation;
-                    let own = self
-                        .children
-                        .iter()
-                        .filter(|child| child.step == *step && child.generation == generation);
-                    self.slots[index].awaits = own.map(|child| child.name.clone()).collect();
+                    self.slots[index].awaits = self.children_of(index).keys().cloned().collect();
                 }
                 self.slots[index].status = Status::Children(self.missing(index));
             }
@@ -219,39 +203,31 @@ impl<S> Drive<S> {
 
     /// Children that a step waits for and that have not finished.
     pub(super) fn missing(&self, index: usize) -> u32 {
-        let step = &self.plan.shape.steps[index].name;
-        let generation = self.slots[index].generation;
-        let finished = |name: &&String| {
-            self.children.iter().any(|child| {
-                child.step == *step
-                    && child.generation == generation
-                    && child.name == **name
-                    && child.outcome.is_some()
-            })
-        };
-        let missing = self.slots[index]
-            .awaits
-            .iter()
-            .filter(|name| !finished(name))
-            .count();
-        u32::try_from(missing).unwrap_or(u32::MAX)
+        let slot = &self.slots[index];
+        self.children
+            .missing(self.step_name(index), slot.generation, &slot.awaits)
     }
 
     /// The children that a step has asked for, for its context.
-    pub(super) fn children_of(&self, index: usize) -> HashMap<String, ChildLoad> {
-        let step = &self.plan.shape.steps[index].name;
-        let generation = self.slots[index].generation;
-        let own = self
-            .children
-            .iter()
-            .filter(|child| child.step == *step && child.generation == generation);
-        own.map(|child| (child.name.clone(), child.clone()))
-            .collect()
+    pub(super) fn children_of(&self, index: usize) -> Arc<HashMap<String, ChildLoad>> {
+        self.children
+            .of(self.step_name(index), self.slots[index].generation)
     }
 
     /// Children that nobody knows the end of yet: worth a look at every tick.
     pub(super) fn waits_for_children(&self) -> bool {
-        self.children.iter().any(|child| child.outcome.is_none())
+        self.children.open() > 0
+    }
+
+    /// The count of finished children from which on a step may be able to go on, or, where none waits for them, all have
+    /// finished.
+    pub(super) fn wakes_at(&self) -> i64 {
+        let missing = self.slots.iter().filter_map(|slot| match slot.status {
+            Status::Children(missing) if missing > 0 => Some(missing),
+            _ => None,
+        });
+        let missing = missing.min().unwrap_or_else(|| self.children.open());
+        self.children.arrived + i64::from(missing)
     }
 
     pub(super) fn step_name(&self, index: usize) -> &Arc<str> {
@@ -320,18 +296,13 @@ impl<S> Drive<S> {
             lease: self.lease,
             reason,
             due_in,
-            wake_at: children.map(|children| self.arrived + i64::from(children)),
+            wake_at: children.map(|children| self.children.arrived + i64::from(children)),
         }
     }
 
     /// Until every child has finished.
     fn park_for_children(&self) -> ParkRow {
-        let unfinished = self
-            .children
-            .iter()
-            .filter(|child| child.outcome.is_none())
-            .count();
-        self.park(None, Some(u32::try_from(unfinished).unwrap_or(u32::MAX)))
+        self.park(None, Some(self.children.open()))
     }
 
     fn succeed(&self) -> Finish {

@@ -4,6 +4,8 @@
 //! next tick. Steps run in tasks of their own ([`runner`]); ticks are committed by the [`committer`], one at a time,
 //! while the loop goes on; the heartbeat ([`heartbeat`]) has a thread to itself.
 
+mod bounded;
+mod children;
 mod claimed;
 mod committer;
 mod drive;

@@ -7,6 +7,7 @@
 
 mod crashes;
 mod families;
+mod fanout;
 mod history;
 mod invariants;
 mod outcomes;
