@@ -41,7 +41,9 @@ pub use handle::Handle;
 pub use id::IntentId;
 pub use intent::{Intent, Mode, NameError, OnFailure, Resources};
 pub use payload::PayloadError;
-pub use plan::{Dependency, Input, Node, Plan, PlanError, PlanOutput, StepBuilder, Value, value};
+pub use plan::{
+    Dependency, Input, MapBuilder, Node, Plan, PlanError, PlanOutput, StepBuilder, Value, value,
+};
 pub use request::{Request, Within};
 pub use state::{AttemptFailure, FailureReason, IntentState, StepState, UnknownState};
 pub use step::{StepError, StepOutput, StepResult, fail, snooze};

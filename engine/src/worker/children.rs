@@ -9,10 +9,13 @@ use std::sync::Arc;
 use crate::id::IntentId;
 use crate::store::ChildLoad;
 
-/// Children by the step that asked for them, and by name.
+/// The children of a step, by name.
+pub(super) type ByName = Arc<HashMap<String, ChildLoad>>;
+
+/// Children by the step that asked for them, and its generation.
 #[derive(Debug, Default)]
 pub(super) struct Children {
-    of_step: HashMap<(Arc<str>, u32), Arc<HashMap<String, ChildLoad>>>,
+    of_step: HashMap<(Arc<str>, u32), ByName>,
     /// Those whose end is not known.
     open: usize,
     /// Finished children that the database had counted when it was last asked.
@@ -63,7 +66,7 @@ impl Children {
     }
 
     /// The children of a step, by name.
-    pub(super) fn of(&self, step: &Arc<str>, generation: u32) -> Arc<HashMap<String, ChildLoad>> {
+    pub(super) fn of(&self, step: &Arc<str>, generation: u32) -> ByName {
         let own = self.of_step.get(&(step.clone(), generation));
         own.cloned().unwrap_or_default()
     }

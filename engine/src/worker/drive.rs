@@ -1,10 +1,10 @@
 //! Drive: one intent that this worker holds, in memory. Rebuilt from rows whenever somebody claims it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::children::Children;
+use super::children::{ByName, Children};
+use super::elements::Unmade;
 use super::registry::{Bound, Kind};
 use crate::advance::{Next, Status, advance};
 use crate::clock::Micros;
@@ -13,7 +13,9 @@ use crate::id::{IntentId, LeaseId};
 use crate::payload::Payload;
 use crate::plan::BoundPlan;
 use crate::state::{FailureReason, IntentState, StepState};
-use crate::store::{ChildLoad, Claimed, Finish, ParkReason, ParkRow, StartedRow};
+use crate::store::{
+    AttemptLoad, ChildLoad, Claimed, Finish, ParkReason, ParkRow, StartedRow, StepLoad,
+};
 
 /// One step, as its driver knows it.
 pub(super) struct Slot {
@@ -34,6 +36,58 @@ pub(super) struct Slot {
     pub(super) reason: ParkReason,
 }
 
+impl Slot {
+    pub(super) fn new() -> Self {
+        Self {
+            status: Status::Pending,
+            has_row: false,
+            generation: 1,
+            attempts: 0,
+            forgiven: 0,
+            output: None,
+            awaits: Vec::new(),
+            failure: None,
+            reason: ParkReason::Retry,
+        }
+    }
+
+    /// Takes in the last attempt of a step that somebody has begun before; before [`set_step`](Self::set_step).
+    pub(super) fn set_attempt(&mut self, attempt: &AttemptLoad, now: Duration) {
+        self.generation = attempt.generation;
+        self.attempts = attempt.attempt;
+        if let Some(retry_in) = attempt.retry_in {
+            self.status = Status::Until(now + retry_in);
+        }
+    }
+
+    /// Takes in what is recorded of a step.
+    pub(super) fn set_step(&mut self, step: StepLoad, now: Duration) {
+        debug_assert!(step.attempt >= 1 || step.state != StepState::Succeeded);
+        self.has_row = true;
+        self.generation = step.generation;
+        self.forgiven = step.forgiven;
+        match step.state {
+            StepState::Succeeded | StepState::Skipped => {
+                self.status = Status::Done;
+                self.output = step.output;
+            }
+            StepState::Waiting => match step.due_in {
+                Some(due_in) => self.status = Status::Until(now + due_in),
+                // For children: which ones is looked up when they are counted.
+                None => self.status = Status::Children(0),
+            },
+            StepState::Failed => {
+                self.status = Status::Failed;
+                self.failure = step.error.map(|error| (FailureReason::StepFailed, error));
+            }
+            // What ran when its worker died runs again; a resumed step runs now, whatever its last wait was.
+            StepState::Pending | StepState::Running | StepState::Undone => {
+                self.status = Status::Pending;
+            }
+        }
+    }
+}
+
 /// Where the driver is with an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -52,6 +106,7 @@ pub(super) struct Drive<S> {
     pub(super) context: Arc<IntentContext>,
     pub(super) plan: BoundPlan<S>,
     pub(super) slots: Vec<Slot>,
+    pub(super) unmade: Unmade,
     pub(super) phase: Phase,
     pub(super) crashes: u32,
     /// Some step has really begun, here or earlier.
@@ -75,7 +130,11 @@ pub(super) enum Move {
     Nothing,
     /// Look again then.
     Later(Duration),
-    Start(Vec<usize>),
+    /// Start these, and look again then.
+    Start {
+        steps: Vec<usize>,
+        due: Option<Duration>,
+    },
     Park(ParkRow),
     Finish(Box<Finish>),
     /// The worker stops, and nothing of this intent runs.
@@ -91,63 +150,19 @@ impl<S> Drive<S> {
         now: Duration,
     ) -> Self {
         let plan = bound.plan;
-        let mut slots: Vec<Slot> = plan
-            .shape
-            .steps
-            .iter()
-            .map(|_| Slot {
-                status: Status::Pending,
-                has_row: false,
-                generation: 1,
-                attempts: 0,
-                forgiven: 0,
-                output: None,
-                awaits: Vec::new(),
-                failure: None,
-                reason: ParkReason::Retry,
-            })
-            .collect();
-        for attempt in &claimed.attempts {
-            let Some(slot) = plan
-                .shape
-                .find(&attempt.step)
-                .map(|index| &mut slots[index])
-            else {
-                continue;
-            };
-            slot.generation = attempt.generation;
-            slot.attempts = attempt.attempt;
-            if let Some(retry_in) = attempt.retry_in {
-                slot.status = Status::Until(now + retry_in);
+        let mut slots: Vec<Slot> = plan.shape.steps.iter().map(|_| Slot::new()).collect();
+        let mut unmade = Unmade::default();
+        for attempt in claimed.attempts {
+            match plan.shape.find(&attempt.step) {
+                Some(index) => slots[index].set_attempt(&attempt, now),
+                None => unmade.attempt(attempt),
             }
         }
         for step in claimed.steps {
-            let Some(slot) = plan.shape.find(&step.name).map(|index| &mut slots[index]) else {
-                continue;
-            };
-            slot.has_row = true;
-            slot.generation = step.generation;
-            slot.forgiven = step.forgiven;
-            match step.state {
-                StepState::Succeeded | StepState::Skipped => {
-                    slot.status = Status::Done;
-                    slot.output = step.output;
-                }
-                StepState::Waiting => match step.due_in {
-                    Some(due_in) => slot.status = Status::Until(now + due_in),
-                    // For children: which ones is looked up below.
-                    None => slot.status = Status::Children(0),
-                },
-                StepState::Failed => {
-                    slot.status = Status::Failed;
-                    slot.failure = step.error.map(|error| (FailureReason::StepFailed, error));
-                }
-                // What ran when its worker died runs again; a resumed step runs now, whatever its last wait was.
-                StepState::Pending | StepState::Running | StepState::Undone => {
-                    slot.status = Status::Pending
-                }
+            match plan.shape.find(&step.name) {
+                Some(index) => slots[index].set_step(step, now),
+                None => unmade.step(step),
             }
-            debug_assert!(step.attempt >= 1 || step.state != StepState::Succeeded);
         }
         let mut drive = Self {
             id: claimed.intent,
@@ -163,6 +178,7 @@ impl<S> Drive<S> {
             }),
             plan,
             slots,
+            unmade,
             phase: Phase::Active,
             crashes: claimed.crashes,
             begun: claimed.started.is_some(),
@@ -190,7 +206,7 @@ impl<S> Drive<S> {
         self.count_children();
     }
 
-    fn count_children(&mut self) {
+    pub(super) fn count_children(&mut self) {
         for index in 0..self.slots.len() {
             if let Status::Children(_) = self.slots[index].status {
                 if self.slots[index].awaits.is_empty() {
@@ -209,7 +225,7 @@ impl<S> Drive<S> {
     }
 
     /// The children that a step has asked for, for its context.
-    pub(super) fn children_of(&self, index: usize) -> Arc<HashMap<String, ChildLoad>> {
+    pub(super) fn children_of(&self, index: usize) -> ByName {
         self.children
             .of(self.step_name(index), self.slots[index].generation)
     }
@@ -260,7 +276,11 @@ impl<S> Drive<S> {
             };
         }
         match advance(&self.plan.shape, &statuses, now, stopping) {
-            Next::Start(steps) => Move::Start(steps),
+            Next::Start(steps) => match (self.within_limits(steps), self.due(now)) {
+                (steps, Some(due)) if steps.is_empty() => Move::Later(due),
+                (steps, None) if steps.is_empty() => Move::Nothing,
+                (steps, due) => Move::Start { steps, due },
+            },
             Next::Busy(_) if stopping && !self.is_running() => {
                 if statuses.contains(&Status::Recording) {
                     Move::Nothing

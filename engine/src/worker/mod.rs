@@ -9,6 +9,7 @@ mod children;
 mod claimed;
 mod committer;
 mod drive;
+mod elements;
 mod ended;
 mod engine;
 mod heartbeat;

@@ -10,6 +10,7 @@ mod families;
 mod fanout;
 mod history;
 mod invariants;
+mod maps;
 mod outcomes;
 mod promises;
 mod refusals;
