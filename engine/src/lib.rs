@@ -22,6 +22,7 @@ mod handle;
 mod id;
 mod intent;
 mod nudge;
+mod offer;
 mod payload;
 mod plan;
 mod request;

@@ -157,7 +157,6 @@ impl<'i, T: Intent> IntoFuture for Request<'i, T> {
         let new = self.into_new();
         Box::pin(async move {
             let id = intendant.gather(new?).await?;
-            intendant.wake();
             Ok(Handle::new(intendant.clone(), id))
         })
     }

@@ -43,6 +43,15 @@ pub(crate) struct NewIntent {
     pub(crate) key: Option<(String, Vec<u8>)>,
 }
 
+/// What came of requests.
+#[derive(Debug)]
+pub(crate) struct Requested {
+    /// In the order of the requests: of an intent that was there already, where one has the same key.
+    pub(crate) ids: Vec<IntentId>,
+    /// When the lease was made, and when each of its intents was requested; nothing if none was made.
+    pub(crate) leased: Option<(Micros, HashMap<IntentId, Micros>)>,
+}
+
 impl NewIntent {
     pub(crate) fn locks(&self) -> bool {
         self.resources
@@ -309,6 +318,34 @@ pub(crate) struct Claimed {
     pub(crate) attempts: Vec<AttemptLoad>,
     pub(crate) children: Vec<ChildLoad>,
     pub(crate) arrived: i64,
+}
+
+impl Claimed {
+    /// One that was leased when it was made.
+    pub(crate) fn at_request(new: NewIntent, lease: LeaseId, requested: Micros) -> Self {
+        Self {
+            intent: new.id,
+            lease,
+            crashes: 0,
+            locks: new.locks(),
+            kind: new.kind.into(),
+            account: new.account.map(Arc::from),
+            input: new.input,
+            requested,
+            requested_by: new.requested_by,
+            parent: new.parent.map(|(parent, _)| parent),
+            root: new.root,
+            depth: new.depth,
+            correlation_id: new.correlation_id,
+            release_on_failure: new.release_on_failure,
+            unfit: None,
+            started: None,
+            steps: Vec::new(),
+            attempts: Vec::new(),
+            children: Vec::new(),
+            arrived: 0,
+        }
+    }
 }
 
 /// When and by which plan a claimed intent had started.

@@ -102,6 +102,7 @@ statements! {
         LEASE_DELETE = "lease_delete",
         LEASE_INSERT = "lease_insert",
         LEASE_READ = "lease_read",
+        LEASE_VOID = "lease_void",
         LEASE_REMOVE = "lease_remove",
         LINE_INSERT = "line_insert",
         LINE_LEAVE = "line_leave",
@@ -153,6 +154,7 @@ statements! {
     }
     postgres {
         NUDGE = "nudge",
+        REQUEST_LEASE = "request_lease",
         RESOURCE_LOCK = "resource_lock",
         RESOURCE_TRY = "resource_try",
         WAIT_LOCK = "wait_lock",

@@ -166,6 +166,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             tracing::warn!(worker = &*self.settings.name, session = %session.id, "the session is dead; nothing more is written for it");
         }
         self.session = None;
+        self.offering = None;
         self.intendant.nudge().ends(session.id);
         drop(pulse);
         if let Some(lock) = session.lock {

@@ -52,7 +52,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
         if let Some(since) = self.suspects_since {
             // A suspect is best claimed by a session that has nothing else in hand. For that, nothing new is claimed
             // for a while; steps that take longer than that are not waited for.
-            let alone = self.drives.is_empty();
+            self.withdraw_offer();
+            let alone = self.drives.is_empty() && self.is_offer_settled();
             if alone || now.saturating_sub(since) >= self.beat_interval() {
                 request.claim_suspect = self.all_lanes();
                 request.suspect_lease = Some(self.new_lease());

@@ -11,6 +11,7 @@ mod fanout;
 mod history;
 mod invariants;
 mod maps;
+mod offers;
 mod outcomes;
 mod promises;
 mod refusals;
