@@ -11,6 +11,7 @@ pub mod limits;
 
 mod admit;
 mod advance;
+mod children;
 mod client;
 mod clock;
 mod crash;
@@ -32,6 +33,7 @@ mod store;
 mod transaction;
 mod worker;
 
+pub use children::{ChildFailed, Children};
 pub use client::Intendant;
 pub use clock::{Clock, SystemClock};
 pub use cx::Cx;
@@ -40,7 +42,9 @@ pub use handle::Handle;
 pub use id::IntentId;
 pub use intent::{Intent, Mode, NameError, OnFailure, Resources};
 pub use payload::PayloadError;
-pub use plan::{Dependency, Input, Node, Plan, PlanError, PlanOutput, StepBuilder, Value, value};
+pub use plan::{
+    Dependency, Input, MapBuilder, Node, Plan, PlanError, PlanOutput, StepBuilder, Value, value,
+};
 pub use request::{Request, Within};
 pub use state::{AttemptFailure, FailureReason, IntentState, StepState, UnknownState};
 pub use step::{StepError, StepOutput, StepResult, fail, snooze};

@@ -79,11 +79,23 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Payload, Payloa
     Ok(Payload(Arc::from(text)))
 }
 
-/// Parses and checks a text, for the tests of the checks.
-#[cfg(test)]
+/// Parses and checks a text.
 pub(crate) fn parse(text: &str) -> Result<Payload, PayloadError> {
     check(text)?;
     stored(text)
+}
+
+/// The elements of a list.
+pub(crate) fn elements(payload: &Payload) -> Result<Vec<Payload>, PayloadError> {
+    let elements: Vec<&RawValue> =
+        serde_json::from_str(payload.get()).map_err(|error| PayloadError::Decode {
+            type_name: "a list",
+            error,
+        })?;
+    Ok(elements
+        .into_iter()
+        .map(|element| trusted(element.get()))
+        .collect())
 }
 
 /// Takes text that was put together from checked payloads, or that the database has checked.

@@ -220,6 +220,8 @@ fn describe<T: Intent>(intent: &T, id: IntentId, input: Payload) -> Result<NewIn
 pub(crate) struct ChildRequest {
     pub(crate) name: String,
     pub(crate) input_hash: Vec<u8>,
+    /// The failed child in whose place it is asked for.
+    pub(crate) instead_of: Option<IntentId>,
     /// Not known yet to the database: to be asked for. None: asked for already, only awaited.
     pub(crate) new: Option<NewIntent>,
 }

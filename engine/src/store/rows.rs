@@ -144,6 +144,8 @@ pub(crate) struct ChildRow {
     pub(crate) generation: u32,
     pub(crate) name: String,
     pub(crate) input_hash: Vec<u8>,
+    /// The failed child in whose place it is asked for.
+    pub(crate) instead_of: Option<IntentId>,
     pub(crate) intent: NewIntent,
 }
 

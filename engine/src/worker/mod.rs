@@ -4,10 +4,13 @@
 //! next tick. Steps run in tasks of their own ([`runner`]); ticks are committed by the [`committer`], one at a time,
 //! while the loop goes on; the heartbeat ([`heartbeat`]) has a thread to itself.
 
+mod bounded;
+mod children;
 mod claimed;
 mod committer;
 mod drive;
 mod ears;
+mod elements;
 mod ended;
 mod engine;
 mod heartbeat;

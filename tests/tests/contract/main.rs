@@ -8,9 +8,11 @@
 mod asking;
 mod crashes;
 mod families;
+mod fanout;
 mod history;
 mod invariants;
 mod keys_of_sql;
+mod maps;
 mod offers;
 mod outcomes;
 mod plain_sql;
