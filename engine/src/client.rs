@@ -19,6 +19,7 @@ use crate::store::{
     AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, MigrationStatus,
     NewIntent, StepRecord, Store, StoreKind, StoreOptions, Unfinished,
 };
+use crate::why::{Why, explain};
 
 /// A handle on the engine's database: cheap to clone, to be kept for the life of the program.
 ///
@@ -181,6 +182,25 @@ impl Intendant {
     /// The intents that an intent's steps asked for.
     pub async fn children(&self, id: IntentId) -> Result<Vec<ChildRecord>, Error> {
         self.store().children(id).await
+    }
+
+    /// Everything that an intent waits for, and on whom; what can be done about a failed one. One look at one moment,
+    /// whose cost does not grow with history or backlog: what stands before it is counted up to a thousand.
+    ///
+    /// ```
+    /// # use intendant::{Intent, Intendant, why::Reason};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Greet { name: String }
+    /// # impl Intent for Greet { const KIND: &'static str = "greet"; type Output = String; }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let intendant = Intendant::open("sqlite::memory:").await?;
+    /// let greeting = intendant.request(Greet { name: "Ada".into() }).await?;
+    /// let why = intendant.why(greeting.id()).await?;
+    /// assert!(matches!(why.reasons[0], Reason::NoWorker { .. }));
+    /// assert!(why.to_string().starts_with("no live worker serves queue `default`"));
+    /// # Ok::<(), intendant::Error>(()) }).unwrap();
+    /// ```
+    pub async fn why(&self, id: IntentId) -> Result<Why, Error> {
+        Ok(explain(self.store().why(id).await?))
     }
 
     /// How many unfinished tasks there are, by place. Costs a count of the small tables, none of the history.

@@ -8,6 +8,7 @@
 //! Start with [`Intendant::open`] and [`Worker`]. The promises and how they are kept are in ARCHITECTURE.md.
 
 pub mod limits;
+pub mod why;
 
 mod admit;
 mod advance;
@@ -48,6 +49,7 @@ pub use store::{
     ResourceRecord, StepRecord, StoreKind, StoreOptions, Unfinished, migration_sql,
 };
 pub use transaction::{Committed, StepConnection};
+pub use why::Why;
 pub use worker::{WorkReport, Worker, shutdown_signal};
 
 /// The README's example has to compile.

@@ -110,3 +110,15 @@ pub const REFUSED_WAIT: Duration = Duration::from_secs(1);
 
 /// Most rows on one page of a list.
 pub const PAGE: u32 = 1_000;
+
+/// How far `why` counts: what stands before an intent, its unfinished children. More is told as "more than".
+pub const WHY_COUNT: u64 = 1_000;
+
+/// Most intents, steps or workers that `why` names one by one.
+pub const WHY_OTHERS: usize = 10;
+
+/// Children of whom `why` says what they wait for themselves.
+pub const WHY_CHILDREN: usize = 3;
+
+/// Most sessions that `why` looks at.
+pub const WHY_WORKERS: u64 = 1_000;

@@ -1,4 +1,4 @@
-//! Looking: `list`, `show`, `history`.
+//! Looking: `list`, `show`, `history`, `why`.
 
 use anyhow::Result;
 use clap::Args;
@@ -36,6 +36,17 @@ pub(super) struct List {
 /// Options of `intendant show`.
 #[derive(Debug, Args)]
 pub(super) struct Show {
+    /// The intent's id, or the beginning of it
+    id: IntentArg,
+    #[command(flatten)]
+    database: Database,
+    #[command(flatten)]
+    format: output::Format,
+}
+
+/// Options of `intendant why`.
+#[derive(Debug, Args)]
+pub(super) struct Why {
     /// The intent's id, or the beginning of it
     id: IntentArg,
     #[command(flatten)]
@@ -88,6 +99,12 @@ pub(super) async fn show(show: Show) -> Result<()> {
     let intendant = show.database.connect().await?;
     let id = show.id.resolve(&intendant).await?;
     output::show(&intendant, id, show.format).await
+}
+
+pub(super) async fn why(why: Why) -> Result<()> {
+    let intendant = why.database.connect().await?;
+    let id = why.id.resolve(&intendant).await?;
+    output::why(&intendant.why(id).await?, why.format)
 }
 
 pub(super) async fn history(history: History) -> Result<()> {

@@ -60,6 +60,11 @@ enum Command {
                             intendant show 01a1fc69-13b4\n  \
                             intendant show 01a1fc69-13b4-707e-a561-8c74fa9b8535 -o json")]
     Show(look::Show),
+    /// What an intent waits for, and on whom; what can be done about a failed one
+    #[command(after_help = "Examples:\n  \
+                            intendant why 01a1fc69-13b4\n  \
+                            intendant why 01a1fc69-13b4-707e-a561-8c74fa9b8535 -o json")]
+    Why(look::Why),
     /// What an account's operations were, in the words that a support engineer reads to a customer
     #[command(after_help = "Examples:\n  \
                             intendant history --account acme\n  \
@@ -133,6 +138,7 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         Command::List(list) => look::list(list).await?,
         Command::Show(show) => look::show(show).await?,
         Command::History(history) => look::history(history).await?,
+        Command::Why(why) => look::why(why).await?,
         Command::Resume(options) => return resume(options).await,
     }
     Ok(ExitCode::SUCCESS)

@@ -10,6 +10,12 @@ use super::words::{age, ahead, between, one_line, time, took, what};
 pub async fn intent(intendant: &Intendant, record: &IntentRecord) -> Result<()> {
     let id = record.id;
     print_record(record);
+    if !record.state.is_finished() {
+        // One look later than the record: what has come to its end in between has nothing to wait for.
+        for reason in &intendant.why(id).await?.reasons {
+            println!("  {:<12} {}", "why", one_line(&reason.to_string()));
+        }
+    }
     print_steps(&intendant.all_steps(id).await?, record.state);
     let print = |title: &str, lines: Vec<String>| {
         if !lines.is_empty() {
@@ -83,8 +89,8 @@ fn print_record(record: &IntentRecord) {
     );
     match record.state {
         IntentState::Failed => line("failed", Some(what(record))),
-        IntentState::Waiting => line("waiting", Some(what(record))),
-        IntentState::Blocked
+        IntentState::Waiting
+        | IntentState::Blocked
         | IntentState::Ready
         | IntentState::Running
         | IntentState::Undoing

@@ -150,6 +150,16 @@ statements! {
         WAIT_REOPEN = "wait_reopen",
         WAIT_SET = "wait_set",
         WANT_LOAD = "want_load",
+        WHY_AHEAD = "why_ahead",
+        WHY_CHILDREN = "why_children",
+        WHY_HELD = "why_held",
+        WHY_HOLDERS = "why_holders",
+        WHY_LINE = "why_line",
+        WHY_OTHERS = "why_others",
+        WHY_PLACE = "why_place",
+        WHY_STEPS = "why_steps",
+        WHY_WANTS = "why_wants",
+        WHY_WORKERS = "why_workers",
     }
     postgres {
         NUDGE = "nudge",

@@ -17,4 +17,5 @@ mod resources;
 mod support;
 mod trees;
 mod waking;
+mod why;
 mod workers;
