@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
@@ -10,13 +11,13 @@ use crate::error::Error;
 use crate::gather::Gather;
 use crate::handle::Handle;
 use crate::id::IntentId;
-use crate::intent::{Intent, check_name};
+use crate::intent::{Intent, check_name, check_resource};
 use crate::limits;
 use crate::nudge::Nudge;
 use crate::request::Request;
 use crate::state::IntentState;
 use crate::store::{
-    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, MigrationStatus,
+    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, MigrationStatus,
     NewIntent, StepRecord, Store, StoreKind, StoreOptions, Unfinished,
 };
 use crate::why::{Why, explain};
@@ -142,9 +143,79 @@ impl Intendant {
         Handle::new(self.clone(), id)
     }
 
-    /// Intents, newest first, a page of them.
+    /// Intents, newest first: as many as the filter's limit, or all that there are.
+    ///
+    /// Takes as many looks back through history as that needs ([`page`](Self::page)): a search for what few intents
+    /// match, and no index finds, can take many.
     pub async fn list(&self, filter: IntentFilter) -> Result<Vec<IntentRecord>, Error> {
-        self.store().list(filter).await
+        let limit = filter.limit.unwrap_or(50).clamp(1, limits::PAGE);
+        let mut filter = IntentFilter {
+            limit: Some(limit),
+            ..filter
+        };
+        let mut intents = Vec::new();
+        loop {
+            let page = self.page(filter.clone()).await?;
+            intents.extend(page.intents);
+            let missing = limit.saturating_sub(u32::try_from(intents.len()).unwrap_or(limit));
+            if page.next.is_none() || missing == 0 {
+                return Ok(intents);
+            }
+            filter.before = page.next;
+            filter.limit = Some(missing);
+        }
+    }
+
+    /// One look back through history, newest first, whose cost grows with neither its length nor the depth of the page.
+    ///
+    /// A page may have fewer intents than its limit, even none, and say where to go on: what no index finds (a kind, a
+    /// requester, a text in the error, …) is compared on the way, with [`limits::LOOK_BACK`] intents at a time.
+    ///
+    /// ```
+    /// # use intendant::{Intent, Intendant, IntentFilter};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Greet { name: String }
+    /// # impl Intent for Greet { const KIND: &'static str = "greet"; type Output = String; }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let intendant = Intendant::open("sqlite::memory:").await?;
+    /// # intendant.request(Greet { name: "Ada".into() }).by("web").await?;
+    /// let mut filter = IntentFilter { requested_by: Some("web".into()), ..Default::default() };
+    /// loop {
+    ///     let page = intendant.page(filter.clone()).await?;
+    ///     for intent in page.intents {
+    ///         println!("{} {}", intent.kind, intent.state);
+    ///     }
+    ///     if page.next.is_none() {
+    ///         break;
+    ///     }
+    ///     filter.before = page.next;
+    /// }
+    /// # Ok::<(), intendant::Error>(()) }).unwrap();
+    /// ```
+    pub async fn page(&self, filter: IntentFilter) -> Result<IntentPage, Error> {
+        self.store().page(filter).await
+    }
+
+    /// Is anything running for this resource (`type:id`)? Everything unfinished that uses it in whatever way, newest
+    /// first, 1,000 at most.
+    pub async fn unfinished_on(&self, resource: &str) -> Result<Vec<IntentRecord>, Error> {
+        check_resource(resource)?;
+        self.store().unfinished_on(resource.to_owned()).await
+    }
+
+    /// What of an account failed since a time and is failed still, newest first, 1,000 at most.
+    pub async fn failed_since(
+        &self,
+        account: &str,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<IntentRecord>, Error> {
+        let filter = IntentFilter {
+            account: Some(account.to_owned()),
+            state: Some(IntentState::Failed),
+            finished_since: Some(since),
+            limit: Some(limits::PAGE),
+            ..IntentFilter::default()
+        };
+        self.list(filter).await
     }
 
     /// One intent's record.

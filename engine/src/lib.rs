@@ -45,7 +45,7 @@ pub use request::{Request, Within};
 pub use state::{AttemptFailure, FailureReason, IntentState, StepState, UnknownState};
 pub use step::{StepError, StepOutput, StepResult, fail, snooze};
 pub use store::{
-    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, MigrationStatus,
+    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, MigrationStatus,
     ResourceRecord, StepRecord, StoreKind, StoreOptions, Unfinished, migration_sql,
 };
 pub use transaction::{Committed, StepConnection};

@@ -122,3 +122,11 @@ pub const WHY_CHILDREN: usize = 3;
 
 /// Most sessions that `why` looks at.
 pub const WHY_WORKERS: u64 = 1_000;
+
+/// How many rows one look back through history goes when it has to compare what no index tells: some milliseconds on
+/// either database (docs/PERFORMANCE.md).
+pub const LOOK_BACK: u32 = 1_000;
+
+/// How far the clock of a host that asks for an intent may be from the database's, for a search by time: the id has the
+/// one's time, the record the other's.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);

@@ -53,6 +53,8 @@ enum Command {
     /// Intents, newest first
     #[command(after_help = "Examples:\n  \
                             intendant list --state failed --kind replica.add\n  \
+                            intendant list --by ada --since 2h\n  \
+                            intendant list --label team=billing --error 'connection refused'\n  \
                             intendant list --resource server:42 -o jsonl")]
     List(look::List),
     /// One intent: its record, its steps, its failed attempts, its events
@@ -68,6 +70,7 @@ enum Command {
     /// What an account's operations were, in the words that a support engineer reads to a customer
     #[command(after_help = "Examples:\n  \
                             intendant history --account acme\n  \
+                            intendant history --account acme --state failed --finished-since 24h\n  \
                             intendant history --account acme --resource server:42 -o json\n\n\
                             Exit code 3: nothing was ever requested for that account")]
     History(look::History),

@@ -6,72 +6,23 @@ use super::admit::mode;
 use super::args::Args;
 use super::conn::Row;
 use super::records::{
-    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, ResourceRecord,
+    AttemptRecord, ChildRecord, EventRecord, IntentRecord, ResourceRecord,
     StepRecord, Unfinished,
 };
 use super::rows::OutcomeRow;
 use super::{Conn, Store, sql};
 use crate::error::Error;
 use crate::id::IntentId;
-use crate::limits;
 use crate::payload::Payload;
 use crate::plan::Shape;
-use crate::state::{FailureReason, IntentState};
+use crate::state::FailureReason;
 
 impl Store {
-    pub(crate) async fn list(&self, filter: IntentFilter) -> Result<Vec<IntentRecord>, Error> {
-        self.read(move |mut conn| {
-            Box::pin(async move {
-                let limit = filter.limit.unwrap_or(50).min(limits::PAGE);
-                let args = Args::new()
-                    .int(i64::from(limit))
-                    .uuid(filter.before.map(|id| id.0))
-                    .opt_text(filter.kind)
-                    .opt_text(filter.state.map(|state| state.as_str()));
-                let live = filter.state.is_some_and(|state| !state.is_finished());
-                let unsuccessful = matches!(
-                    filter.state,
-                    Some(IntentState::Failed | IntentState::Cancelled)
-                );
-                let rows = match (filter.account, filter.resource) {
-                    (account, resource) if live => {
-                        let args = args.opt_text(account).opt_text(resource);
-                        conn.fetch(&sql::HISTORY_LIVE, args).await?
-                    }
-                    // Of an account or a resource, the walk through its own history is short enough.
-                    (Some(account), resource) => {
-                        conn.fetch(&sql::HISTORY_ACCOUNT, args.text(account).opt_text(resource))
-                            .await?
-                    }
-                    (None, Some(resource)) => {
-                        conn.fetch(&sql::HISTORY_RESOURCE, args.text(resource))
-                            .await?
-                    }
-                    (None, None) if unsuccessful => {
-                        conn.fetch(&sql::HISTORY_UNSUCCESSFUL, args).await?
-                    }
-                    (None, None) => conn.fetch(&sql::HISTORY_ALL, args).await?,
-                };
-                let mut records = rows
-                    .iter()
-                    .map(intent_record)
-                    .collect::<Result<Vec<_>, _>>()?;
-                add_resources(&mut conn, &mut records).await?;
-                Ok(records)
-            })
-        })
-        .await
-    }
-
     pub(crate) async fn get(&self, id: IntentId) -> Result<IntentRecord, Error> {
         self.read(move |mut conn| {
             Box::pin(async move {
-                let row = conn
-                    .fetch_one(&sql::HISTORY_ONE, Args::new().uuid(id.0))
-                    .await?;
-                let mut records = vec![intent_record(&row.ok_or(Error::NotFound { id })?)?];
-                add_resources(&mut conn, &mut records).await?;
-                Ok(records.remove(0))
+                let record = records(&mut conn, &[id]).await?.pop();
+                record.ok_or(Error::NotFound { id })
             })
         })
         .await
@@ -233,6 +184,22 @@ impl Store {
         })
         .await
     }
+}
+
+/// Records of these intents, newest first; those that are not there are left out.
+pub(super) async fn records(
+    conn: &mut Conn<'_>,
+    ids: &[IntentId],
+) -> Result<Vec<IntentRecord>, Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let args = Args::new().ids(ids.iter().copied());
+    let rows = conn.fetch(&sql::HISTORY_RECORDS, args).await?;
+    let records = rows.iter().map(intent_record);
+    let mut records = records.collect::<Result<Vec<_>, _>>()?;
+    add_resources(conn, &mut records).await?;
+    Ok(records)
 }
 
 async fn steps(conn: &mut Conn<'_>, id: IntentId) -> Result<Vec<StepRecord>, Error> {

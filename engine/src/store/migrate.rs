@@ -44,6 +44,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     1 spine "0001_spine.sql",
     2 find_failures "0002_find_failures.sql",
     3 leaving "0003_leaving.sql",
+    4 labels "0004_labels.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

@@ -8,6 +8,7 @@ mod admit;
 mod args;
 mod claim;
 mod conn;
+mod find;
 mod finish;
 mod history;
 mod load;
@@ -42,7 +43,7 @@ pub(crate) use conn::Conn;
 pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
 pub use records::{
-    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, ResourceRecord,
+    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, ResourceRecord,
     StepRecord, Unfinished,
 };
 pub(crate) use request::insert_requests;

@@ -9,6 +9,10 @@ use crate::intent::Mode;
 use crate::state::{IntentState, StepState};
 
 /// Which intents a list shall have; all of them by default.
+///
+/// An account, a resource, a label, an unfinished state, and what failed or was cancelled are found by an index. The
+/// others are compared on the way, newest first, a bounded number of rows at a time: see
+/// [`Intendant::page`](crate::Intendant::page).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IntentFilter {
     /// Of this account.
@@ -19,10 +23,34 @@ pub struct IntentFilter {
     pub kind: Option<String>,
     /// In this state.
     pub state: Option<IntentState>,
-    /// Only those requested before this one: the last id of the page before.
+    /// Asked for by this person or service.
+    pub requested_by: Option<String>,
+    /// With this label: name and value.
+    pub label: Option<(String, String)>,
+    /// Requested at this time or later.
+    pub requested_since: Option<DateTime<Utc>>,
+    /// Requested before this time.
+    pub requested_until: Option<DateTime<Utc>>,
+    /// Finished at this time or later.
+    pub finished_since: Option<DateTime<Utc>>,
+    /// Failed with an error that has this text in it, whatever the case of its letters from A to Z.
+    pub error: Option<String>,
+    /// Only those requested before this one: where the page before ended.
     pub before: Option<IntentId>,
+    /// Only those requested after this one: the newest that is known already.
+    pub after: Option<IntentId>,
     /// Most of them: 50 unless said, 1,000 at most.
     pub limit: Option<u32>,
+}
+
+/// A page of intents, newest first.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct IntentPage {
+    /// The intents; possibly none although there are older ones that match.
+    pub intents: Vec<IntentRecord>,
+    /// Where to go on ([`IntentFilter::before`]); none at the end of the history.
+    pub next: Option<IntentId>,
 }
 
 /// The record of one intent.
