@@ -26,6 +26,9 @@ pub const RESOURCE_CHARS: usize = 400;
 /// Most resources of one intent: they are all locked in one pass.
 pub const RESOURCES: usize = 100;
 
+/// Most labels of one intent: each is two index entries for ever.
+pub const LABELS: usize = 20;
+
 /// Most steps of a plan. The worker that drives an intent keeps its plan in memory.
 pub const PLAN_STEPS: usize = 10_000;
 

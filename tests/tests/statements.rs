@@ -160,6 +160,7 @@ macro_rules! bind_look {
             .bind(given(&["label"], "billing"))
             .bind(given(&["account", "trouble"], "acme"))
             .bind(given(&["resource"], "environment:7"))
+            .bind(None::<&str>)
     }};
 }
 

@@ -50,6 +50,9 @@ pub(super) struct Page {
     /// Asked for by this person or service
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
+    /// With this correlation id, the web request's for example
+    #[arg(long, value_name = "ID")]
+    correlation_id: Option<String>,
     /// With this label
     #[arg(long, value_name = "NAME=VALUE", value_parser = label)]
     label: Option<(String, String)>,
@@ -91,6 +94,7 @@ impl Page {
             kind: self.kind,
             state: self.state,
             requested_by: self.by,
+            correlation_id: self.correlation_id,
             label: self.label,
             requested_since: self.since,
             requested_until: self.until,

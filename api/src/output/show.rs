@@ -71,7 +71,11 @@ fn print_record(record: &IntentRecord) {
             Some(format!("{} ({})", used.resource, used.mode.as_str())),
         );
     }
+    for (name, value) in &record.labels {
+        line("label", Some(format!("{name}={value}")));
+    }
     line("requested by", record.requested_by.clone());
+    line("correlation", record.correlation_id.clone());
     let at = record.requested_at;
     line("requested", Some(format!("{} ({})", time(at), age(at))));
     let waited = between(Some(at), record.started_at).unwrap_or_default();

@@ -1,6 +1,6 @@
 -- Find, newest first: with a label. Index label_history, backwards: nothing else has this order.
 -- 1 limit, 2 before this id, 3 down to this id, 4 kind, 5 state, 6 requester, 7–8 requested since, until, 9 finished
--- since, 10 text in the error, 11–12 label, 13 account, 14 resource.
+-- since, 10 text in the error, 11–12 label, 13 account, 14 resource, 15 correlation id.
 select i.id
   from (select d.name, d.value, d.intent_id
           from intendant.label d
@@ -8,7 +8,7 @@ select i.id
            and (d.name, d.value, d.intent_id) >= ($11::text, $12::text, $3::uuid)
          order by d.name desc, d.value desc, d.intent_id desc) d
   cross join lateral (
-    select i.id, i.kind, i.account, i.requested_by, i.requested_at
+    select i.id, i.kind, i.account, i.requested_by, i.correlation_id, i.requested_at
       from intendant.intent i where i.id = d.intent_id offset 0
   ) i
   left join lateral (
@@ -17,6 +17,7 @@ select i.id
  where ($4::text is null or i.kind = $4::text)
    and ($5::text is null or coalesce(o.state, 'unfinished') = $5::text)
    and ($6::text is null or i.requested_by = $6::text)
+   and ($15::text is null or i.correlation_id = $15::text)
    and ($7::bigint is null or i.requested_at >= timestamptz 'epoch' + $7::bigint * interval '1 microsecond')
    and ($8::bigint is null or i.requested_at < timestamptz 'epoch' + $8::bigint * interval '1 microsecond')
    and ($9::bigint is null or o.finished_at >= timestamptz 'epoch' + $9::bigint * interval '1 microsecond')

@@ -1,6 +1,6 @@
 -- Find, newest first: among all intents. Primary key, backwards.
 -- 1 limit, 2 before this id, 3 down to this id, 4 kind, 5 state, 6 requester, 7–8 requested since, until, 9 finished
--- since, 10 text in the error, 11–12 label, 13 account, 14 resource.
+-- since, 10 text in the error, 11–12 label, 13 account, 14 resource, 15 correlation id.
 select i.id
   from intendant_intent i
   left join intendant_outcome o on o.intent_id = i.id
@@ -8,6 +8,7 @@ select i.id
    and (?4 is null or i.kind = ?4)
    and (?5 is null or coalesce(o.state, 'unfinished') = ?5)
    and (?6 is null or i.requested_by = ?6)
+   and (?15 is null or i.correlation_id = ?15)
    and (?7 is null or i.requested_at >= ?7) and (?8 is null or i.requested_at < ?8)
    and (?9 is null or o.finished_at >= ?9)
    and (?10 is null or instr(lower(o.error), lower(?10)) > 0)

@@ -1,13 +1,14 @@
 -- Find, newest first: that failed, or that were cancelled. Index intendant_outcome_unsuccessful,
 -- backwards: success costs it nothing.
 -- 1 limit, 2 before this id, 3 down to this id, 4 kind, 5 state, 6 requester, 7–8 requested since, until, 9 finished
--- since, 10 text in the error, 11–12 label, 13 account, 14 resource.
+-- since, 10 text in the error, 11–12 label, 13 account, 14 resource, 15 correlation id.
 select i.id
   from intendant_outcome o indexed by intendant_outcome_unsuccessful
   cross join intendant_intent i on i.id = o.intent_id
  where o.state = ?5 and o.state <> 'succeeded' and o.intent_id < ?2 and o.intent_id >= ?3
    and (?4 is null or i.kind = ?4)
    and (?6 is null or i.requested_by = ?6)
+   and (?15 is null or i.correlation_id = ?15)
    and (?7 is null or i.requested_at >= ?7) and (?8 is null or i.requested_at < ?8)
    and (?9 is null or o.finished_at >= ?9)
    and (?10 is null or instr(lower(o.error), lower(?10)) > 0)

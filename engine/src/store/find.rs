@@ -136,6 +136,7 @@ impl Look {
         let compared = [
             filter.kind.is_some(),
             filter.requested_by.is_some(),
+            filter.correlation_id.is_some(),
             filter.requested_since.is_some() || filter.requested_until.is_some(),
             filter.finished_since.is_some(),
             filter.error.is_some(),
@@ -222,6 +223,7 @@ impl Look {
             .opt_text(label.map(|(_, value)| value.as_str()))
             .opt_text(filter.account.as_deref())
             .opt_text(filter.resource.as_deref())
+            .opt_text(filter.correlation_id.as_deref())
     }
 }
 

@@ -1,6 +1,6 @@
 //! History: what has been asked for, for whom, on what, and what came of it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::admit::mode;
 use super::args::Args;
@@ -199,6 +199,7 @@ pub(super) async fn records(
     let records = rows.iter().map(intent_record);
     let mut records = records.collect::<Result<Vec<_>, _>>()?;
     add_resources(conn, &mut records).await?;
+    add_labels(conn, &mut records).await?;
     Ok(records)
 }
 
@@ -254,6 +255,7 @@ fn intent_record(row: &Row) -> Result<IntentRecord, Error> {
         waiting_for: row.opt_text(21)?,
         due_at: row.opt_time(22)?.map(|time| time.to_utc()),
         resources: Vec::new(),
+        labels: BTreeMap::new(),
     })
 }
 
@@ -272,6 +274,22 @@ async fn add_resources(conn: &mut Conn<'_>, records: &mut [IntentRecord]) -> Res
     }
     for record in records {
         record.resources = resources.remove(&record.id).unwrap_or_default();
+    }
+    Ok(())
+}
+
+async fn add_labels(conn: &mut Conn<'_>, records: &mut [IntentRecord]) -> Result<(), Error> {
+    let mut labels: HashMap<IntentId, BTreeMap<String, String>> = HashMap::new();
+    let ids = records.iter().map(|record| record.id);
+    for row in conn
+        .fetch(&sql::HISTORY_LABELS, Args::new().ids(ids))
+        .await?
+    {
+        let of_one = labels.entry(row.uuid(0)?).or_default();
+        of_one.insert(row.text(1)?, row.text(2)?);
+    }
+    for record in records {
+        record.labels = labels.remove(&record.id).unwrap_or_default();
     }
     Ok(())
 }

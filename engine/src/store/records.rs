@@ -1,5 +1,7 @@
 //! Records: what history tells its readers.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -25,6 +27,8 @@ pub struct IntentFilter {
     pub state: Option<IntentState>,
     /// Asked for by this person or service.
     pub requested_by: Option<String>,
+    /// With this correlation id: the web request's, mostly. Children have their parent's.
+    pub correlation_id: Option<String>,
     /// With this label: name and value.
     pub label: Option<(String, String)>,
     /// Requested at this time or later.
@@ -80,6 +84,8 @@ pub struct IntentRecord {
     pub priority: i64,
     /// What it touches.
     pub resources: Vec<ResourceRecord>,
+    /// Its labels, by name.
+    pub labels: BTreeMap<String, String>,
     /// What was asked for.
     pub input: Box<RawValue>,
     /// What it came to.

@@ -15,7 +15,8 @@ impl Store {
     /// Writes intents in a transaction of their own. Returns the ids: of an intent that was there already, where one
     /// has the same key.
     pub(crate) async fn request(&self, intents: Vec<NewIntent>) -> Result<Vec<IntentId>, Error> {
-        if self.kind() == StoreKind::Postgres && intents.iter().all(|intent| intent.key.is_none()) {
+        let is_plain = |intent: &NewIntent| intent.key.is_none() && intent.labels.is_empty();
+        if self.kind() == StoreKind::Postgres && intents.iter().all(is_plain) {
             // One round trip instead of three.
             return self
                 .alone(move |mut conn| {
@@ -49,6 +50,7 @@ pub(crate) async fn insert_requests(
         .collect();
     if !new.is_empty() {
         insert(conn, &new).await?;
+        insert_labels(conn, &new).await?;
     }
     Ok(ids)
 }
@@ -149,6 +151,24 @@ async fn insert(conn: &mut Conn<'_>, new: &[&NewIntent]) -> Result<(), Error> {
             .await?;
     }
     Ok(())
+}
+
+async fn insert_labels(conn: &mut Conn<'_>, new: &[&NewIntent]) -> Result<(), Error> {
+    let all = || {
+        new.iter().flat_map(|intent| {
+            let labels = intent.labels.iter();
+            labels.map(|(name, value)| (intent.id, name.as_str(), value.as_str()))
+        })
+    };
+    if all().next().is_none() {
+        return Ok(());
+    }
+    let rows = Rows::new()
+        .uuids(all().map(|(id, _, _)| id))
+        .texts(all().map(|(_, name, _)| name))
+        .texts(all().map(|(_, _, value)| value));
+    conn.execute(&sql::LABEL_INSERT, Args::new().rows(rows))
+        .await
 }
 
 fn intents(new: &[&NewIntent]) -> Rows {

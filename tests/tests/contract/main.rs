@@ -9,6 +9,7 @@ mod crashes;
 mod families;
 mod history;
 mod invariants;
+mod labels;
 mod looking;
 mod outcomes;
 mod promises;
