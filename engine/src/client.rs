@@ -14,11 +14,12 @@ use crate::id::IntentId;
 use crate::intent::{Intent, check_name, check_resource};
 use crate::limits;
 use crate::nudge::Nudge;
+use crate::plan::Graph;
 use crate::request::Request;
 use crate::state::IntentState;
 use crate::store::{
-    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, MigrationStatus,
-    NewIntent, StepRecord, Store, StoreKind, StoreOptions, Unfinished,
+    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord,
+    MigrationStatus, NewIntent, StepRecord, Store, StoreKind, StoreOptions, Unfinished,
 };
 use crate::why::{Why, explain};
 
@@ -238,6 +239,12 @@ impl Intendant {
     /// its worker's next heartbeat.
     pub async fn all_steps(&self, id: IntentId) -> Result<Vec<StepRecord>, Error> {
         self.store().all_steps(id).await
+    }
+
+    /// The plan of an intent as a graph, with where its steps are; none before a worker has made it.
+    pub async fn graph(&self, id: IntentId) -> Result<Option<Graph>, Error> {
+        self.store().state(id).await?;
+        self.store().graph(id).await
     }
 
     /// An intent's failed attempts.

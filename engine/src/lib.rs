@@ -16,6 +16,7 @@ mod client;
 mod clock;
 mod crash;
 mod cx;
+mod dry_run;
 mod error;
 mod gather;
 mod handle;
@@ -35,18 +36,23 @@ mod worker;
 pub use client::Intendant;
 pub use clock::{Clock, SystemClock};
 pub use cx::Cx;
+pub use dry_run::{DryRun, Used, Wanted};
 pub use error::Error;
 pub use handle::Handle;
 pub use id::IntentId;
 pub use intent::{Intent, Mode, NameError, OnFailure, Resources};
 pub use payload::PayloadError;
-pub use plan::{Dependency, Input, Node, Plan, PlanError, PlanOutput, StepBuilder, Value, value};
+pub use plan::{
+    Dependency, Graph, GraphStep, Input, Node, Plan, PlanError, PlanOutput, StepBuilder, Value,
+    value,
+};
 pub use request::{Request, Within};
 pub use state::{AttemptFailure, FailureReason, IntentState, StepState, UnknownState};
 pub use step::{StepError, StepOutput, StepResult, fail, snooze};
 pub use store::{
-    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, MigrationStatus,
-    ResourceRecord, StepRecord, StoreKind, StoreOptions, Unfinished, migration_sql,
+    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord,
+    MigrationStatus, ResourceRecord, StepRecord, StoreKind, StoreOptions, Unfinished,
+    migration_sql,
 };
 pub use transaction::{Committed, StepConnection};
 pub use why::Why;

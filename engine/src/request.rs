@@ -192,7 +192,11 @@ impl<'i, T: Intent> IntoFuture for Request<'i, T> {
 }
 
 /// An intent's row, with what its type says about it.
-fn describe<T: Intent>(intent: &T, id: IntentId, input: Payload) -> Result<NewIntent, Error> {
+pub(crate) fn describe<T: Intent>(
+    intent: &T,
+    id: IntentId,
+    input: Payload,
+) -> Result<NewIntent, Error> {
     check_name("kind", T::KIND)?;
     check_name("queue", T::QUEUE)?;
     let account = intent.account().map(str::to_owned);

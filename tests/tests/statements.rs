@@ -111,10 +111,19 @@ async fn sqlite_takes_every_statement() -> Result<()> {
 const LOOKS: [(&str, &str); 7] = [
     ("all", "i USING PRIMARY KEY"),
     ("account", "i USING INDEX intendant_intent_by_account"),
-    ("resource", "d USING COVERING INDEX intendant_resource_history"),
+    (
+        "resource",
+        "d USING COVERING INDEX intendant_resource_history",
+    ),
     ("label", "d USING COVERING INDEX intendant_label_history"),
-    ("unsuccessful", "o USING INDEX intendant_outcome_unsuccessful"),
-    ("trouble", "o USING INDEX intendant_outcome_unsuccessful_of_account"),
+    (
+        "unsuccessful",
+        "o USING INDEX intendant_outcome_unsuccessful",
+    ),
+    (
+        "trouble",
+        "o USING INDEX intendant_outcome_unsuccessful_of_account",
+    ),
     ("live", ""),
 ];
 
@@ -132,7 +141,10 @@ fn driven_by(look: &str) -> &'static [&'static str] {
 
 fn explained(dialect: &str, explain: &str, name: &str) -> Result<AssertSqlSafe<String>> {
     let path = directory(dialect).join(format!("{name}.sql"));
-    Ok(AssertSqlSafe(format!("{explain} {}", std::fs::read_to_string(path)?)))
+    Ok(AssertSqlSafe(format!(
+        "{explain} {}",
+        std::fs::read_to_string(path)?
+    )))
 }
 
 /// The arguments of a look that has to compare everything and finds nothing.
@@ -180,8 +192,14 @@ async fn a_look_back_is_driven_by_one_index_on_sqlite() -> Result<()> {
         if look == "live" {
             continue;
         }
-        ensure!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{look}: {plan:#?}");
-        ensure!(plan[0].starts_with(&format!("SEARCH {index} (")), "{look}: {plan:#?}");
+        ensure!(
+            !plan.iter().any(|line| line.contains("TEMP B-TREE")),
+            "{look}: {plan:#?}"
+        );
+        ensure!(
+            plan[0].starts_with(&format!("SEARCH {index} (")),
+            "{look}: {plan:#?}"
+        );
         let floor = explained("sqlite", "explain query plan", &format!("floor_{look}"))?;
         let mut query = sqlx::query_as(floor).bind(newest.as_str()).bind(1_000i64);
         for text in driven_by(look) {

@@ -256,7 +256,10 @@ mod tests {
             Ok("2026-11-21T00:00:00+00:00")
         );
         let ago = |text: &str| (Utc::now() - when(text).unwrap()).num_seconds();
-        assert_eq!([ago("90s"), ago("20m"), ago("2h"), ago("3d")], [90, 1_200, 7_200, 259_200]);
+        assert_eq!(
+            [ago("90s"), ago("20m"), ago("2h"), ago("3d")],
+            [90, 1_200, 7_200, 259_200]
+        );
         for wrong in ["", "h", "2", "2w", "-2h", "yesterday", "2026-13-01", "é"] {
             assert!(when(wrong).is_err(), "{wrong}");
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use clap::value_parser;
+use clap::{ValueEnum, value_parser};
 use intendant::{Intendant, IntentFilter, IntentPage, limits};
 
 use super::args::{Database, IntentArg, Page};
@@ -32,11 +32,30 @@ pub(super) struct List {
     format: output::Format,
 }
 
+/// How a plan is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Drawing {
+    /// For people
+    Text,
+    /// For Graphviz
+    Dot,
+    /// For Mermaid
+    Mermaid,
+}
+
 /// Options of `intendant show`.
 #[derive(Debug, Args)]
 pub(super) struct Show {
     /// The intent's id, or the beginning of it
     id: IntentArg,
+    /// Its plan only, as a drawing
+    #[arg(
+        long,
+        value_name = "text|dot|mermaid",
+        value_enum,
+        hide_possible_values = true
+    )]
+    graph: Option<Drawing>,
     #[command(flatten)]
     database: Database,
     #[command(flatten)]
@@ -103,7 +122,20 @@ async fn find(intendant: &Intendant, mut filter: IntentFilter) -> Result<IntentP
 pub(super) async fn show(show: Show) -> Result<()> {
     let intendant = show.database.connect().await?;
     let id = show.id.resolve(&intendant).await?;
-    output::show(&intendant, id, show.format).await
+    let Some(drawing) = show.graph else {
+        return output::show(&intendant, id, show.format).await;
+    };
+    let graph = intendant.graph(id).await?.ok_or_else(|| {
+        Refusal::NotFound(format!(
+            "intent {id} has no plan yet: no worker has made it"
+        ))
+    })?;
+    match drawing {
+        Drawing::Text => print!("{}", graph.text()),
+        Drawing::Dot => print!("{}", graph.dot()),
+        Drawing::Mermaid => print!("{}", graph.mermaid()),
+    }
+    Ok(())
 }
 
 pub(super) async fn why(why: Why) -> Result<()> {
@@ -115,7 +147,9 @@ pub(super) async fn why(why: Why) -> Result<()> {
 pub(super) async fn history(history: History) -> Result<()> {
     let intendant = history.database.connect().await?;
     let account = history.account;
-    let filter = history.page.filter(&intendant, Some(account.clone()), history.limit);
+    let filter = history
+        .page
+        .filter(&intendant, Some(account.clone()), history.limit);
     let filter = filter.await?;
     let found = find(&intendant, filter.clone()).await?;
     // The end of the pages is no error, and neither is a search in vain; an account of which nothing is known may well be
@@ -135,7 +169,14 @@ pub(super) async fn history(history: History) -> Result<()> {
     output::history(&found.intents, history.format)?;
     if history.format.is_table() {
         if found.intents.is_empty() && found.next.is_none() {
-            eprintln!("no {}ones", if filter.before.is_some() { "older " } else { "such " });
+            eprintln!(
+                "no {}ones",
+                if filter.before.is_some() {
+                    "older "
+                } else {
+                    "such "
+                }
+            );
         }
         say_whether_there_is_more(&found, history.limit);
     }

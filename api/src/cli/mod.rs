@@ -60,6 +60,7 @@ enum Command {
     /// One intent: its record, its steps, its failed attempts, its events
     #[command(after_help = "Examples:\n  \
                             intendant show 01a1fc69-13b4\n  \
+                            intendant show 01a1fc69-13b4 --graph mermaid\n  \
                             intendant show 01a1fc69-13b4-707e-a561-8c74fa9b8535 -o json")]
     Show(look::Show),
     /// What an intent waits for, and on whom; what can be done about a failed one

@@ -5,7 +5,7 @@
 //! What is found by an index of its own (account, resource, label, an unfinished state, what failed or was cancelled) fills
 //! a page with one look; what is only compared on the way (kind, requester, times, text in the error) may need more.
 
-use sqlx::types::Uuid;
+use uuid::Uuid;
 
 use super::args::Args;
 use super::history::records;
@@ -186,9 +186,13 @@ impl Look {
             let args = Args::new()
                 .uuid(self.before)
                 .int(i64::from(limits::LOOK_BACK));
-            let args = driven_by.iter().fold(args, |args, text| args.text(text.as_str()));
+            let args = driven_by
+                .iter()
+                .fold(args, |args, text| args.text(text.as_str()));
             if let Some(row) = conn.fetch_one(statement, args).await? {
-                floor = row.opt_uuid::<IntentId>(0)?.filter(|floor| floor.0 > self.down_to);
+                floor = row
+                    .opt_uuid::<IntentId>(0)?
+                    .filter(|floor| floor.0 > self.down_to);
             }
         }
         let down_to = floor.map_or(self.down_to, |floor| floor.0);

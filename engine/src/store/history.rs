@@ -6,16 +6,15 @@ use super::admit::mode;
 use super::args::Args;
 use super::conn::Row;
 use super::records::{
-    AttemptRecord, ChildRecord, EventRecord, IntentRecord, ResourceRecord,
-    StepRecord, Unfinished,
+    AttemptRecord, ChildRecord, EventRecord, IntentRecord, ResourceRecord, StepRecord, Unfinished,
 };
 use super::rows::OutcomeRow;
 use super::{Conn, Store, sql};
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::payload::Payload;
-use crate::plan::Shape;
-use crate::state::FailureReason;
+use crate::plan::{Graph, Shape};
+use crate::state::{FailureReason, StepState};
 
 impl Store {
     pub(crate) async fn get(&self, id: IntentId) -> Result<IntentRecord, Error> {
@@ -37,15 +36,11 @@ impl Store {
         self.read(move |mut conn| {
             Box::pin(async move {
                 // The plan first: what begins in between has a row, and is left out of what has not begun.
-                let plan = conn
-                    .fetch_one(&sql::HISTORY_PLAN, Args::new().uuid(id.0))
-                    .await?;
+                let plan = plan(&mut conn, id).await?;
                 let mut steps = steps(&mut conn, id).await?;
-                let Some(shape) = plan.map(|row| row.opt_json(0)).transpose()?.flatten() else {
+                let Some(shape) = plan else {
                     return Ok(steps);
                 };
-                let shape: Shape = serde_json::from_str(shape.get())
-                    .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
                 let begun: HashSet<String> = steps.iter().map(|step| step.name.clone()).collect();
                 steps.extend(
                     shape
@@ -55,6 +50,26 @@ impl Store {
                         .map(|step| StepRecord::pending(step.name.to_string())),
                 );
                 Ok(steps)
+            })
+        })
+        .await
+    }
+
+    /// The plan of an intent, with where its steps are; none before a worker has made it.
+    pub(crate) async fn graph(&self, id: IntentId) -> Result<Option<Graph>, Error> {
+        self.snapshot(move |mut conn| {
+            Box::pin(async move {
+                let Some(shape) = plan(&mut conn, id).await? else {
+                    return Ok(None);
+                };
+                let mut steps = steps(&mut conn, id).await?;
+                // Of a step that was rerun, the last generation stays.
+                steps.sort_by_key(|step| step.generation);
+                let steps = steps.into_iter().map(|step| (step.name, step.state));
+                let states: HashMap<String, StepState> = steps.collect();
+                let state =
+                    |name: &str| Some(states.get(name).copied().unwrap_or(StepState::Pending));
+                Ok(Some(Graph::of(&shape, state)))
             })
         })
         .await
@@ -201,6 +216,17 @@ pub(super) async fn records(
     add_resources(conn, &mut records).await?;
     add_labels(conn, &mut records).await?;
     Ok(records)
+}
+
+/// The stored shape of an intent's plan, as far as it is known.
+async fn plan(conn: &mut Conn<'_>, id: IntentId) -> Result<Option<Shape>, Error> {
+    let row = conn
+        .fetch_one(&sql::HISTORY_PLAN, Args::new().uuid(id.0))
+        .await?;
+    let shape = row.map(|row| row.opt_json(0)).transpose()?.flatten();
+    let shape = shape.map(|shape| serde_json::from_str(shape.get()));
+    let shape = shape.transpose();
+    Ok(shape.map_err(|error| sqlx::Error::Decode(Box::new(error)))?)
 }
 
 async fn steps(conn: &mut Conn<'_>, id: IntentId) -> Result<Vec<StepRecord>, Error> {

@@ -43,8 +43,8 @@ pub(crate) use conn::Conn;
 pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
 pub use records::{
-    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, ResourceRecord,
-    StepRecord, Unfinished,
+    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord,
+    ResourceRecord, StepRecord, Unfinished,
 };
 pub(crate) use request::insert_requests;
 pub(crate) use rows::{

@@ -5,14 +5,14 @@ use std::collections::{HashMap, HashSet};
 use super::admit::mode;
 use super::args::Args;
 use super::conn::Row;
-use super::{Conn, Store, sql};
+use super::{Conn, NewIntent, Store, sql};
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::intent::Mode;
 use crate::limits;
 use crate::state::IntentState;
 use crate::why::{
-    ChildFacts, Facts, LineFacts, Other, Place, Rival, StepFacts, Tally, WorkerFacts,
+    ChildFacts, Facts, Foresight, LineFacts, Other, Place, Rival, StepFacts, Tally, WorkerFacts,
 };
 
 /// One more than is told, to know that there are more.
@@ -29,6 +29,26 @@ impl Store {
                     child.facts = Some(Box::new(known));
                 }
                 Ok(facts)
+            })
+        })
+        .await
+    }
+
+    /// What an intent would meet now that nobody has asked for: one snapshot, nothing written.
+    pub(crate) async fn foresee(&self, new: &NewIntent) -> Result<Foresight, Error> {
+        let (new, now) = (new.clone(), self.now());
+        self.snapshot(move |mut conn| {
+            Box::pin(async move {
+                let mut seen = Vec::new();
+                for want in new.resources {
+                    if want.1 != Mode::Touched {
+                        seen.push(line(&mut conn, want, now.0, new.id).await?);
+                    }
+                }
+                Ok(Foresight {
+                    lines: name(&mut conn, seen, false).await?,
+                    workers: workers(&mut conn, &new.queue, &new.kind).await?,
+                })
             })
         })
         .await
@@ -82,7 +102,10 @@ async fn place(conn: &mut Conn<'_>, id: IntentId, row: &Row) -> Result<Place, Er
             step: row.opt_text(12)?,
             error: row.opt_text(11)?.unwrap_or_default(),
             at,
-            holds: held.iter().map(|row| row.text(0)).collect::<Result<_, _>>()?,
+            holds: held
+                .iter()
+                .map(|row| row.text(0))
+                .collect::<Result<_, _>>()?,
         });
     }
     if let Some(reason) = row.opt_text(13)? {
@@ -118,82 +141,95 @@ async fn place(conn: &mut Conn<'_>, id: IntentId, row: &Row) -> Result<Place, Er
 
 /// Who is before it, on each of the resources in whose lines it stands.
 async fn blocked(conn: &mut Conn<'_>, id: IntentId) -> Result<Place, Error> {
-    struct Seen {
-        line: LineFacts,
-        holders: Vec<(IntentId, Mode)>,
-        ahead: Vec<(IntentId, Mode)>,
-    }
     let mut seen = Vec::new();
     for row in conn.fetch(&sql::WHY_WANTS, Args::new().uuid(id.0)).await? {
-        let (resource, position) = (row.text(0)?, row.int(2)?);
-        let args = Args::new().text(resource.as_str()).int(COUNT);
-        let mut holders = users(&conn.fetch(&sql::WHY_HOLDERS, args).await?)?;
-        holders.retain(|(holder, _)| *holder != id);
-        let args = Args::new().text(resource.as_str()).int(position);
-        let args = args.uuid(id.0).int(COUNT);
-        let mut ahead = users(&conn.fetch(&sql::WHY_LINE, args).await?)?;
-        let more = ahead.len() as i64 == COUNT;
-        ahead.truncate(limits::WHY_COUNT as usize);
-        let line = LineFacts {
-            resource,
-            mode: mode(&row.text(1)?),
-            holders: Vec::new(),
-            ahead: Vec::new(),
-            more,
-        };
-        seen.push(Seen {
-            line,
-            holders,
-            ahead,
-        });
+        let want = (row.text(0)?, mode(&row.text(1)?));
+        seen.push(line(conn, want, row.int(2)?, id).await?);
     }
     let kin = kin(conn, [id]).await?.contains(&id);
-    let mut named: HashSet<IntentId> = HashSet::new();
-    let mut kin_ahead = HashSet::new();
-    for Seen {
-        line,
+    let lines = name(conn, seen, kin).await?;
+    Ok(Place::Blocked { kin, lines })
+}
+
+/// Who holds a resource and who stands in line for it, by their ids.
+struct Seen {
+    resource: String,
+    mode: Mode,
+    holders: Vec<(IntentId, Mode)>,
+    ahead: Vec<(IntentId, Mode)>,
+    more: bool,
+}
+
+impl Seen {
+    /// The first of these that exclude it.
+    fn excluding(&self, users: &[(IntentId, Mode)], most: usize) -> Vec<IntentId> {
+        let users = users
+            .iter()
+            .filter(|(_, other)| !self.mode.is_compatible(*other));
+        users.map(|(id, _)| *id).take(most).collect()
+    }
+}
+
+/// The line for a resource, as far as it is before a position.
+async fn line(
+    conn: &mut Conn<'_>,
+    (resource, mode): (String, Mode),
+    position: i64,
+    id: IntentId,
+) -> Result<Seen, Error> {
+    let args = Args::new().text(resource.as_str()).int(COUNT);
+    let mut holders = users(&conn.fetch(&sql::WHY_HOLDERS, args).await?)?;
+    holders.retain(|(holder, _)| *holder != id);
+    let args = Args::new().text(resource.as_str()).int(position);
+    let args = args.uuid(id.0).int(COUNT);
+    let mut ahead = users(&conn.fetch(&sql::WHY_LINE, args).await?)?;
+    let more = ahead.len() as i64 == COUNT;
+    ahead.truncate(limits::WHY_COUNT as usize);
+    Ok(Seen {
+        resource,
+        mode,
         holders,
         ahead,
-    } in &seen
-    {
-        let excludes = |(_, other): &&(IntentId, Mode)| !line.mode.is_compatible(*other);
-        let ids = |users: &[(IntentId, Mode)], most| {
-            let ids = users.iter().filter(excludes).map(|(id, _)| *id);
-            ids.take(most).collect::<Vec<_>>()
-        };
-        named.extend(ids(holders, limits::WHY_OTHERS));
+        more,
+    })
+}
+
+/// Loads what is told of those in the lines.
+async fn name(conn: &mut Conn<'_>, seen: Vec<Seen>, kin: bool) -> Result<Vec<LineFacts>, Error> {
+    let mut named: HashSet<IntentId> = HashSet::new();
+    let mut kin_ahead = HashSet::new();
+    for line in &seen {
+        named.extend(line.excluding(&line.holders, limits::WHY_OTHERS));
+        if !kin {
+            named.extend(line.excluding(&line.ahead, limits::WHY_OTHERS));
+            continue;
+        }
         // Kin of a holder passes the others, so that those it waits for may stand anywhere.
-        let most = if kin {
-            let all = ids(ahead, usize::MAX);
-            let related = self::kin(conn, all.iter().copied()).await?;
-            named.extend(all.iter().filter(|id| related.contains(id)).take(limits::WHY_OTHERS));
-            kin_ahead.extend(related);
-            0
-        } else {
-            limits::WHY_OTHERS
-        };
-        named.extend(ids(ahead, most));
+        let ahead = line.excluding(&line.ahead, usize::MAX);
+        let related = self::kin(conn, ahead.iter().copied()).await?;
+        let ahead = ahead.into_iter().filter(|id| related.contains(id));
+        named.extend(ahead.take(limits::WHY_OTHERS));
+        kin_ahead.extend(related);
     }
     let known = others(conn, named).await?;
-    let lines = seen.into_iter().map(|seen| {
+    let lines = seen.into_iter().map(|line| {
         let rival = |(id, mode): &(IntentId, Mode)| {
             let other = known.get(id)?.clone();
             Some(Rival { mode: *mode, other })
         };
-        let holders = seen.holders.iter().filter_map(rival).collect();
-        let ahead = seen.ahead.iter().map(|(id, mode)| {
-            (*mode, kin_ahead.contains(id), known.get(id).cloned())
-        });
+        let ahead = line
+            .ahead
+            .iter()
+            .map(|(id, mode)| (*mode, kin_ahead.contains(id), known.get(id).cloned()));
         LineFacts {
-            holders,
+            holders: line.holders.iter().filter_map(rival).collect(),
             ahead: ahead.collect(),
-            ..seen.line
+            resource: line.resource,
+            mode: line.mode,
+            more: line.more,
         }
     });
-    Ok(Place::Blocked {
-        kin,
-        lines: lines.collect(),
-    })
+    Ok(lines.collect())
 }
 
 fn users(rows: &[Row]) -> Result<Vec<(IntentId, Mode)>, Error> {
@@ -259,10 +295,7 @@ async fn steps(conn: &mut Conn<'_>, id: IntentId) -> Result<Vec<StepFacts>, Erro
 }
 
 /// The first of the unfinished children, and how many there are.
-async fn children(
-    conn: &mut Conn<'_>,
-    id: IntentId,
-) -> Result<(Vec<ChildFacts>, Tally), Error> {
+async fn children(conn: &mut Conn<'_>, id: IntentId) -> Result<(Vec<ChildFacts>, Tally), Error> {
     let args = Args::new().uuid(id.0).int(COUNT);
     let rows = conn.fetch(&sql::WHY_CHILDREN, args).await?;
     let unfinished = tally(rows.len() as i64);
@@ -285,19 +318,15 @@ async fn children(
     Ok((first.into_iter().filter_map(child).collect(), unfinished))
 }
 
-async fn workers(
-    conn: &mut Conn<'_>,
-    queue: &str,
-    kind: &str,
-) -> Result<Vec<WorkerFacts>, Error> {
+async fn workers(conn: &mut Conn<'_>, queue: &str, kind: &str) -> Result<Vec<WorkerFacts>, Error> {
     let args = Args::new().text(queue).text(kind);
-    let args = args.int(limits::WHY_WORKERS as i64);
+    let args = args.int(limits::WHY_WORKERS as i64).now();
     let rows = conn.fetch(&sql::WHY_WORKERS, args).await?;
     rows.iter()
         .map(|row| {
             Ok(WorkerFacts {
                 worker: row.text(0)?,
-                beat_at: row.time(1)?.to_utc(),
+                silent_ms: row.small(1)?,
                 lease_ms: row.small(2)?,
                 free: row.small(3)?,
                 leaving: row.bool(4)?,

@@ -1,9 +1,11 @@
 //! From facts to reasons: a pure function.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
 
 use super::{
-    Awaited, Facts, LineFacts, Place, Reason, Rival, RunningStep, StepFacts, Tally, Why,
+    Awaited, Facts, Foresight, LineFacts, Place, Reason, Rival, RunningStep, StepFacts, Tally, Why,
     WorkerFacts,
 };
 use crate::intent::Mode;
@@ -51,7 +53,7 @@ fn reasons(facts: Facts) -> Vec<Reason> {
         unfinished,
         ..
     } = facts;
-    let workers = Workers::of(&workers, now);
+    let workers = Workers::of(&workers);
     let children = (unfinished.count > 0).then(|| Reason::Children {
         unfinished,
         children: children.into_iter().map(awaited).collect(),
@@ -95,7 +97,7 @@ fn reasons(facts: Facts) -> Vec<Reason> {
             lease_ms,
             free,
         } => {
-            let silent = is_silent(now, beat_at, lease_ms).then(|| Reason::Silent {
+            let silent = is_silent(silent_ms(now, beat_at), lease_ms).then(|| Reason::Silent {
                 worker: worker.clone(),
                 since: beat_at,
                 lease_ms,
@@ -118,14 +120,7 @@ fn reasons(facts: Facts) -> Vec<Reason> {
             if crashes > 0 {
                 reasons.push(Reason::Suspect { crashes });
             }
-            match workers.missing(&queue, &kind) {
-                Some(missing) => reasons.push(missing),
-                None if workers.free == 0 => reasons.push(Reason::Busy {
-                    queue: queue.clone(),
-                    workers: workers.knowing,
-                }),
-                None => {}
-            }
+            reasons.extend(workers.wanting(&queue, &kind));
             reasons.push(Reason::Lane {
                 queue,
                 kind,
@@ -138,50 +133,68 @@ fn reasons(facts: Facts) -> Vec<Reason> {
     }
 }
 
+/// What an intent would meet: behind whom it would be in line, by resource; and what it would wait for besides.
+pub(crate) fn foresee(
+    foresight: Foresight,
+    queue: &str,
+    kind: &str,
+) -> (HashMap<String, Reason>, Vec<Reason>) {
+    let workers = Workers::of(&foresight.workers);
+    let lines = foresight.lines.into_iter();
+    let behind = lines.map(|line| (line.resource.clone(), place_in_line(false, line)));
+    let behind = behind.filter(|(_, reason)| !is_first(reason));
+    (
+        behind.collect(),
+        workers.wanting(queue, kind).into_iter().collect(),
+    )
+}
+
 /// What the lines say: those in which somebody is before it; all of them if there is nobody, since its turn has come.
 fn in_line(kin: bool, lines: Vec<LineFacts>) -> Vec<Reason> {
-    let reasons: Vec<Reason> = lines
-        .into_iter()
-        .map(|line| {
-            let LineFacts {
-                resource,
-                mode,
-                holders,
-                ahead,
-                more,
-            } = line;
-            let place = Tally {
-                count: ahead.len() as u64 + 1,
-                more,
-            };
-            let excludes = |other: &Mode, other_kin: bool| {
-                !mode.is_compatible(*other) && (!kin || other_kin)
-            };
-            let ahead = ahead
-                .into_iter()
-                .filter(|(mode, kin, _)| excludes(mode, *kin))
-                .filter_map(|(mode, _, other)| Some(Rival { mode, other: other? }));
-            Reason::InLine {
-                place,
-                holders: holders
-                    .into_iter()
-                    .filter(|holder| !mode.is_compatible(holder.mode))
-                    .take(limits::WHY_OTHERS)
-                    .collect(),
-                ahead: ahead.take(limits::WHY_OTHERS).collect(),
-                resource,
-                mode,
-            }
-        })
-        .collect();
-    let is_free = |reason: &Reason| match reason {
-        Reason::InLine { holders, ahead, .. } => holders.is_empty() && ahead.is_empty(),
-        _ => false,
-    };
-    if reasons.iter().all(is_free) {
-        return reasons;
+    let lines = lines.into_iter();
+    let mut reasons: Vec<Reason> = lines.map(|line| place_in_line(kin, line)).collect();
+    if !reasons.iter().all(is_first) {
+        reasons.retain(|reason| !is_first(reason));
     }
-    reasons.into_iter().filter(|reason| !is_free(reason)).collect()
+    reasons
+}
+
+fn place_in_line(kin: bool, line: LineFacts) -> Reason {
+    let LineFacts {
+        resource,
+        mode,
+        holders,
+        ahead,
+        more,
+    } = line;
+    let place = Tally {
+        count: ahead.len() as u64 + 1,
+        more,
+    };
+    let ahead = ahead
+        .into_iter()
+        .filter(|(other, other_kin, _)| !mode.is_compatible(*other) && (!kin || *other_kin))
+        .filter_map(|(mode, _, other)| {
+            Some(Rival {
+                mode,
+                other: other?,
+            })
+        });
+    let holders = holders
+        .into_iter()
+        .filter(|holder| !mode.is_compatible(holder.mode));
+    Reason::InLine {
+        place,
+        holders: holders.take(limits::WHY_OTHERS).collect(),
+        ahead: ahead.take(limits::WHY_OTHERS).collect(),
+        resource,
+        mode,
+    }
+}
+
+/// Nobody goes before it.
+fn is_first(reason: &Reason) -> bool {
+    matches!(reason, Reason::InLine { holders, ahead, .. } if holders.is_empty() && ahead.is_empty())
 }
 
 /// What the waiting steps wait for. One that waits for children has neither an error nor a time.
@@ -219,18 +232,18 @@ fn awaited(child: super::ChildFacts) -> Awaited {
         step: child.step,
         name: child.name,
         other: child.other,
-        reasons: child
-            .facts
-            .map(|facts| reasons(*facts))
-            .unwrap_or_default(),
+        reasons: child.facts.map(|facts| reasons(*facts)).unwrap_or_default(),
     }
 }
 
 /// Whether a session has been silent for longer than its lease. Only what people are told: who is dead is decided by the
 /// other sessions (PROTOCOL P2).
-fn is_silent(now: DateTime<Utc>, beat_at: DateTime<Utc>, lease_ms: u64) -> bool {
-    let lease = i64::try_from(lease_ms).unwrap_or(i64::MAX);
-    now - beat_at > TimeDelta::try_milliseconds(lease).unwrap_or(TimeDelta::MAX)
+fn is_silent(silent_ms: u64, lease_ms: u64) -> bool {
+    silent_ms > lease_ms
+}
+
+fn silent_ms(now: DateTime<Utc>, beat_at: DateTime<Utc>) -> u64 {
+    u64::try_from((now - beat_at).num_milliseconds()).unwrap_or_default()
 }
 
 /// The workers as one lane sees them.
@@ -244,7 +257,7 @@ struct Workers {
 }
 
 impl Workers {
-    fn of(workers: &[WorkerFacts], now: DateTime<Utc>) -> Self {
+    fn of(workers: &[WorkerFacts]) -> Self {
         let mut lane = Self {
             serving: Vec::new(),
             silent: Vec::new(),
@@ -252,7 +265,7 @@ impl Workers {
             free: 0,
         };
         for worker in workers.iter().filter(|worker| worker.serves) {
-            if worker.leaving || is_silent(now, worker.beat_at, worker.lease_ms) {
+            if worker.leaving || is_silent(worker.silent_ms, worker.lease_ms) {
                 lane.silent.push(worker.worker.clone());
                 continue;
             }
@@ -263,6 +276,16 @@ impl Workers {
             }
         }
         lane
+    }
+
+    /// There is nobody who could take it now.
+    fn wanting(&self, queue: &str, kind: &str) -> Option<Reason> {
+        let busy = || Reason::Busy {
+            queue: queue.to_owned(),
+            workers: self.knowing,
+        };
+        self.missing(queue, kind)
+            .or_else(|| (self.free == 0).then(busy))
     }
 
     /// There is nobody to carry it out.

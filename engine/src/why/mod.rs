@@ -9,7 +9,7 @@ mod words;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-pub(crate) use explain::explain;
+pub(crate) use explain::{explain, foresee};
 
 use crate::id::IntentId;
 use crate::intent::Mode;
@@ -298,6 +298,14 @@ pub(crate) enum Place {
     },
 }
 
+/// What an intent would meet that nobody has asked for yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Foresight {
+    /// The lines of what it wants to hold.
+    pub(crate) lines: Vec<LineFacts>,
+    pub(crate) workers: Vec<WorkerFacts>,
+}
+
 /// One line that an intent stands in.
 #[derive(Debug, Clone)]
 pub(crate) struct LineFacts {
@@ -315,7 +323,8 @@ pub(crate) struct LineFacts {
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerFacts {
     pub(crate) worker: String,
-    pub(crate) beat_at: DateTime<Utc>,
+    /// How long ago its last heartbeat was.
+    pub(crate) silent_ms: u64,
     pub(crate) lease_ms: u64,
     pub(crate) free: u64,
     pub(crate) leaving: bool,

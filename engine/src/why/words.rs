@@ -34,7 +34,9 @@ impl Display for Reason {
                 holds,
                 resume,
             } => {
-                let step = step.as_ref().map_or_else(String::new, |step| format!(" in `{step}`"));
+                let step = step
+                    .as_ref()
+                    .map_or_else(String::new, |step| format!(" in `{step}`"));
                 write!(f, "failed at {} ({why}{step}): {error}; ", time(*at))?;
                 if !holds.is_empty() {
                     write!(f, "it keeps {} from others; ", holds.join(", "))?;
@@ -80,7 +82,10 @@ impl Display for Reason {
                     0 => f.write_str("next")?,
                     _ => write!(f, "behind {ahead}")?,
                 }
-                write!(f, " in line for a worker of queue `{queue}` that knows `{kind}`")?;
+                write!(
+                    f,
+                    " in line for a worker of queue `{queue}` that knows `{kind}`"
+                )?;
                 match (workers, free) {
                     (0, _) | (_, 0) => Ok(()),
                     (1, free) => write!(f, "; 1 is there, with room for {}", of(*free, "step")),
@@ -109,8 +114,14 @@ impl Display for Reason {
                 workers.join(", ")
             ),
             Self::Busy { queue, workers } => match workers {
-                1 => write!(f, "all slots of queue `{queue}` are taken at its only worker"),
-                n => write!(f, "all slots of queue `{queue}` are taken at its {n} workers"),
+                1 => write!(
+                    f,
+                    "all slots of queue `{queue}` are taken at its only worker"
+                ),
+                n => write!(
+                    f,
+                    "all slots of queue `{queue}` are taken at its {n} workers"
+                ),
             },
             Self::Running {
                 worker,

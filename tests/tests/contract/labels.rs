@@ -40,7 +40,10 @@ async fn labels_are_kept_and_found(bench: Bench) -> Result<()> {
     let ask = |number| bench.intendant.request(Op(number));
     let plain = ask(0).await?.id();
     ensure!(bench.number("select count(*) from @label").await? == 0);
-    let one = ask(1).label("team", "mail").label("team", "billing").label("ticket", 77);
+    let one = ask(1)
+        .label("team", "mail")
+        .label("team", "billing")
+        .label("ticket", 77);
     let one = one.await?.id();
     let requests = (2..5).map(|number| ask(number).label("team", "billing"));
     let bulk = bench.intendant.request_each(requests).await?;
@@ -58,7 +61,11 @@ async fn labels_are_kept_and_found(bench: Bench) -> Result<()> {
     };
     ensure!(found(&bench, page).await? == [bulk[0], one]);
     let record = bench.intendant.get(one).await?;
-    let labels: Vec<_> = record.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let labels: Vec<_> = record
+        .labels
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     ensure!(labels == ["team=billing", "ticket=77"], "{labels:?}");
     ensure!(bench.intendant.get(plain).await?.labels.is_empty());
     // And in the view, for users' own SQL.
@@ -84,11 +91,23 @@ async fn pass(_: Cx<()>, _: Op) -> StepResult<()> {
     Ok(())
 }
 
-async fn children_have_the_requester_and_the_correlation_id_and_no_labels(bench: Bench) -> Result<()> {
+async fn children_have_the_requester_and_the_correlation_id_and_no_labels(
+    bench: Bench,
+) -> Result<()> {
     let worker = start(bench.worker(()).register_step(raise).register_step(pass));
-    let request = bench.intendant.request(Parent).by("ada").correlation_id("web-7");
+    let request = bench
+        .intendant
+        .request(Parent)
+        .by("ada")
+        .correlation_id("web-7");
     let parent = request.label("team", "billing").await?;
-    bench.intendant.request(Op(2)).by("ada").await?.output().await?;
+    bench
+        .intendant
+        .request(Op(2))
+        .by("ada")
+        .await?
+        .output()
+        .await?;
     parent.output().await?;
     let child = bench.intendant.children(parent.id()).await?[0].id;
     ensure!(found(&bench, labelled("team", "billing")).await? == [parent.id()]);
@@ -104,7 +123,13 @@ async fn children_have_the_requester_and_the_correlation_id_and_no_labels(bench:
 }
 
 async fn labels_are_no_part_of_what_a_key_is_compared_by(bench: Bench) -> Result<()> {
-    let ask = |team| bench.intendant.request(Op(1)).key("order-1").label("team", team);
+    let ask = |team| {
+        bench
+            .intendant
+            .request(Op(1))
+            .key("order-1")
+            .label("team", team)
+    };
     let first = ask("billing").await?.id();
     ensure!(ask("mail").await?.id() == first);
     ensure!(bench.intendant.get(first).await?.labels["team"] == "billing");
@@ -112,19 +137,39 @@ async fn labels_are_no_part_of_what_a_key_is_compared_by(bench: Bench) -> Result
     Ok(())
 }
 
-async fn labels_that_cannot_be_kept_are_refused_before_anything_is_written(bench: Bench) -> Result<()> {
+async fn labels_that_cannot_be_kept_are_refused_before_anything_is_written(
+    bench: Bench,
+) -> Result<()> {
     let ask = |labels: usize| {
         let request = bench.intendant.request(Op(1));
-        (0..labels).fold(request, |request, label| request.label(format!("label-{label}"), "x"))
+        (0..labels).fold(request, |request, label| {
+            request.label(format!("label-{label}"), "x")
+        })
     };
     ask(limits::LABELS - 1).await?;
     ask(limits::LABELS).await?;
-    let error = ask(limits::LABELS + 1).await.err().map(|error| error.to_string());
-    ensure!(error.as_deref() == Some("the number of labels is 21, the limit is 20"), "{error:?}");
+    let error = ask(limits::LABELS + 1)
+        .await
+        .err()
+        .map(|error| error.to_string());
+    ensure!(
+        error.as_deref() == Some("the number of labels is 21, the limit is 20"),
+        "{error:?}"
+    );
     let long = "é".repeat(limits::NAME_CHARS + 1);
-    for (name, value) in [("", "x"), ("team", ""), ("te\0am", "x"), ("team", "a\nb"), (&*long, "x"), ("x", &*long)] {
+    for (name, value) in [
+        ("", "x"),
+        ("team", ""),
+        ("te\0am", "x"),
+        ("team", "a\nb"),
+        (&*long, "x"),
+        ("x", &*long),
+    ] {
         let refused = bench.intendant.request(Op(1)).label(name, value).await;
-        ensure!(refused.err().is_some_and(|error| error.is_usage()), "{name:?} {value:?}");
+        ensure!(
+            refused.err().is_some_and(|error| error.is_usage()),
+            "{name:?} {value:?}"
+        );
     }
     let whole = &long[2..];
     bench.intendant.request(Op(1)).label(whole, whole).await?;

@@ -101,44 +101,103 @@ fn cases(all: i64) -> Vec<Case> {
     let label = || Some(("team".to_owned(), "billing".to_owned()));
     vec![
         ("all", none(), |_, _| true),
-        ("account", IntentFilter { account: text("acme"), ..none() }, |n, _| n % 10 == 0),
-        ("resource", IntentFilter { resource: text("server:7"), ..none() }, |n, _| n % 500 == 7),
+        (
+            "account",
+            IntentFilter {
+                account: text("acme"),
+                ..none()
+            },
+            |n, _| n % 10 == 0,
+        ),
+        (
+            "resource",
+            IntentFilter {
+                resource: text("server:7"),
+                ..none()
+            },
+            |n, _| n % 500 == 7,
+        ),
         (
             "a resource that everything uses",
-            IntentFilter { resource: text("environment:7"), ..none() },
+            IntentFilter {
+                resource: text("environment:7"),
+                ..none()
+            },
             |n, _| n % 2 == 0,
         ),
-        ("kind", IntentFilter { kind: text("kind.3"), ..none() }, |n, _| n % 7 == 3),
-        ("requester", IntentFilter { requested_by: text("ada"), ..none() }, |n, _| n % 1_000 == 1),
-        ("label", IntentFilter { label: label(), ..none() }, |n, _| n % 20 == 0),
+        (
+            "kind",
+            IntentFilter {
+                kind: text("kind.3"),
+                ..none()
+            },
+            |n, _| n % 7 == 3,
+        ),
+        (
+            "requester",
+            IntentFilter {
+                requested_by: text("ada"),
+                ..none()
+            },
+            |n, _| n % 1_000 == 1,
+        ),
+        (
+            "label",
+            IntentFilter {
+                label: label(),
+                ..none()
+            },
+            |n, _| n % 20 == 0,
+        ),
         (
             "label and account",
-            IntentFilter { label: label(), account: text("acme"), ..none() },
+            IntentFilter {
+                label: label(),
+                account: text("acme"),
+                ..none()
+            },
             |n, _| n % 20 == 0,
         ),
         (
             "failed",
-            IntentFilter { state: Some(IntentState::Failed), ..none() },
+            IntentFilter {
+                state: Some(IntentState::Failed),
+                ..none()
+            },
             is_failed,
         ),
         (
             "cancelled of an account",
-            IntentFilter { state: Some(IntentState::Cancelled), account: text("bolt"), ..none() },
+            IntentFilter {
+                state: Some(IntentState::Cancelled),
+                account: text("bolt"),
+                ..none()
+            },
             |n, all| n % 1_000 == 3 && n % 3 == 0 && n <= all - 100,
         ),
         (
             "succeeded",
-            IntentFilter { state: Some(IntentState::Succeeded), ..none() },
+            IntentFilter {
+                state: Some(IntentState::Succeeded),
+                ..none()
+            },
             |n, all| !is_failed(n, all) && n % 1_000 != 3 && n <= all - 100,
         ),
         (
             "ready",
-            IntentFilter { state: Some(IntentState::Ready), account: text("acme"), ..none() },
+            IntentFilter {
+                state: Some(IntentState::Ready),
+                account: text("acme"),
+                ..none()
+            },
             |n, all| n > all - 100 && n % 10 == 0,
         ),
         (
             "text in the error",
-            IntentFilter { error: text("connection REFUSED"), ..none() },
+            IntentFilter {
+                error: text("connection REFUSED"),
+                ..none()
+            },
             |n, all| n % 400 == 0 && n <= all - 100,
         ),
         (
@@ -163,7 +222,10 @@ fn cases(all: i64) -> Vec<Case> {
         ),
         (
             "after",
-            IntentFilter { after: Some(id(all - 5)), ..none() },
+            IntentFilter {
+                after: Some(id(all - 5)),
+                ..none()
+            },
             |n, all| n > all - 5,
         ),
     ]
@@ -189,7 +251,12 @@ async fn every_filter_finds_what_it_says_on_every_page(bench: Bench) -> Result<(
             }
         }
         let expected: Vec<_> = (1..=all).rev().filter(|n| holds(*n, all)).map(id).collect();
-        ensure!(!expected.is_empty() && found == expected, "{name}: {} of {}", found.len(), expected.len());
+        ensure!(
+            !expected.is_empty() && found == expected,
+            "{name}: {} of {}",
+            found.len(),
+            expected.len()
+        );
         ensure!(looks <= expected.len() / 97 + 6, "{name}: {looks} looks");
         let list = IntentFilter {
             limit: Some(1_000),
@@ -226,14 +293,21 @@ async fn a_long_history_is_looked_through_in_short_looks(bench: Bench) -> Result
             times.sort_unstable();
             took.push(times[7]);
         }
-        println!("{:?} {name}: first {:.1?}, deep {:.1?}", bench.database.kind, took[0], took[1]);
+        println!(
+            "{:?} {name}: first {:.1?}, deep {:.1?}",
+            bench.database.kind, took[0], took[1]
+        );
         if took.iter().any(|time| *time > Duration::from_millis(20)) {
             slow.push(format!("{name}: {took:.1?}"));
         }
     }
     let start = Instant::now();
     let running = bench.intendant.unfinished_on("environment:7").await?;
-    println!("{:?} unfinished on a resource: {:.1?}", bench.database.kind, start.elapsed());
+    println!(
+        "{:?} unfinished on a resource: {:.1?}",
+        bench.database.kind,
+        start.elapsed()
+    );
     ensure!(running.len() == 50, "{}", running.len());
     // A small history proves nothing by its times, and a test machine may be busy.
     ensure!(slow.is_empty() || all < 2_000_000, "{slow:#?}");
@@ -251,15 +325,30 @@ async fn what_runs_on_a_resource_and_what_failed_of_an_account_are_one_call_each
         let found: Vec<_> = found.iter().map(|intent| intent.id).collect();
         let rest = if every == 500 { 7 } else { 0 };
         let expected = (all - 99..=all).rev().filter(|n| n % every == rest).map(id);
-        ensure!(found == expected.collect::<Vec<_>>(), "{resource}: {found:?}");
+        ensure!(
+            found == expected.collect::<Vec<_>>(),
+            "{resource}: {found:?}"
+        );
     }
-    ensure!(bench.intendant.unfinished_on("server:9999").await?.is_empty());
+    ensure!(
+        bench
+            .intendant
+            .unfinished_on("server:9999")
+            .await?
+            .is_empty()
+    );
     ensure!(bench.intendant.unfinished_on("server").await.is_err());
     let since = at(all) - TimeDelta::milliseconds(1_000);
     let failed = bench.intendant.failed_since("acme", since).await?;
     let newest = failed.first().context("one that failed")?;
     ensure!(failed.len() == 5 && newest.id == id(3_400), "{failed:?}");
     ensure!(newest.error.as_deref() == Some("disk full"), "{newest:?}");
-    ensure!(bench.intendant.failed_since("bolt", since).await?.is_empty());
+    ensure!(
+        bench
+            .intendant
+            .failed_since("bolt", since)
+            .await?
+            .is_empty()
+    );
     Ok(())
 }

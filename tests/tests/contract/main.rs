@@ -6,6 +6,7 @@
 )]
 
 mod crashes;
+mod dry_runs;
 mod families;
 mod history;
 mod invariants;

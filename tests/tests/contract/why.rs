@@ -127,9 +127,10 @@ async fn told(bench: &Bench, id: IntentId, names: &[(&str, IntentId)]) -> Result
     }
     let is_time = |part: &str| {
         part.len() == 20
-            && part.bytes().zip(b"dddd-dd-ddTdd:dd:ddZ").all(|(found, form)| {
-                found == *form || (*form == b'd' && found.is_ascii_digit())
-            })
+            && part
+                .bytes()
+                .zip(b"dddd-dd-ddTdd:dd:ddZ")
+                .all(|(found, form)| found == *form || (*form == b'd' && found.is_ascii_digit()))
     };
     let words = text.split_inclusive([' ', '\n', ';', ',', ')']);
     let words = words.map(|word| {
@@ -175,11 +176,18 @@ async fn nobody_serves_its_queue(bench: Bench) -> Result<()> {
 async fn a_worker_that_did_serve_its_queue_is_silent(bench: Bench) -> Result<()> {
     let worker = start(bench.worker(gate()).name("w1").register(plan));
     bench
-        .until(|| async { Ok((bench.number("select count(*) from @session").await? == 1).then_some(())) })
+        .until(|| async {
+            Ok((bench.number("select count(*) from @session").await? == 1).then_some(()))
+        })
         .await?;
     worker.kill().await;
     let id = bench.intendant.request(op("pass")).await?.id();
-    until(&bench, id, |reason| matches!(reason, Reason::NoWorker { silent, .. } if silent == &["w1"])).await?;
+    until(
+        &bench,
+        id,
+        |reason| matches!(reason, Reason::NoWorker { silent, .. } if silent == &["w1"]),
+    )
+    .await?;
     check(
         &bench,
         id,
@@ -193,7 +201,10 @@ async fn a_worker_that_did_serve_its_queue_is_silent(bench: Bench) -> Result<()>
 async fn nobody_knows_its_kind(bench: Bench) -> Result<()> {
     let worker = start(bench.worker(gate()).name("w1").register_step(raise));
     let id = bench.intendant.request(op("pass")).await?.id();
-    until(&bench, id, |reason| matches!(reason, Reason::UnknownKind { .. })).await?;
+    until(&bench, id, |reason| {
+        matches!(reason, Reason::UnknownKind { .. })
+    })
+    .await?;
     check(
         &bench,
         id,
@@ -207,7 +218,10 @@ async fn nobody_knows_its_kind(bench: Bench) -> Result<()> {
 }
 
 async fn others_are_before_it(bench: Bench) -> Result<()> {
-    let ids = bench.intendant.request_all((0..1_002).map(|_| op("pass"))).await?;
+    let ids = bench
+        .intendant
+        .request_all((0..1_002).map(|_| op("pass")))
+        .await?;
     let urgent = bench.intendant.request(op("pass")).priority(10).await?;
     let ahead = async |id| -> Result<String> {
         let text = told(&bench, id, &[]).await?;
@@ -224,12 +238,24 @@ async fn others_are_before_it(bench: Bench) -> Result<()> {
 
 async fn all_slots_are_taken(bench: Bench) -> Result<()> {
     let gate = gate();
-    let worker = start(bench.worker(gate.clone()).name("w1").register(plan).concurrency(1));
+    let worker = start(
+        bench
+            .worker(gate.clone())
+            .name("w1")
+            .register(plan)
+            .concurrency(1),
+    );
     let first = bench.intendant.request(op("wait")).await?.id();
     bench.reach(first, IntentState::Running).await?;
-    let ids = bench.intendant.request_all((0..50).map(|_| op("wait"))).await?;
+    let ids = bench
+        .intendant
+        .request_all((0..50).map(|_| op("wait")))
+        .await?;
     let last = ids[ids.len() - 1];
-    until(&bench, last, |reason| matches!(reason, Reason::Busy { workers: 1, .. })).await?;
+    until(&bench, last, |reason| {
+        matches!(reason, Reason::Busy { workers: 1, .. })
+    })
+    .await?;
     let text = told(&bench, last, &[]).await?;
     ensure!(
         text.starts_with("all slots of queue `default` are taken at its only worker\nbehind "),
@@ -254,7 +280,11 @@ async fn others_hold_its_resource_or_stand_before_it(bench: Bench) -> Result<()>
         ..on_server("pass")
     };
     let mut line = Vec::new();
-    for (op, who) in [(shared.clone(), "bob"), (on_server("pass"), "cai"), (shared, "dan")] {
+    for (op, who) in [
+        (shared.clone(), "bob"),
+        (on_server("pass"), "cai"),
+        (shared, "dan"),
+    ] {
         let id = ask(op, who).await?;
         bench.reach(id, IntentState::Blocked).await?;
         line.push(id);
@@ -320,7 +350,12 @@ async fn a_step_is_not_ready_yet(bench: Bench) -> Result<()> {
 
 async fn it_is_not_to_start_yet(bench: Bench) -> Result<()> {
     let hour = Duration::from_secs(3600);
-    let id = bench.intendant.request(op("pass")).start_in(hour).await?.id();
+    let id = bench
+        .intendant
+        .request(op("pass"))
+        .start_in(hour)
+        .await?
+        .id();
     check(
         &bench,
         id,
@@ -346,7 +381,12 @@ async fn it_runs(bench: Bench) -> Result<()> {
     let gate = gate();
     let worker = start(bench.worker(gate.clone()).name("w1").register(plan));
     let id = bench.intendant.request(op("wait")).await?.id();
-    until(&bench, id, |reason| matches!(reason, Reason::Running { steps, .. } if !steps.is_empty())).await?;
+    until(
+        &bench,
+        id,
+        |reason| matches!(reason, Reason::Running { steps, .. } if !steps.is_empty()),
+    )
+    .await?;
     check(
         &bench,
         id,
@@ -361,7 +401,12 @@ async fn it_runs(bench: Bench) -> Result<()> {
 async fn its_worker_is_silent(bench: Bench) -> Result<()> {
     let worker = start(bench.worker(gate()).name("w1").register(plan));
     let id = bench.intendant.request(op("wait")).await?.id();
-    until(&bench, id, |reason| matches!(reason, Reason::Running { steps, .. } if !steps.is_empty())).await?;
+    until(
+        &bench,
+        id,
+        |reason| matches!(reason, Reason::Running { steps, .. } if !steps.is_empty()),
+    )
+    .await?;
     worker.kill().await;
     until(&bench, id, |reason| matches!(reason, Reason::Silent { .. })).await?;
     check(
@@ -381,7 +426,10 @@ async fn its_worker_died(bench: Bench) -> Result<()> {
     worker.kill().await;
     // It takes the dead worker's intents from it, and knows nothing of them.
     let other = start(bench.worker(gate()).name("w2").register_step(raise));
-    until(&bench, id, |reason| matches!(reason, Reason::Suspect { .. })).await?;
+    until(&bench, id, |reason| {
+        matches!(reason, Reason::Suspect { .. })
+    })
+    .await?;
     check(
         &bench,
         id,
@@ -399,7 +447,9 @@ async fn nobody_knows_its_steps(bench: Bench) -> Result<()> {
     let worker = start(bench.worker(gate()).name("w1").register(plan));
     let id = bench.intendant.request(op("snooze")).await?.id();
     bench.reach(id, IntentState::Waiting).await?;
-    bench.run_sql("update @parked set reason = 'handler', due_at = null").await?;
+    bench
+        .run_sql("update @parked set reason = 'handler', due_at = null")
+        .await?;
     check(&bench, id, expect!["no live worker knows its steps"]).await?;
     worker.stop().await?;
     Ok(())
@@ -411,7 +461,12 @@ async fn it_has_failed_or_is_done(bench: Bench) -> Result<()> {
     let broken = bench.intendant.request(op("break")).await?.id();
     bench.rest(done).await?;
     bench.rest(broken).await?;
-    check(&bench, done, expect!["succeeded at TIME: there is nothing to wait for"]).await?;
+    check(
+        &bench,
+        done,
+        expect!["succeeded at TIME: there is nothing to wait for"],
+    )
+    .await?;
     check(
         &bench,
         broken,
