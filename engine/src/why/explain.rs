@@ -8,7 +8,6 @@ use super::{
     Awaited, Facts, Foresight, LineFacts, Place, Reason, Rival, RunningStep, StepFacts, Tally, Why,
     WorkerFacts,
 };
-use crate::intent::Mode;
 use crate::limits;
 use crate::state::IntentState;
 

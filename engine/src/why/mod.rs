@@ -4,6 +4,7 @@
 //! says them to people. Programs get the same reasons with every fact as a field.
 
 mod explain;
+mod numbers;
 mod words;
 
 use chrono::{DateTime, Utc};
