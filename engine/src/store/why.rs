@@ -12,7 +12,8 @@ use crate::intent::Mode;
 use crate::limits;
 use crate::state::IntentState;
 use crate::why::{
-    ChildFacts, Facts, Foresight, LineFacts, Other, Place, Rival, StepFacts, Tally, WorkerFacts,
+    ChildFacts, Facts, Foresight, LeaseFacts, LineFacts, Other, Place, Rival, StepFacts, Tally,
+    WorkerFacts,
 };
 
 /// One more than is told, to know that there are more.
@@ -81,7 +82,7 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
     match facts.place {
         Place::Finished(..) | Place::Failed { .. } => return Ok(facts),
         Place::Blocked { .. } | Place::Ready { .. } => {}
-        Place::Parked { .. } | Place::Leased { .. } => {
+        Place::Parked { .. } | Place::Leased(_) => {
             facts.steps = steps(conn, id).await?;
             (facts.children, facts.unfinished) = children(conn, id).await?;
         }
@@ -116,14 +117,14 @@ async fn place(conn: &mut Conn<'_>, id: IntentId, row: &Row) -> Result<Place, Er
         return blocked(conn, id).await;
     }
     if let Some(claimed) = row.opt_time(17)? {
-        return Ok(Place::Leased {
+        return Ok(Place::Leased(LeaseFacts {
             worker: row.text(18)?,
             host: row.text(19)?,
             since: claimed.max(row.time(5)?).to_utc(),
             beat_at: row.time(20)?.to_utc(),
             lease_ms: row.small(21)?,
             free: row.small(22)?,
-        });
+        }));
     }
     let args = Args::new()
         .text(row.text(2)?)

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 
 use super::{
-    Awaited, Facts, Foresight, LineFacts, Place, Reason, Rival, RunningStep, StepFacts, Tally, Why,
-    WorkerFacts,
+    Awaited, Facts, Foresight, LeaseFacts, LineFacts, Place, Reason, Rival, RunningStep, StepFacts,
+    Tally, Why, WorkerFacts,
 };
 use crate::limits;
 use crate::state::IntentState;
@@ -32,7 +32,7 @@ impl Place {
             Self::Failed { .. } => IntentState::Failed,
             Self::Blocked { .. } => IntentState::Blocked,
             Self::Parked { .. } => IntentState::Waiting,
-            Self::Leased { .. } => IntentState::Running,
+            Self::Leased(_) => IntentState::Running,
             Self::Ready { .. } => IntentState::Ready,
         }
     }
@@ -88,28 +88,9 @@ fn reasons(facts: Facts) -> Vec<Reason> {
             reasons.extend(workers.missing(&queue, &kind));
             reasons
         }
-        Place::Leased {
-            worker,
-            host,
-            since,
-            beat_at,
-            lease_ms,
-            free,
-        } => {
-            let silent = is_silent(silent_ms(now, beat_at), lease_ms).then(|| Reason::Silent {
-                worker: worker.clone(),
-                since: beat_at,
-                lease_ms,
-            });
-            let (runs, waits): (Vec<_>, Vec<_>) = steps.into_iter().partition(|step| step.runs);
-            let mut reasons = vec![Reason::Running {
-                worker,
-                host,
-                since,
-                steps: runs.into_iter().map(running).collect(),
-                free,
-            }];
-            reasons.extend(silent);
+        Place::Leased(lease) => {
+            let (runs, waits) = steps.into_iter().partition(|step| step.runs);
+            let mut reasons = held(now, lease, runs);
             reasons.extend(waiting(waits));
             reasons.extend(children);
             reasons
@@ -130,6 +111,25 @@ fn reasons(facts: Facts) -> Vec<Reason> {
             reasons
         }
     }
+}
+
+/// Who holds it, and whether that one is heard of.
+fn held(now: DateTime<Utc>, lease: LeaseFacts, runs: Vec<StepFacts>) -> Vec<Reason> {
+    let silent_ms = u64::try_from((now - lease.beat_at).num_milliseconds()).unwrap_or_default();
+    let silent = is_silent(silent_ms, lease.lease_ms).then(|| Reason::Silent {
+        worker: lease.worker.clone(),
+        since: lease.beat_at,
+        lease_ms: lease.lease_ms,
+    });
+    let mut reasons = vec![Reason::Running {
+        worker: lease.worker,
+        host: lease.host,
+        since: lease.since,
+        steps: runs.into_iter().map(running).collect(),
+        free: lease.free,
+    }];
+    reasons.extend(silent);
+    reasons
 }
 
 /// What an intent would meet: behind whom it would be in line, by resource; and what it would wait for besides.
@@ -239,10 +239,6 @@ fn awaited(child: super::ChildFacts) -> Awaited {
 /// other sessions (PROTOCOL P2).
 fn is_silent(silent_ms: u64, lease_ms: u64) -> bool {
     silent_ms > lease_ms
-}
-
-fn silent_ms(now: DateTime<Utc>, beat_at: DateTime<Utc>) -> u64 {
-    u64::try_from((now - beat_at).num_milliseconds()).unwrap_or_default()
 }
 
 /// The workers as one lane sees them.

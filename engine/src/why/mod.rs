@@ -1,7 +1,7 @@
 //! Why: what an unfinished intent waits for, and on whom; what can be done about a failed one.
 //!
-//! The store loads the [`Facts`] of one moment; [`explain`] turns them into [`Reason`]s, as a pure function; [`words`]
-//! says them to people. Programs get the same reasons with every fact as a field.
+//! The store loads the facts of one moment; they are turned into [`Reason`]s by a pure function, and said to people in
+//! words. Programs get the same reasons with every fact as a field.
 
 mod explain;
 mod numbers;
@@ -36,7 +36,7 @@ pub struct Why {
     pub state: IntentState,
     /// The moment of which all this is true, by the database's clock.
     pub at: DateTime<Utc>,
-    /// What it waits for; never empty.
+    /// What it waits for, or what came of it.
     pub reasons: Vec<Reason>,
 }
 
@@ -285,14 +285,7 @@ pub(crate) enum Place {
         reason: String,
         due_at: Option<DateTime<Utc>>,
     },
-    Leased {
-        worker: String,
-        host: String,
-        since: DateTime<Utc>,
-        beat_at: DateTime<Utc>,
-        lease_ms: u64,
-        free: u64,
-    },
+    Leased(LeaseFacts),
     Ready {
         crashes: u64,
         ahead: Tally,
@@ -305,6 +298,17 @@ pub(crate) struct Foresight {
     /// The lines of what it wants to hold.
     pub(crate) lines: Vec<LineFacts>,
     pub(crate) workers: Vec<WorkerFacts>,
+}
+
+/// Who holds an intent, since when, and when that session was last heard of.
+#[derive(Debug, Clone)]
+pub(crate) struct LeaseFacts {
+    pub(crate) worker: String,
+    pub(crate) host: String,
+    pub(crate) since: DateTime<Utc>,
+    pub(crate) beat_at: DateTime<Utc>,
+    pub(crate) lease_ms: u64,
+    pub(crate) free: u64,
 }
 
 /// One line that an intent stands in.

@@ -27,23 +27,7 @@ impl Display for Reason {
             Self::Finished { state, at } => {
                 write!(f, "{state} at {}: there is nothing to wait for", time(*at))
             }
-            Self::Failed {
-                why,
-                step,
-                error,
-                at,
-                holds,
-                resume,
-            } => {
-                let step = step
-                    .as_ref()
-                    .map_or_else(String::new, |step| format!(" in `{step}`"));
-                write!(f, "failed at {} ({why}{step}): {error}; ", time(*at))?;
-                if !holds.is_empty() {
-                    write!(f, "it keeps {} from others; ", holds.join(", "))?;
-                }
-                write!(f, "{}: intendant resume {resume}", advice(why))
-            }
+            Self::Failed { .. } => failed(f, self),
             Self::InLine {
                 resource,
                 mode,
@@ -72,27 +56,7 @@ impl Display for Reason {
                 children,
             } => awaits(f, *unfinished, children),
             Self::Handler => f.write_str("no live worker knows its steps"),
-            Self::Lane {
-                queue,
-                kind,
-                ahead,
-                workers,
-                free,
-            } => {
-                match ahead.count {
-                    0 => f.write_str("next")?,
-                    _ => write!(f, "behind {ahead}")?,
-                }
-                write!(
-                    f,
-                    " in line for a worker of queue `{queue}` that knows `{kind}`"
-                )?;
-                match (workers, free) {
-                    (0, _) | (_, 0) => Ok(()),
-                    (1, free) => write!(f, "; 1 is there, with room for {}", of(*free, "step")),
-                    (n, free) => write!(f, "; {n} are there, with room for {}", of(*free, "step")),
-                }
-            }
+            Self::Lane { .. } => lane(f, self),
             Self::Suspect { crashes } => write!(
                 f,
                 "{} with it in hand: it waits for a worker that can take it by itself",
@@ -142,6 +106,55 @@ impl Display for Reason {
                 time(*since)
             ),
         }
+    }
+}
+
+fn failed(f: &mut Formatter<'_>, reason: &Reason) -> fmt::Result {
+    let Reason::Failed {
+        why,
+        step,
+        error,
+        at,
+        holds,
+        resume,
+    } = reason
+    else {
+        return Ok(());
+    };
+    write!(f, "failed at {} ({why}", time(*at))?;
+    if let Some(step) = step {
+        write!(f, " in `{step}`")?;
+    }
+    write!(f, "): {error}; ")?;
+    if !holds.is_empty() {
+        write!(f, "it keeps {} from others; ", holds.join(", "))?;
+    }
+    write!(f, "{}: intendant resume {resume}", advice(why))
+}
+
+fn lane(f: &mut Formatter<'_>, reason: &Reason) -> fmt::Result {
+    let Reason::Lane {
+        queue,
+        kind,
+        ahead,
+        workers,
+        free,
+    } = reason
+    else {
+        return Ok(());
+    };
+    match ahead.count {
+        0 => f.write_str("next")?,
+        _ => write!(f, "behind {ahead}")?,
+    }
+    write!(
+        f,
+        " in line for a worker of queue `{queue}` that knows `{kind}`"
+    )?;
+    match (workers, free) {
+        (0, _) | (_, 0) => Ok(()),
+        (1, free) => write!(f, "; 1 is there, with room for {}", of(*free, "step")),
+        (n, free) => write!(f, "; {n} are there, with room for {}", of(*free, "step")),
     }
 }
 
