@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
@@ -10,16 +11,18 @@ use crate::error::Error;
 use crate::gather::{Gather, Made};
 use crate::handle::Handle;
 use crate::id::IntentId;
-use crate::intent::{Intent, check_name};
+use crate::intent::{Intent, check_name, check_resource};
 use crate::limits;
 use crate::nudge::Nudge;
 use crate::offer::Offers;
+use crate::plan::Graph;
 use crate::request::Request;
 use crate::state::IntentState;
 use crate::store::{
-    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, MigrationStatus,
-    NewIntent, StepRecord, Store, StoreKind, StoreOptions, Unfinished,
+    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord,
+    MigrationStatus, NewIntent, StepRecord, Store, StoreKind, StoreOptions, Unfinished,
 };
+use crate::why::{Why, explain};
 
 /// A handle on the engine's database: cheap to clone, to be kept for the life of the program.
 ///
@@ -144,9 +147,79 @@ impl Intendant {
         Handle::new(self.clone(), id)
     }
 
-    /// Intents, newest first, a page of them.
+    /// Intents, newest first: as many as the filter's limit, or all that there are.
+    ///
+    /// Takes as many looks back through history as that needs ([`page`](Self::page)): a search for what few intents
+    /// match, and no index finds, can take many.
     pub async fn list(&self, filter: IntentFilter) -> Result<Vec<IntentRecord>, Error> {
-        self.store().list(filter).await
+        let limit = filter.limit.unwrap_or(50).clamp(1, limits::PAGE);
+        let mut filter = IntentFilter {
+            limit: Some(limit),
+            ..filter
+        };
+        let mut intents = Vec::new();
+        loop {
+            let page = self.page(filter.clone()).await?;
+            intents.extend(page.intents);
+            let missing = limit.saturating_sub(u32::try_from(intents.len()).unwrap_or(limit));
+            if page.next.is_none() || missing == 0 {
+                return Ok(intents);
+            }
+            filter.before = page.next;
+            filter.limit = Some(missing);
+        }
+    }
+
+    /// One look back through history, newest first, whose cost grows with neither its length nor the depth of the page.
+    ///
+    /// A page may have fewer intents than its limit, even none, and say where to go on: what no index finds (a kind, a
+    /// requester, a text in the error, …) is compared on the way, with [`limits::LOOK_BACK`] intents at a time.
+    ///
+    /// ```
+    /// # use intendant::{Intent, Intendant, IntentFilter};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Greet { name: String }
+    /// # impl Intent for Greet { const KIND: &'static str = "greet"; type Output = String; }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let intendant = Intendant::open("sqlite::memory:").await?;
+    /// # intendant.request(Greet { name: "Ada".into() }).by("web").await?;
+    /// let mut filter = IntentFilter { requested_by: Some("web".into()), ..Default::default() };
+    /// loop {
+    ///     let page = intendant.page(filter.clone()).await?;
+    ///     for intent in page.intents {
+    ///         println!("{} {}", intent.kind, intent.state);
+    ///     }
+    ///     if page.next.is_none() {
+    ///         break;
+    ///     }
+    ///     filter.before = page.next;
+    /// }
+    /// # Ok::<(), intendant::Error>(()) }).unwrap();
+    /// ```
+    pub async fn page(&self, filter: IntentFilter) -> Result<IntentPage, Error> {
+        self.store().page(filter).await
+    }
+
+    /// Is anything running for this resource (`type:id`)? Everything unfinished that uses it in whatever way, newest
+    /// first, 1,000 at most.
+    pub async fn unfinished_on(&self, resource: &str) -> Result<Vec<IntentRecord>, Error> {
+        check_resource(resource)?;
+        self.store().unfinished_on(resource.to_owned()).await
+    }
+
+    /// What of an account failed since a time and is failed still, newest first, 1,000 at most.
+    pub async fn failed_since(
+        &self,
+        account: &str,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<IntentRecord>, Error> {
+        let filter = IntentFilter {
+            account: Some(account.to_owned()),
+            state: Some(IntentState::Failed),
+            finished_since: Some(since),
+            limit: Some(limits::PAGE),
+            ..IntentFilter::default()
+        };
+        self.list(filter).await
     }
 
     /// One intent's record.
@@ -171,6 +244,12 @@ impl Intendant {
         self.store().all_steps(id).await
     }
 
+    /// The plan of an intent as a graph, with where its steps are; none before a worker has made it.
+    pub async fn graph(&self, id: IntentId) -> Result<Option<Graph>, Error> {
+        self.store().state(id).await?;
+        self.store().graph(id).await
+    }
+
     /// An intent's failed attempts.
     pub async fn attempts(&self, id: IntentId) -> Result<Vec<AttemptRecord>, Error> {
         self.store().attempts(id).await
@@ -184,6 +263,25 @@ impl Intendant {
     /// The intents that an intent's steps asked for.
     pub async fn children(&self, id: IntentId) -> Result<Vec<ChildRecord>, Error> {
         self.store().children(id).await
+    }
+
+    /// Everything that an intent waits for, and on whom; what can be done about a failed one. One look at one moment,
+    /// whose cost does not grow with history or backlog: what stands before it is counted up to a thousand.
+    ///
+    /// ```
+    /// # use intendant::{Intent, Intendant, why::Reason};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Greet { name: String }
+    /// # impl Intent for Greet { const KIND: &'static str = "greet"; type Output = String; }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let intendant = Intendant::open("sqlite::memory:").await?;
+    /// let greeting = intendant.request(Greet { name: "Ada".into() }).await?;
+    /// let why = intendant.why(greeting.id()).await?;
+    /// assert!(matches!(why.reasons[0], Reason::NoWorker { .. }));
+    /// assert!(why.to_string().starts_with("no live worker serves queue `default`"));
+    /// # Ok::<(), intendant::Error>(()) }).unwrap();
+    /// ```
+    pub async fn why(&self, id: IntentId) -> Result<Why, Error> {
+        Ok(explain(self.store().why(id).await?))
     }
 
     /// How many unfinished tasks there are, by place. Costs a count of the small tables, none of the history.

@@ -162,6 +162,14 @@ pub enum Error {
         /// The intent.
         id: IntentId,
     },
+    /// The kind has no plan for this input.
+    #[error("kind `{kind}` has no plan for this input: {error}")]
+    NoPlan {
+        /// The kind.
+        kind: String,
+        /// Why not.
+        error: String,
+    },
     /// A worker was set up in a way that cannot work.
     #[error("{0}")]
     Setup(String),
@@ -218,6 +226,7 @@ impl Error {
                 | Self::Payload { .. }
                 | Self::Name(_)
                 | Self::Limit { .. }
+                | Self::NoPlan { .. }
                 | Self::Setup(_)
         )
     }

@@ -8,6 +8,7 @@
 //! Start with [`Intendant::open`] and [`Worker`]. The promises and how they are kept are in ARCHITECTURE.md.
 
 pub mod limits;
+pub mod why;
 
 mod admit;
 mod advance;
@@ -16,6 +17,7 @@ mod client;
 mod clock;
 mod crash;
 mod cx;
+mod dry_run;
 mod error;
 mod gather;
 mod handle;
@@ -37,22 +39,26 @@ pub use children::{ChildFailed, Children};
 pub use client::Intendant;
 pub use clock::{Clock, SystemClock};
 pub use cx::Cx;
+pub use dry_run::{DryRun, Used, Wanted};
 pub use error::Error;
 pub use handle::Handle;
 pub use id::IntentId;
 pub use intent::{Intent, Mode, NameError, OnFailure, Resources};
 pub use payload::PayloadError;
 pub use plan::{
-    Dependency, Input, MapBuilder, Node, Plan, PlanError, PlanOutput, StepBuilder, Value, value,
+    Dependency, Graph, GraphStep, Input, MapBuilder, Node, Plan, PlanError, PlanOutput,
+    StepBuilder, Value, value,
 };
 pub use request::{Request, Within};
 pub use state::{AttemptFailure, FailureReason, IntentState, StepState, UnknownState};
 pub use step::{StepError, StepOutput, StepResult, fail, snooze};
 pub use store::{
-    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, MigrationStatus,
-    ResourceRecord, StepRecord, StoreKind, StoreOptions, Unfinished, migration_sql,
+    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord,
+    MigrationStatus, ResourceRecord, StepRecord, StoreKind, StoreOptions, Unfinished,
+    migration_sql,
 };
 pub use transaction::{Committed, StepConnection};
+pub use why::Why;
 pub use worker::{WorkReport, Worker, shutdown_signal};
 
 /// The README's example has to compile.

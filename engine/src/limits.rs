@@ -26,6 +26,9 @@ pub const RESOURCE_CHARS: usize = 400;
 /// Most resources of one intent: they are all locked in one pass.
 pub const RESOURCES: usize = 100;
 
+/// Most labels of one intent: each is two index entries for ever.
+pub const LABELS: usize = 20;
+
 /// Most steps of a plan. The worker that drives an intent keeps its plan in memory.
 pub const PLAN_STEPS: usize = 10_000;
 
@@ -125,3 +128,23 @@ pub const REFUSED_WAIT: Duration = Duration::from_secs(1);
 
 /// Most rows on one page of a list.
 pub const PAGE: u32 = 1_000;
+
+/// How far `why` counts: what stands before an intent, its unfinished children. More is told as "more than".
+pub const WHY_COUNT: u64 = 1_000;
+
+/// Most intents, steps or workers that `why` names one by one.
+pub const WHY_OTHERS: usize = 10;
+
+/// Children of whom `why` says what they wait for themselves.
+pub const WHY_CHILDREN: usize = 3;
+
+/// Most sessions that `why` looks at.
+pub const WHY_WORKERS: u64 = 1_000;
+
+/// How many rows one look back through history goes when it has to compare what no index tells: some milliseconds on
+/// either database (docs/PERFORMANCE.md).
+pub const LOOK_BACK: u32 = 1_000;
+
+/// How far the clock of a host that asks for an intent may be from the database's, for a search by time: the id has the
+/// one's time, the record the other's.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);

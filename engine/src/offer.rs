@@ -250,6 +250,7 @@ mod tests {
             depth: 0,
             correlation_id: None,
             resources: Vec::new(),
+            labels: Vec::new(),
             key: None,
         }
     }

@@ -35,6 +35,7 @@ pub struct Request<'i, T: Intent> {
     priority: i32,
     start: Start,
     correlation_id: Option<String>,
+    labels: Vec<(String, String)>,
 }
 
 impl<'i, T: Intent> Request<'i, T> {
@@ -47,6 +48,7 @@ impl<'i, T: Intent> Request<'i, T> {
             priority: 0,
             start: Start::Now,
             correlation_id: None,
+            labels: Vec::new(),
         }
     }
 
@@ -79,6 +81,20 @@ impl<'i, T: Intent> Request<'i, T> {
     /// Not to start before this much time has passed.
     pub fn start_in(mut self, time: Duration) -> Self {
         self.start = Start::In(time);
+        self
+    }
+
+    /// Something to find it by later: `.label("team", "billing")`. A name that is given twice keeps the later value; at
+    /// most [`limits::LABELS`] of them.
+    ///
+    /// Labels belong to this intent only: its children have none. So a search finds what was asked for, not what came of
+    /// it, and a fan-out of ten thousand pays for no labels; [`correlation_id`](Self::correlation_id) is what runs through
+    /// the tree. They are no part of the body that a [`key`](Self::key) is compared by: who asks again gets the first
+    /// intent, with its labels.
+    pub fn label(mut self, name: impl Into<String>, value: impl ToString) -> Self {
+        let (name, value) = (name.into(), value.to_string());
+        self.labels.retain(|(known, _)| *known != name);
+        self.labels.push((name, value));
         self
     }
 
@@ -128,6 +144,17 @@ impl<'i, T: Intent> Request<'i, T> {
         if let Some(correlation) = &self.correlation_id {
             check_name("correlation id", correlation)?;
         }
+        if self.labels.len() > limits::LABELS {
+            return Err(Error::Limit {
+                what: "the number of labels",
+                found: self.labels.len().to_string(),
+                limit: limits::LABELS.to_string(),
+            });
+        }
+        for (name, value) in &self.labels {
+            check_name("label", name)?;
+            check_name("label's value", value)?;
+        }
         if !(-limits::PRIORITY..=limits::PRIORITY).contains(&self.priority) {
             return Err(Error::Limit {
                 what: "the priority",
@@ -156,6 +183,7 @@ impl<'i, T: Intent> Request<'i, T> {
         new.priority = self.priority;
         new.start = self.start;
         new.correlation_id = self.correlation_id;
+        new.labels = self.labels;
         Ok(new)
     }
 }
@@ -175,7 +203,11 @@ impl<'i, T: Intent> IntoFuture for Request<'i, T> {
 }
 
 /// An intent's row, with what its type says about it.
-fn describe<T: Intent>(intent: &T, id: IntentId, input: Payload) -> Result<NewIntent, Error> {
+pub(crate) fn describe<T: Intent>(
+    intent: &T,
+    id: IntentId,
+    input: Payload,
+) -> Result<NewIntent, Error> {
     check_name("kind", T::KIND)?;
     check_name("queue", T::QUEUE)?;
     let account = intent.account().map(str::to_owned);
@@ -211,6 +243,7 @@ fn describe<T: Intent>(intent: &T, id: IntentId, input: Payload) -> Result<NewIn
             .iter()
             .map(|(name, mode)| (name.to_owned(), mode))
             .collect(),
+        labels: Vec::new(),
         key: None,
     })
 }

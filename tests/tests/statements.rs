@@ -108,65 +108,178 @@ async fn sqlite_takes_every_statement() -> Result<()> {
     Ok(())
 }
 
-/// A list by state costs what is unfinished, or what failed, and not what has ever succeeded: what the planner reads of
-/// history is found by a key.
-#[tokio::test]
-async fn a_list_by_state_does_not_walk_through_history() -> Result<()> {
-    const STATES: [(&str, &str); 5] = [
-        ("history_live", "ready"),
-        ("history_live", "waiting"),
-        ("history_live", "blocked"),
-        ("history_live", "running"),
-        ("history_unsuccessful", "failed"),
-    ];
-    let read = |dialect, name| -> Result<AssertSqlSafe<String>> {
-        let path = directory(dialect).join(format!("{name}.sql"));
-        let explain = if dialect == "postgres" {
-            "explain (analyze, timing off)"
-        } else {
-            "explain query plan"
-        };
-        let text = std::fs::read_to_string(path)?;
-        Ok(AssertSqlSafe(format!("{explain} {text}")))
-    };
+/// What drives a look back through history, and which index that is on SQLite.
+const LOOKS: [(&str, &str); 7] = [
+    ("all", "i USING PRIMARY KEY"),
+    ("account", "i USING INDEX intendant_intent_by_account"),
+    (
+        "resource",
+        "d USING COVERING INDEX intendant_resource_history",
+    ),
+    ("label", "d USING COVERING INDEX intendant_label_history"),
+    (
+        "unsuccessful",
+        "o USING INDEX intendant_outcome_unsuccessful",
+    ),
+    (
+        "trouble",
+        "o USING INDEX intendant_outcome_unsuccessful_of_account",
+    ),
+    ("live", ""),
+];
 
+/// What only drives one of them, after what all of them take.
+fn driven_by(look: &str) -> &'static [&'static str] {
+    match look {
+        "account" => &["acme"],
+        "resource" => &["environment:7"],
+        "label" => &["team", "billing"],
+        "unsuccessful" => &["failed"],
+        "trouble" => &["acme", "failed"],
+        _ => &[],
+    }
+}
+
+fn explained(dialect: &str, explain: &str, name: &str) -> Result<AssertSqlSafe<String>> {
+    let path = directory(dialect).join(format!("{name}.sql"));
+    Ok(AssertSqlSafe(format!(
+        "{explain} {}",
+        std::fs::read_to_string(path)?
+    )))
+}
+
+/// The arguments of a look that has to compare everything and finds nothing.
+macro_rules! bind_look {
+    ($query:expr, $look:expr, $before:expr, $down_to:expr) => {{
+        let given = |look: &[&str], text: &'static str| look.contains(&$look).then_some(text);
+        let state = match $look {
+            "unsuccessful" | "trouble" => "failed",
+            "live" => "ready",
+            _ => "cancelled",
+        };
+        let none = None::<i64>;
+        $query
+            .bind(50i64)
+            .bind($before)
+            .bind($down_to)
+            .bind("no such kind")
+            .bind(state)
+            .bind("nobody")
+            .bind(none)
+            .bind(none)
+            .bind(none)
+            .bind(None::<&str>)
+            .bind(given(&["label"], "team"))
+            .bind(given(&["label"], "billing"))
+            .bind(given(&["account", "trouble"], "acme"))
+            .bind(given(&["resource"], "environment:7"))
+            .bind(None::<&str>)
+    }};
+}
+
+/// A look back through history is driven by one index in the order of the page, and sorts nothing.
+#[tokio::test]
+async fn a_look_back_is_driven_by_one_index_on_sqlite() -> Result<()> {
     let (database, _engine) = Database::open(StoreKind::Sqlite).await?;
     let pool = sqlx::SqlitePool::connect(&database.url).await?;
-    for (name, state) in STATES {
-        let mut query = sqlx::query_as(read("sqlite", name)?)
-            .bind(50i64)
-            .bind(None::<String>)
-            .bind(None::<String>)
-            .bind(state);
-        if name == "history_live" {
-            query = query.bind(None::<String>).bind(None::<String>);
-        }
+    let (newest, oldest) = (uuid::Uuid::max().to_string(), uuid::Uuid::nil().to_string());
+    for (look, index) in LOOKS {
+        let find = explained("sqlite", "explain query plan", &format!("find_{look}"))?;
+        let query = bind_look!(sqlx::query_as(find), look, newest.as_str(), oldest.as_str());
         let plan: Vec<(i64, i64, i64, String)> = query.fetch_all(&pool).await?;
         let plan: Vec<String> = plan.into_iter().map(|(.., line)| line).collect();
-        let walks = |line: &String| line == "SCAN i" || line == "SCAN o" || line == "SCAN s";
-        ensure!(!plan.iter().any(walks), "{name} of {state}: {plan:#?}");
-        let sorts = plan.iter().any(|line| line.contains("TEMP B-TREE"));
-        ensure!(name == "history_live" || !sorts, "{plan:#?}");
+        let walks = |line: &String| ["SCAN i", "SCAN o", "SCAN d"].contains(&line.as_str());
+        ensure!(!plan.iter().any(walks), "{look}: {plan:#?}");
+        if look == "live" {
+            continue;
+        }
+        ensure!(
+            !plan.iter().any(|line| line.contains("TEMP B-TREE")),
+            "{look}: {plan:#?}"
+        );
+        ensure!(
+            plan[0].starts_with(&format!("SEARCH {index} (")),
+            "{look}: {plan:#?}"
+        );
+        let floor = explained("sqlite", "explain query plan", &format!("floor_{look}"))?;
+        let mut query = sqlx::query_as(floor).bind(newest.as_str()).bind(1_000i64);
+        for text in driven_by(look) {
+            query = query.bind(*text);
+        }
+        let plan: Vec<(i64, i64, i64, String)> = query.fetch_all(&pool).await?;
+        ensure!(
+            plan.len() == 1 && plan[0].3.starts_with("SEARCH "),
+            "{look}: {plan:#?}"
+        );
     }
     pool.close().await;
+    Ok(())
+}
 
+/// The same on PostgreSQL, where it is counted: however deep in a history of twenty thousand, and with fresh statistics or
+/// none, a look reads the thousand rows that it may, and what is unfinished.
+#[tokio::test]
+async fn a_look_back_reads_no_more_than_it_may_on_postgres() -> Result<()> {
     let (database, _engine) = Database::open(StoreKind::Postgres).await?;
     let pool = sqlx::PgPool::connect(&database.url).await?;
     sqlx::raw_sql(HISTORY).execute(&pool).await?;
-    for (name, state) in STATES {
-        let mut query = sqlx::query_scalar(read("postgres", name)?)
-            .bind(50i64)
-            .bind(None::<uuid::Uuid>)
-            .bind(None::<String>)
-            .bind(state);
-        if name == "history_live" {
-            query = query.bind(None::<String>).bind(None::<String>);
+    for statistics in ["select 1", "analyze"] {
+        sqlx::raw_sql(statistics).execute(&pool).await?;
+        for (look, _) in LOOKS {
+            for before in [uuid::Uuid::max(), numbered(3_000)] {
+                let mut tx = pool.begin().await?;
+                // As the engine reads (`BEGIN_SNAPSHOT`).
+                sqlx::raw_sql(
+                    "set local plan_cache_mode = force_custom_plan; set local enable_seqscan = off; \
+                     set local enable_bitmapscan = off; set local enable_hashjoin = off; \
+                     set local enable_mergejoin = off; set local jit = off",
+                )
+                .execute(&mut *tx)
+                .await?;
+                let mut down_to = uuid::Uuid::nil();
+                if look != "live" {
+                    let name = format!("floor_{look}");
+                    let explain = "explain (analyze, timing off)";
+                    let mut query = sqlx::query_scalar(explained("postgres", explain, &name)?)
+                        .bind(before)
+                        .bind(1_000i64);
+                    for text in driven_by(look) {
+                        query = query.bind(*text);
+                    }
+                    let plan: Vec<String> = query.fetch_all(&mut *tx).await?;
+                    let most = plan.iter().map(|line| rows(line)).max();
+                    ensure!(most <= Some(1_000), "{name} before {before}: {plan:#?}");
+                    let mut query = sqlx::query_scalar(explained("postgres", "", &name)?)
+                        .bind(before)
+                        .bind(1_000i64);
+                    for text in driven_by(look) {
+                        query = query.bind(*text);
+                    }
+                    down_to = query.fetch_optional(&mut *tx).await?.unwrap_or_default();
+                }
+                let name = format!("find_{look}");
+                let query = sqlx::query_scalar(explained(
+                    "postgres",
+                    "explain (analyze, timing off)",
+                    &name,
+                )?);
+                let query = bind_look!(query, look, before, down_to);
+                let plan: Vec<String> = query.fetch_all(&mut *tx).await?;
+                let most = plan.iter().map(|line| rows(line)).max();
+                ensure!(most <= Some(1_000), "{name} before {before}: {plan:#?}");
+                ensure!(
+                    look == "live" || !plan.iter().any(|line| line.contains("Sort")),
+                    "{name}: {plan:#?}"
+                );
+            }
         }
-        let plan: Vec<String> = query.fetch_all(&pool).await?;
-        let most = plan.iter().map(|line| rows(line)).max();
-        ensure!(most < Some(1_000), "{name} of {state}: {plan:#?}");
     }
     Ok(())
+}
+
+/// The id of one of `HISTORY`.
+fn numbered(number: u128) -> uuid::Uuid {
+    uuid::Uuid::from_u128((0x0189_0000_0000_7000_8000_u128 << 48) | number)
 }
 
 /// How many rows one line of a plan of PostgreSQL's says were read.
@@ -185,16 +298,19 @@ fn rows(line: &str) -> u64 {
 
 /// Twenty thousand that succeeded, a hundred that failed, a hundred that wait for a worker.
 const HISTORY: &str = "
-insert into intendant.intent (id, kind, queue, input, position, requested_at, root_id)
-select id, 'op', 'default', '{}', n, now(), id
+insert into intendant.intent (id, kind, queue, account, input, position, requested_at, root_id)
+select id, 'op', 'default', 'acme', '{}', n, now(), id
   from (select n, ('01890000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid as id
           from generate_series(1, 20200) as n) i;
-insert into intendant.outcome (intent_id, kind, state, requested_at, started_at, finished_at, output, reason, error)
-select id, 'op', case when position % 200 = 0 then 'failed' else 'succeeded' end, requested_at, requested_at, requested_at,
-       '1', case when position % 200 = 0 then 'step failed' end, case when position % 200 = 0 then 'broken' end
+insert into intendant.outcome (intent_id, kind, account, state, requested_at, started_at, finished_at, output, reason,
+                               error)
+select id, 'op', 'acme', case when position % 200 = 0 then 'failed' else 'succeeded' end, requested_at, requested_at,
+       requested_at, '1', case when position % 200 = 0 then 'step failed' end,
+       case when position % 200 = 0 then 'broken' end
   from intendant.intent where position <= 20000;
+insert into intendant.resource (intent_id, resource, mode) select id, 'environment:7', 'touched' from intendant.intent;
+insert into intendant.label (intent_id, name, value) select id, 'team', 'billing' from intendant.intent;
 insert into intendant.ready (queue, kind, position, intent_id, started, locks)
 select queue, kind, position, id, false, false from intendant.intent where position > 20100;
 insert into intendant.blocked (intent_id, position)
-select id, position from intendant.intent where position between 20001 and 20100;
-analyze intendant.intent, intendant.outcome, intendant.ready, intendant.blocked, intendant.parked, intendant.lease;";
+select id, position from intendant.intent where position between 20001 and 20100;";

@@ -4,8 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::Result;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use clap::Args;
-use intendant::{Intendant, IntentFilter, IntentId};
+use intendant::{Intendant, IntentFilter, IntentId, IntentState};
 use uuid::Uuid;
 
 use super::Refusal;
@@ -40,9 +41,108 @@ pub(super) struct Page {
     /// On this resource, `type:id`
     #[arg(long, value_name = "TYPE:ID", value_parser = resource)]
     pub(super) resource: Option<String>,
+    /// Of this kind
+    #[arg(long)]
+    kind: Option<String>,
+    /// In this state: blocked, ready, running, waiting, succeeded, failed or cancelled
+    #[arg(long)]
+    state: Option<IntentState>,
+    /// Asked for by this person or service
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+    /// With this correlation id, the web request's for example
+    #[arg(long, value_name = "ID")]
+    correlation_id: Option<String>,
+    /// With this label
+    #[arg(long, value_name = "NAME=VALUE", value_parser = label)]
+    label: Option<(String, String)>,
+    /// Requested since then: a time, or how long ago, as in `2h`, `3d`
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    since: Option<DateTime<Utc>>,
+    /// Requested before then
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    until: Option<DateTime<Utc>>,
+    /// Finished since then
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    finished_since: Option<DateTime<Utc>>,
+    /// Failed with an error that has this text in it
+    #[arg(long, value_name = "TEXT")]
+    error: Option<String>,
     /// Those requested before this one: the last id of the page before
     #[arg(long, value_name = "ID")]
     pub(super) before: Option<IntentArg>,
+    /// Those requested after this one
+    #[arg(long, value_name = "ID")]
+    after: Option<IntentArg>,
+}
+
+impl Page {
+    /// What the options say.
+    pub(super) async fn filter(
+        self,
+        intendant: &Intendant,
+        account: Option<String>,
+        limit: u32,
+    ) -> Result<IntentFilter> {
+        let resolve = async |id: Option<IntentArg>| match id {
+            Some(id) => anyhow::Ok(Some(id.resolve(intendant).await?)),
+            None => Ok(None),
+        };
+        Ok(IntentFilter {
+            account,
+            resource: self.resource,
+            kind: self.kind,
+            state: self.state,
+            requested_by: self.by,
+            correlation_id: self.correlation_id,
+            label: self.label,
+            requested_since: self.since,
+            requested_until: self.until,
+            finished_since: self.finished_since,
+            error: self.error,
+            before: resolve(self.before).await?,
+            after: resolve(self.after).await?,
+            limit: Some(limit),
+        })
+    }
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        _ => Err("expected `name=value`, as in `team=billing`".to_owned()),
+    }
+}
+
+/// A time, or how long ago one was.
+fn when(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Ok(time.to_utc());
+    }
+    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+    if let Some(time) = date.and_then(|date| date.and_hms_opt(0, 0, 0)) {
+        return Ok(time.and_utc());
+    }
+    let unit = text.chars().last().unwrap_or_default();
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => 0,
+    };
+    text.strip_suffix(unit)
+        .and_then(|number| number.parse::<u32>().ok())
+        .filter(|_| seconds > 0)
+        .and_then(|number| TimeDelta::try_seconds(i64::from(number) * seconds))
+        .and_then(|ago| Utc::now().checked_sub_signed(ago))
+        .ok_or_else(|| {
+            "expected a time as in `2026-11-21T08:00:00Z`, a day as in `2026-11-21`, or how long ago as in `90s`, `20m`, \
+             `2h` or `3d`"
+                .to_owned()
+        })
 }
 
 fn resource(name: &str) -> Result<String, String> {
@@ -142,5 +242,33 @@ mod tests {
     fn a_resource_has_a_type_and_an_id() {
         assert!(resource("server:42").is_ok() && resource("database:/a:b").is_ok());
         assert!(resource("server").is_err() && resource(":42").is_err() && resource("a:").is_err());
+    }
+
+    #[test]
+    fn a_time_is_written_out_or_told_as_an_age() {
+        let told = |text: &str| when(text).map(|time| time.to_rfc3339());
+        assert_eq!(
+            told("2026-11-21T09:00:00+01:00").as_deref(),
+            Ok("2026-11-21T08:00:00+00:00")
+        );
+        assert_eq!(
+            told("2026-11-21").as_deref(),
+            Ok("2026-11-21T00:00:00+00:00")
+        );
+        let is_ago = |text: &str, seconds: i64| {
+            let time = when(text).unwrap();
+            ((Utc::now() - time).num_seconds() - seconds).abs() <= 1
+        };
+        assert!(is_ago("90s", 90) && is_ago("20m", 1_200));
+        assert!(is_ago("2h", 7_200) && is_ago("3d", 259_200));
+        for wrong in ["", "h", "2", "2w", "-2h", "yesterday", "2026-13-01", "é"] {
+            assert!(when(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_label_has_a_name_and_a_value() {
+        assert_eq!(label("team=a=b"), Ok(("team".into(), "a=b".into())));
+        assert!(label("team").is_err() && label("=a").is_err() && label("team=").is_err());
     }
 }

@@ -1,14 +1,19 @@
-//! Looking: `list`, `show`, `history`.
+//! Looking: `list`, `show`, `history`, `why`.
+
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use clap::value_parser;
-use intendant::{IntentFilter, IntentState, limits};
+use clap::{ValueEnum, value_parser};
+use intendant::{Intendant, IntentFilter, IntentPage, limits};
 
 use super::args::{Database, IntentArg, Page};
 use super::exit::Refusal;
 use crate::output;
 use crate::output::words::count;
+
+/// How long a search goes back through history before it says how far it came.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Options of `intendant list`.
 #[derive(Debug, Args)]
@@ -16,12 +21,6 @@ pub(super) struct List {
     /// Of this account
     #[arg(long)]
     account: Option<String>,
-    /// Of this kind
-    #[arg(long)]
-    kind: Option<String>,
-    /// In this state: blocked, ready, running, waiting, succeeded, failed or cancelled
-    #[arg(long)]
-    state: Option<IntentState>,
     /// Most of them
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = value_parser!(u32).range(1..=i64::from(limits::PAGE)))]
     limit: u32,
@@ -33,9 +32,39 @@ pub(super) struct List {
     format: output::Format,
 }
 
+/// How a plan is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Drawing {
+    /// For people
+    Text,
+    /// For Graphviz
+    Dot,
+    /// For Mermaid
+    Mermaid,
+}
+
 /// Options of `intendant show`.
 #[derive(Debug, Args)]
 pub(super) struct Show {
+    /// The intent's id, or the beginning of it
+    id: IntentArg,
+    /// Its plan only, as a drawing
+    #[arg(
+        long,
+        value_name = "text|dot|mermaid",
+        value_enum,
+        hide_possible_values = true
+    )]
+    graph: Option<Drawing>,
+    #[command(flatten)]
+    database: Database,
+    #[command(flatten)]
+    format: output::Format,
+}
+
+/// Options of `intendant why`.
+#[derive(Debug, Args)]
+pub(super) struct Why {
     /// The intent's id, or the beginning of it
     id: IntentArg,
     #[command(flatten)]
@@ -63,70 +92,102 @@ pub(super) struct History {
 
 pub(super) async fn list(list: List) -> Result<()> {
     let intendant = list.database.connect().await?;
-    let before = match &list.page.before {
-        Some(before) => Some(before.resolve(&intendant).await?),
-        None => None,
-    };
-    let filter = IntentFilter {
-        account: list.account,
-        resource: list.page.resource,
-        kind: list.kind,
-        state: list.state,
-        before,
-        limit: Some(list.limit),
-    };
-    let records = intendant.list(filter).await?;
-    output::list(&records, list.format)?;
+    let filter = list.page.filter(&intendant, list.account, list.limit);
+    let found = find(&intendant, filter.await?).await?;
+    output::list(&found.intents, list.format)?;
     if list.format.is_table() {
-        eprintln!("{}", count(records.len(), "intent"));
-        say_whether_there_is_more(&records, list.limit);
+        eprintln!("{}", count(found.intents.len(), "intent"));
+        say_whether_there_is_more(&found, list.limit);
     }
     Ok(())
+}
+
+/// Fills a page, unless that takes too long: a search for what no index finds goes through history.
+async fn find(intendant: &Intendant, mut filter: IntentFilter) -> Result<IntentPage> {
+    let (start, limit) = (Instant::now(), filter.limit.unwrap_or_default());
+    let mut found = intendant.page(filter.clone()).await?;
+    loop {
+        let missing = limit.saturating_sub(u32::try_from(found.intents.len()).unwrap_or(limit));
+        if found.next.is_none() || missing == 0 || start.elapsed() > PATIENCE {
+            return Ok(found);
+        }
+        filter.before = found.next;
+        filter.limit = Some(missing);
+        let page = intendant.page(filter.clone()).await?;
+        found.intents.extend(page.intents);
+        found.next = page.next;
+    }
 }
 
 pub(super) async fn show(show: Show) -> Result<()> {
     let intendant = show.database.connect().await?;
     let id = show.id.resolve(&intendant).await?;
-    output::show(&intendant, id, show.format).await
-}
-
-pub(super) async fn history(history: History) -> Result<()> {
-    let intendant = history.database.connect().await?;
-    let before = match &history.page.before {
-        Some(before) => Some(before.resolve(&intendant).await?),
-        None => None,
+    let Some(drawing) = show.graph else {
+        return output::show(&intendant, id, show.format).await;
     };
-    let filter = IntentFilter {
-        account: Some(history.account.clone()),
-        resource: history.page.resource.clone(),
-        limit: Some(history.limit),
-        before,
-        ..IntentFilter::default()
-    };
-    let records = intendant.list(filter).await?;
-    // The end of the pages is no error; an account of which nothing is known may well be a slip of the pen.
-    if records.is_empty() && before.is_none() {
-        let account = &history.account;
-        let on = history
-            .page
-            .resource
-            .map_or(String::new(), |resource| format!(" on {resource}"));
-        return Err(Refusal::NotFound(format!("account `{account}` has no operations{on}")).into());
-    }
-    output::history(&records, history.format)?;
-    if history.format.is_table() {
-        if records.is_empty() {
-            eprintln!("no older ones");
-        }
-        say_whether_there_is_more(&records, history.limit);
+    let graph = intendant.graph(id).await?.ok_or_else(|| {
+        Refusal::NotFound(format!(
+            "intent {id} has no plan yet: no worker has made it"
+        ))
+    })?;
+    match drawing {
+        Drawing::Text => print!("{}", graph.text()),
+        Drawing::Dot => print!("{}", graph.dot()),
+        Drawing::Mermaid => print!("{}", graph.mermaid()),
     }
     Ok(())
 }
 
-fn say_whether_there_is_more(records: &[intendant::IntentRecord], limit: u32) {
-    if let Some(last) = records.last()
-        && records.len() == limit as usize
-    {
-        eprintln!("there may be older ones: --before {}", last.id);
+pub(super) async fn why(why: Why) -> Result<()> {
+    let intendant = why.database.connect().await?;
+    let id = why.id.resolve(&intendant).await?;
+    output::why(&intendant.why(id).await?, why.format)
+}
+
+pub(super) async fn history(history: History) -> Result<()> {
+    let intendant = history.database.connect().await?;
+    let account = history.account;
+    let filter = history
+        .page
+        .filter(&intendant, Some(account.clone()), history.limit);
+    let filter = filter.await?;
+    let found = find(&intendant, filter.clone()).await?;
+    // The end of the pages is no error, and neither is a search in vain; an account of which nothing is known may well be
+    // a slip of the pen.
+    let anything = IntentFilter {
+        account: Some(account.clone()),
+        resource: filter.resource.clone(),
+        limit: filter.limit,
+        ..IntentFilter::default()
+    };
+    if found.intents.is_empty() && filter == anything {
+        let on = filter
+            .resource
+            .map_or(String::new(), |resource| format!(" on {resource}"));
+        return Err(Refusal::NotFound(format!("account `{account}` has no operations{on}")).into());
+    }
+    output::history(&found.intents, history.format)?;
+    if history.format.is_table() {
+        if found.intents.is_empty() && found.next.is_none() {
+            eprintln!(
+                "no {}ones",
+                if filter.before.is_some() {
+                    "older "
+                } else {
+                    "such "
+                }
+            );
+        }
+        say_whether_there_is_more(&found, history.limit);
+    }
+    Ok(())
+}
+
+fn say_whether_there_is_more(found: &IntentPage, limit: u32) {
+    let Some(next) = found.next else { return };
+    if found.intents.len() == limit as usize {
+        eprintln!("there may be older ones: --before {next}");
+    } else {
+        eprintln!("this went on for long enough; to look further back: --before {next}");
     }
 }

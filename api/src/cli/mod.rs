@@ -53,16 +53,25 @@ enum Command {
     /// Intents, newest first
     #[command(after_help = "Examples:\n  \
                             intendant list --state failed --kind replica.add\n  \
+                            intendant list --by ada --since 2h\n  \
+                            intendant list --label team=billing --error 'connection refused'\n  \
                             intendant list --resource server:42 -o jsonl")]
     List(look::List),
     /// One intent: its record, its steps, its failed attempts, its events
     #[command(after_help = "Examples:\n  \
                             intendant show 01a1fc69-13b4\n  \
+                            intendant show 01a1fc69-13b4 --graph mermaid\n  \
                             intendant show 01a1fc69-13b4-707e-a561-8c74fa9b8535 -o json")]
     Show(look::Show),
+    /// What an intent waits for, and on whom; what can be done about a failed one
+    #[command(after_help = "Examples:\n  \
+                            intendant why 01a1fc69-13b4\n  \
+                            intendant why 01a1fc69-13b4-707e-a561-8c74fa9b8535 -o json")]
+    Why(look::Why),
     /// What an account's operations were, in the words that a support engineer reads to a customer
     #[command(after_help = "Examples:\n  \
                             intendant history --account acme\n  \
+                            intendant history --account acme --state failed --finished-since 24h\n  \
                             intendant history --account acme --resource server:42 -o json\n\n\
                             Exit code 3: nothing was ever requested for that account")]
     History(look::History),
@@ -133,6 +142,7 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         Command::List(list) => look::list(list).await?,
         Command::Show(show) => look::show(show).await?,
         Command::History(history) => look::history(history).await?,
+        Command::Why(why) => look::why(why).await?,
         Command::Resume(options) => return resume(options).await,
     }
     Ok(ExitCode::SUCCESS)

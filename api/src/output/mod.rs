@@ -6,7 +6,7 @@ pub(crate) mod words;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use intendant::{Intendant, IntentId, IntentRecord, IntentState};
+use intendant::{Intendant, IntentId, IntentRecord, IntentState, Why};
 use serde_json::json;
 
 use table::{Fit, Table};
@@ -131,6 +131,7 @@ pub async fn show(intendant: &Intendant, id: IntentId, format: Format) -> Result
     }
     let document = json!({
         "intent": record,
+        "why": intendant.why(id).await?.reasons,
         "steps": intendant.all_steps(id).await?,
         "attempts": intendant.attempts(id).await?,
         "events": intendant.events(id).await?,
@@ -140,6 +141,23 @@ pub async fn show(intendant: &Intendant, id: IntentId, format: Format) -> Result
         Kind::Id => println!("{id}"),
         Kind::Jsonl => println!("{document}"),
         Kind::Table | Kind::Json => println!("{document:#}"),
+    }
+    Ok(())
+}
+
+/// Prints what an intent waits for.
+pub fn why(why: &Why, format: Format) -> Result<()> {
+    match format.output {
+        Kind::Table => {
+            let id = why.intent;
+            println!("{id}  {}  {}", why.kind, why.state);
+            for reason in &why.reasons {
+                println!("  {}", words::one_line(&reason.to_string()));
+            }
+        }
+        Kind::Json => println!("{}", serde_json::to_string_pretty(why)?),
+        Kind::Jsonl => println!("{}", serde_json::to_string(why)?),
+        Kind::Id => println!("{}", why.intent),
     }
     Ok(())
 }

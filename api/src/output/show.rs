@@ -13,6 +13,12 @@ const CHILDREN: usize = 50;
 pub async fn intent(intendant: &Intendant, record: &IntentRecord) -> Result<()> {
     let id = record.id;
     print_record(record);
+    if !record.state.is_finished() {
+        // One look later than the record: what has come to its end in between has nothing to wait for.
+        for reason in &intendant.why(id).await?.reasons {
+            println!("  {:<12} {}", "why", one_line(&reason.to_string()));
+        }
+    }
     print_steps(&intendant.all_steps(id).await?, record.state);
     let print = |title: &str, lines: Vec<String>| {
         if !lines.is_empty() {
@@ -71,7 +77,11 @@ fn print_record(record: &IntentRecord) {
             Some(format!("{} ({})", used.resource, used.mode.as_str())),
         );
     }
+    for (name, value) in &record.labels {
+        line("label", Some(format!("{name}={value}")));
+    }
     line("requested by", record.requested_by.clone());
+    line("correlation", record.correlation_id.clone());
     let at = record.requested_at;
     line("requested", Some(format!("{} ({})", time(at), age(at))));
     let waited = between(Some(at), record.started_at).unwrap_or_default();
@@ -89,8 +99,8 @@ fn print_record(record: &IntentRecord) {
     );
     match record.state {
         IntentState::Failed => line("failed", Some(what(record))),
-        IntentState::Waiting => line("waiting", Some(what(record))),
-        IntentState::Blocked
+        IntentState::Waiting
+        | IntentState::Blocked
         | IntentState::Ready
         | IntentState::Running
         | IntentState::Undoing

@@ -123,10 +123,17 @@ pub(crate) fn check(shape: &Shape) -> Result<(), PlanError> {
             });
         }
     }
-    check_graph(shape)
+    match depth(shape)? {
+        depth if depth > limits::PLAN_DEPTH => Err(PlanError::TooDeep {
+            depth,
+            limit: limits::PLAN_DEPTH,
+        }),
+        _ => Ok(()),
+    }
 }
 
-fn check_graph(shape: &Shape) -> Result<(), PlanError> {
+/// How many steps the longest chain of dependencies has; an error where steps wait for each other.
+pub(crate) fn depth(shape: &Shape) -> Result<usize, PlanError> {
     let edges = shape
         .steps
         .iter()
@@ -147,13 +154,7 @@ fn check_graph(shape: &Shape) -> Result<(), PlanError> {
             depth[node.index()] = depth[node.index()].max(depth[before as usize] + 1);
         }
     }
-    match depth.into_iter().max() {
-        Some(depth) if depth > limits::PLAN_DEPTH => Err(PlanError::TooDeep {
-            depth,
-            limit: limits::PLAN_DEPTH,
-        }),
-        _ => Ok(()),
-    }
+    Ok(depth.into_iter().max().unwrap_or_default())
 }
 
 /// The names of steps that wait for each other, in the plan's order.

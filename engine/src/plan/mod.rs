@@ -6,6 +6,7 @@
 
 mod bind;
 mod check;
+mod graph;
 mod input;
 mod map;
 mod shape;
@@ -22,7 +23,8 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use bind::{BindError, BoundPlan};
 pub use check::PlanError;
-pub(crate) use check::check;
+pub(crate) use check::{check, depth};
+pub use graph::{Graph, GraphStep};
 pub(crate) use input::{Expr, Wiring};
 pub use input::{Input, Value, value};
 pub use map::MapBuilder;

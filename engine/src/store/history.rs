@@ -1,77 +1,27 @@
 //! History: what has been asked for, for whom, on what, and what came of it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::admit::mode;
 use super::args::Args;
 use super::conn::Row;
 use super::records::{
-    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, ResourceRecord,
-    StepRecord, Unfinished,
+    AttemptRecord, ChildRecord, EventRecord, IntentRecord, ResourceRecord, StepRecord, Unfinished,
 };
 use super::rows::OutcomeRow;
 use super::{Conn, Store, sql};
 use crate::error::Error;
 use crate::id::IntentId;
-use crate::limits;
 use crate::payload::Payload;
-use crate::plan::Shape;
-use crate::state::{FailureReason, IntentState};
+use crate::plan::{Graph, Shape};
+use crate::state::{FailureReason, StepState};
 
 impl Store {
-    pub(crate) async fn list(&self, filter: IntentFilter) -> Result<Vec<IntentRecord>, Error> {
-        self.read(move |mut conn| {
-            Box::pin(async move {
-                let limit = filter.limit.unwrap_or(50).min(limits::PAGE);
-                let args = Args::new()
-                    .int(i64::from(limit))
-                    .uuid(filter.before.map(|id| id.0))
-                    .opt_text(filter.kind)
-                    .opt_text(filter.state.map(|state| state.as_str()));
-                let live = filter.state.is_some_and(|state| !state.is_finished());
-                let unsuccessful = matches!(
-                    filter.state,
-                    Some(IntentState::Failed | IntentState::Cancelled)
-                );
-                let rows = match (filter.account, filter.resource) {
-                    (account, resource) if live => {
-                        let args = args.opt_text(account).opt_text(resource);
-                        conn.fetch(&sql::HISTORY_LIVE, args).await?
-                    }
-                    // Of an account or a resource, the walk through its own history is short enough.
-                    (Some(account), resource) => {
-                        conn.fetch(&sql::HISTORY_ACCOUNT, args.text(account).opt_text(resource))
-                            .await?
-                    }
-                    (None, Some(resource)) => {
-                        conn.fetch(&sql::HISTORY_RESOURCE, args.text(resource))
-                            .await?
-                    }
-                    (None, None) if unsuccessful => {
-                        conn.fetch(&sql::HISTORY_UNSUCCESSFUL, args).await?
-                    }
-                    (None, None) => conn.fetch(&sql::HISTORY_ALL, args).await?,
-                };
-                let mut records = rows
-                    .iter()
-                    .map(intent_record)
-                    .collect::<Result<Vec<_>, _>>()?;
-                add_resources(&mut conn, &mut records).await?;
-                Ok(records)
-            })
-        })
-        .await
-    }
-
     pub(crate) async fn get(&self, id: IntentId) -> Result<IntentRecord, Error> {
         self.read(move |mut conn| {
             Box::pin(async move {
-                let row = conn
-                    .fetch_one(&sql::HISTORY_ONE, Args::new().uuid(id.0))
-                    .await?;
-                let mut records = vec![intent_record(&row.ok_or(Error::NotFound { id })?)?];
-                add_resources(&mut conn, &mut records).await?;
-                Ok(records.remove(0))
+                let record = records(&mut conn, &[id]).await?.pop();
+                record.ok_or(Error::NotFound { id })
             })
         })
         .await
@@ -86,15 +36,11 @@ impl Store {
         self.read(move |mut conn| {
             Box::pin(async move {
                 // The plan first: what begins in between has a row, and is left out of what has not begun.
-                let plan = conn
-                    .fetch_one(&sql::HISTORY_PLAN, Args::new().uuid(id.0))
-                    .await?;
+                let plan = plan(&mut conn, id).await?;
                 let mut steps = steps(&mut conn, id).await?;
-                let Some(shape) = plan.map(|row| row.opt_json(0)).transpose()?.flatten() else {
+                let Some(shape) = plan else {
                     return Ok(steps);
                 };
-                let shape: Shape = serde_json::from_str(shape.get())
-                    .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
                 let begun: HashSet<String> = steps.iter().map(|step| step.name.clone()).collect();
                 steps.extend(
                     shape
@@ -104,6 +50,26 @@ impl Store {
                         .map(|step| StepRecord::pending(step.name.to_string())),
                 );
                 Ok(steps)
+            })
+        })
+        .await
+    }
+
+    /// The plan of an intent, with where its steps are; none before a worker has made it.
+    pub(crate) async fn graph(&self, id: IntentId) -> Result<Option<Graph>, Error> {
+        self.snapshot(move |mut conn| {
+            Box::pin(async move {
+                let Some(shape) = plan(&mut conn, id).await? else {
+                    return Ok(None);
+                };
+                let mut steps = steps(&mut conn, id).await?;
+                // Of a step that was rerun, the last generation stays.
+                steps.sort_by_key(|step| step.generation);
+                let steps = steps.into_iter().map(|step| (step.name, step.state));
+                let states: HashMap<String, StepState> = steps.collect();
+                let state =
+                    |name: &str| Some(states.get(name).copied().unwrap_or(StepState::Pending));
+                Ok(Some(Graph::of(&shape, state)))
             })
         })
         .await
@@ -235,6 +201,34 @@ impl Store {
     }
 }
 
+/// Records of these intents, newest first; those that are not there are left out.
+pub(super) async fn records(
+    conn: &mut Conn<'_>,
+    ids: &[IntentId],
+) -> Result<Vec<IntentRecord>, Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let args = Args::new().ids(ids.iter().copied());
+    let rows = conn.fetch(&sql::HISTORY_RECORDS, args).await?;
+    let records = rows.iter().map(intent_record);
+    let mut records = records.collect::<Result<Vec<_>, _>>()?;
+    add_resources(conn, &mut records).await?;
+    add_labels(conn, &mut records).await?;
+    Ok(records)
+}
+
+/// The stored shape of an intent's plan, as far as it is known.
+async fn plan(conn: &mut Conn<'_>, id: IntentId) -> Result<Option<Shape>, Error> {
+    let row = conn
+        .fetch_one(&sql::HISTORY_PLAN, Args::new().uuid(id.0))
+        .await?;
+    let shape = row.map(|row| row.opt_json(0)).transpose()?.flatten();
+    let shape = shape.map(|shape| serde_json::from_str(shape.get()));
+    let shape = shape.transpose();
+    Ok(shape.map_err(|error| sqlx::Error::Decode(Box::new(error)))?)
+}
+
 async fn steps(conn: &mut Conn<'_>, id: IntentId) -> Result<Vec<StepRecord>, Error> {
     let rows = conn
         .fetch(&sql::HISTORY_STEPS, Args::new().uuid(id.0))
@@ -287,6 +281,7 @@ fn intent_record(row: &Row) -> Result<IntentRecord, Error> {
         waiting_for: row.opt_text(21)?,
         due_at: row.opt_time(22)?.map(|time| time.to_utc()),
         resources: Vec::new(),
+        labels: BTreeMap::new(),
     })
 }
 
@@ -305,6 +300,22 @@ async fn add_resources(conn: &mut Conn<'_>, records: &mut [IntentRecord]) -> Res
     }
     for record in records {
         record.resources = resources.remove(&record.id).unwrap_or_default();
+    }
+    Ok(())
+}
+
+async fn add_labels(conn: &mut Conn<'_>, records: &mut [IntentRecord]) -> Result<(), Error> {
+    let mut labels: HashMap<IntentId, BTreeMap<String, String>> = HashMap::new();
+    let ids = records.iter().map(|record| record.id);
+    for row in conn
+        .fetch(&sql::HISTORY_LABELS, Args::new().ids(ids))
+        .await?
+    {
+        let of_one = labels.entry(row.uuid(0)?).or_default();
+        of_one.insert(row.text(1)?, row.text(2)?);
+    }
+    for record in records {
+        record.labels = labels.remove(&record.id).unwrap_or_default();
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod admit;
 mod args;
 mod claim;
 mod conn;
+mod find;
 mod finish;
 mod history;
 mod load;
@@ -23,6 +24,7 @@ mod session;
 mod sql;
 mod tick;
 mod wake;
+mod why;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -41,8 +43,8 @@ pub(crate) use conn::Conn;
 pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
 pub use records::{
-    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentRecord, ResourceRecord,
-    StepRecord, Unfinished,
+    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord,
+    ResourceRecord, StepRecord, Unfinished,
 };
 pub(crate) use request::insert_requests;
 pub(crate) use rows::{
@@ -147,6 +149,14 @@ const BEGIN_POSTGRES: &str = "begin; \
 const BEGIN_POSTGRES_LATER: &str = "begin; set local synchronous_commit = off; \
     set local idle_in_transaction_session_timeout = '10s'; set local statement_timeout = '10s'; \
     set local lock_timeout = '5s'; set local enable_seqscan = off; set local jit = off";
+
+/// Reads in one moment. The settings pin the plans: what is to be found by a key is found by it, whatever the statistics
+/// say or do not say yet (DESIGN 4.3), so that no look at history can turn into a walk through it.
+const BEGIN_SNAPSHOT: &str = "begin isolation level repeatable read read only; \
+    set local idle_in_transaction_session_timeout = '10s'; set local statement_timeout = '10s'; \
+    set local plan_cache_mode = force_custom_plan; set local enable_seqscan = off; \
+    set local enable_bitmapscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off; \
+    set local jit = off";
 
 /// An open transaction. Dropped without a commit, it is rolled back.
 pub(crate) enum OpenTx {
@@ -320,6 +330,27 @@ impl Store {
         W: for<'c> FnOnce(Conn<'c>) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
     {
         self.on(Purpose::Read, work).await
+    }
+
+    /// Runs `work`, which only reads, in one transaction: all its statements see the same moment.
+    async fn snapshot<T, W>(&self, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(Conn<'c>) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
+    {
+        let store = self.clone();
+        detached(async move {
+            let mut tx = match &store.db {
+                Db::Pg { pool, .. } => OpenTx::Pg(pool.begin_with(BEGIN_SNAPSHOT).await?),
+                Db::Sqlite { readers, .. } => {
+                    OpenTx::Sqlite(readers.begin_with("begin").await?, store.now())
+                }
+            };
+            let value = work(tx.conn()).await;
+            let end = tx.rollback().await;
+            value.and_then(|value| end.map(|()| value))
+        })
+        .await
     }
 
     /// Runs `work` on the connection that is kept for heartbeats.

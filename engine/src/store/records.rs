@@ -1,5 +1,7 @@
 //! Records: what history tells its readers.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -9,6 +11,10 @@ use crate::intent::Mode;
 use crate::state::{IntentState, StepState};
 
 /// Which intents a list shall have; all of them by default.
+///
+/// An account, a resource, a label, an unfinished state, and what failed or was cancelled are found by an index. The
+/// others are compared on the way, newest first, a bounded number of rows at a time: see
+/// [`Intendant::page`](crate::Intendant::page).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IntentFilter {
     /// Of this account.
@@ -19,10 +25,36 @@ pub struct IntentFilter {
     pub kind: Option<String>,
     /// In this state.
     pub state: Option<IntentState>,
-    /// Only those requested before this one: the last id of the page before.
+    /// Asked for by this person or service.
+    pub requested_by: Option<String>,
+    /// With this correlation id: the web request's, mostly. Children have their parent's.
+    pub correlation_id: Option<String>,
+    /// With this label: name and value.
+    pub label: Option<(String, String)>,
+    /// Requested at this time or later.
+    pub requested_since: Option<DateTime<Utc>>,
+    /// Requested before this time.
+    pub requested_until: Option<DateTime<Utc>>,
+    /// Finished at this time or later.
+    pub finished_since: Option<DateTime<Utc>>,
+    /// Failed with an error that has this text in it, whatever the case of its letters from A to Z.
+    pub error: Option<String>,
+    /// Only those requested before this one: where the page before ended.
     pub before: Option<IntentId>,
+    /// Only those requested after this one: the newest that is known already.
+    pub after: Option<IntentId>,
     /// Most of them: 50 unless said, 1,000 at most.
     pub limit: Option<u32>,
+}
+
+/// A page of intents, newest first.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct IntentPage {
+    /// The intents; possibly none although there are older ones that match.
+    pub intents: Vec<IntentRecord>,
+    /// Where to go on ([`IntentFilter::before`]); none at the end of the history.
+    pub next: Option<IntentId>,
 }
 
 /// The record of one intent.
@@ -52,6 +84,8 @@ pub struct IntentRecord {
     pub priority: i64,
     /// What it touches.
     pub resources: Vec<ResourceRecord>,
+    /// Its labels, by name.
+    pub labels: BTreeMap<String, String>,
     /// What was asked for.
     pub input: Box<RawValue>,
     /// What it came to.

@@ -22,7 +22,8 @@ impl Store {
         intents: Vec<NewIntent>,
         lease: Option<LeaseFor>,
     ) -> Result<Requested, Error> {
-        if self.kind() == StoreKind::Postgres && intents.iter().all(|intent| intent.key.is_none()) {
+        let is_plain = |intent: &NewIntent| intent.key.is_none() && intent.labels.is_empty();
+        if self.kind() == StoreKind::Postgres && intents.iter().all(is_plain) {
             // One round trip instead of three.
             return self
                 .alone(move |mut conn| {
@@ -90,6 +91,7 @@ async fn request(
             None
         }
     };
+    insert_labels(conn, &new).await?;
     Ok(Requested { ids, leased })
 }
 
@@ -245,6 +247,24 @@ async fn insert_intents(conn: &mut Conn<'_>, new: &[&NewIntent]) -> Result<(), E
             .await?;
     }
     Ok(())
+}
+
+async fn insert_labels(conn: &mut Conn<'_>, new: &[&NewIntent]) -> Result<(), Error> {
+    let all = || {
+        new.iter().flat_map(|intent| {
+            let labels = intent.labels.iter();
+            labels.map(|(name, value)| (intent.id, name.as_str(), value.as_str()))
+        })
+    };
+    if all().next().is_none() {
+        return Ok(());
+    }
+    let rows = Rows::new()
+        .uuids(all().map(|(id, _, _)| id))
+        .texts(all().map(|(_, name, _)| name))
+        .texts(all().map(|(_, _, value)| value));
+    conn.execute(&sql::LABEL_INSERT, Args::new().rows(rows))
+        .await
 }
 
 fn intents(new: &[&NewIntent]) -> Rows {

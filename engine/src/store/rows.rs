@@ -39,6 +39,8 @@ pub(crate) struct NewIntent {
     pub(crate) depth: usize,
     pub(crate) correlation_id: Option<String>,
     pub(crate) resources: Vec<(String, Mode)>,
+    /// Name and value.
+    pub(crate) labels: Vec<(String, String)>,
     /// Key, and hash of the body that it goes with.
     pub(crate) key: Option<(String, Vec<u8>)>,
 }

@@ -115,6 +115,7 @@ mod tests {
                 depth: 1,
                 correlation_id: None,
                 resources: Vec::new(),
+                labels: Vec::new(),
                 key: None,
             },
         }

@@ -33,10 +33,14 @@ use std::time::Duration;
 
 use crate::client::Intendant;
 use crate::cx::Cx;
+use crate::dry_run::DryRun;
 use crate::error::Error;
+use crate::id::IntentId;
 use crate::intent::{Intent, check_name};
 use crate::limits;
+use crate::payload;
 use crate::plan::{MakePlan, Plan, PlanOutput, make_plan, make_single_step};
+use crate::request::describe;
 use crate::step::{StepOutput, StepResult};
 
 pub use stop::shutdown_signal;
@@ -203,6 +207,46 @@ impl<S: Send + Sync + 'static> Worker<S> {
     pub fn grace(mut self, grace: Duration) -> Self {
         self.settings.grace = grace;
         self
+    }
+
+    /// A dry run: what would become of this intent if it were asked for now. Its plan, whether it would have to wait for
+    /// its resources, and behind whom, whether anybody could carry it out. Writes nothing, and runs no step.
+    ///
+    /// Fails where the worker does not know the kind ([`Error::Setup`]), where the plan function or the check of its plan
+    /// does ([`Error::NoPlan`]), and where a request would be refused.
+    ///
+    /// ```
+    /// # use intendant::{Cx, Intent, Intendant, StepResult, Worker};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Greet { name: String }
+    /// # impl Intent for Greet { const KIND: &'static str = "greet"; type Output = String; }
+    /// # async fn greet(_: Cx<()>, intent: Greet) -> StepResult<String> { Ok(intent.name) }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let intendant = Intendant::open("sqlite::memory:").await?;
+    /// let worker = Worker::new(&intendant, ()).register_step(greet);
+    /// let dry_run = worker.plan(&Greet { name: "Ada".into() }).await?;
+    /// println!("{dry_run}");
+    /// assert_eq!(dry_run.graph.mermaid(), "flowchart LR\n  s0([\"run\"])\n");
+    /// # Ok::<(), intendant::Error>(()) }).unwrap();
+    /// ```
+    pub async fn plan<T: Intent>(&self, intent: &T) -> Result<DryRun, Error> {
+        let kind = self.kinds.get(T::KIND).ok_or_else(|| {
+            let name = T::KIND;
+            Error::Setup(format!(
+                "this worker has no plan for kind `{name}`; register one"
+            ))
+        })?;
+        let input = payload::encode(intent).map_err(|error| Error::Payload {
+            what: "the input",
+            error,
+        })?;
+        let store = self.intendant.store();
+        let new = describe(intent, IntentId(store.clock().ordered_id()), input)?;
+        let shape = kind.shape(&new.input).map_err(|failure| Error::NoPlan {
+            kind: new.kind.clone(),
+            error: failure.to_string(),
+        })?;
+        let foresight = store.foresee(&new).await?;
+        Ok(DryRun::of(new, &shape, foresight))
     }
 
     /// Works until `shutdown` completes ([`shutdown_signal`] does on SIGTERM and SIGINT), then finishes or hands back

@@ -119,6 +119,12 @@ impl<S> Kind<S> {
         })
     }
 
+    /// The shape of the plan for an input, if there is a sound one.
+    pub(super) fn shape(&self, input: &Payload) -> Result<Arc<Shape>, PlanFailure> {
+        let (_, shape) = self.make(input)?;
+        Ok(self.recognise(shape)?.0)
+    }
+
     fn make(&self, input: &Payload) -> Result<(Vec<plan::StepDef<S>>, Shape), PlanFailure> {
         let made =
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.make_plan)(input)));

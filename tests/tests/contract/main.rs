@@ -7,11 +7,14 @@
 
 mod asking;
 mod crashes;
+mod dry_runs;
 mod families;
 mod fanout;
 mod history;
 mod invariants;
 mod keys_of_sql;
+mod labels;
+mod looking;
 mod maps;
 mod offers;
 mod outcomes;
@@ -25,4 +28,5 @@ mod resources;
 mod support;
 mod trees;
 mod waking;
+mod why;
 mod workers;

@@ -1,4 +1,4 @@
--- History, newest first: all intents. Primary key, backwards. 1 limit, 2 before this id, 3 kind, 4 state.
+-- Records of these intents, newest first. Primary keys, and the leases of the moment. 1 intents.
 select i.id, i.kind, i.queue, i.account, i.input, i.priority::bigint, i.requested_by, i.requested_at, i.run_at, i.parent_id,
        i.parent_step, i.root_id, i.correlation_id,
        case when o.state is not null then o.state
@@ -17,11 +17,4 @@ select i.id, i.kind, i.queue, i.account, i.input, i.priority::bigint, i.requeste
   left join lateral (
     select l.claimed_at from intendant.lease l where i.id = any (l.tasks) and o.intent_id is null limit 1
   ) l on true
- where ($2::uuid is null or i.id < $2::uuid)
-   and ($3::text is null or i.kind = $3::text)
-   and ($4::text is null or $4::text = case when o.state is not null then o.state
-            when p.intent_id is not null then 'waiting'
-            when b.intent_id is not null then 'blocked'
-            when l.claimed_at is not null then 'running'
-            else 'ready' end)
- order by i.id desc limit $1::bigint
+ where i.id = any ($1::uuid[]) order by i.id desc

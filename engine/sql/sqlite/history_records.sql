@@ -1,4 +1,4 @@
--- One intent's record. Primary keys.
+-- Records of these intents, newest first. Primary keys, and the leases of the moment. 1 intents.
 with held (id, claimed_at) as materialized (
   select t.value, l.claimed_at from intendant_lease l, jsonb_each(l.tasks) t
 )
@@ -17,4 +17,4 @@ select i.id, i.kind, i.queue, i.account, i.input, i.priority, i.requested_by, i.
   left join intendant_parked p on p.intent_id = i.id
   left join intendant_blocked b on b.intent_id = i.id
   left join held l on l.id = i.id and o.intent_id is null
- where i.id = ?1
+ where i.id in (select n.value from jsonb_each(?1) n) order by i.id desc

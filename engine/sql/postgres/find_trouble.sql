@@ -1,0 +1,27 @@
+-- Find, newest first: of an account, that failed or were cancelled. Index
+-- outcome_unsuccessful_of_account, backwards.
+-- 1 limit, 2 before this id, 3 down to this id, 4 kind, 5 state, 6 requester, 7–8 requested since, until, 9 finished
+-- since, 10 text in the error, 11–12 label, 13 account, 14 resource, 15 correlation id.
+select i.id
+  from (select o.account, o.intent_id, o.state, o.finished_at, o.error
+          from intendant.outcome o
+         where o.state <> 'succeeded' and o.account >= $13::text
+           and (o.account, o.state, o.intent_id) < ($13::text, $5::text, $2::uuid)
+           and (o.account, o.state, o.intent_id) >= ($13::text, $5::text, $3::uuid)
+         order by o.account desc, o.state desc, o.intent_id desc) o
+  cross join lateral (
+    select i.id, i.kind, i.account, i.requested_by, i.correlation_id, i.requested_at
+      from intendant.intent i where i.id = o.intent_id offset 0
+  ) i
+ where ($4::text is null or i.kind = $4::text)
+   and ($6::text is null or i.requested_by = $6::text)
+   and ($15::text is null or i.correlation_id = $15::text)
+   and ($7::bigint is null or i.requested_at >= timestamptz 'epoch' + $7::bigint * interval '1 microsecond')
+   and ($8::bigint is null or i.requested_at < timestamptz 'epoch' + $8::bigint * interval '1 microsecond')
+   and ($9::bigint is null or o.finished_at >= timestamptz 'epoch' + $9::bigint * interval '1 microsecond')
+   and ($10::text is null or position(lower($10::text collate "C") in lower(o.error collate "C")) > 0)
+   and ($11::text is null or exists (select from intendant.label l
+                                      where l.intent_id = i.id and l.name = $11::text and l.value = $12::text))
+   and ($14::text is null or exists (select from intendant.resource r
+                                      where r.intent_id = i.id and r.resource = $14::text))
+ order by o.account desc, o.state desc, o.intent_id desc limit $1::bigint

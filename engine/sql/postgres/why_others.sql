@@ -1,0 +1,16 @@
+-- Why: the intents that another one waits for. Primary keys, and the leases of the moment. 1 intents.
+select i.id, i.kind, i.account, i.requested_by, i.requested_at,
+       case when o.state is not null then o.state
+            when p.intent_id is not null then 'waiting'
+            when b.intent_id is not null then 'blocked'
+            when l.claimed_at is not null then 'running'
+            else 'ready' end,
+       coalesce(o.finished_at, case when l.claimed_at is not null then greatest(l.claimed_at, i.requested_at) end)
+  from intendant.intent i
+  left join intendant.outcome o on o.intent_id = i.id
+  left join intendant.parked p on p.intent_id = i.id
+  left join intendant.blocked b on b.intent_id = i.id
+  left join lateral (
+    select l.claimed_at from intendant.lease l where i.id = any (l.tasks) and o.intent_id is null limit 1
+  ) l on true
+ where i.id = any ($1::uuid[])

@@ -1,0 +1,4 @@
+-- Find: how far back one look goes, among what failed or was cancelled. Index intendant_outcome_unsuccessful, backwards.
+-- 1 before this id, 2 rows, 3 state.
+select intent_id from intendant_outcome indexed by intendant_outcome_unsuccessful
+ where state = ?3 and state <> 'succeeded' and intent_id < ?1 order by intent_id desc limit 1 offset ?2 - 1

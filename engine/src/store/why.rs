@@ -1,0 +1,348 @@
+//! Why: loads what is known of one intent at one moment (the domain's `why` says what it means).
+
+use std::collections::{HashMap, HashSet};
+
+use super::admit::mode;
+use super::args::Args;
+use super::conn::Row;
+use super::{Conn, NewIntent, Store, sql};
+use crate::error::Error;
+use crate::id::IntentId;
+use crate::intent::Mode;
+use crate::limits;
+use crate::state::IntentState;
+use crate::why::{
+    ChildFacts, Facts, Foresight, LeaseFacts, LineFacts, Other, Place, Rival, StepFacts, Tally,
+    WorkerFacts,
+};
+
+/// One more than is told, to know that there are more.
+const COUNT: i64 = limits::WHY_COUNT as i64 + 1;
+
+impl Store {
+    /// What is known of an intent, and of the first of the children that it waits for: one snapshot.
+    pub(crate) async fn why(&self, id: IntentId) -> Result<Facts, Error> {
+        self.snapshot(move |mut conn| {
+            Box::pin(async move {
+                let mut facts = load(&mut conn, id).await?;
+                for child in facts.children.iter_mut().take(limits::WHY_CHILDREN) {
+                    let known = load(&mut conn, child.other.id).await?;
+                    child.facts = Some(Box::new(known));
+                }
+                Ok(facts)
+            })
+        })
+        .await
+    }
+
+    /// What an intent would meet now that nobody has asked for: one snapshot, nothing written.
+    pub(crate) async fn foresee(&self, new: &NewIntent) -> Result<Foresight, Error> {
+        let (new, now) = (new.clone(), self.now());
+        self.snapshot(move |mut conn| {
+            Box::pin(async move {
+                let mut seen = Vec::new();
+                for want in new.resources {
+                    if want.1 != Mode::Touched {
+                        seen.push(line(&mut conn, want, now.0, new.id).await?);
+                    }
+                }
+                Ok(Foresight {
+                    lines: name(&mut conn, seen, false).await?,
+                    workers: workers(&mut conn, &new.queue, &new.kind).await?,
+                })
+            })
+        })
+        .await
+    }
+}
+
+async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
+    let row = conn
+        .fetch_one(&sql::WHY_PLACE, Args::new().uuid(id.0).now())
+        .await?
+        .ok_or(Error::NotFound { id })?;
+    let mut facts = Facts {
+        now: row.time(23)?.to_utc(),
+        intent: id,
+        kind: row.text(1)?,
+        queue: row.text(2)?,
+        account: row.opt_text(3)?,
+        requested_by: row.opt_text(4)?,
+        requested_at: row.time(5)?.to_utc(),
+        parent: row.opt_uuid(7)?,
+        place: place(conn, id, &row).await?,
+        workers: Vec::new(),
+        steps: Vec::new(),
+        children: Vec::new(),
+        unfinished: Tally {
+            count: 0,
+            more: false,
+        },
+    };
+    match facts.place {
+        Place::Finished(..) | Place::Failed { .. } => return Ok(facts),
+        Place::Blocked { .. } | Place::Ready { .. } => {}
+        Place::Parked { .. } | Place::Leased(_) => {
+            facts.steps = steps(conn, id).await?;
+            (facts.children, facts.unfinished) = children(conn, id).await?;
+        }
+    }
+    facts.workers = workers(conn, &facts.queue, &facts.kind).await?;
+    Ok(facts)
+}
+
+async fn place(conn: &mut Conn<'_>, id: IntentId, row: &Row) -> Result<Place, Error> {
+    if row.opt_text(8)?.is_some() {
+        let (state, at): (IntentState, _) = (row.word(8)?, row.time(9)?.to_utc());
+        if state != IntentState::Failed {
+            return Ok(Place::Finished(state, at));
+        }
+        let held = conn.fetch(&sql::WHY_HELD, Args::new().uuid(id.0)).await?;
+        return Ok(Place::Failed {
+            why: row.opt_text(10)?.unwrap_or_default(),
+            step: row.opt_text(12)?,
+            error: row.opt_text(11)?.unwrap_or_default(),
+            at,
+            holds: held
+                .iter()
+                .map(|row| row.text(0))
+                .collect::<Result<_, _>>()?,
+        });
+    }
+    if let Some(reason) = row.opt_text(13)? {
+        let due_at = row.opt_time(14)?.map(|time| time.to_utc());
+        return Ok(Place::Parked { reason, due_at });
+    }
+    if row.bool(15)? {
+        return blocked(conn, id).await;
+    }
+    if let Some(claimed) = row.opt_time(17)? {
+        return Ok(Place::Leased(LeaseFacts {
+            worker: row.text(18)?,
+            host: row.text(19)?,
+            since: claimed.max(row.time(5)?).to_utc(),
+            beat_at: row.time(20)?.to_utc(),
+            lease_ms: row.small(21)?,
+            free: row.small(22)?,
+        }));
+    }
+    let args = Args::new()
+        .text(row.text(2)?)
+        .text(row.text(1)?)
+        .int(row.int(6)?)
+        .uuid(id.0)
+        .int(COUNT);
+    let ahead = conn.fetch_one(&sql::WHY_AHEAD, args).await?;
+    let ahead = ahead.map_or(Ok(0), |row| row.int(0))?;
+    Ok(Place::Ready {
+        crashes: row.small(16)?,
+        ahead: tally(ahead),
+    })
+}
+
+/// Who is before it, on each of the resources in whose lines it stands.
+async fn blocked(conn: &mut Conn<'_>, id: IntentId) -> Result<Place, Error> {
+    let mut seen = Vec::new();
+    for row in conn.fetch(&sql::WHY_WANTS, Args::new().uuid(id.0)).await? {
+        let want = (row.text(0)?, mode(&row.text(1)?));
+        seen.push(line(conn, want, row.int(2)?, id).await?);
+    }
+    let kin = kin(conn, [id]).await?.contains(&id);
+    let lines = name(conn, seen, kin).await?;
+    Ok(Place::Blocked { kin, lines })
+}
+
+/// Who holds a resource and who stands in line for it, by their ids.
+struct Seen {
+    resource: String,
+    mode: Mode,
+    holders: Vec<(IntentId, Mode)>,
+    ahead: Vec<(IntentId, Mode)>,
+    more: bool,
+}
+
+impl Seen {
+    /// The first of these that exclude it.
+    fn excluding(&self, users: &[(IntentId, Mode)], most: usize) -> Vec<IntentId> {
+        let users = users
+            .iter()
+            .filter(|(_, other)| !self.mode.is_compatible(*other));
+        users.map(|(id, _)| *id).take(most).collect()
+    }
+}
+
+/// The line for a resource, as far as it is before a position.
+async fn line(
+    conn: &mut Conn<'_>,
+    (resource, mode): (String, Mode),
+    position: i64,
+    id: IntentId,
+) -> Result<Seen, Error> {
+    let args = Args::new().text(resource.as_str()).int(COUNT);
+    let mut holders = users(&conn.fetch(&sql::WHY_HOLDERS, args).await?)?;
+    holders.retain(|(holder, _)| *holder != id);
+    let args = Args::new().text(resource.as_str()).int(position);
+    let args = args.uuid(id.0).int(COUNT);
+    let mut ahead = users(&conn.fetch(&sql::WHY_LINE, args).await?)?;
+    let more = ahead.len() as i64 == COUNT;
+    ahead.truncate(limits::WHY_COUNT as usize);
+    Ok(Seen {
+        resource,
+        mode,
+        holders,
+        ahead,
+        more,
+    })
+}
+
+/// Loads what is told of those in the lines.
+async fn name(conn: &mut Conn<'_>, seen: Vec<Seen>, kin: bool) -> Result<Vec<LineFacts>, Error> {
+    let mut named: HashSet<IntentId> = HashSet::new();
+    let mut kin_ahead = HashSet::new();
+    for line in &seen {
+        named.extend(line.excluding(&line.holders, limits::WHY_OTHERS));
+        if !kin {
+            named.extend(line.excluding(&line.ahead, limits::WHY_OTHERS));
+            continue;
+        }
+        // Kin of a holder passes the others, so that those it waits for may stand anywhere.
+        let ahead = line.excluding(&line.ahead, usize::MAX);
+        let related = self::kin(conn, ahead.iter().copied()).await?;
+        let ahead = ahead.into_iter().filter(|id| related.contains(id));
+        named.extend(ahead.take(limits::WHY_OTHERS));
+        kin_ahead.extend(related);
+    }
+    let known = others(conn, named).await?;
+    let lines = seen.into_iter().map(|line| {
+        let rival = |(id, mode): &(IntentId, Mode)| {
+            let other = known.get(id)?.clone();
+            Some(Rival { mode: *mode, other })
+        };
+        let ahead = line
+            .ahead
+            .iter()
+            .map(|(id, mode)| (*mode, kin_ahead.contains(id), known.get(id).cloned()));
+        LineFacts {
+            holders: line.holders.iter().filter_map(rival).collect(),
+            ahead: ahead.collect(),
+            resource: line.resource,
+            mode: line.mode,
+            more: line.more,
+        }
+    });
+    Ok(lines.collect())
+}
+
+fn users(rows: &[Row]) -> Result<Vec<(IntentId, Mode)>, Error> {
+    rows.iter()
+        .map(|row| Ok((row.uuid(0)?, mode(&row.text(1)?))))
+        .collect()
+}
+
+/// Which of these have an ancestor that holds something.
+async fn kin(
+    conn: &mut Conn<'_>,
+    ids: impl IntoIterator<Item = IntentId>,
+) -> Result<HashSet<IntentId>, Error> {
+    let mut kin = HashSet::new();
+    for row in conn
+        .fetch(&sql::ANCESTOR_LOAD, Args::new().ids(ids))
+        .await?
+    {
+        if row.bool(2)? {
+            kin.insert(row.uuid(0)?);
+        }
+    }
+    Ok(kin)
+}
+
+async fn others(
+    conn: &mut Conn<'_>,
+    ids: impl IntoIterator<Item = IntentId>,
+) -> Result<HashMap<IntentId, Other>, Error> {
+    let mut others = HashMap::new();
+    for row in conn.fetch(&sql::WHY_OTHERS, Args::new().ids(ids)).await? {
+        let id = row.uuid(0)?;
+        let other = Other {
+            id,
+            kind: row.text(1)?,
+            account: row.opt_text(2)?,
+            requested_by: row.opt_text(3)?,
+            requested_at: row.time(4)?.to_utc(),
+            state: row.word(5)?,
+            since: row.opt_time(6)?.map(|time| time.to_utc()),
+        };
+        others.insert(id, other);
+    }
+    Ok(others)
+}
+
+async fn steps(conn: &mut Conn<'_>, id: IntentId) -> Result<Vec<StepFacts>, Error> {
+    let args = Args::new().uuid(id.0).int(limits::WHY_OTHERS as i64);
+    let rows = conn.fetch(&sql::WHY_STEPS, args).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(StepFacts {
+                name: row.text(0)?,
+                runs: row.text(1)? == "running",
+                attempt: row.small(2)?,
+                error: row.opt_text(3)?,
+                due_at: row.opt_time(4)?.map(|time| time.to_utc()),
+                started_at: row.opt_time(5)?.map(|time| time.to_utc()),
+                progress: row.opt_json(7)?.map(|progress| progress.get().to_owned()),
+            })
+        })
+        .collect()
+}
+
+/// The first of the unfinished children, and how many there are.
+async fn children(conn: &mut Conn<'_>, id: IntentId) -> Result<(Vec<ChildFacts>, Tally), Error> {
+    let args = Args::new().uuid(id.0).int(COUNT);
+    let rows = conn.fetch(&sql::WHY_CHILDREN, args).await?;
+    let unfinished = tally(rows.len() as i64);
+    let mut first = Vec::new();
+    for row in rows.iter().take(limits::WHY_OTHERS) {
+        first.push((row.text(0)?, row.text(1)?, row.uuid::<IntentId>(2)?));
+    }
+    let mut known = HashMap::new();
+    if !first.is_empty() {
+        known = others(conn, first.iter().map(|(_, _, id)| *id)).await?;
+    }
+    let child = |(step, name, id): (String, String, IntentId)| {
+        Some(ChildFacts {
+            step,
+            name,
+            other: known.remove(&id)?,
+            facts: None,
+        })
+    };
+    Ok((first.into_iter().filter_map(child).collect(), unfinished))
+}
+
+async fn workers(conn: &mut Conn<'_>, queue: &str, kind: &str) -> Result<Vec<WorkerFacts>, Error> {
+    let args = Args::new().text(queue).text(kind);
+    let args = args.int(limits::WHY_WORKERS as i64).now();
+    let rows = conn.fetch(&sql::WHY_WORKERS, args).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(WorkerFacts {
+                worker: row.text(0)?,
+                silent_ms: row.small(1)?,
+                lease_ms: row.small(2)?,
+                free: row.small(3)?,
+                leaving: row.bool(4)?,
+                serves: row.bool(5)?,
+                knows: row.bool(6)?,
+            })
+        })
+        .collect()
+}
+
+/// A count that went no further than one beyond what is told.
+fn tally(found: i64) -> Tally {
+    let found = u64::try_from(found).unwrap_or_default();
+    Tally {
+        count: found.min(limits::WHY_COUNT),
+        more: found > limits::WHY_COUNT,
+    }
+}

@@ -1,0 +1,360 @@
+//! Why: what an unfinished intent waits for, and on whom; what can be done about a failed one.
+//!
+//! The store loads the facts of one moment; they are turned into [`Reason`]s by a pure function, and said to people in
+//! words. Programs get the same reasons with every fact as a field.
+
+mod explain;
+mod numbers;
+mod words;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+pub(crate) use explain::{explain, foresee};
+
+use crate::id::IntentId;
+use crate::intent::Mode;
+use crate::state::IntentState;
+
+/// Everything that an intent waits for, as of one moment: see [`Intendant::why`](crate::Intendant::why).
+///
+/// Its `Display` says it in words, one reason a line.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Why {
+    /// The intent.
+    pub intent: IntentId,
+    /// What sort of operation it is.
+    pub kind: String,
+    /// The customer that it is for.
+    pub account: Option<String>,
+    /// Who asked for it.
+    pub requested_by: Option<String>,
+    /// When.
+    pub requested_at: DateTime<Utc>,
+    /// Where it is.
+    pub state: IntentState,
+    /// The moment of which all this is true, by the database's clock.
+    pub at: DateTime<Utc>,
+    /// What it waits for, or what came of it.
+    pub reasons: Vec<Reason>,
+}
+
+/// One thing that an intent waits for, or what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Reason {
+    /// It has succeeded or was cancelled: there is nothing to wait for.
+    Finished {
+        /// Which of the two.
+        state: IntentState,
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// It has failed, and waits for a person.
+    Failed {
+        /// Why, in a word.
+        why: String,
+        /// In which step.
+        step: Option<String>,
+        /// Why, in a line.
+        error: String,
+        /// When.
+        at: DateTime<Utc>,
+        /// The resources that it keeps from others.
+        holds: Vec<String>,
+        /// The intent to resume: itself, or its parent, which its failure was handed to.
+        resume: IntentId,
+    },
+    /// Others go first on a resource.
+    InLine {
+        /// `type:id`.
+        resource: String,
+        /// How it wants to use it.
+        mode: Mode,
+        /// Its place in the line, from 1.
+        place: Tally,
+        /// Those who hold the resource, as far as they exclude it; at most ten.
+        holders: Vec<Rival>,
+        /// Those who stand before it, as far as they exclude it; the first ten.
+        ahead: Vec<Rival>,
+    },
+    /// A step failed and will be tried again.
+    Retry {
+        /// The step.
+        step: String,
+        /// How often it has failed.
+        attempts: u64,
+        /// What it said last.
+        error: String,
+        /// When it is tried again.
+        due_at: DateTime<Utc>,
+    },
+    /// A step said that it is not ready yet.
+    Snooze {
+        /// The step.
+        step: String,
+        /// When it looks again.
+        due_at: DateTime<Utc>,
+    },
+    /// It is not to start before a time.
+    StartTime {
+        /// The time.
+        due_at: DateTime<Utc>,
+    },
+    /// Children are unfinished.
+    Children {
+        /// How many.
+        unfinished: Tally,
+        /// The first ten of them.
+        children: Vec<Awaited>,
+    },
+    /// It waits for a worker that knows its steps.
+    Handler,
+    /// It is in line for a worker.
+    Lane {
+        /// The queue.
+        queue: String,
+        /// The kind.
+        kind: String,
+        /// How many of its kind are claimed before it.
+        ahead: Tally,
+        /// Live workers that know the kind.
+        workers: u64,
+        /// Steps that they could start at once.
+        free: u64,
+    },
+    /// Workers died with it in hand, so that it is claimed only by itself, by a worker that has nothing else in hand.
+    Suspect {
+        /// How many did.
+        crashes: u64,
+    },
+    /// No live worker serves its queue.
+    NoWorker {
+        /// The queue.
+        queue: String,
+        /// Workers that did, and have been silent for longer than their lease.
+        silent: Vec<String>,
+    },
+    /// Live workers serve its queue, and none of them knows its kind.
+    UnknownKind {
+        /// The queue.
+        queue: String,
+        /// The kind.
+        kind: String,
+        /// Those that serve the queue; at most ten.
+        workers: Vec<String>,
+    },
+    /// Every live worker that knows its kind has all its slots taken.
+    Busy {
+        /// The queue.
+        queue: String,
+        /// How many workers.
+        workers: u64,
+    },
+    /// A worker holds it.
+    Running {
+        /// The worker's name.
+        worker: String,
+        /// The machine.
+        host: String,
+        /// Since when.
+        since: DateTime<Utc>,
+        /// The steps of which it is known that they run; the first ten. What starts is known with the next heartbeat.
+        steps: Vec<RunningStep>,
+        /// Steps that the worker could start at once; with none, what it holds may be waiting for a slot.
+        free: u64,
+    },
+    /// The worker that holds it has not been heard of for longer than its lease: others will take the intent over.
+    Silent {
+        /// The worker's name.
+        worker: String,
+        /// When it was last heard of.
+        since: DateTime<Utc>,
+        /// Its lease, in milliseconds.
+        lease_ms: u64,
+    },
+}
+
+/// A number that is counted only so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// As far as it was counted.
+    pub count: u64,
+    /// There are more.
+    pub more: bool,
+}
+
+/// Another intent on the same resource.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Rival {
+    /// How it uses the resource.
+    pub mode: Mode,
+    /// The intent.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// An unfinished child.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Awaited {
+    /// The step that asked for it.
+    pub step: String,
+    /// The name by which it did.
+    pub name: String,
+    /// The intent.
+    #[serde(flatten)]
+    pub other: Other,
+    /// What the child waits for itself: of the first three children, and not of their children. `why` of the child's id
+    /// says more.
+    pub reasons: Vec<Reason>,
+}
+
+/// An intent that another one waits for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Other {
+    /// Its id.
+    pub id: IntentId,
+    /// What sort of operation it is.
+    pub kind: String,
+    /// The customer that it is for.
+    pub account: Option<String>,
+    /// Who asked for it.
+    pub requested_by: Option<String>,
+    /// When.
+    pub requested_at: DateTime<Utc>,
+    /// Where it is.
+    pub state: IntentState,
+    /// Of a running one, since when it runs; of one that failed, since when.
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// A step that runs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunningStep {
+    /// Its name.
+    pub name: String,
+    /// Which attempt it is.
+    pub attempt: u64,
+    /// Since when.
+    pub since: Option<DateTime<Utc>>,
+    /// What it last said about how far it is.
+    pub progress: Option<String>,
+}
+
+/// What is known of one intent at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) intent: IntentId,
+    pub(crate) kind: String,
+    pub(crate) queue: String,
+    pub(crate) account: Option<String>,
+    pub(crate) requested_by: Option<String>,
+    pub(crate) requested_at: DateTime<Utc>,
+    pub(crate) parent: Option<IntentId>,
+    pub(crate) place: Place,
+    /// Of an unfinished one: every session that there is.
+    pub(crate) workers: Vec<WorkerFacts>,
+    /// Steps that run or wait, what is due first in front.
+    pub(crate) steps: Vec<StepFacts>,
+    /// The first of its unfinished children, and how many there are.
+    pub(crate) children: Vec<ChildFacts>,
+    pub(crate) unfinished: Tally,
+}
+
+/// Where an intent is.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// It has succeeded or was cancelled.
+    Finished(IntentState, DateTime<Utc>),
+    Failed {
+        why: String,
+        step: Option<String>,
+        error: String,
+        at: DateTime<Utc>,
+        holds: Vec<String>,
+    },
+    Blocked {
+        /// An ancestor of it holds something: it passes those in line of whom that is not true.
+        kin: bool,
+        lines: Vec<LineFacts>,
+    },
+    Parked {
+        reason: String,
+        due_at: Option<DateTime<Utc>>,
+    },
+    Leased(LeaseFacts),
+    Ready {
+        crashes: u64,
+        ahead: Tally,
+    },
+}
+
+/// What an intent would meet that nobody has asked for yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Foresight {
+    /// The lines of what it wants to hold.
+    pub(crate) lines: Vec<LineFacts>,
+    pub(crate) workers: Vec<WorkerFacts>,
+}
+
+/// Who holds an intent, since when, and when that session was last heard of.
+#[derive(Debug, Clone)]
+pub(crate) struct LeaseFacts {
+    pub(crate) worker: String,
+    pub(crate) host: String,
+    pub(crate) since: DateTime<Utc>,
+    pub(crate) beat_at: DateTime<Utc>,
+    pub(crate) lease_ms: u64,
+    pub(crate) free: u64,
+}
+
+/// One line that an intent stands in.
+#[derive(Debug, Clone)]
+pub(crate) struct LineFacts {
+    pub(crate) resource: String,
+    pub(crate) mode: Mode,
+    pub(crate) holders: Vec<Rival>,
+    /// Those before it, in their order, with whether they are kin of a holder; `None` for those of whom no more is known
+    /// than that they are there.
+    pub(crate) ahead: Vec<(Mode, bool, Option<Other>)>,
+    /// There are more before it.
+    pub(crate) more: bool,
+}
+
+/// A session.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkerFacts {
+    pub(crate) worker: String,
+    /// How long ago its last heartbeat was.
+    pub(crate) silent_ms: u64,
+    pub(crate) lease_ms: u64,
+    pub(crate) free: u64,
+    pub(crate) leaving: bool,
+    pub(crate) serves: bool,
+    pub(crate) knows: bool,
+}
+
+/// A step that runs or waits.
+#[derive(Debug, Clone)]
+pub(crate) struct StepFacts {
+    pub(crate) name: String,
+    pub(crate) runs: bool,
+    pub(crate) attempt: u64,
+    pub(crate) error: Option<String>,
+    pub(crate) due_at: Option<DateTime<Utc>>,
+    pub(crate) started_at: Option<DateTime<Utc>>,
+    pub(crate) progress: Option<String>,
+}
+
+/// An unfinished child.
+#[derive(Debug, Clone)]
+pub(crate) struct ChildFacts {
+    pub(crate) step: String,
+    pub(crate) name: String,
+    pub(crate) other: Other,
+    /// What is known of it, where that was loaded.
+    pub(crate) facts: Option<Box<Facts>>,
+}

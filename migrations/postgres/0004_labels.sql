@@ -1,0 +1,16 @@
+-- Labels: what a caller writes beside an intent to find it again (`team` = `billing`). In a table of their own, so that an
+-- intent without any pays nothing for them.
+create table intendant.label (
+  intent_id uuid not null,
+  name text not null check (length(name) between 1 and 200),
+  value text not null check (length(value) between 1 and 200),
+  primary key (intent_id, name)
+);
+create index label_history on intendant.label (name, value, intent_id);
+
+create view intendant.labels as
+  select intent_id, name, value from intendant.label;
+
+-- What of one account failed or was cancelled. Partial, so that success pays nothing for it.
+create index outcome_unsuccessful_of_account on intendant.outcome (account, state, intent_id)
+ where state <> 'succeeded';
