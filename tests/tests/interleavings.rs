@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 /// How long a statement may take before it counts as waiting for the other transaction. If it was only slow, the order is
 /// one of the others, which is no harm.
-const BLOCKED: Duration = Duration::from_millis(20);
+const BLOCKED: Duration = Duration::from_millis(8);
 
 fn statement(name: &str) -> Result<AssertSqlSafe<String>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"));
