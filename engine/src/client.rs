@@ -8,12 +8,13 @@ use tokio::sync::futures::OwnedNotified;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
-use crate::gather::Gather;
+use crate::gather::{Gather, Made};
 use crate::handle::Handle;
 use crate::id::IntentId;
 use crate::intent::{Intent, check_name, check_resource};
 use crate::limits;
 use crate::nudge::Nudge;
+use crate::offer::Offers;
 use crate::plan::Graph;
 use crate::request::Request;
 use crate::state::IntentState;
@@ -45,6 +46,7 @@ struct Inner {
     store: Store,
     gather: Gather,
     nudge: Nudge,
+    offers: Offers,
     /// Something was asked for in this process.
     work: Arc<Notify>,
     /// Something finished in this process.
@@ -82,6 +84,7 @@ impl Intendant {
             store,
             gather: Gather::default(),
             nudge: Nudge::default(),
+            offers: Offers::default(),
             work: Arc::default(),
             finished: Arc::default(),
         };
@@ -134,7 +137,7 @@ impl Intendant {
             if batch.is_empty() {
                 return Ok(ids);
             }
-            ids.extend(self.store().request(batch).await?);
+            ids.extend(self.store().request(batch, None).await?.ids);
             self.wake();
         }
     }
@@ -323,7 +326,17 @@ impl Intendant {
 
     /// Makes a request, together with others that are made at the same time.
     pub(crate) async fn gather(&self, new: NewIntent) -> Result<IntentId, Error> {
-        self.inner.gather.request(self.store(), new).await
+        let Inner { gather, offers, .. } = &*self.inner;
+        let Made { id, in_hand } = gather.request(self.store(), offers, new).await?;
+        if !in_hand {
+            self.wake();
+        }
+        Ok(id)
+    }
+
+    /// What the workers of this process could start at once.
+    pub(crate) fn offers(&self) -> &Offers {
+        &self.inner.offers
     }
 
     /// Tells the workers that there may be something to claim: those of this process at once, others if they are idle.

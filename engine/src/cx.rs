@@ -11,14 +11,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use crate::client::Intendant;
-use crate::error::Error;
-use crate::handle::output_of;
 use crate::id::IntentId;
-use crate::intent::{Intent, check_name};
-use crate::limits;
 use crate::payload::{self, Payload};
-use crate::request::{ChildRequest, child_hash, new_child};
-use crate::step::{Ending, StepError, fail};
+use crate::request::ChildRequest;
+use crate::step::{Ending, StepError};
 use crate::store::{ChildLoad, Once};
 
 /// The context of one attempt at one step: the application's state, the intent that it is for, and the ways to talk to
@@ -65,13 +61,28 @@ pub(crate) struct StepContext {
     pub(crate) intent: Arc<IntentContext>,
     pub(crate) once: Once,
     pub(crate) started: Instant,
-    /// The children that this step has asked for so far, by name.
-    pub(crate) children: HashMap<String, ChildLoad>,
+    /// The children that this step has asked for in earlier runs, by name.
+    pub(crate) children: Arc<HashMap<String, ChildLoad>>,
     pub(crate) stopping: watch::Receiver<bool>,
+    awaited: Mutex<Awaited>,
     progress: Mutex<Option<Payload>>,
     recorded: Mutex<Option<Payload>>,
     /// Locked while it is being found out whether the step's result is on disk.
     settling: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// The children that a step waits for when it ends by waiting.
+#[derive(Debug, Default)]
+struct Awaited {
+    children: Vec<ChildRequest>,
+    asked: Asked,
+}
+
+/// How many of them are new, and the size of their inputs.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Asked {
+    pub(crate) children: usize,
+    pub(crate) bytes: usize,
 }
 
 impl StepContext {
@@ -79,7 +90,7 @@ impl StepContext {
         intendant: Intendant,
         intent: Arc<IntentContext>,
         once: Once,
-        children: HashMap<String, ChildLoad>,
+        children: Arc<HashMap<String, ChildLoad>>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let started = intendant.store().clock().monotonic();
@@ -91,6 +102,7 @@ impl StepContext {
             started,
             children,
             stopping,
+            awaited: Mutex::default(),
             progress,
             recorded,
             settling: Arc::default(),
@@ -114,6 +126,23 @@ impl StepContext {
     /// Waits until it is known whether the step's result is on disk.
     pub(crate) async fn settled(&self) {
         drop(self.settling.lock().await);
+    }
+
+    /// The step waits for this child, if it ends by waiting. Returns what it has asked for so far.
+    pub(crate) fn await_child(&self, child: ChildRequest) -> Asked {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(new) = &child.new {
+            awaited.asked.children += 1;
+            awaited.asked.bytes += new.input.get().len();
+        }
+        awaited.children.push(child);
+        awaited.asked
+    }
+
+    /// The children that the step waits for.
+    pub(crate) fn take_awaited(&self) -> Vec<ChildRequest> {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *awaited).children
     }
 
     /// What the step last said about how far it is; taken, so that it is written once.
@@ -237,56 +266,4 @@ impl<S> Cx<S> {
         // An error means that the worker is gone, which is a stop as well.
         let _ = stopping.wait_for(|stopping| *stopping).await;
     }
-
-    /// Asks for another intent and waits for it, as a child: the first time, this step is parked (through `?`) and holds
-    /// no worker; when the child has finished, the step runs **again from the top**, and this call returns the child's
-    /// output. So put effects into steps of their own, not before this call.
-    ///
-    /// What a name meant the first time wins; another input under the same name is an error. A failed child is an error
-    /// that [`StepError::child_failure`] tells apart; passed on by `?`, it fails the step for good.
-    ///
-    /// Resources of the child that this intent or an ancestor holds exclusively count as taken.
-    pub async fn child<T: Intent>(&self, name: &str, intent: T) -> Result<T::Output, StepError> {
-        check_name("child", name).map_err(fail)?;
-        let (input, input_hash) = child_hash(&intent).map_err(fail)?;
-        let Some(known) = self.step.children.get(name) else {
-            if self.step.children.len() >= limits::CHILDREN_PER_STEP {
-                return Err(fail(format!(
-                    "the step has asked for {} children, which is the limit",
-                    limits::CHILDREN_PER_STEP
-                )));
-            }
-            let id = IntentId(self.step.intendant.store().clock().ordered_id());
-            let new = new_child(&intent, id, input).map_err(fail)?;
-            return Err(awaits(ChildRequest {
-                name: name.to_owned(),
-                input_hash,
-                new: Some(new),
-            }));
-        };
-        if known.input_hash != input_hash {
-            return Err(fail(format!(
-                "child `{name}` was asked for with another kind or input before (intent {}); give each child a name of \
-                 its own",
-                known.child
-            )));
-        }
-        match &known.outcome {
-            None => Err(awaits(ChildRequest {
-                name: name.to_owned(),
-                input_hash,
-                new: None,
-            })),
-            Some(outcome) => {
-                output_of::<T>(known.child, outcome.clone()).map_err(|error| match error {
-                    Error::Payload { error, .. } => StepError::undecodable(&error),
-                    error => StepError(Box::new(Ending::ChildFailed(error))),
-                })
-            }
-        }
-    }
-}
-
-fn awaits(child: ChildRequest) -> StepError {
-    StepError(Box::new(Ending::Awaits(vec![child])))
 }

@@ -12,6 +12,7 @@ pub mod why;
 
 mod admit;
 mod advance;
+mod children;
 mod client;
 mod clock;
 mod crash;
@@ -23,6 +24,7 @@ mod handle;
 mod id;
 mod intent;
 mod nudge;
+mod offer;
 mod payload;
 mod plan;
 mod request;
@@ -33,6 +35,7 @@ mod store;
 mod transaction;
 mod worker;
 
+pub use children::{ChildFailed, Children};
 pub use client::Intendant;
 pub use clock::{Clock, SystemClock};
 pub use cx::Cx;
@@ -43,8 +46,8 @@ pub use id::IntentId;
 pub use intent::{Intent, Mode, NameError, OnFailure, Resources};
 pub use payload::PayloadError;
 pub use plan::{
-    Dependency, Graph, GraphStep, Input, Node, Plan, PlanError, PlanOutput, StepBuilder, Value,
-    value,
+    Dependency, Graph, GraphStep, Input, MapBuilder, Node, Plan, PlanError, PlanOutput,
+    StepBuilder, Value, value,
 };
 pub use request::{Request, Within};
 pub use state::{AttemptFailure, FailureReason, IntentState, StepState, UnknownState};

@@ -38,6 +38,21 @@ pub const PLAN_DEPTH: usize = 1_000;
 /// Most children that one step asks for.
 pub const CHILDREN_PER_STEP: usize = 10_000;
 
+/// Most bytes of the inputs of children that a step asks for together, and of the outputs of the children of an intent
+/// that is taken in hand: a worker has them in memory at once.
+pub const CHILDREN_BYTES: usize = 64 * 1024 * 1024;
+
+/// Most children in one tick, unless it is a single intent that asks for more: keeps a tick within some hundreds of
+/// milliseconds, however many fan-outs come together.
+pub const CHILDREN_PER_TICK: usize = 2_000;
+
+/// Most rows of requests in one statement, and most bytes of their inputs: what the two databases and the network
+/// between take well at once.
+pub const STATEMENT_ROWS: usize = 1_000;
+
+/// See [`STATEMENT_ROWS`].
+pub const STATEMENT_BYTES: usize = 8 * 1024 * 1024;
+
 /// Deepest tree of intents, the root counting as one: a kind that asks for itself for ever ends here.
 pub const TREE_DEPTH: usize = 32;
 

@@ -79,11 +79,23 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Payload, Payloa
     Ok(Payload(Arc::from(text)))
 }
 
-/// Parses and checks a text, for the tests of the checks.
-#[cfg(test)]
+/// Parses and checks a text.
 pub(crate) fn parse(text: &str) -> Result<Payload, PayloadError> {
     check(text)?;
     stored(text)
+}
+
+/// The elements of a list.
+pub(crate) fn elements(payload: &Payload) -> Result<Vec<Payload>, PayloadError> {
+    let elements: Vec<&RawValue> =
+        serde_json::from_str(payload.get()).map_err(|error| PayloadError::Decode {
+            type_name: "a list",
+            error,
+        })?;
+    Ok(elements
+        .into_iter()
+        .map(|element| trusted(element.get()))
+        .collect())
 }
 
 /// Takes text that was put together from checked payloads, or that the database has checked.
@@ -121,6 +133,38 @@ pub(crate) fn canonical_hash(parts: &[&str], payload: &Payload) -> Vec<u8> {
     }
     hash.update(canonical.as_bytes());
     hash.finalize().to_vec()
+}
+
+/// Whether two payloads say the same, as the databases compare them: neither the order of an object's names matters nor
+/// how a number is written.
+pub(crate) fn is_same(a: &Payload, b: &Payload) -> bool {
+    let value = |payload: &Payload| serde_json::from_str::<serde_json::Value>(payload.get());
+    match (value(a), value(b)) {
+        (Ok(a), Ok(b)) => is_same_value(&a, &b),
+        _ => a == b,
+    }
+}
+
+fn is_same_value(a: &serde_json::Value, b: &serde_json::Value) -> bool {
+    use serde_json::Value::{Array, Number, Object};
+    match (a, b) {
+        (Number(a), Number(b)) => a == b || is_whole(a, b) || is_whole(b, a),
+        (Array(a), Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same_value(a, b))
+        }
+        (Object(a), Object(b)) => {
+            let same = |(name, a)| b.get(name).is_some_and(|b| is_same_value(a, b));
+            a.len() == b.len() && a.iter().all(same)
+        }
+        (a, b) => a == b,
+    }
+}
+
+/// Whether a float is this whole number: 1.0 is 1.
+fn is_whole(float: &serde_json::Number, whole: &serde_json::Number) -> bool {
+    let float = float.as_f64().filter(|_| float.is_f64());
+    // Exact: a float has not room for all whole numbers, so these are not made floats of.
+    float.is_some_and(|float| float.fract() == 0.0 && Some(float as i128) == whole.as_i128())
 }
 
 /// Prints a value with the keys of its objects sorted, whatever map `serde_json` was built with.
@@ -248,5 +292,20 @@ mod tests {
         let hash = |text: &str| canonical_hash(&["k"], &parse(text).expect("valid"));
         assert_eq!(hash(r#"{"a":1,"b":2}"#), hash(r#"{ "b": 2, "a": 1 }"#));
         assert_ne!(hash(r#"{"a":1,"b":2}"#), hash(r#"{"a":2,"b":1}"#));
+    }
+
+    #[test]
+    fn payloads_are_compared_by_what_they_say() {
+        let same = |a: &str, b: &str| is_same(&parse(a).expect("valid"), &parse(b).expect("valid"));
+        assert!(same(
+            r#"{"a":1,"b":["é"]}"#,
+            r#"{ "b": ["\u00e9"], "a": 1.0 }"#
+        ));
+        assert!(same("1e2", "100"));
+        assert!(!same(r#"{"a":1}"#, r#"{"a":1,"b":null}"#));
+        assert!(!same("[1,2]", "[2,1]"));
+        assert!(!same("18446744073709551615", "18446744073709551614"));
+        assert!(!same("9007199254740993", "9007199254740992.0"));
+        assert!(!same("1", "true"));
     }
 }

@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Postgres, Sqlite, Transaction};
 
 use crate::client::Intendant;
-use crate::clock::Micros;
+use crate::clock::{Micros, micros};
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::id::IntentId;
@@ -118,7 +118,14 @@ impl<'i, T: Intent> Request<'i, T> {
         }
         let intendant = self.intendant;
         let new = self.into_new()?;
-        let ids = insert_requests(&mut conn, vec![new]).await?;
+        let key = new.key.as_ref().map(|(key, _)| key.clone());
+        let ids = insert_requests(&mut conn, vec![new])
+            .await
+            .map_err(|error| match key {
+                // A transaction with one snapshot for all its statements cannot see who has taken the key meanwhile.
+                Some(key) if error.is_replayable() => Error::KeyRace { key },
+                _ => error,
+            })?;
         nudge_within(&mut conn).await?;
         Ok(Handle::new(intendant.clone(), ids[0]))
     }
@@ -155,10 +162,15 @@ impl<'i, T: Intent> Request<'i, T> {
                 limit: format!("-{0} to {0}", limits::PRIORITY),
             });
         }
-        if matches!(self.start, Start::In(time) if time > limits::FUTURE) {
+        let later = match self.start {
+            Start::Now => 0,
+            Start::In(time) => micros(time),
+            Start::At(Micros(at)) => at.saturating_sub(self.intendant.store().clock().wall_us()),
+        };
+        if later > micros(limits::FUTURE) {
             return Err(Error::Limit {
                 what: "the start time",
-                found: format!("{:?} from now", self.start),
+                found: format!("{:?} from now", Duration::from_micros(later.unsigned_abs())),
                 limit: "ten years from now".to_owned(),
             });
         }
@@ -185,7 +197,6 @@ impl<'i, T: Intent> IntoFuture for Request<'i, T> {
         let new = self.into_new();
         Box::pin(async move {
             let id = intendant.gather(new?).await?;
-            intendant.wake();
             Ok(Handle::new(intendant.clone(), id))
         })
     }
@@ -242,6 +253,8 @@ pub(crate) fn describe<T: Intent>(
 pub(crate) struct ChildRequest {
     pub(crate) name: String,
     pub(crate) input_hash: Vec<u8>,
+    /// The failed child in whose place it is asked for.
+    pub(crate) instead_of: Option<IntentId>,
     /// Not known yet to the database: to be asked for. None: asked for already, only awaited.
     pub(crate) new: Option<NewIntent>,
 }

@@ -6,10 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::Error;
+use crate::children::ChildFailed;
 use crate::payload::PayloadError;
 use crate::plan::{StepDone, output_of};
-use crate::request::ChildRequest;
 use crate::state::AttemptFailure;
 
 /// What a step returns: its output, or a [`StepError`].
@@ -32,10 +31,10 @@ pub(crate) enum Ending {
         error: String,
     },
     Snoozed(Duration),
-    /// Parked until these children have finished.
-    Awaits(Vec<ChildRequest>),
+    /// Parked until the children on its context's list have finished.
+    Awaits,
     /// A child that it waited for failed or was cancelled.
-    ChildFailed(Error),
+    ChildFailed(ChildFailed),
     /// Left at a safe exit point: the worker is stopping.
     Left,
 }
@@ -48,13 +47,13 @@ impl StepError {
 
     /// The failure of a child, if this is one: what [`Cx::child`](crate::Cx::child) returned. A parent may look at it and
     /// go on without the child.
-    pub fn child_failure(&self) -> Option<&Error> {
+    pub fn child_failure(&self) -> Option<&ChildFailed> {
         match &*self.0 {
-            Ending::ChildFailed(error) => Some(error),
+            Ending::ChildFailed(failed) => Some(failed),
             Ending::Failed { .. }
             | Ending::Undecodable { .. }
             | Ending::Snoozed(_)
-            | Ending::Awaits(_)
+            | Ending::Awaits
             | Ending::Left => None,
         }
     }

@@ -5,6 +5,7 @@ pub mod chaos;
 pub mod database;
 pub mod postgres;
 pub mod proxy;
+pub mod python;
 pub mod terminal;
 mod wire;
 

@@ -308,7 +308,9 @@ async fn has_committed(server: &mut TcpStream, answered: &mut Messages) -> io::R
             match message[0] {
                 b'C' => {
                     let done = &message[5..];
-                    committed |= done.starts_with(b"COMMIT") || done.starts_with(b"INSERT");
+                    committed |= done.starts_with(b"COMMIT")
+                        || done.starts_with(b"INSERT")
+                        || done.starts_with(b"SELECT");
                 }
                 b'Z' => return Ok(committed),
                 _ => {}

@@ -99,7 +99,7 @@ impl Session {
                 if first.len() >= 5 && first[..5].eq_ignore_ascii_case(b"begin") {
                     (self.sort, self.fenced, self.open) = (Sort::Other, false, true);
                 } else {
-                    self.open = false;
+                    (self.fenced, self.open) = (false, false);
                 }
                 first.eq_ignore_ascii_case(b"commit")
             }

@@ -47,6 +47,7 @@ fn both_dialects_have_the_same_statements() -> Result<()> {
     let expected = [
         "data_version",
         "nudge",
+        "request_lease",
         "request_parked",
         "request_ready",
         "request_resource",

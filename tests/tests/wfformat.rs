@@ -277,6 +277,35 @@ async fn sandwich_prints_the_record_and_the_steps() -> Result<()> {
 }
 
 #[tokio::test]
+async fn invoices_are_children_and_one_that_fails_is_in_the_report() -> Result<()> {
+    let lines = lines("invoices", &[]).await?;
+    let expected = [
+        "3 invoices, 7100 cents; not sent: Edsger: no address",
+        "",
+        "month.close - succeeded web-request-7",
+        "  invoice Ada succeeded web-request-7",
+        "  invoice Edsger failed web-request-7",
+        "  invoice Grace succeeded web-request-7",
+        "    rate.fetch - succeeded web-request-7",
+        "  invoice Hedy succeeded web-request-7",
+        "  invoice Edsger failed web-request-7",
+    ];
+    ensure!(lines == expected, "{lines:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn fill_column_leaves_no_row_out_and_fills_none_twice() -> Result<()> {
+    let lines = lines("fill_column", &["45000"]).await?;
+    let expected = "45000 rows in 5 batches, 0 left over, in ";
+    ensure!(
+        lines.len() == 1 && lines[0].starts_with(expected),
+        "{lines:#?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn support_query_prints_who_got_what_newest_first() -> Result<()> {
     let lines = lines("support_query", &[]).await?;
     let header = lines.iter().position(|line| line.starts_with("customer"));

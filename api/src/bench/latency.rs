@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use intendant::{Intendant, Worker, shutdown_signal};
+use intendant::Intendant;
 use tokio::process::Command;
 
 use super::BenchOptions;
 use super::measure::{Run, Watch, start_workers, stop_workers};
 use super::place::Place;
-use super::work::{Single, Told, now_us, payload, told};
+use super::work::{Single, Told, now_us, payload};
 
 /// The worker is in this process.
 pub(super) async fn within(
@@ -63,12 +63,4 @@ pub(super) async fn apart(
     let took = start.elapsed();
     worker.kill().await?;
     Ok(watch.run(took, Some(latencies)))
-}
-
-/// The other process.
-pub(super) async fn worker(url: &str) -> Result<()> {
-    let intendant = Intendant::connect(url).await?;
-    let worker = Worker::new(&intendant, ()).register_step(told);
-    worker.run(shutdown_signal()).await?;
-    Ok(())
 }

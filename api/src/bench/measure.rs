@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use intendant::{Intendant, Intent as _, Worker};
+use intendant::{Intendant, Intent as _, Worker, shutdown_signal};
 use tokio::sync::{mpsc, watch};
 
 use super::place::{Counters, Place};
 use super::work::{Chain, Exclusive, Fan, Shared, Single};
-use super::work::{chain, exclusive, fan, payload, single};
+use super::work::{chain, exclusive, fan, payload, single, told};
 use super::{BenchOptions, Percentiles, Report, Workload, floor, latency};
 
 /// Tasks, or clients, that ask at the same time.
@@ -48,8 +48,15 @@ impl Watch {
     }
 }
 
-/// Measures once, on a database made for it.
-pub(super) async fn measure(options: &BenchOptions, workload: Workload) -> Result<Report> {
+/// Measures once, in this place or on a database made for it.
+pub(super) async fn measure(
+    options: &BenchOptions,
+    workload: Workload,
+    place: Option<&Place>,
+) -> Result<Report> {
+    if let Some(place) = place {
+        return measure_in(options, workload, place).await;
+    }
     let place = Place::make(&options.database.database_url).await?;
     let measured = measure_in(options, workload, &place).await;
     place.remove().await?;
@@ -162,6 +169,10 @@ async fn drain(
         }
     };
     let watch = Watch::start(place).await?;
+    if options.processes > 0 {
+        let took = drain_elsewhere(options, place, intendant).await?;
+        return Ok(watch.run(took, None));
+    }
     let ran = Arc::new(AtomicUsize::new(0));
     let (stop, workers, _) = start_workers(options, intendant, &ran);
     let start = Instant::now();
@@ -173,6 +184,40 @@ async fn drain(
     let took = start.elapsed();
     stop_workers(stop, workers).await?;
     Ok(watch.run(took, None))
+}
+
+/// Other processes do the work.
+async fn drain_elsewhere(
+    options: &BenchOptions,
+    place: &Place,
+    intendant: &Intendant,
+) -> Result<Duration> {
+    let start = Instant::now();
+    let mut processes = options.start_processes(place)?;
+    loop {
+        let left = intendant.unfinished().await?.total();
+        if left == 0 {
+            break;
+        }
+        // Counting costs what is measured: seldom at first, often at the end.
+        let wait = Duration::from_secs_f64(left as f64 / 200_000.0);
+        tokio::time::sleep(wait.clamp(Duration::from_millis(2), Duration::from_secs(1))).await;
+    }
+    let took = start.elapsed();
+    for process in &mut processes {
+        process.kill().await?;
+    }
+    Ok(took)
+}
+
+/// Such a process.
+pub(super) async fn worker(options: &BenchOptions, url: &str) -> Result<()> {
+    let intendant = Intendant::connect(url).await?;
+    let (_stop, workers, _starts) = start_workers(options, &intendant, &Arc::default());
+    for worker in workers {
+        worker.await??;
+    }
+    Ok(())
 }
 
 /// Eight tasks that ask, one request after the other.
@@ -233,12 +278,16 @@ pub(super) fn start_workers(
                 .concurrency(options.concurrency)
                 .register_step(single)
                 .register_step(exclusive)
+                .register_step(told)
                 .register(chain(options.steps))
                 .register(fan(options.width));
             let mut stopped = stop.subscribe();
             tokio::spawn(worker.run(async move {
-                // An error means that the benchmark is gone.
-                let _ = stopped.wait_for(|stop| *stop).await;
+                tokio::select! {
+                    // An error means that the benchmark is gone.
+                    _ = stopped.wait_for(|stop| *stop) => {}
+                    () = shutdown_signal() => {}
+                }
             }))
         })
         .collect();

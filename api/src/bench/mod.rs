@@ -8,6 +8,7 @@ mod latency;
 mod measure;
 mod place;
 mod rows;
+mod setting;
 mod work;
 
 use anyhow::Result;
@@ -15,7 +16,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 /// What to measure, and where.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct BenchOptions {
     /// What to measure
     #[arg(value_enum)]
@@ -41,7 +42,16 @@ pub struct BenchOptions {
     /// `latency`: the worker is another process
     #[arg(long)]
     apart: bool,
-    /// Be that process
+    /// Finished intents in the database beforehand; compared with an empty database
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    history: usize,
+    /// Somebody holds a snapshot open from before the first run to the end of the last; compared with nobody
+    #[arg(long)]
+    snapshot: bool,
+    /// Work in so many other processes instead of this one; compared with one
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    processes: usize,
+    /// Be such a process
     #[arg(long, hide = true, value_name = "URL")]
     worker_of: Option<String>,
     /// Print JSON
@@ -141,21 +151,31 @@ struct Percentiles {
 /// Runs a benchmark and prints its figures.
 pub async fn run(options: BenchOptions) -> Result<()> {
     if let Some(url) = &options.worker_of {
-        return latency::worker(url).await;
+        return measure::worker(&options, url).await;
     }
-    let beside = options.workload.beside();
+    let setting = options.setting().await?;
+    let place = setting.as_ref().map(|setting| &setting.place);
+    // In other circumstances, the same in the usual ones; otherwise what the workload is to be compared with.
+    let usual = options.usual();
+    let beside = match setting {
+        Some(_) => Some(options.workload),
+        None => options.workload.beside(),
+    };
     let (mut reports, mut others) = (Vec::new(), Vec::new());
     // The first run warms up caches and the allocator, and is not counted.
     for run in 0..=options.runs {
-        let report = measure::measure(&options, options.workload).await?;
+        let report = measure::measure(&options, options.workload, place).await?;
         let other = match beside {
-            Some(beside) => Some(measure::measure(&options, beside).await?),
+            Some(beside) => Some(measure::measure(&usual, beside, None).await?),
             None => None,
         };
         if run > 0 {
             reports.push(report);
             others.extend(other);
         }
+    }
+    if let Some(setting) = setting {
+        setting.place.remove().await?;
     }
     let Some(mut report) = median(reports) else {
         return Ok(());

@@ -97,7 +97,7 @@ impl Intent for Told {
     type Output = u64;
 }
 
-pub(super) async fn told(_: Cx<()>, _: Told) -> StepResult<u64> {
+pub(super) async fn told(_: Cx<Shared>, _: Told) -> StepResult<u64> {
     Ok(now_us())
 }
 

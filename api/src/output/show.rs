@@ -6,6 +6,9 @@ use intendant::{EventRecord, Intendant, IntentRecord, IntentState, StepRecord, S
 use super::table::{Fit, Table};
 use super::words::{age, ahead, between, one_line, time, took, what};
 
+/// Most children that are shown: there may be ten thousand.
+const CHILDREN: usize = 50;
+
 /// Prints an intent's record, its steps, its failed attempts, its children and its events.
 pub async fn intent(intendant: &Intendant, record: &IntentRecord) -> Result<()> {
     let id = record.id;
@@ -35,13 +38,16 @@ pub async fn intent(intendant: &Intendant, record: &IntentRecord) -> Result<()> 
         )
     });
     print("failed attempts", attempts.collect());
-    let children = intendant.children(id).await?.into_iter().map(|child| {
+    let children = intendant.children(id).await?;
+    let more = children.len().saturating_sub(CHILDREN);
+    let children = children.into_iter().take(CHILDREN).map(|child| {
         format!(
             "`{}` asked for child `{}`: {}",
             child.step, child.name, child.id
         )
     });
-    print("children", children.collect());
+    let more = (more > 0).then(|| format!("and {more} more"));
+    print("children", children.chain(more).collect());
     let events = intendant.events(id).await?;
     print("events", events.iter().map(event).collect());
     Ok(())

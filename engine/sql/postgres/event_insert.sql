@@ -1,4 +1,5 @@
--- What a person did (I9). 1 intent, 2 actor, 3 verb, 4 reason, 5 detail.
+-- What a person did to these intents (I9). 1 actor, 2 verb, 3 reason; 4–5 intent, detail.
 insert into intendant.event (intent_id, seq, at, actor, verb, reason, detail)
-select $1::uuid, coalesce(max(e.seq), 0) + 1, clock_timestamp(), $2::text, $3::text, $4::text, $5::text::json
-  from intendant.event e where e.intent_id = $1::uuid
+select n.intent_id, coalesce((select max(e.seq) from intendant.event e where e.intent_id = n.intent_id), 0) + 1,
+       clock_timestamp(), $1::text, $2::text, $3::text, n.detail::json
+  from unnest($4::uuid[], $5::text[]) as n (intent_id, detail)

@@ -1,3 +1,3 @@
--- Resume: takes the failed outcome, if it is still there (compare-and-set); it goes into the event.
-delete from intendant_outcome where intent_id = ?1 and state = 'failed'
-returning reason, error, step, plan_hash, started_at, finished_at
+-- Resume: takes the failed outcomes of these intents, those that are still there (compare-and-set); they go into events.
+delete from intendant_outcome where intent_id in (select n.value from jsonb_each(?1) n) and state = 'failed'
+returning intent_id, reason, error, step, plan_hash, started_at, finished_at

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use petgraph::algo::{tarjan_scc, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use super::Shape;
+use super::{Form, Shape};
 use crate::intent::{NameError, check_name};
 use crate::limits;
 use crate::payload::PayloadError;
@@ -38,6 +38,14 @@ pub enum PlanError {
     DoubledName {
         /// The name.
         name: String,
+    },
+    /// A step is named as an element of a map would be.
+    #[error("step `{step}` is named like an element of the map `{map}`; give it another name")]
+    NamedLikeElement {
+        /// The step.
+        step: String,
+        /// The map.
+        map: String,
     },
     /// A step comes after one that is not in the plan.
     #[error("step `{step}` comes after `{name}`, and the plan has no step of that name")]
@@ -103,6 +111,18 @@ pub(crate) fn check(shape: &Shape) -> Result<(), PlanError> {
             step: "the plan's output".to_owned(),
         });
     }
+    for map in shape.steps.iter().filter(|step| step.form == Form::Each) {
+        let like = |name: &str| {
+            let rest = name.strip_prefix(&*map.name);
+            rest.is_some_and(|rest| rest.starts_with('[') && rest.ends_with(']'))
+        };
+        if let Some(step) = shape.steps.iter().find(|step| like(&step.name)) {
+            return Err(PlanError::NamedLikeElement {
+                step: step.name.to_string(),
+                map: map.name.to_string(),
+            });
+        }
+    }
     match depth(shape)? {
         depth if depth > limits::PLAN_DEPTH => Err(PlanError::TooDeep {
             depth,
@@ -156,7 +176,7 @@ fn cycle(shape: &Shape, graph: &DiGraph<(), (), u32>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::shape::ShapeStep;
+    use crate::plan::shape::{Form, ShapeStep};
     use expect_test::{Expect, expect};
 
     /// One step a line, `name: dependencies by position`.
@@ -171,9 +191,14 @@ mod tests {
                     .split_whitespace()
                     .map(|index| index.parse().unwrap())
                     .collect();
+                let (name, form) = match name.strip_prefix("each ") {
+                    Some(name) => (name, Form::Each),
+                    None => (name, Form::One),
+                };
                 ShapeStep {
                     name: name.into(),
                     after,
+                    form,
                 }
             })
             .collect();
@@ -188,6 +213,7 @@ mod tests {
         let step = |index: usize| ShapeStep {
             name: format!("s{index}").into(),
             after: (index > 0).then(|| index as u32 - 1).into_iter().collect(),
+            form: Form::One,
         };
         Shape {
             steps: (0..length).map(step).collect(),
@@ -209,6 +235,11 @@ mod tests {
         );
         verdict("a:\nb: 1", expect!["these steps wait for each other: b"]);
         verdict("a: 7", expect!["step `a` uses a node of another plan"]);
+        verdict("a:\neach m: 0\nm[x: 1", expect!["sound"]);
+        verdict(
+            "a:\neach m: 0\nm[1]: 0",
+            expect!["step `m[1]` is named like an element of the map `m`; give it another name"],
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod bind;
 mod check;
 mod graph;
 mod input;
+mod map;
 mod shape;
 
 use std::fmt;
@@ -26,7 +27,8 @@ pub(crate) use check::{check, depth};
 pub use graph::{Graph, GraphStep};
 pub(crate) use input::{Expr, Wiring};
 pub use input::{Input, Value, value};
-pub(crate) use shape::Shape;
+pub use map::MapBuilder;
+pub(crate) use shape::{Form, Shape};
 
 use crate::cx::Cx;
 use crate::payload::{self, Payload, PayloadError};
@@ -74,6 +76,8 @@ pub(crate) struct StepDef<S> {
     pub(crate) input: Expr,
     pub(crate) retry: Retry,
     pub(crate) time_limit: Option<Duration>,
+    /// Of a map: how many of its elements at once.
+    pub(crate) each: Option<usize>,
     after: Vec<After>,
 }
 
@@ -129,6 +133,7 @@ impl<S: Send + Sync + 'static> Plan<S> {
             run: erase(run),
             retry: Retry::default(),
             time_limit: None,
+            each: None,
             after: Vec::new(),
             types: PhantomData,
         }
@@ -160,6 +165,7 @@ pub struct StepBuilder<'p, S, I, O> {
     run: RunStep<S>,
     retry: Retry,
     time_limit: Option<Duration>,
+    each: Option<usize>,
     after: Vec<After>,
     types: PhantomData<fn(I) -> O>,
 }
@@ -203,6 +209,11 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
     /// Gives the step its input and adds it to the plan: nodes of other steps, a [`value`], or tuples and vectors of
     /// these.
     pub fn input(self, input: impl Input<I>) -> Node<O> {
+        self.wire(input)
+    }
+
+    /// Adds the step. What its input and its output are is the caller's to know.
+    fn wire<T, U>(self, input: impl Input<T>) -> Node<U> {
         let mut wiring = Wiring::default();
         let expr = input.wire(&mut wiring);
         if let Some(error) = wiring.error {
@@ -218,6 +229,7 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
             input: expr,
             retry: self.retry,
             time_limit: self.time_limit,
+            each: self.each,
             after: self.after,
         });
         Node {
@@ -326,6 +338,7 @@ where
             input: Expr::Value(input.clone()),
             retry: Retry::default(),
             time_limit: None,
+            each: None,
             after: Vec::new(),
         });
         Ok(plan.finish(0)?)

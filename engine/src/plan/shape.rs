@@ -25,6 +25,24 @@ pub(crate) struct ShapeStep {
     /// Indices of the steps that it comes after, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) after: Vec<u32>,
+    #[serde(default, skip_serializing_if = "Form::is_one")]
+    pub(crate) form: Form,
+}
+
+/// Whether a step is one, or stands for one for each element of a list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Form {
+    #[default]
+    One,
+    Each,
+}
+
+impl Form {
+    /// Left out of the JSON then, so that a plan without maps has the hash that it always had.
+    fn is_one(&self) -> bool {
+        *self == Self::One
+    }
 }
 
 impl Shape {
@@ -77,6 +95,10 @@ pub(super) fn of<S>(steps: &[StepDef<S>], output: u32) -> Result<Shape, PlanErro
         shape.steps.push(ShapeStep {
             name: step.name.clone(),
             after,
+            form: match step.each {
+                Some(_) => Form::Each,
+                None => Form::One,
+            },
         });
     }
     Ok(shape)

@@ -10,6 +10,7 @@ use super::rows::StartedLoad;
 use super::{AttemptLoad, ChildLoad, Claimed, Conn, OutcomeRow, StepLoad, sql};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId};
+use crate::limits;
 use crate::payload;
 use crate::plan::Shape;
 use crate::state::FailureReason;
@@ -192,40 +193,52 @@ pub(super) async fn arrived(
         .collect()
 }
 
-/// Children of these intents, with what came of them.
+/// Children of these intents, with what came of them. Outputs beyond what a worker keeps in memory are left out: who
+/// asks for them is told.
 pub(super) async fn children(
     conn: &mut Conn<'_>,
     parents: impl Iterator<Item = IntentId>,
 ) -> Result<Vec<ChildLoad>, Error> {
-    let rows = conn
-        .fetch(&sql::CHILD_LOAD, Args::new().ids(parents))
+    let mut children = Vec::new();
+    let mut bytes: HashMap<IntentId, usize> = HashMap::new();
+    let load = |row: Row| {
+        let mut child = child(&row)?;
+        if let Some(outcome) = &mut child.outcome {
+            let bytes = bytes.entry(child.parent).or_default();
+            *bytes += outcome.output.as_ref().map_or(0, |json| json.get().len());
+            outcome.output.take_if(|_| *bytes > limits::CHILDREN_BYTES);
+        }
+        children.push(child);
+        Ok(())
+    };
+    conn.fetch_each(&sql::CHILD_LOAD, Args::new().ids(parents), load)
         .await?;
-    let mut children = Vec::with_capacity(rows.len());
-    for row in rows {
-        let outcome = match row.opt_text(6)? {
-            None => None,
-            Some(_) => Some(OutcomeRow {
-                state: row.word(6)?,
-                output: row.opt_json(7)?,
-                reason: row
-                    .opt_text(8)?
-                    .as_deref()
-                    .and_then(FailureReason::from_word),
-                error: row.opt_text(9)?,
-                step: row.opt_text(10)?,
-            }),
-        };
-        children.push(ChildLoad {
-            parent: row.uuid(0)?,
-            step: row.name(1)?,
-            generation: row.small(2)?,
-            name: row.text(3)?,
-            child: row.uuid(4)?,
-            input_hash: row.bytes(5)?,
-            outcome,
-        });
-    }
     Ok(children)
+}
+
+fn child(row: &Row) -> Result<ChildLoad, Error> {
+    let outcome = match row.opt_text(6)? {
+        None => None,
+        Some(_) => Some(OutcomeRow {
+            state: row.word(6)?,
+            output: row.opt_json(7)?,
+            reason: row
+                .opt_text(8)?
+                .as_deref()
+                .and_then(FailureReason::from_word),
+            error: row.opt_text(9)?,
+            step: row.opt_text(10)?,
+        }),
+    };
+    Ok(ChildLoad {
+        parent: row.uuid(0)?,
+        step: row.name(1)?,
+        generation: row.small(2)?,
+        name: row.text(3)?,
+        child: row.uuid(4)?,
+        input_hash: row.bytes(5)?,
+        outcome,
+    })
 }
 
 /// A time that may have passed already.

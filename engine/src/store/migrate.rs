@@ -45,6 +45,8 @@ static MIGRATIONS: &[Migration] = migrations! {
     2 find_failures "0002_find_failures.sql",
     3 leaving "0003_leaving.sql",
     4 labels "0004_labels.sql",
+    5 request_from_sql "0005_request_from_sql.sql",
+    6 child_instead_of "0006_child_instead_of.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

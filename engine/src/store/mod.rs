@@ -48,9 +48,9 @@ pub use records::{
 };
 pub(crate) use request::insert_requests;
 pub(crate) use rows::{
-    AttemptLoad, AttemptRow, ChildLoad, ChildRow, Claimed, Finish, Lane, Life, NewIntent,
-    OutcomeRow, ParkReason, ParkRow, Peek, SessionRow, SessionSeen, Start, StartedRow, StepLoad,
-    StepRow, TickAnswer, TickEnd, TickRequest,
+    AttemptLoad, AttemptRow, ChildLoad, ChildRow, Claimed, Finish, KindRow, Lane, Life, NewIntent,
+    OutcomeRow, ParkReason, ParkRow, Peek, Requested, SessionRow, SessionSeen, Start, StartedRow,
+    StepLoad, StepRow, TickAnswer, TickEnd, TickRequest,
 };
 pub(crate) use wake::{Listening, nudge_within};
 

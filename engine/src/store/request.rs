@@ -5,38 +5,73 @@ use std::collections::{HashMap, HashSet};
 use super::args::{Args, Rows};
 use super::rows::Start;
 use super::sql;
-use super::{Conn, NewIntent, Store, StoreKind};
+use super::{Conn, NewIntent, Requested, Store, StoreKind, TickAnswer, claim};
 use crate::clock::{Micros, micros};
 use crate::error::Error;
-use crate::id::IntentId;
+use crate::id::{IntentId, LeaseId, SessionId};
 use crate::limits;
+use crate::payload::{self, Payload};
+
+/// A lease that is to be made together with its intents.
+pub(crate) type LeaseFor = (LeaseId, SessionId);
 
 impl Store {
-    /// Writes intents in a transaction of their own. Returns the ids: of an intent that was there already, where one
-    /// has the same key.
-    pub(crate) async fn request(&self, intents: Vec<NewIntent>) -> Result<Vec<IntentId>, Error> {
+    /// Writes intents in a transaction of their own, and leases the new ones to a session or puts them into *ready*.
+    pub(crate) async fn request(
+        &self,
+        intents: Vec<NewIntent>,
+        lease: Option<LeaseFor>,
+    ) -> Result<Requested, Error> {
         let is_plain = |intent: &NewIntent| intent.key.is_none() && intent.labels.is_empty();
         if self.kind() == StoreKind::Postgres && intents.iter().all(is_plain) {
             // One round trip instead of three.
             return self
                 .alone(move |mut conn| {
-                    Box::pin(async move { insert_requests(&mut conn, intents).await })
+                    Box::pin(async move { request(&mut conn, intents, lease).await })
                 })
                 .await;
         }
         self.transact(move |mut conn| {
             let intents = intents.clone();
-            Box::pin(async move { insert_requests(&mut conn, intents).await })
+            Box::pin(async move { request(&mut conn, intents, lease).await })
+        })
+        .await
+    }
+
+    /// After a request whose answer was lost: the tasks of its lease, if it was made; otherwise it never will be.
+    pub(crate) async fn settle_lease(
+        &self,
+        (lease, session): LeaseFor,
+    ) -> Result<Option<TickAnswer>, Error> {
+        self.transact(move |mut conn| {
+            Box::pin(async move {
+                let args = Args::new().uuid(lease.0).uuid(session.0).now();
+                if conn.fetch_one(&sql::LEASE_VOID, args).await?.is_some() {
+                    return Ok(None);
+                }
+                let mut answer = TickAnswer::default();
+                claim::adopt(&mut conn, lease, &mut answer).await?;
+                Ok(Some(answer))
+            })
         })
         .await
     }
 }
 
-/// Writes intents in a transaction that is open already.
+/// Writes intents in a transaction that is open already. Returns the ids: of an intent that was there already, where
+/// one has the same key.
 pub(crate) async fn insert_requests(
     conn: &mut Conn<'_>,
     intents: Vec<NewIntent>,
 ) -> Result<Vec<IntentId>, Error> {
+    Ok(request(conn, intents, None).await?.ids)
+}
+
+async fn request(
+    conn: &mut Conn<'_>,
+    intents: Vec<NewIntent>,
+    lease: Option<LeaseFor>,
+) -> Result<Requested, Error> {
     let mut ids: Vec<IntentId> = intents.iter().map(|intent| intent.id).collect();
     let known = claim_keys(conn, &intents).await?;
     for (id, existing) in known.iter().map(|(index, existing)| (*index, *existing)) {
@@ -48,11 +83,16 @@ pub(crate) async fn insert_requests(
         .filter(|(index, _)| !known.contains_key(index))
         .map(|(_, intent)| intent)
         .collect();
-    if !new.is_empty() {
-        insert(conn, &new).await?;
-        insert_labels(conn, &new).await?;
-    }
-    Ok(ids)
+    let leased = match lease {
+        _ if new.is_empty() => None,
+        Some(lease) => Some(insert_leased(conn, &new, lease).await?),
+        None => {
+            insert_ready(conn, &new).await?;
+            None
+        }
+    };
+    insert_labels(conn, &new).await?;
+    Ok(Requested { ids, leased })
 }
 
 /// Takes the keys of the requests that have one. Returns, by index, those that were asked for before.
@@ -109,16 +149,20 @@ async fn claim_keys(
     );
     let mut winners = HashMap::new();
     for row in conn.fetch(&sql::KEY_READ, args).await? {
+        let body = match row.bytes(3)? {
+            hash if hash.is_empty() => Body::Row(row.opt_text(4)?, row.opt_json(5)?),
+            hash => Body::Hash(hash),
+        };
         winners.insert(
             (row.text(0)?, row.text(1)?),
-            (row.uuid::<IntentId>(2)?, row.bytes(3)?),
+            (row.uuid::<IntentId>(2)?, body),
         );
     }
     losers
         .into_iter()
         .map(|(index, intent, (key, body))| {
             match winners.get(&(account(intent).to_owned(), key.clone())) {
-                Some((existing, their_body)) if their_body == body => Ok((index, *existing)),
+                Some((existing, theirs)) if theirs.is_of(intent, body) => Ok((index, *existing)),
                 Some((existing, _)) => Err(Error::KeyConflict {
                     key: key.clone(),
                     intent: *existing,
@@ -130,24 +174,76 @@ async fn claim_keys(
         .collect()
 }
 
-async fn insert(conn: &mut Conn<'_>, new: &[&NewIntent]) -> Result<(), Error> {
+/// What a key was used for.
+enum Body {
+    Hash(Vec<u8>),
+    /// Kind and input: plain SQL took the key, which can make no hash.
+    Row(Option<String>, Option<Payload>),
+}
+
+impl Body {
+    fn is_of(&self, intent: &NewIntent, hash: &[u8]) -> bool {
+        match self {
+            Self::Hash(theirs) => theirs == hash,
+            Self::Row(Some(kind), Some(input)) => {
+                *kind == intent.kind && payload::is_same(input, &intent.input)
+            }
+            Self::Row(..) => false,
+        }
+    }
+}
+
+async fn insert_ready(conn: &mut Conn<'_>, new: &[&NewIntent]) -> Result<(), Error> {
     if conn.is_pg() {
         // One round trip: a request by itself is mostly waiting for the network and the disk.
         let args = Args::new().rows(intents(new)).rows(resources(new)).now();
         return conn.execute(&sql::REQUEST_INSERT, args).await;
     }
-    conn.execute(&sql::REQUEST_INSERT, Args::new().now().rows(intents(new)))
-        .await?;
-    if new.iter().any(|intent| !intent.resources.is_empty()) {
-        conn.execute(&sql::REQUEST_RESOURCE, Args::new().rows(resources(new)))
-            .await?;
-    }
+    insert_intents(conn, new).await?;
     conn.execute(&sql::REQUEST_READY, Args::new().now().rows(tasks(new)))
         .await?;
     let later = new.iter().filter(|intent| intent.start != Start::Now);
     let later: Vec<IntentId> = later.map(|intent| intent.id).collect();
     if !later.is_empty() {
         conn.execute(&sql::REQUEST_PARKED, Args::new().ids(later))
+            .await?;
+    }
+    Ok(())
+}
+
+/// The intents go into a lease. Returns when it was made, and when each of them was requested.
+async fn insert_leased(
+    conn: &mut Conn<'_>,
+    new: &[&NewIntent],
+    (lease, session): LeaseFor,
+) -> Result<(Micros, HashMap<IntentId, Micros>), Error> {
+    let mut claimed_at = Micros::default();
+    let mut requested = HashMap::new();
+    if conn.is_pg() {
+        let args = Args::new().rows(intents(new)).rows(resources(new));
+        let args = args.uuid(lease.0).uuid(session.0);
+        for row in conn.fetch(&sql::REQUEST_LEASE, args).await? {
+            requested.insert(row.uuid(0)?, row.time(1)?);
+            claimed_at = row.time(2)?;
+        }
+        return Ok((claimed_at, requested));
+    }
+    insert_intents(conn, new).await?;
+    let args = Args::new().uuid(lease.0).uuid(session.0).int(0).bool(false);
+    let args = args.ids(new.iter().map(|intent| intent.id)).now();
+    if let Some(row) = conn.fetch_one(&sql::LEASE_INSERT, args).await? {
+        claimed_at = row.time(0)?;
+    }
+    // The time of the transaction is the time of everything in it.
+    requested.extend(new.iter().map(|intent| (intent.id, claimed_at)));
+    Ok((claimed_at, requested))
+}
+
+async fn insert_intents(conn: &mut Conn<'_>, new: &[&NewIntent]) -> Result<(), Error> {
+    conn.execute(&sql::REQUEST_INSERT, Args::new().now().rows(intents(new)))
+        .await?;
+    if new.iter().any(|intent| !intent.resources.is_empty()) {
+        conn.execute(&sql::REQUEST_RESOURCE, Args::new().rows(resources(new)))
             .await?;
     }
     Ok(())

@@ -37,7 +37,7 @@ async fn resume(
     actor: &str,
     reason: Option<&str>,
 ) -> Result<usize, Error> {
-    if !withdraw(conn, id, actor, reason).await? {
+    if withdraw(conn, &[id], actor, reason).await?.is_empty() {
         let (state, _) = place(conn, id).await?;
         let expected = "only a failed intent can be resumed";
         return Err(Error::WrongState {
@@ -56,16 +56,14 @@ async fn resume(
     while !level.is_empty() {
         conn.execute(&sql::STEP_FORGIVE, Args::new().ids(level.iter().copied()))
             .await?;
-        let mut next = Vec::new();
-        for row in conn
+        let failed = conn
             .fetch(&sql::CHILD_FAILED, Args::new().ids(level.iter().copied()))
-            .await?
-        {
-            let child = row.uuid(1)?;
-            if withdraw(conn, child, actor, Some("resumed with its parent")).await? {
-                next.push(child);
-            }
-        }
+            .await?;
+        let failed: Vec<IntentId> = failed
+            .iter()
+            .map(|row| row.uuid(1))
+            .collect::<Result<_, _>>()?;
+        let next = withdraw(conn, &failed, actor, Some("resumed with its parent")).await?;
         conn.execute(&sql::WAIT_REOPEN, Args::new().ids(level.iter().copied()))
             .await?;
         resumed.extend(&next);
@@ -81,45 +79,49 @@ async fn resume(
     Ok(resumed.len())
 }
 
-/// Takes a failed outcome (compare-and-set) and keeps it as an event. False: there is none.
+/// Takes failed outcomes (compare-and-set) and keeps them as events. Returns whose they were; there may be ten thousand,
+/// and it is three statements.
 async fn withdraw(
     conn: &mut Conn<'_>,
-    id: IntentId,
+    ids: &[IntentId],
     actor: &str,
     reason: Option<&str>,
-) -> Result<bool, Error> {
-    let Some(row) = conn
-        .fetch_one(&sql::OUTCOME_WITHDRAW, Args::new().uuid(id.0))
-        .await?
-    else {
-        return Ok(false);
-    };
-    let detail = json!({
-        "reason": row.opt_text(0)?,
-        "error": row.opt_text(1)?,
-        "step": row.opt_text(2)?,
-        "started_at": row.opt_time(4)?.map(|time| time.to_utc()),
-        "finished_at": row.opt_time(5)?.map(|time| time.to_utc()),
-    });
-    let (started, plan) = (row.opt_time(4)?, row.opt_text(3)?);
-    if let Some(started) = started {
+) -> Result<Vec<IntentId>, Error> {
+    let mut withdrawn: Vec<IntentId> = Vec::new();
+    let mut details = Vec::new();
+    let mut starts = Vec::new();
+    let args = Args::new().ids(ids.iter().copied());
+    for row in conn.fetch(&sql::OUTCOME_WITHDRAW, args).await? {
+        let (id, started) = (row.uuid(0)?, row.opt_time(5)?);
+        let detail = json!({
+            "reason": row.opt_text(1)?,
+            "error": row.opt_text(2)?,
+            "step": row.opt_text(3)?,
+            "started_at": started.map(|time| time.to_utc()),
+            "finished_at": row.opt_time(6)?.map(|time| time.to_utc()),
+        });
+        let plan = row.opt_text(4)?;
+        starts.extend(started.map(|started| (id, started.0, plan)));
+        withdrawn.push(id);
+        details.push(detail.to_string());
+    }
+    if withdrawn.is_empty() {
+        return Ok(withdrawn);
+    }
+    if !starts.is_empty() {
         let rows = Rows::new()
-            .uuids([id])
-            .ints([started.0])
-            .opt_texts([plan])
-            .opt_texts([None::<String>]);
+            .uuids(starts.iter().map(|(id, _, _)| *id))
+            .ints(starts.iter().map(|(_, started, _)| *started))
+            .opt_texts(starts.iter().map(|(_, _, plan)| plan.clone()))
+            .opt_texts(starts.iter().map(|_| None::<String>));
         conn.execute(&sql::STARTED_INSERT, Args::new().rows(rows))
             .await?;
     }
-    let args = Args::new()
-        .uuid(id.0)
-        .text(actor)
-        .text("resume")
-        .opt_text(reason)
-        .text(detail.to_string())
-        .now();
-    conn.execute(&sql::EVENT_INSERT, args).await?;
-    Ok(true)
+    let rows = Rows::new().uuids(withdrawn.iter().copied()).texts(details);
+    let args = Args::new().text(actor).text("resume").opt_text(reason);
+    conn.execute(&sql::EVENT_INSERT, args.rows(rows).now())
+        .await?;
+    Ok(withdrawn)
 }
 
 /// State and parent of an intent.

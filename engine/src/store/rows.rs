@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::clock::Micros;
 use crate::id::{IntentId, LeaseId, SessionId};
-use crate::intent::Mode;
+use crate::intent::{Mode, OnFailure};
 use crate::payload::Payload;
 use crate::plan::Shape;
 use crate::state::{AttemptFailure, FailureReason, IntentState, StepState};
@@ -43,6 +43,15 @@ pub(crate) struct NewIntent {
     pub(crate) labels: Vec<(String, String)>,
     /// Key, and hash of the body that it goes with.
     pub(crate) key: Option<(String, Vec<u8>)>,
+}
+
+/// What came of requests.
+#[derive(Debug)]
+pub(crate) struct Requested {
+    /// In the order of the requests: of an intent that was there already, where one has the same key.
+    pub(crate) ids: Vec<IntentId>,
+    /// When the lease was made, and when each of its intents was requested; nothing if none was made.
+    pub(crate) leased: Option<(Micros, HashMap<IntentId, Micros>)>,
 }
 
 impl NewIntent {
@@ -137,6 +146,8 @@ pub(crate) struct ChildRow {
     pub(crate) generation: u32,
     pub(crate) name: String,
     pub(crate) input_hash: Vec<u8>,
+    /// The failed child in whose place it is asked for.
+    pub(crate) instead_of: Option<IntentId>,
     pub(crate) intent: NewIntent,
 }
 
@@ -311,6 +322,34 @@ pub(crate) struct Claimed {
     pub(crate) arrived: i64,
 }
 
+impl Claimed {
+    /// One that was leased when it was made.
+    pub(crate) fn at_request(new: NewIntent, lease: LeaseId, requested: Micros) -> Self {
+        Self {
+            intent: new.id,
+            lease,
+            crashes: 0,
+            locks: new.locks(),
+            kind: new.kind.into(),
+            account: new.account.map(Arc::from),
+            input: new.input,
+            requested,
+            requested_by: new.requested_by,
+            parent: new.parent.map(|(parent, _)| parent),
+            root: new.root,
+            depth: new.depth,
+            correlation_id: new.correlation_id,
+            release_on_failure: new.release_on_failure,
+            unfit: None,
+            started: None,
+            steps: Vec::new(),
+            attempts: Vec::new(),
+            children: Vec::new(),
+            arrived: 0,
+        }
+    }
+}
+
 /// When and by which plan a claimed intent had started.
 #[derive(Debug, Clone)]
 pub(crate) struct StartedLoad {
@@ -374,8 +413,15 @@ pub(crate) struct SessionRow {
     pub(crate) lock_file: Option<String>,
     pub(crate) lease: Duration,
     pub(crate) free: usize,
-    /// Kind and queue.
-    pub(crate) kinds: Vec<(Arc<str>, Arc<str>)>,
+    pub(crate) kinds: Vec<KindRow>,
+}
+
+/// What the code says of a kind that a worker carries out.
+#[derive(Debug, Clone)]
+pub(crate) struct KindRow {
+    pub(crate) kind: Arc<str>,
+    pub(crate) queue: Arc<str>,
+    pub(crate) on_failure: OnFailure,
 }
 
 /// A session as others see it.

@@ -8,6 +8,7 @@ use super::{Lane, Peek, SessionRow, SessionSeen, Store};
 use crate::clock::micros;
 use crate::error::Error;
 use crate::id::SessionId;
+use crate::intent::OnFailure;
 
 impl Store {
     pub(crate) async fn open_session(&self, session: SessionRow) -> Result<(), Error> {
@@ -25,12 +26,17 @@ impl Store {
                     .int(session.free as i64)
                     .now();
                 conn.execute(&sql::SESSION_INSERT, args).await?;
-                let args = Args::new().uuid(session.id.0).rows(
+                let kinds = || session.kinds.iter();
+                let names = || {
                     Rows::new()
-                        .texts(session.kinds.iter().map(|(kind, _)| kind.clone()))
-                        .texts(session.kinds.iter().map(|(_, queue)| queue.clone())),
-                );
-                conn.execute(&sql::SESSION_KIND_INSERT, args).await
+                        .texts(kinds().map(|kind| kind.kind.clone()))
+                        .texts(kinds().map(|kind| kind.queue.clone()))
+                };
+                let args = Args::new().uuid(session.id.0).rows(names());
+                conn.execute(&sql::SESSION_KIND_INSERT, args).await?;
+                let release = kinds().map(|kind| kind.on_failure == OnFailure::Release);
+                let args = Args::new().rows(names().bools(release));
+                conn.execute(&sql::KIND_INSERT, args).await
             })
         })
         .await

@@ -106,12 +106,14 @@ statements! {
         INVARIANTS = "invariants",
         KEY_CLAIM = "key_claim",
         KEY_READ = "key_read",
+        KIND_INSERT = "kind_insert",
         LABEL_INSERT = "label_insert",
         LEASE_BESIDE = "lease_beside",
         LEASE_CLEAR = "lease_clear",
         LEASE_DELETE = "lease_delete",
         LEASE_INSERT = "lease_insert",
         LEASE_READ = "lease_read",
+        LEASE_VOID = "lease_void",
         LEASE_REMOVE = "lease_remove",
         LINE_INSERT = "line_insert",
         LINE_LEAVE = "line_leave",
@@ -173,6 +175,7 @@ statements! {
     }
     postgres {
         NUDGE = "nudge",
+        REQUEST_LEASE = "request_lease",
         RESOURCE_LOCK = "resource_lock",
         RESOURCE_TRY = "resource_try",
         WAIT_LOCK = "wait_lock",

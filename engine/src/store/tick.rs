@@ -9,7 +9,9 @@ use std::sync::Arc;
 use super::args::{Args, Rows};
 use super::rows::Start;
 use super::session::us;
-use super::{Conn, Flush, Life, ParkRow, Store, StoreKind, TickAnswer, TickEnd, TickRequest};
+use super::{
+    ChildRow, Conn, Flush, Life, ParkRow, Store, StoreKind, TickAnswer, TickEnd, TickRequest,
+};
 use super::{claim, finish, load, request, sql};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
@@ -79,7 +81,7 @@ async fn tick(
     .await?;
     write_plans(conn, session, request).await?;
     write_steps(conn, request).await?;
-    write_children(conn, request).await?;
+    write_children(conn, request, &mut answer).await?;
     answer.readied += finish::finish(conn, &request.finishes, request.careful).await?;
     let stays = park(conn, request, &mut answer).await?;
     hand_back(conn, request).await?;
@@ -206,36 +208,58 @@ async fn write_steps(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), E
 }
 
 /// Children before parks: a parent is parked for children that are there.
-async fn write_children(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), Error> {
-    let children = &request.children;
-    if children.is_empty() {
+async fn write_children(
+    conn: &mut Conn<'_>,
+    request: &TickRequest,
+    answer: &mut TickAnswer,
+) -> Result<(), Error> {
+    let mut rest = request.children.as_slice();
+    if rest.is_empty() {
         return Ok(());
     }
+    let parents: BTreeSet<IntentId> = rest.iter().filter_map(parent).collect();
+    answer.readied += rest.len();
+    while !rest.is_empty() {
+        let (batch, more) = rest.split_at(statement_len(rest));
+        insert_children(conn, batch).await?;
+        rest = more;
+    }
+    conn.execute(&sql::WAIT_OPEN, Args::new().ids(parents))
+        .await
+}
+
+fn parent(child: &ChildRow) -> Option<IntentId> {
+    child.intent.parent.as_ref().map(|(parent, _)| *parent)
+}
+
+/// How many of these go into one statement: one at least.
+fn statement_len(children: &[ChildRow]) -> usize {
+    let mut bytes = 0;
+    let fits = |child: &&ChildRow| {
+        bytes += child.intent.input.get().len();
+        bytes <= limits::STATEMENT_BYTES
+    };
+    let first = children.iter().take(limits::STATEMENT_ROWS);
+    first.take_while(fits).count().max(1)
+}
+
+async fn insert_children(conn: &mut Conn<'_>, children: &[ChildRow]) -> Result<(), Error> {
     debug_assert!(
         children
             .iter()
             .all(|child| child.intent.start == Start::Now)
     );
-    let parents: Vec<IntentId> = children
-        .iter()
-        .filter_map(|c| c.intent.parent.as_ref().map(|(id, _)| *id))
-        .collect();
-    request::insert_requests(
-        conn,
-        children.iter().map(|child| child.intent.clone()).collect(),
-    )
-    .await?;
+    let intents = children.iter().map(|child| child.intent.clone()).collect();
+    request::insert_requests(conn, intents).await?;
     let rows = Rows::new()
-        .uuids(parents.iter().copied())
+        .uuids(children.iter().filter_map(parent))
         .texts(children.iter().map(|c| c.step.clone()))
         .ints(children.iter().map(|c| i64::from(c.generation)))
         .texts(children.iter().map(|c| c.name.as_str()))
         .uuids(children.iter().map(|c| c.intent.id))
-        .bytes(children.iter().map(|c| c.input_hash.clone()));
+        .bytes(children.iter().map(|c| c.input_hash.clone()))
+        .opt_uuids(children.iter().map(|c| c.instead_of.map(|id| id.0)));
     conn.execute(&sql::CHILD_INSERT, Args::new().rows(rows))
-        .await?;
-    let distinct: BTreeSet<IntentId> = parents.into_iter().collect();
-    conn.execute(&sql::WAIT_OPEN, Args::new().ids(distinct))
         .await
 }
 

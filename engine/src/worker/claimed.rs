@@ -78,7 +78,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             (None, None) => {
                 self.pending
                     .plans
-                    .push((hash.clone(), drive.plan.shape.clone()));
+                    .push((hash.clone(), drive.plan.stored.clone()));
                 self.pending
                     .session_plans
                     .push((kind.clone(), hash.clone()));
@@ -93,7 +93,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 {
                     self.pending
                         .plans
-                        .push((hash.clone(), drive.plan.shape.clone()));
+                        .push((hash.clone(), drive.plan.stored.clone()));
                 }
                 self.pending.started.push(drive.started_row());
                 false

@@ -1,9 +1,10 @@
 //! Drive: one intent that this worker holds, in memory. Rebuilt from rows whenever somebody claims it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::children::{ByName, Children};
+use super::elements::Unmade;
 use super::registry::{Bound, Kind};
 use crate::advance::{Next, Status, advance};
 use crate::clock::Micros;
@@ -12,7 +13,9 @@ use crate::id::{IntentId, LeaseId};
 use crate::payload::Payload;
 use crate::plan::BoundPlan;
 use crate::state::{FailureReason, IntentState, StepState};
-use crate::store::{ChildLoad, Claimed, Finish, ParkReason, ParkRow, StartedRow};
+use crate::store::{
+    AttemptLoad, ChildLoad, Claimed, Finish, ParkReason, ParkRow, StartedRow, StepLoad,
+};
 
 /// One step, as its driver knows it.
 pub(super) struct Slot {
@@ -33,6 +36,58 @@ pub(super) struct Slot {
     pub(super) reason: ParkReason,
 }
 
+impl Slot {
+    pub(super) fn new() -> Self {
+        Self {
+            status: Status::Pending,
+            has_row: false,
+            generation: 1,
+            attempts: 0,
+            forgiven: 0,
+            output: None,
+            awaits: Vec::new(),
+            failure: None,
+            reason: ParkReason::Retry,
+        }
+    }
+
+    /// Takes in the last attempt of a step that somebody has begun before; before [`set_step`](Self::set_step).
+    pub(super) fn set_attempt(&mut self, attempt: &AttemptLoad, now: Duration) {
+        self.generation = attempt.generation;
+        self.attempts = attempt.attempt;
+        if let Some(retry_in) = attempt.retry_in {
+            self.status = Status::Until(now + retry_in);
+        }
+    }
+
+    /// Takes in what is recorded of a step.
+    pub(super) fn set_step(&mut self, step: StepLoad, now: Duration) {
+        debug_assert!(step.attempt >= 1 || step.state != StepState::Succeeded);
+        self.has_row = true;
+        self.generation = step.generation;
+        self.forgiven = step.forgiven;
+        match step.state {
+            StepState::Succeeded | StepState::Skipped => {
+                self.status = Status::Done;
+                self.output = step.output;
+            }
+            StepState::Waiting => match step.due_in {
+                Some(due_in) => self.status = Status::Until(now + due_in),
+                // For children: which ones is looked up when they are counted.
+                None => self.status = Status::Children(0),
+            },
+            StepState::Failed => {
+                self.status = Status::Failed;
+                self.failure = step.error.map(|error| (FailureReason::StepFailed, error));
+            }
+            // What ran when its worker died runs again; a resumed step runs now, whatever its last wait was.
+            StepState::Pending | StepState::Running | StepState::Undone => {
+                self.status = Status::Pending;
+            }
+        }
+    }
+}
+
 /// Where the driver is with an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -51,6 +106,7 @@ pub(super) struct Drive<S> {
     pub(super) context: Arc<IntentContext>,
     pub(super) plan: BoundPlan<S>,
     pub(super) slots: Vec<Slot>,
+    pub(super) unmade: Unmade,
     pub(super) phase: Phase,
     pub(super) crashes: u32,
     /// Some step has really begun, here or earlier.
@@ -62,13 +118,11 @@ pub(super) struct Drive<S> {
     pub(super) depth: usize,
     locks: bool,
     release_on_failure: bool,
-    pub(super) children: Vec<ChildLoad>,
+    pub(super) children: Children,
     /// Why it fails as soon as nothing of it runs any more, whatever its steps come to.
     pub(super) refusal: Option<(FailureReason, String)>,
     /// Not before then: its failure was refused as well.
     pub(super) refused_until: Duration,
-    /// Finished children that the driver has seen counted.
-    pub(super) arrived: i64,
 }
 
 /// What a driver does next with an intent.
@@ -76,7 +130,11 @@ pub(super) enum Move {
     Nothing,
     /// Look again then.
     Later(Duration),
-    Start(Vec<usize>),
+    /// Start these, and look again then.
+    Start {
+        steps: Vec<usize>,
+        due: Option<Duration>,
+    },
     Park(ParkRow),
     Finish(Box<Finish>),
     /// The worker stops, and nothing of this intent runs.
@@ -92,63 +150,19 @@ impl<S> Drive<S> {
         now: Duration,
     ) -> Self {
         let plan = bound.plan;
-        let mut slots: Vec<Slot> = plan
-            .shape
-            .steps
-            .iter()
-            .map(|_| Slot {
-                status: Status::Pending,
-                has_row: false,
-                generation: 1,
-                attempts: 0,
-                forgiven: 0,
-                output: None,
-                awaits: Vec::new(),
-                failure: None,
-                reason: ParkReason::Retry,
-            })
-            .collect();
-        for attempt in &claimed.attempts {
-            let Some(slot) = plan
-                .shape
-                .find(&attempt.step)
-                .map(|index| &mut slots[index])
-            else {
-                continue;
-            };
-            slot.generation = attempt.generation;
-            slot.attempts = attempt.attempt;
-            if let Some(retry_in) = attempt.retry_in {
-                slot.status = Status::Until(now + retry_in);
+        let mut slots: Vec<Slot> = plan.shape.steps.iter().map(|_| Slot::new()).collect();
+        let mut unmade = Unmade::default();
+        for attempt in claimed.attempts {
+            match plan.shape.find(&attempt.step) {
+                Some(index) => slots[index].set_attempt(&attempt, now),
+                None => unmade.attempt(attempt),
             }
         }
         for step in claimed.steps {
-            let Some(slot) = plan.shape.find(&step.name).map(|index| &mut slots[index]) else {
-                continue;
-            };
-            slot.has_row = true;
-            slot.generation = step.generation;
-            slot.forgiven = step.forgiven;
-            match step.state {
-                StepState::Succeeded | StepState::Skipped => {
-                    slot.status = Status::Done;
-                    slot.output = step.output;
-                }
-                StepState::Waiting => match step.due_in {
-                    Some(due_in) => slot.status = Status::Until(now + due_in),
-                    // For children: which ones is looked up below.
-                    None => slot.status = Status::Children(0),
-                },
-                StepState::Failed => {
-                    slot.status = Status::Failed;
-                    slot.failure = step.error.map(|error| (FailureReason::StepFailed, error));
-                }
-                // What ran when its worker died runs again; a resumed step runs now, whatever its last wait was.
-                StepState::Pending | StepState::Running | StepState::Undone => {
-                    slot.status = Status::Pending
-                }
+            match plan.shape.find(&step.name) {
+                Some(index) => slots[index].set_step(step, now),
+                None => unmade.step(step),
             }
-            debug_assert!(step.attempt >= 1 || step.state != StepState::Succeeded);
         }
         let mut drive = Self {
             id: claimed.intent,
@@ -164,6 +178,7 @@ impl<S> Drive<S> {
             }),
             plan,
             slots,
+            unmade,
             phase: Phase::Active,
             crashes: claimed.crashes,
             begun: claimed.started.is_some(),
@@ -177,40 +192,25 @@ impl<S> Drive<S> {
             depth: claimed.depth,
             locks: claimed.locks,
             release_on_failure: claimed.release_on_failure,
-            children: Vec::new(),
+            children: Children::new(claimed.children, claimed.arrived),
             refusal: None,
             refused_until: Duration::ZERO,
-            arrived: claimed.arrived,
         };
-        drive.set_children(claimed.children, claimed.arrived);
+        drive.count_children();
         drive
     }
 
     /// Takes in what has become of the children.
     pub(super) fn set_children(&mut self, children: Vec<ChildLoad>, arrived: i64) {
-        // A child that was asked for while the question was on its way is not in the answer yet.
-        let is_new = |known: &ChildLoad| {
-            known.outcome.is_none() && !children.iter().any(|child| child.child == known.child)
-        };
-        let new: Vec<ChildLoad> = self
-            .children
-            .iter()
-            .filter(|known| is_new(known))
-            .cloned()
-            .collect();
-        self.children = children;
-        self.children.extend(new);
-        self.arrived = arrived;
+        self.children.reload(children, arrived);
+        self.count_children();
+    }
+
+    pub(super) fn count_children(&mut self) {
         for index in 0..self.slots.len() {
             if let Status::Children(_) = self.slots[index].status {
                 if self.slots[index].awaits.is_empty() {
-                    let step = &self.plan.shape.steps[index].name;
-                    let generation = self.slots[index].generation;
-                    let own = self
-                        .children
-                        .iter()
-                        .filter(|child| child.step == *step && child.generation == generation);
-                    self.slots[index].awaits = own.map(|child| child.name.clone()).collect();
+                    self.slots[index].awaits = self.children_of(index).keys().cloned().collect();
                 }
                 self.slots[index].status = Status::Children(self.missing(index));
             }
@@ -219,39 +219,31 @@ impl<S> Drive<S> {
 
     /// Children that a step waits for and that have not finished.
     pub(super) fn missing(&self, index: usize) -> u32 {
-        let step = &self.plan.shape.steps[index].name;
-        let generation = self.slots[index].generation;
-        let finished = |name: &&String| {
-            self.children.iter().any(|child| {
-                child.step == *step
-                    && child.generation == generation
-                    && child.name == **name
-                    && child.outcome.is_some()
-            })
-        };
-        let missing = self.slots[index]
-            .awaits
-            .iter()
-            .filter(|name| !finished(name))
-            .count();
-        u32::try_from(missing).unwrap_or(u32::MAX)
+        let slot = &self.slots[index];
+        self.children
+            .missing(self.step_name(index), slot.generation, &slot.awaits)
     }
 
     /// The children that a step has asked for, for its context.
-    pub(super) fn children_of(&self, index: usize) -> HashMap<String, ChildLoad> {
-        let step = &self.plan.shape.steps[index].name;
-        let generation = self.slots[index].generation;
-        let own = self
-            .children
-            .iter()
-            .filter(|child| child.step == *step && child.generation == generation);
-        own.map(|child| (child.name.clone(), child.clone()))
-            .collect()
+    pub(super) fn children_of(&self, index: usize) -> ByName {
+        self.children
+            .of(self.step_name(index), self.slots[index].generation)
     }
 
     /// Children that nobody knows the end of yet: worth a look at every tick.
     pub(super) fn waits_for_children(&self) -> bool {
-        self.children.iter().any(|child| child.outcome.is_none())
+        self.children.open() > 0
+    }
+
+    /// The count of finished children from which on a step may be able to go on, or, where none waits for them, all have
+    /// finished.
+    pub(super) fn wakes_at(&self) -> i64 {
+        let missing = self.slots.iter().filter_map(|slot| match slot.status {
+            Status::Children(missing) if missing > 0 => Some(missing),
+            _ => None,
+        });
+        let missing = missing.min().unwrap_or_else(|| self.children.open());
+        self.children.arrived + i64::from(missing)
     }
 
     pub(super) fn step_name(&self, index: usize) -> &Arc<str> {
@@ -284,7 +276,11 @@ impl<S> Drive<S> {
             };
         }
         match advance(&self.plan.shape, &statuses, now, stopping) {
-            Next::Start(steps) => Move::Start(steps),
+            Next::Start(steps) => match (self.within_limits(steps), self.due(now)) {
+                (steps, Some(due)) if steps.is_empty() => Move::Later(due),
+                (steps, None) if steps.is_empty() => Move::Nothing,
+                (steps, due) => Move::Start { steps, due },
+            },
             Next::Busy(_) if stopping && !self.is_running() => {
                 if statuses.contains(&Status::Recording) {
                     Move::Nothing
@@ -320,18 +316,13 @@ impl<S> Drive<S> {
             lease: self.lease,
             reason,
             due_in,
-            wake_at: children.map(|children| self.arrived + i64::from(children)),
+            wake_at: children.map(|children| self.children.arrived + i64::from(children)),
         }
     }
 
     /// Until every child has finished.
     fn park_for_children(&self) -> ParkRow {
-        let unfinished = self
-            .children
-            .iter()
-            .filter(|child| child.outcome.is_none())
-            .count();
-        self.park(None, Some(u32::try_from(unfinished).unwrap_or(u32::MAX)))
+        self.park(None, Some(self.children.open()))
     }
 
     fn succeed(&self) -> Finish {

@@ -141,7 +141,7 @@ impl<S> Drive<S> {
             new.depth = self.depth + 1;
             new.correlation_id = self.context.correlation_id.clone();
             new.requested_by = self.context.requested_by.clone();
-            self.children.push(ChildLoad {
+            self.children.add(ChildLoad {
                 parent: self.id,
                 step: step.clone(),
                 generation,
@@ -155,6 +155,7 @@ impl<S> Drive<S> {
                 generation,
                 name: child.name,
                 input_hash: child.input_hash,
+                instead_of: child.instead_of,
                 intent: new,
             });
         }
@@ -180,8 +181,10 @@ impl<S> Drive<S> {
                 self.slots[index].status = Status::Pending;
             }
         }
-        let lost = |child: &ChildLoad| tick.children.iter().any(|row| row.intent.id == child.child);
-        self.children.retain(|child| !lost(child));
+        if !self.children.is_empty() {
+            let lost = tick.children.iter().map(|row| row.intent.id).collect();
+            self.children.forget(&lost);
+        }
     }
 
     /// A step's row as it is now.

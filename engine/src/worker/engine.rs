@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::AbortHandle;
 
 use super::committer::{Committed, Committer};
 use super::drive::Drive;
+use super::ears::{Ears, Heard, poll};
 use super::heartbeat::{Heartbeat, Pulse, Reaping};
 use super::lane::LaneState;
 use super::listen::Listener;
@@ -23,7 +24,8 @@ use crate::client::Intendant;
 use crate::cx::StepContext;
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
-use crate::store::{Peek, Store, TickRequest};
+use crate::offer::Offering;
+use crate::store::{Store, TickRequest};
 
 /// A map by ids. They are made by the engine, so nobody can choose them to collide; a fast hash will do.
 pub(super) type ById<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -100,31 +102,8 @@ pub(super) struct Engine<S> {
     pub(super) stop_since: Option<Duration>,
 
     pub(super) ended_tx: mpsc::UnboundedSender<Ended>,
-}
-
-/// What the loop hears of.
-enum Heard {
-    Ended(Ended),
-    Committed(Committed),
-    Pulse(Pulse),
-    Peeked(Result<Peek, Error>),
-    Nudge,
-    Work,
-    Timer,
-    Poll,
-    Shutdown,
-}
-
-/// The ends of the loop's channels that it waits on.
-struct Ears {
-    ended: mpsc::UnboundedReceiver<Ended>,
-    pulses: mpsc::UnboundedReceiver<Pulse>,
-    tick: Option<JoinHandle<(Committer, Committed)>>,
-    peek: Option<JoinHandle<Result<Peek, Error>>>,
-    /// Something has come since the look that is on its way began.
-    peek_again: bool,
-    others: Listener,
-    poll: tokio::time::Interval,
+    /// What requests of this process may lease to this session.
+    pub(super) offering: Option<Offering>,
 }
 
 /// Why a session is over.
@@ -184,6 +163,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             stop_since: None,
             // Replaced when a session begins: what a dead session's steps still send goes nowhere.
             ended_tx: mpsc::unbounded_channel().0,
+            offering: None,
         }
     }
 
@@ -236,17 +216,17 @@ impl<S: Send + Sync + 'static> Engine<S> {
         self.ended_tx = ended_tx;
         let free = self.lanes.iter().map(LaneState::free).sum();
         let (pulse, pulses) = Heartbeat::start(self.store(), &session, &self.settings, free);
-        let work = self.intendant.work();
-        let mut poll = tokio::time::interval(self.settings.poll);
-        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let arrivals = self.begin_offer(session.id);
         let mut ears = Ears {
             ended,
+            arrivals,
             pulses,
             tick: None,
             peek: None,
             peek_again: false,
             others: Listener::start(self.store(), pulse.free()),
-            poll,
+            work: self.intendant.work(),
+            poll: poll(self.settings.poll),
         };
         let mut committer = Some(Committer::new(
             self.store().clone(),
@@ -263,32 +243,24 @@ impl<S: Send + Sync + 'static> Engine<S> {
             }
             self.send_tick(&mut committer, &mut ears, stop_by.is_some());
             pulse.set_free(self.lanes.iter().map(LaneState::free).sum());
+            self.publish_offer(stop_by.is_some());
             if self.inflight.is_none() {
                 pulse.made_progress();
             }
             let due = self.due_in(stop_by);
             let heard = tokio::select! {
                 biased;
-                heard = hear_tick(&mut ears.tick) => {
-                    committer = Some(heard.0);
-                    ears.tick = None;
-                    Heard::Committed(heard.1)
-                }
-                Some(ended) = ears.ended.recv() => Heard::Ended(ended),
-                Some(pulse) = ears.pulses.recv() => Heard::Pulse(pulse),
-                peeked = hear_peek(&mut ears.peek) => { ears.peek = None; Heard::Peeked(peeked) }
-                () = ears.others.heard() => Heard::Nudge,
+                // Once, and not to be missed for all the work there is.
                 () = &mut *shutdown, if stop_by.is_none() => Heard::Shutdown,
-                () = work.notified() => Heard::Work,
-                () = sleep(due) => Heard::Timer,
-                _ = ears.poll.tick() => Heard::Poll,
+                heard = ears.hear(due) => heard,
             };
             match heard {
                 Heard::Ended(ended) => {
                     self.hear_ended(ended, &mut ears.ended, committer.is_some())
                         .await
                 }
-                Heard::Committed(Committed::Done(answer)) => {
+                Heard::Committed(ready, Committed::Done(answer)) => {
+                    committer = Some(ready);
                     let Some(request) = self.inflight.take() else {
                         continue;
                     };
@@ -300,10 +272,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     }
                     self.tick_done(&request, *answer);
                 }
-                Heard::Committed(Committed::Fenced) | Heard::Pulse(Pulse::Dead) => {
+                Heard::Committed(_, Committed::Fenced) | Heard::Pulse(Pulse::Dead) => {
                     self.report.fenced += u64::from(self.inflight.is_some());
                     break Over::Fenced;
                 }
+                Heard::Arrived(arrival) => self.arrived(arrival),
                 Heard::Pulse(Pulse::Beat { asked, others_idle }) => self.beat(asked, others_idle),
                 Heard::Pulse(Pulse::Silent(session, beat)) => self.reap(session, beat),
                 Heard::Peeked(peeked) => {
@@ -367,35 +340,5 @@ impl<S> Drop for Engine<S> {
         for running in self.running.values() {
             running.abort.abort();
         }
-    }
-}
-
-async fn hear_tick(
-    tick: &mut Option<JoinHandle<(Committer, Committed)>>,
-) -> (Committer, Committed) {
-    match tick {
-        Some(handle) => match handle.await {
-            Ok(done) => done,
-            Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
-            Err(_) => std::future::pending().await,
-        },
-        None => std::future::pending().await,
-    }
-}
-
-async fn hear_peek(peek: &mut Option<JoinHandle<Result<Peek, Error>>>) -> Result<Peek, Error> {
-    match peek {
-        Some(handle) => match handle.await {
-            Ok(peeked) => peeked,
-            Err(join) => Err(Error::Unreachable(join.to_string())),
-        },
-        None => std::future::pending().await,
-    }
-}
-
-async fn sleep(time: Option<Duration>) {
-    match time {
-        Some(time) => tokio::time::sleep(time).await,
-        None => std::future::pending().await,
     }
 }

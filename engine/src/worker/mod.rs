@@ -4,15 +4,20 @@
 //! next tick. Steps run in tasks of their own ([`runner`]); ticks are committed by the [`committer`], one at a time,
 //! while the loop goes on; the heartbeat ([`heartbeat`]) has a thread to itself.
 
+mod bounded;
+mod children;
 mod claimed;
 mod committer;
 mod drive;
+mod ears;
+mod elements;
 mod ended;
 mod engine;
 mod heartbeat;
 mod lane;
 mod listen;
 mod moves;
+mod offering;
 mod registry;
 mod runner;
 mod session;
@@ -155,7 +160,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
     }
 
     fn add<T: Intent>(mut self, make_plan: MakePlan<S>) -> Self {
-        let kind = registry::Kind::new(Arc::from(T::KIND), Arc::from(T::QUEUE), make_plan);
+        let kind = registry::Kind::new::<T>(make_plan);
         if self
             .kinds
             .insert(Arc::from(T::KIND), Arc::new(kind))

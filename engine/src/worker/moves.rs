@@ -96,7 +96,19 @@ impl<S: Send + Sync + 'static> Engine<S> {
         match drive.next(now, stopping) {
             Move::Nothing => {}
             Move::Later(due) => self.timers.push(Reverse((due, id))),
-            Move::Start(steps) => {
+            Move::Start { steps, due } => {
+                let is_map = |step: &usize| drive.plan.is_map(*step);
+                let maps: Vec<usize> = steps.iter().copied().filter(is_map).collect();
+                if !maps.is_empty() {
+                    // What is next depends on what they come to.
+                    for map in maps {
+                        drive.turn_map(map, now, &mut self.pending);
+                    }
+                    return self.go_on(id);
+                }
+                if let Some(due) = due {
+                    self.timers.push(Reverse((due, id)));
+                }
                 let queue = drive.kind.queue.clone();
                 for &step in &steps {
                     drive.slots[step].status = Status::Running;

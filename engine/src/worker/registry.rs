@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::intent::{Intent, OnFailure};
 use crate::payload::Payload;
 use crate::plan::{self, BindError, BoundPlan, MakePlan, PlanFailure, Shape};
 use crate::state::{FailureReason, StepState};
@@ -11,6 +12,7 @@ use crate::store::Claimed;
 pub(super) struct Kind<S> {
     pub(super) name: Arc<str>,
     pub(super) queue: Arc<str>,
+    pub(super) on_failure: OnFailure,
     make_plan: MakePlan<S>,
     /// The last shape that was seen and found sound; a kind mostly has but one.
     known: Mutex<Option<(Arc<Shape>, Arc<str>)>>,
@@ -61,10 +63,11 @@ impl From<BindError> for Refusal {
 }
 
 impl<S> Kind<S> {
-    pub(super) fn new(name: Arc<str>, queue: Arc<str>, make_plan: MakePlan<S>) -> Self {
+    pub(super) fn new<T: Intent>(make_plan: MakePlan<S>) -> Self {
         Self {
-            name,
-            queue,
+            name: Arc::from(T::KIND),
+            queue: Arc::from(T::QUEUE),
+            on_failure: T::ON_FAILURE,
             make_plan,
             known: Mutex::new(None),
         }

@@ -76,7 +76,7 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
         let end = match (context.recorded(), attempt) {
             // Whatever the step did afterwards: its result is on disk.
             (Some(output), _) => StepEnd::Recorded(output),
-            (None, Ok(Ok(result))) => end_of(result),
+            (None, Ok(Ok(result))) => end_of(result, &context),
             (None, Ok(Err(panic))) => StepEnd::Failed {
                 failure: AttemptFailure::Panic,
                 error: clip(panic_message(&*panic)),
@@ -103,7 +103,7 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
     tokio::spawn(task).abort_handle()
 }
 
-fn end_of(result: Result<StepDone, StepError>) -> StepEnd {
+fn end_of(result: Result<StepDone, StepError>, context: &StepContext) -> StepEnd {
     match result {
         Ok(StepDone::Output(Ok(output))) => StepEnd::Output(output),
         Ok(StepDone::Output(Err(error))) => StepEnd::Failed {
@@ -121,10 +121,10 @@ fn end_of(result: Result<StepDone, StepError>) -> StepEnd {
             },
             Ending::Undecodable { error } => StepEnd::Undecodable { error },
             Ending::Snoozed(time) => StepEnd::Snoozed(time.min(limits::FUTURE)),
-            Ending::Awaits(children) => StepEnd::Awaits(children),
-            Ending::ChildFailed(error) => StepEnd::Failed {
+            Ending::Awaits => StepEnd::Awaits(context.take_awaited()),
+            Ending::ChildFailed(failed) => StepEnd::Failed {
                 failure: AttemptFailure::GaveUp,
-                error: clip(error.to_string()),
+                error: clip(failed.to_string()),
             },
             Ending::Left => StepEnd::Left,
         },

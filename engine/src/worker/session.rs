@@ -10,7 +10,7 @@ use super::heartbeat::Pulses;
 use super::lane::LaneState;
 use crate::error::Error;
 use crate::id::SessionId;
-use crate::store::SessionRow;
+use crate::store::{KindRow, SessionRow};
 
 /// A session of this process, with its file lock.
 #[derive(Debug)]
@@ -114,7 +114,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let kinds = self
             .kinds
             .values()
-            .map(|kind| (kind.name.clone(), kind.queue.clone()))
+            .map(|kind| KindRow {
+                kind: kind.name.clone(),
+                queue: kind.queue.clone(),
+                on_failure: kind.on_failure,
+            })
             .collect();
         let row = SessionRow {
             id,
@@ -166,6 +170,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             tracing::warn!(worker = &*self.settings.name, session = %session.id, "the session is dead; nothing more is written for it");
         }
         self.session = None;
+        self.offering = None;
         self.intendant.nudge().ends(session.id);
         drop(pulse);
         if let Some(lock) = session.lock {

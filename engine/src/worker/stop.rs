@@ -43,6 +43,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             "stopping"
         );
         self.stopping.send_replace(true);
+        // Before anybody asks whether all is at rest: what is promised until now still arrives, and nothing more.
+        self.withdraw_offer();
         let mut waiting: Vec<(IntentId, usize)> = Vec::new();
         for lane in &mut self.lanes {
             waiting.extend(
@@ -116,8 +118,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
         now + Duration::from_millis(20)
     }
 
-    /// Nothing is in hand, nothing is to be written.
+    /// Nothing is in hand or on its way here, nothing is to be written.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.drives.is_empty() && self.inflight.is_none() && !self.pending.has_writes()
+        self.drives.is_empty()
+            && self.inflight.is_none()
+            && !self.pending.has_writes()
+            && self.is_offer_settled()
     }
 }

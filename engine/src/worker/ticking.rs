@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::bounded;
 use super::drive::Phase;
 use super::engine::{Engine, Probation};
 use crate::crash;
 use crate::id::{IntentId, LeaseId};
 use crate::limits;
 use crate::state::{FailureReason, StepState};
-use crate::store::{ChildLoad, Lane, Life, TickAnswer, TickRequest};
+use crate::store::{ChildLoad, ChildRow, Lane, Life, TickAnswer, TickRequest};
 
 impl<S: Send + Sync + 'static> Engine<S> {
     /// The next tick, if there is anything to write or to ask for.
@@ -18,6 +19,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let now = self.now();
         self.end_probation(now);
         let mut request = std::mem::take(&mut self.pending);
+        if let Some(later) = bounded::put_off(&mut request) {
+            self.pending = later;
+        }
         if !stopping {
             self.ask(&mut request, now);
         }
@@ -31,7 +35,6 @@ impl<S: Send + Sync + 'static> Engine<S> {
             request.watch = watching.filter(|id| !request.reload.contains(id)).collect();
         }
         if request.is_empty() {
-            self.pending = request;
             return None;
         }
         request.worker.clone_from(&self.settings.name);
@@ -49,7 +52,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
         if let Some(since) = self.suspects_since {
             // A suspect is best claimed by a session that has nothing else in hand. For that, nothing new is claimed
             // for a while; steps that take longer than that are not waited for.
-            let alone = self.drives.is_empty();
+            self.withdraw_offer();
+            let alone = self.drives.is_empty() && self.is_offer_settled();
             if alone || now.saturating_sub(since) >= self.beat_interval() {
                 request.claim_suspect = self.all_lanes();
                 request.suspect_lease = Some(self.new_lease());
@@ -195,7 +199,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
         if answer.readied > 0 {
             self.intendant.wake_here();
-            if self.others_idle && self.lanes.iter().all(|lane| lane.free() == 0) {
+            // Children may be of kinds that this worker does not know.
+            let foreign = |child: &ChildRow| !self.kinds.contains_key(child.intent.kind.as_str());
+            let full = self.lanes.iter().all(|lane| lane.free() == 0);
+            if self.others_idle && (full || request.children.iter().any(foreign)) {
                 self.intendant.wake_elsewhere();
             }
         }
@@ -280,8 +287,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
             let Some(drive) = self.drives.get(intent) else {
                 continue;
             };
-            let arrived = answer.arrived.get(intent).copied().unwrap_or(drive.arrived);
-            if arrived > drive.arrived && !self.pending.reload.contains(intent) {
+            // What came of ten thousand children is read when it matters, not whenever one of them has finished.
+            let arrived = answer.arrived.get(intent).copied();
+            if arrived.is_some_and(|arrived| arrived >= drive.wakes_at())
+                && !self.pending.reload.contains(intent)
+            {
                 self.pending.reload.push(*intent);
             }
         }

@@ -54,6 +54,48 @@ async fn every_workload_is_measured_on_postgres() -> Result<()> {
     every_workload_is_measured(StoreKind::Postgres).await
 }
 
+async fn other_circumstances_are_measured(kind: StoreKind) -> Result<()> {
+    let (database, intendant) = Database::open(kind).await?;
+    intendant.close().await;
+    for more in [
+        ["--history", "300"],
+        ["--processes", "2"],
+        ["--snapshot", "--workers=2"],
+    ] {
+        let mut words = vec![
+            "bench",
+            "single",
+            "--intents",
+            "50",
+            "--runs",
+            "1",
+            "--json",
+        ];
+        words.extend(more);
+        let output = run(&database.url, &words)?;
+        ensure!(output.status.success(), "{more:?}: {}", stderr(&output));
+        let report: serde_json::Value = serde_json::from_str(&stdout(&output))?;
+        ensure!(report["compared"]["with"] == "single", "{report}");
+        ensure!(
+            report["compared"]["ratio"].as_f64().context("a ratio")? > 0.0,
+            "{report}"
+        );
+    }
+    let output = run(&database.url, &["bench", "bulk", "--snapshot"])?;
+    ensure!(output.status.code() == Some(2), "{}", stderr(&output));
+    Ok(())
+}
+
+#[tokio::test]
+async fn other_circumstances_are_measured_on_sqlite() -> Result<()> {
+    other_circumstances_are_measured(StoreKind::Sqlite).await
+}
+
+#[tokio::test]
+async fn other_circumstances_are_measured_on_postgres() -> Result<()> {
+    other_circumstances_are_measured(StoreKind::Postgres).await
+}
+
 #[tokio::test]
 async fn the_latency_between_two_processes_is_measured() -> Result<()> {
     let (database, intendant) = Database::open(StoreKind::Sqlite).await?;

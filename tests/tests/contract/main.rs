@@ -5,14 +5,22 @@
     reason = "a test that finds nothing to unwrap fails, as it should"
 )]
 
+mod asking;
 mod crashes;
 mod dry_runs;
 mod families;
+mod fanout;
 mod history;
 mod invariants;
+mod keys_of_sql;
 mod labels;
 mod looking;
+mod maps;
+mod offers;
 mod outcomes;
+mod plain_sql;
+mod plain_sql_examples;
+mod plain_sql_refusals;
 mod promises;
 mod refusals;
 mod requests;

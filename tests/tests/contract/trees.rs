@@ -10,6 +10,7 @@ use crate::support::{Bench, Counter, on_both, start};
 
 on_both! {
     a_parent_gets_its_childs_output;
+    one_correlation_id_runs_through_a_tree_to_the_last_grandchild;
     a_parent_holds_no_slot_while_it_waits;
     a_failed_child_fails_its_parent_and_is_resumed_with_it;
     a_parent_can_go_on_without_a_failed_child;
@@ -264,6 +265,38 @@ async fn a_tree_of_intents_has_a_depth_limit(bench: Bench) -> Result<()> {
         error.ends_with("the tree of intents is 32 levels deep, which is the limit"),
         "{error}"
     );
+    worker.stop().await?;
+    bench.check().await
+}
+
+async fn one_correlation_id_runs_through_a_tree_to_the_last_grandchild(bench: Bench) -> Result<()> {
+    let dig = async |cx: Cx<()>, deeper: Deeper| -> StepResult<u64> {
+        let below = match deeper.0 {
+            0 => Vec::new(),
+            above => vec![Deeper(above - 1), Deeper(above - 1)],
+        };
+        let below = cx.children("below", below).await?;
+        Ok(1 + below.into_iter().sum::<Result<u64, _>>()?)
+    };
+    let worker = start(bench.worker(()).register_step::<Deeper, u64, _>(dig));
+    let root = bench.intendant.request(Deeper(3));
+    let root = root.by("ada").correlation_id("web-7").await?;
+    ensure!(root.output().await? == 15);
+    let mut level = vec![root.id()];
+    for generation in 1..=3 {
+        let mut next = Vec::new();
+        for parent in level {
+            for child in bench.intendant.children(parent).await? {
+                let record = bench.intendant.get(child.id).await?;
+                ensure!(record.parent_id == Some(parent) && record.root_id == root.id());
+                ensure!(record.correlation_id.as_deref() == Some("web-7"));
+                ensure!(record.requested_by.as_deref() == Some("ada"));
+                next.push(child.id);
+            }
+        }
+        ensure!(next.len() == 1 << generation);
+        level = next;
+    }
     worker.stop().await?;
     bench.check().await
 }

@@ -135,6 +135,57 @@ async fn a_request_of_which_the_answer_was_lost_is_an_error_and_its_key_finds_it
     Ok(())
 }
 
+/// What is leased to the worker of the same process in the commit that makes it: the answer to that may be lost as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_with_its_lease_of_which_the_answer_was_lost_is_carried_out_by_its_worker()
+-> Result<()> {
+    let mut bench = Bench::new(0).await?;
+    let intendant = bench.through().await?;
+    bench.work(&intendant, Duration::from_secs(2));
+    intendant
+        .request(Parcel { number: 0 })
+        .await?
+        .output()
+        .await?;
+    // Nobody can stand in line: what is carried out was leased.
+    let close = "alter table intendant.ready add constraint no_ready check (false) not valid";
+    sqlx::raw_sql(close).execute(&bench.witness.direct).await?;
+    let effects = "select count(*) from effect";
+    let mut made = 1;
+    for (fate, more) in [
+        (Fate::AnswerLost, 1),
+        (Fate::NeverSent, 0),
+        (Fate::AnswerLost, 1),
+    ] {
+        bench.proxy.choose(Sort::Request, 1, fate);
+        let request = intendant.request(Parcel { number: made });
+        let error = request.await.unwrap_err();
+        ensure!(error.is_retryable() && error.is_database(), "{error}");
+        made += more;
+        // The worker finds out, and then has room for the next one.
+        intendant
+            .request(Parcel { number: made })
+            .await?
+            .output()
+            .await?;
+        made += 1;
+        bench
+            .until(async |bench| Ok(bench.count(effects).await? == made))
+            .await?;
+        bench.drain().await?;
+    }
+    bench.stop().await?;
+    bench.check().await?;
+    ensure!(
+        bench
+            .count("select count(*) from intendant.outcome")
+            .await?
+            == made
+    );
+    ensure!(bench.count("select count(*) from intendant.lease").await? == 0);
+    Ok(())
+}
+
 #[derive(Serialize, Deserialize)]
 struct Reader;
 

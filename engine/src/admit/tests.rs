@@ -1,0 +1,259 @@
+//! Who is let in, as text.
+
+use super::*;
+use expect_test::{Expect, expect};
+use uuid::Uuid;
+
+fn intent(number: u128) -> IntentId {
+    IntentId(Uuid::from_u128(number))
+}
+
+fn mode(letter: &str) -> Mode {
+    if letter == "x" {
+        Mode::Exclusive
+    } else {
+        Mode::Shared
+    }
+}
+
+/// `1 a x` a line: intent, resource, mode. Applicants, holders and places; the position is the intent's number.
+fn check(applicants: &str, holders: &str, line: &str, expected: Expect) {
+    let rows = |text: &str| -> Vec<(IntentId, String, Mode, i64)> {
+        text.split(',')
+            .filter(|row| !row.trim().is_empty())
+            .map(|row| {
+                let words: Vec<_> = row.split_whitespace().collect();
+                let number: u32 = words[0].parse().unwrap();
+                (
+                    intent(number.into()),
+                    words[1].to_owned(),
+                    mode(words[2]),
+                    i64::from(number),
+                )
+            })
+            .collect()
+    };
+    let holding: HashSet<IntentId> = rows(holders).iter().map(|row| row.0).collect();
+    let is_kin = |intent| holding.contains(&intent_parent(intent));
+    let mut wanting: Vec<Applicant> = Vec::new();
+    for (intent, resource, mode, position) in rows(applicants) {
+        let want = Want {
+            intent,
+            resource,
+            mode,
+        };
+        match wanting
+            .iter_mut()
+            .find(|applicant| applicant.intent == intent)
+        {
+            Some(applicant) => applicant.wants.push(want),
+            None => wanting.push(Applicant {
+                intent,
+                position,
+                ancestors: vec![intent_parent(intent)],
+                kin: is_kin(intent),
+                wants: vec![want],
+            }),
+        }
+    }
+    let holders: Vec<_> = rows(holders)
+        .into_iter()
+        .map(|(intent, resource, mode, _)| Holder {
+            intent,
+            resource,
+            mode,
+        })
+        .collect();
+    let line: Vec<_> = rows(line)
+        .into_iter()
+        .map(|(intent, resource, mode, position)| Place {
+            intent,
+            resource,
+            mode,
+            position,
+            kin: is_kin(intent),
+        })
+        .collect();
+    let admission = admit(wanting, &holders, &line);
+    let taken: Vec<_> = admission
+        .taken
+        .iter()
+        .map(|t| format!("{}:{}", t.intent.0.as_u128(), t.resource))
+        .collect();
+    let blocked: Vec<_> = admission
+        .blocked
+        .iter()
+        .map(|b| b.0.as_u128().to_string())
+        .collect();
+    let resources = line.iter().map(|place| place.resource.clone()).collect();
+    let mut next: Vec<_> = next_in_line(&resources, &holders, &line)
+        .iter()
+        .map(|i| i.0.as_u128())
+        .collect();
+    next.sort_unstable();
+    expected.assert_eq(&format!(
+        "taken {} | blocked {} | next {next:?}",
+        taken.join(" "),
+        blocked.join(" ")
+    ));
+}
+
+/// Intent 100·n is the parent of intent n.
+fn intent_parent(child: IntentId) -> IntentId {
+    intent(child.0.as_u128() * 100)
+}
+
+#[test]
+fn the_first_takes_it_and_the_second_waits() {
+    check(
+        "1 a x, 2 a x",
+        "",
+        "",
+        expect!["taken 1:a | blocked 2 | next []"],
+    );
+    check(
+        "2 a x",
+        "1 a x",
+        "",
+        expect!["taken  | blocked 2 | next []"],
+    );
+    check(
+        "1 a s, 2 a s, 3 a x, 4 a s",
+        "",
+        "",
+        expect!["taken 1:a 2:a | blocked 3 4 | next []"],
+    );
+}
+
+#[test]
+fn nobody_overtakes_an_earlier_place_that_excludes_it() {
+    check(
+        "5 a x",
+        "",
+        "3 a x",
+        expect!["taken  | blocked 5 | next [3]"],
+    );
+    check(
+        "3 a x",
+        "",
+        "3 a x",
+        expect!["taken 3:a | blocked  | next [3]"],
+    );
+    check(
+        "5 a s",
+        "",
+        "3 a s",
+        expect!["taken 5:a | blocked  | next [3]"],
+    );
+}
+
+#[test]
+fn a_wait_that_would_close_a_circle_is_told_apart() {
+    let (child, parent) = (intent(1), intent(100));
+    let want = |intent, mode| Want {
+        intent,
+        resource: "a:1".to_owned(),
+        mode,
+    };
+    let applicant = Applicant {
+        intent: child,
+        position: 1,
+        ancestors: vec![parent],
+        kin: true,
+        wants: vec![want(child, Mode::Exclusive)],
+    };
+    let holder = Holder {
+        intent: parent,
+        resource: "a:1".to_owned(),
+        mode: Mode::Shared,
+    };
+    let admission = admit(vec![applicant], &[holder], &[]);
+    assert_eq!(admission.circular, [(child, "a:1".to_owned())]);
+    assert!(admission.blocked.is_empty() && admission.taken.is_empty());
+}
+
+#[test]
+fn who_holds_a_resource_already_needs_no_turn_for_it() {
+    check(
+        "5 a x",
+        "5 a x",
+        "3 a x",
+        expect!["taken 5:a | blocked  | next []"],
+    );
+}
+
+#[test]
+fn several_resources_have_one_place_in_line() {
+    check(
+        "2 a x, 2 b x, 3 b x",
+        "1 a x",
+        "",
+        expect!["taken  | blocked 2 3 | next []"],
+    );
+}
+
+#[test]
+fn a_childs_resource_is_covered_by_its_ancestors_lock() {
+    check(
+        "1 a x",
+        "100 a x",
+        "",
+        expect!["taken  | blocked  | next []"],
+    );
+    check(
+        "1 a x",
+        "200 a x",
+        "",
+        expect!["taken  | blocked 1 | next []"],
+    );
+}
+
+#[test]
+fn kin_of_a_holder_pass_those_who_hold_nothing_and_nobody_else() {
+    check(
+        "5 a x, 5 b x",
+        "500 a x",
+        "3 a x, 3 b x",
+        expect!["taken 5:b | blocked  | next [3]"],
+    );
+    check(
+        "5 b x",
+        "500 a x, 400 a x",
+        "4 b x",
+        expect!["taken  | blocked 5 | next [4]"],
+    );
+    check(
+        "",
+        "500 a x",
+        "3 b x, 5 b x, 6 b x",
+        expect!["taken  | blocked  | next [3, 5]"],
+    );
+}
+
+#[test]
+fn freeing_readies_the_head_of_the_line_and_who_goes_along_with_it() {
+    check(
+        "",
+        "",
+        "1 a x, 2 a x",
+        expect!["taken  | blocked  | next [1]"],
+    );
+    check(
+        "",
+        "",
+        "1 a s, 2 a s, 3 a x, 4 a s",
+        expect!["taken  | blocked  | next [1, 2]"],
+    );
+    check(
+        "",
+        "9 a s",
+        "1 a x, 2 a s",
+        expect!["taken  | blocked  | next []"],
+    );
+    check(
+        "",
+        "9 a s",
+        "1 a s, 2 a x",
+        expect!["taken  | blocked  | next [1]"],
+    );
+}

@@ -1,0 +1,177 @@
+//! Bounded: what of a tick has to wait for the next one, so that no tick is too large to be committed in time.
+//!
+//! Everything that a worker writes is bounded by what it has in hand, except children: a step may ask for ten thousand,
+//! and many steps may do so together. Then all that is to be written for some of the intents waits, in order.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::id::{IntentId, LeaseId};
+use crate::limits;
+use crate::store::{ChildRow, TickRequest};
+
+/// Takes out of a tick what is too much for it.
+pub(super) fn put_off(request: &mut TickRequest) -> Option<TickRequest> {
+    if request.children.len() <= 1 {
+        return None;
+    }
+    let later = too_much(&request.children);
+    if later.is_empty() {
+        return None;
+    }
+    let is_later = |intent: &IntentId| later.contains(intent);
+    let parks = take(&mut request.parks, |row| is_later(&row.intent));
+    let hand_backs = take(&mut request.hand_backs, |(intent, _, _)| is_later(intent));
+    // An intent that is still in its lease keeps the lease.
+    let kept: HashSet<LeaseId> = parks
+        .iter()
+        .map(|row| row.lease)
+        .chain(hand_backs.iter().map(|(_, lease, _)| *lease))
+        .collect();
+    Some(TickRequest {
+        started: take(&mut request.started, |row| is_later(&row.intent)),
+        steps: take(&mut request.steps, |row| is_later(&row.intent)),
+        attempts: take(&mut request.attempts, |row| is_later(&row.intent)),
+        children: take(&mut request.children, |row| {
+            parent(row).is_some_and(|parent| is_later(&parent))
+        }),
+        finishes: take(&mut request.finishes, |row| is_later(&row.intent)),
+        leases_done: take(&mut request.leases_done, |lease| kept.contains(lease)),
+        parks,
+        hand_backs,
+        ..TickRequest::default()
+    })
+}
+
+/// The intents whose children have to wait: those after the first that do not fit beside it.
+fn too_much(children: &[ChildRow]) -> HashSet<IntentId> {
+    let mut order: Vec<IntentId> = Vec::new();
+    let mut sizes: HashMap<IntentId, (usize, usize)> = HashMap::new();
+    for child in children {
+        let Some(parent) = parent(child) else {
+            continue;
+        };
+        let (count, bytes) = sizes.entry(parent).or_insert_with(|| {
+            order.push(parent);
+            (0, 0)
+        });
+        *count += 1;
+        *bytes += child.intent.input.get().len();
+    }
+    let (mut count, mut bytes) = (0, 0);
+    let fits = |parent: &&IntentId| {
+        let (more, more_bytes) = sizes.get(*parent).copied().unwrap_or_default();
+        (count, bytes) = (count + more, bytes + more_bytes);
+        count <= limits::CHILDREN_PER_TICK && bytes <= limits::CHILDREN_BYTES
+    };
+    let fitting = order.iter().take_while(fits).count().max(1);
+    order.into_iter().skip(fitting).collect()
+}
+
+fn parent(child: &ChildRow) -> Option<IntentId> {
+    child.intent.parent.as_ref().map(|(parent, _)| *parent)
+}
+
+fn take<T>(rows: &mut Vec<T>, goes: impl Fn(&T) -> bool) -> Vec<T> {
+    rows.extract_if(.., |row| goes(row)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::payload;
+    use crate::state::StepState;
+    use crate::store::{NewIntent, ParkReason, ParkRow, Start, StepRow};
+
+    fn id(number: usize) -> IntentId {
+        IntentId(uuid::Uuid::from_u128(number as u128))
+    }
+
+    fn lease(number: usize) -> LeaseId {
+        LeaseId(uuid::Uuid::from_u128(number as u128))
+    }
+
+    fn child(parent: usize, number: usize) -> ChildRow {
+        let own = id(parent * 1_000_000 + number);
+        ChildRow {
+            step: Arc::from("ask"),
+            generation: 1,
+            name: format!("c[{number}]"),
+            input_hash: Vec::new(),
+            instead_of: None,
+            intent: NewIntent {
+                id: own,
+                kind: "c".to_owned(),
+                queue: "default".to_owned(),
+                account: None,
+                input: payload::null(),
+                priority: 0,
+                release_on_failure: false,
+                start: Start::Now,
+                requested_by: None,
+                parent: Some((id(parent), "ask".to_owned())),
+                root: id(parent),
+                depth: 1,
+                correlation_id: None,
+                resources: Vec::new(),
+                key: None,
+            },
+        }
+    }
+
+    /// Each parent asks for as many, and is parked, the last one of its lease.
+    fn tick(children: &[usize]) -> TickRequest {
+        let mut request = TickRequest::default();
+        for (parent, &count) in (1..).zip(children) {
+            request
+                .children
+                .extend((0..count).map(|n| child(parent, n)));
+            request.steps.push(StepRow {
+                first: true,
+                intent: id(parent),
+                name: Arc::from("ask"),
+                generation: 1,
+                state: StepState::Waiting,
+                attempt: 1,
+                output: None,
+                error: None,
+                progress: None,
+                due_in: None,
+                started_ago: None,
+                finished_ago: None,
+            });
+            request.parks.push(ParkRow {
+                intent: id(parent),
+                lease: lease(parent),
+                reason: ParkReason::Child,
+                due_in: None,
+                wake_at: Some(count as i64),
+            });
+            request.leases_done.push(lease(parent));
+        }
+        request
+    }
+
+    #[test]
+    fn fan_outs_that_come_together_go_one_after_the_other_and_whole() {
+        let limit = limits::CHILDREN_PER_TICK;
+        // Never cut in two, and the first one goes whatever its size.
+        assert!(put_off(&mut tick(&[])).is_none());
+        assert!(put_off(&mut tick(&[1; 2_000])).is_none());
+        assert!(put_off(&mut tick(&[limits::CHILDREN_PER_STEP])).is_none());
+        assert!(put_off(&mut tick(&[limit - 1, 1])).is_none());
+
+        let mut request = tick(&[limit - 1, 2, 7]);
+        let mut later = put_off(&mut request).unwrap();
+        assert_eq!(
+            (request.children.len(), request.parks.len()),
+            (limit - 1, 1)
+        );
+        assert_eq!(request.leases_done, [lease(1)]);
+        assert_eq!((later.children.len(), later.parks.len()), (9, 2));
+        assert_eq!(later.steps.len(), 2, "what it waits for is said with it");
+        assert_eq!(later.leases_done, [lease(2), lease(3)]);
+        assert!(put_off(&mut later).is_none());
+    }
+}

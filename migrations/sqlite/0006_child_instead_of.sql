@@ -1,0 +1,4 @@
+-- A child that failed can be asked for again: the new one says in whose place it stands, and a resume of the parent leaves
+-- the old one as it is.
+alter table intendant_child add column instead_of text;
+create index intendant_child_instead_of on intendant_child (instead_of) where instead_of is not null;

@@ -1,0 +1,249 @@
+//! The races that one wait row decides (PROTOCOL P3), statement by statement, in every order: the last two children of a
+//! parent finish at the same time; a child finishes while its parent parks. The statements are the engine's own, in the
+//! order of a tick.
+//!
+//! On PostgreSQL, where transactions run side by side. SQLite has one writer, which takes its turn before its first
+//! statement, so there are no other orders than one after the other.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use intendant::StoreKind;
+use intendant_tests::database::Database;
+use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, Transaction};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+/// How long a statement may take before it counts as waiting for the other transaction. If it was only slow, the order is
+/// one of the others, which is no harm.
+const BLOCKED: Duration = Duration::from_millis(20);
+
+fn statement(name: &str) -> Result<AssertSqlSafe<String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = path.join(format!("../engine/sql/postgres/{name}.sql"));
+    Ok(AssertSqlSafe(std::fs::read_to_string(path)?))
+}
+
+/// A tick that does one of these for a family.
+#[derive(Debug, Clone, Copy)]
+enum Tick {
+    /// This child finishes.
+    Finish { child: Uuid },
+    /// The parent is parked until so many have finished.
+    Park { wake_at: i64 },
+}
+
+const STATEMENTS: usize = 5;
+
+/// Runs a tick, a statement whenever it is told to. Returns whether it moved the parent.
+async fn run(
+    pool: PgPool,
+    parent: Uuid,
+    tick: Tick,
+    mut go: mpsc::UnboundedReceiver<()>,
+    done: mpsc::UnboundedSender<()>,
+) -> Result<bool> {
+    let mut tx = pool.begin().await?;
+    let mut moves = false;
+    for nth in 0..STATEMENTS {
+        go.recv().await.context("a schedule that is complete")?;
+        if nth == STATEMENTS - 1 {
+            break;
+        }
+        step(&mut tx, parent, tick, nth, &mut moves).await?;
+        done.send(())?;
+    }
+    tx.commit().await?;
+    done.send(())?;
+    Ok(moves)
+}
+
+async fn step(
+    tx: &mut Transaction<'static, Postgres>,
+    parent: Uuid,
+    tick: Tick,
+    nth: usize,
+    moves: &mut bool,
+) -> Result<()> {
+    let parents = vec![parent];
+    match (tick, nth) {
+        (_, 0) => {
+            let query = sqlx::query(statement("wait_lock")?).bind(parents);
+            query.fetch_all(&mut **tx).await?;
+        }
+        (Tick::Finish { child }, 1) => {
+            let query = sqlx::query(statement("success_insert")?)
+                .bind(vec![child])
+                .bind(vec!["child"])
+                .bind(vec![None::<String>])
+                .bind(vec![0i64])
+                .bind(vec![0i64])
+                .bind(vec!["1"])
+                .bind(vec![None::<String>]);
+            query.execute(&mut **tx).await?;
+        }
+        (Tick::Finish { .. }, 2) => {
+            let query = sqlx::query(statement("wait_arrive")?)
+                .bind(parents)
+                .bind(vec![1i64]);
+            *moves = query.fetch_one(&mut **tx).await?.get(1);
+        }
+        (Tick::Finish { .. }, _) if *moves => {
+            let query = sqlx::query(statement("parked_ready")?).bind(parents);
+            *moves = query.fetch_optional(&mut **tx).await?.is_some();
+        }
+        (Tick::Park { wake_at }, 1) => {
+            let query = sqlx::query(statement("wait_set")?)
+                .bind(parents)
+                .bind(vec![wake_at]);
+            let stays: bool = query.fetch_one(&mut **tx).await?.get(1);
+            *moves = !stays;
+        }
+        (Tick::Park { .. }, 2) if *moves => {
+            let query = sqlx::query(statement("parked_insert")?)
+                .bind(parents)
+                .bind(vec!["child"])
+                .bind(vec![None::<i64>]);
+            query.execute(&mut **tx).await?;
+        }
+        (Tick::Finish { .. } | Tick::Park { .. }, _) => {}
+    }
+    Ok(())
+}
+
+/// A parent with two children, in rows.
+struct Family {
+    parent: Uuid,
+    children: [Uuid; 2],
+}
+
+impl Family {
+    async fn new(pool: &PgPool, arrived: i64, parked_until: Option<i64>) -> Result<Self> {
+        let [parent, first, second] = [(); 3].map(|()| Uuid::now_v7());
+        for id in [parent, first, second] {
+            sqlx::query(
+                "insert into intendant.intent (id, kind, queue, input, position, requested_at, root_id)
+                 values ($1, 'family', 'default', '1', 0, to_timestamp(0), $1)",
+            )
+            .bind(id)
+            .execute(pool)
+            .await?;
+        }
+        sqlx::query("insert into intendant.wait (intent_id, arrived, wake_at) values ($1, $2, $3)")
+            .bind(parent)
+            .bind(arrived)
+            .bind(parked_until)
+            .execute(pool)
+            .await?;
+        if parked_until.is_some() {
+            sqlx::query("insert into intendant.parked (intent_id, reason) values ($1, 'child')")
+                .bind(parent)
+                .execute(pool)
+                .await?;
+        }
+        Ok(Self {
+            parent,
+            children: [first, second],
+        })
+    }
+
+    /// How often the parent is parked, how often it is in line, how many have been counted.
+    async fn places(&self, pool: &PgPool) -> Result<(i64, i64, i64)> {
+        let row = sqlx::query(
+            "select (select count(*) from intendant.parked where intent_id = $1),
+                    (select count(*) from intendant.ready where intent_id = $1),
+                    (select arrived from intendant.wait where intent_id = $1)",
+        );
+        let row = row.bind(self.parent).fetch_one(pool).await?;
+        Ok((row.get(0), row.get(1), row.get(2)))
+    }
+}
+
+/// Every order in which two ticks can take their statements: a bit for each, whose turn it is.
+fn schedules() -> impl Iterator<Item = u32> {
+    (0u32..1 << (2 * STATEMENTS)).filter(|bits| bits.count_ones() as usize == STATEMENTS)
+}
+
+/// Runs two ticks in one order. A tick that waits for the other one loses its turns until that one has gone on.
+async fn race(pool: &PgPool, parent: Uuid, ticks: [Tick; 2], schedule: u32) -> Result<[bool; 2]> {
+    let mut sides = Vec::new();
+    let mut tasks = Vec::new();
+    for tick in ticks {
+        let (go, gone) = mpsc::unbounded_channel();
+        let (done, told) = mpsc::unbounded_channel();
+        tasks.push(tokio::spawn(run(pool.clone(), parent, tick, gone, done)));
+        sides.push((go, told, 0usize, 0usize));
+    }
+    let turns = (0..2 * STATEMENTS).map(|turn| ((schedule >> turn) & 1) as usize);
+    // Those who were blocked go on at the end, in turn.
+    let rest = (0..4 * STATEMENTS).map(|turn| turn % 2);
+    for side in turns.chain(rest) {
+        let (go, told, sent, heard) = &mut sides[side];
+        if sent == heard && *sent < STATEMENTS {
+            go.send(())?;
+            *sent += 1;
+        }
+        if *heard < *sent
+            && tokio::time::timeout(BLOCKED, told.recv())
+                .await
+                .is_ok_and(|told| told.is_some())
+        {
+            *heard += 1;
+        }
+    }
+    let mut moved = [false; 2];
+    for (moved, task) in moved.iter_mut().zip(tasks) {
+        *moved = tokio::time::timeout(Duration::from_secs(10), task).await???;
+    }
+    Ok(moved)
+}
+
+#[tokio::test]
+async fn when_the_last_two_children_finish_together_one_of_them_puts_the_parent_back_in_line()
+-> Result<()> {
+    let (database, _engine) = Database::open(StoreKind::Postgres).await?;
+    let pool = PgPool::connect(&database.url).await?;
+    let mut by = [0, 0];
+    for schedule in schedules() {
+        let family = Family::new(&pool, 5, Some(7)).await?;
+        let ticks = family.children.map(|child| Tick::Finish { child });
+        let moved = race(&pool, family.parent, ticks, schedule).await?;
+        let places = family.places(&pool).await?;
+        ensure!(places == (0, 1, 7), "{schedule:b}: {places:?}");
+        ensure!(moved[0] != moved[1], "{schedule:b}: {moved:?}");
+        by[usize::from(moved[1])] += 1;
+    }
+    ensure!(by[0] > 50 && by[1] > 50, "{by:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn when_a_child_finishes_while_its_parent_parks_the_second_of_them_sees_the_other()
+-> Result<()> {
+    let (database, _engine) = Database::open(StoreKind::Postgres).await?;
+    let pool = PgPool::connect(&database.url).await?;
+    let (mut woken, mut stayed) = (0, 0);
+    for schedule in schedules() {
+        let family = Family::new(&pool, 5, None).await?;
+        let child = family.children[0];
+        let ticks = [Tick::Finish { child }, Tick::Park { wake_at: 6 }];
+        let moved = race(&pool, family.parent, ticks, schedule).await?;
+        let places = family.places(&pool).await?;
+        match moved {
+            // It was parked, and the child has put it back in line.
+            [true, true] => {
+                ensure!(places == (0, 1, 6), "{schedule:b}: {places:?}");
+                woken += 1;
+            }
+            // The child had finished: it was not parked, and its worker goes on with it.
+            [false, false] => {
+                ensure!(places == (0, 0, 6), "{schedule:b}: {places:?}");
+                stayed += 1;
+            }
+            other => anyhow::bail!("{schedule:b}: {other:?}, {places:?}"),
+        }
+    }
+    ensure!(woken > 50 && stayed > 50, "{woken} woken, {stayed} stayed");
+    Ok(())
+}
