@@ -31,15 +31,15 @@ async fn searches_history(kind: StoreKind) -> Result<()> {
         ensure!(output.status.success(), "{output:?}");
         Ok(stdout(&output).lines().map(str::to_owned).collect())
     };
-    ensure!(found(&["--by", "ada"])? == [bad.clone(), good.clone()]);
-    ensure!(found(&["--by", "ada", "--state", "succeeded"])? == std::slice::from_ref(&good));
-    ensure!(found(&["--label", "team=billing"])? == std::slice::from_ref(&labelled));
-    ensure!(found(&["--correlation-id", "web-7"])? == std::slice::from_ref(&labelled));
-    ensure!(found(&["--error", "No Such SERVER"])? == std::slice::from_ref(&bad));
+    ensure!(found(&["--by", "ada"])? == [bad.as_str(), good.as_str()]);
+    ensure!(found(&["--by", "ada", "--state", "succeeded"])? == [good.as_str()]);
+    ensure!(found(&["--label", "team=billing"])? == [labelled.as_str()]);
+    ensure!(found(&["--correlation-id", "web-7"])? == [labelled.as_str()]);
+    ensure!(found(&["--error", "No Such SERVER"])? == [bad.as_str()]);
     ensure!(found(&["--since", "1h", "--kind", "server.resize"])?.len() == 3);
     ensure!(found(&["--until", "2020-01-01"])?.is_empty());
-    ensure!(found(&["--finished-since", "1h", "--state", "failed"])? == std::slice::from_ref(&bad));
-    ensure!(found(&["--after", &good])? == [labelled.clone(), bad.clone()]);
+    ensure!(found(&["--finished-since", "1h", "--state", "failed"])? == [bad.as_str()]);
+    ensure!(found(&["--after", &good])? == [labelled.as_str(), bad.as_str()]);
     let wrong = run(url, &["list", "--since", "yesterday"])?;
     ensure!(
         wrong.status.code() == Some(2) && stderr(&wrong).contains("or how long ago as in `90s`"),
