@@ -5,10 +5,6 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// Many small values live for one tick: this allocator is faster at them than the system's (docs/PERFORMANCE.md).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// What a shell says of a program whose reader went away.
 const BROKEN_PIPE: i32 = 141;
 

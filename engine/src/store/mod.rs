@@ -386,6 +386,17 @@ impl Store {
         .await
     }
 
+    /// The same, with a connection for heartbeats that belongs to the runtime of the caller: a connection does not
+    /// outlive the runtime in which it was made, and a heartbeat has one to itself.
+    pub(crate) fn for_heartbeat(&self) -> Self {
+        let mut own = self.clone();
+        if let Db::Pg { beats, .. } = &mut own.db {
+            let options = beats.connect_options().as_ref().clone();
+            *beats = beats.options().clone().connect_lazy_with(options);
+        }
+        own
+    }
+
     pub(crate) async fn close(&self) {
         match &self.db {
             Db::Pg {

@@ -3,9 +3,9 @@
 //! It has a thread and a connection to itself, so that steps which block the runtime's threads do not stop it. It stops
 //! by itself when the loop has made no progress for a lease.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -28,6 +28,15 @@ pub(super) enum Pulse {
     Beat { asked: Instant, others_idle: bool },
     /// A session is silent, or (without a beat) its process is gone.
     Silent(SessionId, Option<i64>),
+}
+
+/// What came of a heartbeat.
+enum Beat {
+    Done,
+    /// The database could not be asked.
+    Missed,
+    /// The session is dead.
+    Dead,
 }
 
 /// When the loop or its committer last did something.
@@ -78,33 +87,6 @@ impl Pulses {
 impl Drop for Pulses {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-/// The sessions of others that are being reaped, and how many have been.
-#[derive(Debug, Default)]
-pub(super) struct Reaping {
-    now: Mutex<HashSet<SessionId>>,
-    done: AtomicU64,
-}
-
-impl Reaping {
-    fn sessions(&self) -> MutexGuard<'_, HashSet<SessionId>> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// False: it is being reaped already.
-    fn begin(&self, session: SessionId) -> bool {
-        self.sessions().insert(session)
-    }
-
-    fn end(&self, session: SessionId, reaped: bool) {
-        self.sessions().remove(&session);
-        self.done.fetch_add(u64::from(reaped), Ordering::Relaxed);
-    }
-
-    pub(super) fn done(&self) -> u64 {
-        self.done.load(Ordering::Relaxed)
     }
 }
 
@@ -173,6 +155,7 @@ impl Heartbeat {
     }
 
     async fn beat(mut self, poll: Duration) {
+        self.store = self.store.for_heartbeat();
         let every = self.lease / limits::BEATS_PER_LEASE;
         let mut next = Instant::now();
         while !self.stop.load(Ordering::Relaxed) && !self.pulses.is_closed() {
@@ -188,8 +171,13 @@ impl Heartbeat {
                 if stalled {
                     // Nothing is said of others either: who does not beat does not judge.
                     self.seen.clear();
-                } else if !self.beat_once().await {
-                    return;
+                } else {
+                    match self.beat_once().await {
+                        Beat::Done => {}
+                        // Not a whole interval later: nobody else is looked at before it succeeds.
+                        Beat::Missed => next = Instant::now() + every / 4,
+                        Beat::Dead => return,
+                    }
                 }
             }
             self.look_at_locks();
@@ -197,8 +185,8 @@ impl Heartbeat {
         }
     }
 
-    /// One heartbeat and a look at the others. False: the session is dead.
-    async fn beat_once(&mut self) -> bool {
+    /// One heartbeat and a look at the others.
+    async fn beat_once(&mut self) -> Beat {
         let asked = self.store.clock().monotonic();
         match self
             .store
@@ -208,13 +196,13 @@ impl Heartbeat {
             Ok(true) => {}
             Ok(false) => {
                 let _ = self.pulses.send(Pulse::Dead);
-                return false;
+                return Beat::Dead;
             }
             Err(error) => {
                 tracing::warn!(%error, "a heartbeat failed");
                 // Whoever could not beat cannot judge others: their silence may be the database's.
                 self.seen.clear();
-                return true;
+                return Beat::Missed;
             }
         }
         match self.store.sessions().await {
@@ -227,7 +215,7 @@ impl Heartbeat {
             Err(error) => {
                 tracing::warn!(%error, "the other sessions cannot be seen");
                 self.seen.clear();
-                return true;
+                return Beat::Missed;
             }
         }
         // Whoever could not look for a while (paused, or waiting for the database) has not seen the others silent.
@@ -238,7 +226,7 @@ impl Heartbeat {
         self.look_at_beats();
         let others_idle = self.others.iter().any(|other| other.free > 0);
         let _ = self.pulses.send(Pulse::Beat { asked, others_idle });
-        true
+        Beat::Done
     }
 
     /// Whose counter has not moved for a lease.
@@ -348,32 +336,5 @@ impl<S: Send + Sync + 'static> Engine<S> {
         for intent in offered {
             self.hand_back(intent);
         }
-    }
-
-    /// Ends a session that is dead.
-    pub(super) fn reap(&mut self, session: SessionId, beat: Option<i64>) {
-        // A session that is found dead again while its reaper waits for its last transaction has one reaper all the same:
-        // they would wait on connections that everybody else needs.
-        if !self.reaping.begin(session) {
-            return;
-        }
-        let store = self.store().clone();
-        let intendant = self.intendant.clone();
-        let reaping = self.reaping.clone();
-        tokio::spawn(async move {
-            let answer = store.reap(session, beat).await;
-            reaping.end(session, matches!(answer, Ok(Some(_))));
-            match answer {
-                Ok(Some(reaped)) => {
-                    tracing::warn!(%session, reaped.suspects, reaped.quarantined, "a dead session's tasks go on");
-                    intendant.wake();
-                    intendant.announce_finished();
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(%error, %session, "a dead session could not be reaped yet")
-                }
-            }
-        });
     }
 }

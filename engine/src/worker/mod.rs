@@ -18,6 +18,7 @@ mod lane;
 mod listen;
 mod moves;
 mod offering;
+mod reaping;
 mod registry;
 mod runner;
 mod session;
