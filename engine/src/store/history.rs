@@ -170,7 +170,8 @@ impl Store {
     }
 
     pub(crate) async fn unfinished(&self) -> Result<Unfinished, Error> {
-        self.read(move |mut conn| {
+        // With the planner's settings: a plan that was made while there was no history would read all of it later.
+        self.snapshot(move |mut conn| {
             Box::pin(async move {
                 let row = conn
                     .fetch_one(&sql::UNFINISHED, Args::new())
