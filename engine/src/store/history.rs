@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::admit::mode;
 use super::args::Args;
 use super::conn::Row;
+use super::loaded::OutcomeRow;
 use super::records::{
     AttemptRecord, ChildRecord, EventRecord, IntentRecord, ResourceRecord, StepRecord, Unfinished,
 };
-use super::rows::OutcomeRow;
 use super::{Conn, Store, sql};
 use crate::error::Error;
 use crate::id::IntentId;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::args::{Args, Rows};
 use super::conn::Row;
-use super::rows::StartedLoad;
+use super::loaded::StartedLoad;
 use super::{AttemptLoad, ChildLoad, Claimed, Conn, OutcomeRow, StepLoad, sql};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId};

@@ -12,6 +12,7 @@ mod find;
 mod finish;
 mod history;
 mod load;
+mod loaded;
 mod migrate;
 mod once;
 mod open;
@@ -40,6 +41,7 @@ use crate::error::Error;
 use crate::limits;
 
 pub(crate) use conn::Conn;
+pub(crate) use loaded::{AttemptLoad, ChildLoad, Claimed, OutcomeRow, StepLoad};
 pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
 pub use records::{
@@ -48,9 +50,9 @@ pub use records::{
 };
 pub(crate) use request::insert_requests;
 pub(crate) use rows::{
-    AttemptLoad, AttemptRow, ChildLoad, ChildRow, Claimed, Finish, KindRow, Lane, Life, NewIntent,
-    OutcomeRow, ParkReason, ParkRow, Peek, Requested, SessionRow, SessionSeen, Start, StartedRow,
-    StepLoad, StepRow, TickAnswer, TickEnd, TickRequest,
+    AttemptRow, ChildRow, Finish, KindRow, Lane, Life, NewIntent, ParkReason, ParkRow, Peek,
+    Requested, SessionRow, SessionSeen, Start, StartedRow, StepRow, TickAnswer, TickEnd,
+    TickRequest,
 };
 pub(crate) use wake::{Listening, nudge_within};
 

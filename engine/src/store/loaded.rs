@@ -1,0 +1,118 @@
+//! What a worker is told of the intents that it has claimed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::rows::NewIntent;
+use crate::clock::Micros;
+use crate::id::{IntentId, LeaseId};
+use crate::payload::Payload;
+use crate::plan::Shape;
+use crate::state::{FailureReason, IntentState, StepState};
+
+/// A task that the worker holds from now on.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    pub(crate) intent: IntentId,
+    pub(crate) lease: LeaseId,
+    pub(crate) crashes: u32,
+    pub(crate) kind: Arc<str>,
+    pub(crate) account: Option<Arc<str>>,
+    pub(crate) input: Payload,
+    pub(crate) requested: Micros,
+    pub(crate) requested_by: Option<String>,
+    pub(crate) parent: Option<IntentId>,
+    pub(crate) root: IntentId,
+    pub(crate) depth: usize,
+    pub(crate) correlation_id: Option<String>,
+    pub(crate) release_on_failure: bool,
+    pub(crate) locks: bool,
+    /// Why it cannot be carried out, whatever the code says.
+    pub(crate) unfit: Option<(FailureReason, String)>,
+    /// It has been in a lease before: what is known of it.
+    pub(crate) started: Option<StartedLoad>,
+    pub(crate) steps: Vec<StepLoad>,
+    pub(crate) attempts: Vec<AttemptLoad>,
+    pub(crate) children: Vec<ChildLoad>,
+    pub(crate) arrived: i64,
+}
+
+impl Claimed {
+    /// One that was leased when it was made.
+    pub(crate) fn at_request(new: NewIntent, lease: LeaseId, requested: Micros) -> Self {
+        Self {
+            intent: new.id,
+            lease,
+            crashes: 0,
+            locks: new.locks(),
+            kind: new.kind.into(),
+            account: new.account.map(Arc::from),
+            input: new.input,
+            requested,
+            requested_by: new.requested_by,
+            parent: new.parent.map(|(parent, _)| parent),
+            root: new.root,
+            depth: new.depth,
+            correlation_id: new.correlation_id,
+            release_on_failure: new.release_on_failure,
+            unfit: None,
+            started: None,
+            steps: Vec::new(),
+            attempts: Vec::new(),
+            children: Vec::new(),
+            arrived: 0,
+        }
+    }
+}
+
+/// When and by which plan a claimed intent had started.
+#[derive(Debug, Clone)]
+pub(crate) struct StartedLoad {
+    pub(crate) started: Micros,
+    pub(crate) plan: Option<(Arc<str>, Arc<Shape>)>,
+    pub(crate) assumed_build: Option<String>,
+}
+
+/// What a step of a claimed intent has to say.
+#[derive(Debug)]
+pub(crate) struct StepLoad {
+    pub(crate) name: String,
+    pub(crate) generation: u32,
+    pub(crate) state: StepState,
+    pub(crate) attempt: u32,
+    pub(crate) forgiven: u32,
+    pub(crate) output: Option<Payload>,
+    pub(crate) due_in: Option<Duration>,
+    pub(crate) error: Option<String>,
+}
+
+/// The last attempt of a step of a claimed intent.
+#[derive(Debug)]
+pub(crate) struct AttemptLoad {
+    pub(crate) step: Arc<str>,
+    pub(crate) generation: u32,
+    pub(crate) attempt: u32,
+    pub(crate) retry_in: Option<Duration>,
+}
+
+/// A child of a claimed intent.
+#[derive(Debug, Clone)]
+pub(crate) struct ChildLoad {
+    pub(crate) parent: IntentId,
+    pub(crate) step: Arc<str>,
+    pub(crate) generation: u32,
+    pub(crate) name: String,
+    pub(crate) child: IntentId,
+    pub(crate) input_hash: Vec<u8>,
+    pub(crate) outcome: Option<OutcomeRow>,
+}
+
+/// What came of an intent.
+#[derive(Debug, Clone)]
+pub(crate) struct OutcomeRow {
+    pub(crate) state: IntentState,
+    pub(crate) output: Option<Payload>,
+    pub(crate) reason: Option<FailureReason>,
+    pub(crate) error: Option<String>,
+    pub(crate) step: Option<String>,
+}
