@@ -29,8 +29,15 @@ impl<S> Drive<S> {
                 });
                 self.slots[index].output = Some(output);
                 self.slots[index].status = Status::Recording;
+                if self.crashes > 0 {
+                    // Progress, in the same commit: a crash that comes right after it is the first again (P6).
+                    tick.leases_cleared.push(self.lease);
+                }
             }
             StepEnd::Recorded(output) => {
+                if self.crashes > 0 {
+                    tick.leases_cleared.push(self.lease);
+                }
                 self.slots[index].output = Some(output);
                 self.slots[index].status = Status::Done;
             }

@@ -80,7 +80,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
             },
             end => end,
         };
+        let is_recorded = matches!(end, StepEnd::Recorded(_));
         drive.step_ended(ended.step, end, ended.took, now, random, &mut self.pending);
+        if is_recorded {
+            self.progressed(ended.intent);
+        }
         self.go_on(ended.intent);
         // Whatever this intent does next: a slot is free.
         self.start_waiting(&queue);

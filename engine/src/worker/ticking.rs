@@ -322,19 +322,17 @@ impl<S: Send + Sync + 'static> Engine<S> {
         self.pending.leases_done.retain(|done| *done != lease);
     }
 
-    /// A suspect has made progress: it is none any more (P6).
-    fn progressed(&mut self, intent: IntentId) {
-        if let Some(drive) = self.drives.get_mut(&intent)
-            && drive.crashes > 0
+    /// A suspect has made progress: it is none any more (P6). That its lease says so goes with the result.
+    pub(super) fn progressed(&mut self, intent: IntentId) {
+        let Some(drive) = self.drives.get_mut(&intent) else {
+            return;
+        };
+        drive.crashes = 0;
+        if self
+            .probation
+            .is_some_and(|probation| probation.intent == intent)
         {
-            drive.crashes = 0;
-            self.pending.leases_cleared.push(drive.lease);
-            if self
-                .probation
-                .is_some_and(|probation| probation.intent == intent)
-            {
-                self.probation = None;
-            }
+            self.probation = None;
         }
     }
 
