@@ -108,9 +108,13 @@ pub const CRASHES: u32 = 3;
 /// database notices before the others do.
 pub const DATABASE_CALL: Duration = Duration::from_secs(10);
 
-/// How long a heartbeat waits for a connection. While a server is away sqlx tries again after up to a fifth of this, so
-/// all workers are back within a little more than half a second of each other; with a long wait one could take the
-/// other, which still sleeps, for dead.
+/// How long a worker's loop answers for a tick of which nothing is heard; the committer itself speaks after every try. A
+/// worker that waits for its database is well: it is only called stalled when the call's own limit has failed too.
+pub const COMMIT_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a heartbeat waits for a connection, at most; less with a short lease. While a server is away sqlx tries
+/// again after up to a fifth of this, so all workers are back within a part of a lease of each other; with a long wait
+/// one could take the other, which still sleeps, for dead.
 pub const BEAT_CONNECT: Duration = Duration::from_secs(3);
 
 /// How long after its last use a connection of the pool is taken without asking whether it lives.

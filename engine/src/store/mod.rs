@@ -30,6 +30,7 @@ mod why;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::postgres::PgPool;
@@ -390,11 +391,13 @@ impl Store {
 
     /// The same, with a connection for heartbeats that belongs to the runtime of the caller: a connection does not
     /// outlive the runtime in which it was made, and a heartbeat has one to itself.
-    pub(crate) fn for_heartbeat(&self) -> Self {
+    pub(crate) fn for_heartbeat(&self, lease: Duration) -> Self {
         let mut own = self.clone();
         if let Db::Pg { beats, .. } = &mut own.db {
             let options = beats.connect_options().as_ref().clone();
-            *beats = beats.options().clone().connect_lazy_with(options);
+            let pool = beats.options().clone();
+            let wait = limits::BEAT_CONNECT.min(lease);
+            *beats = pool.acquire_timeout(wait).connect_lazy_with(options);
         }
         own
     }

@@ -25,6 +25,7 @@ use crate::client::Intendant;
 use crate::cx::StepContext;
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
+use crate::limits;
 use crate::offer::Offering;
 use crate::store::{Store, TickRequest};
 
@@ -245,7 +246,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.send_tick(&mut committer, &mut ears, stop_by.is_some());
             pulse.set_free(self.lanes.iter().map(LaneState::free).sum());
             self.publish_offer(stop_by.is_some());
-            if self.inflight.is_none() {
+            if self.inflight.is_none()
+                || self.now().saturating_sub(self.sent) < limits::COMMIT_PATIENCE
+            {
                 pulse.made_progress();
             }
             let due = self.due_in(stop_by);

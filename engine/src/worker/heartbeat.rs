@@ -1,7 +1,7 @@
 //! The heartbeat: says that the session lives, and watches whether the others do (PROTOCOL P2).
 //!
 //! It has a thread and a connection to itself, so that steps which block the runtime's threads do not stop it. It stops
-//! by itself when the loop has made no progress for a lease.
+//! by itself when the loop has made no progress for a lease; to wait for the database is not to stand still.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -155,7 +155,7 @@ impl Heartbeat {
     }
 
     async fn beat(mut self, poll: Duration) {
-        self.store = self.store.for_heartbeat();
+        self.store = self.store.for_heartbeat(self.lease);
         let every = self.lease / limits::BEATS_PER_LEASE;
         let mut next = Instant::now();
         while !self.stop.load(Ordering::Relaxed) && !self.pulses.is_closed() {
