@@ -39,6 +39,8 @@ pub(crate) enum Next {
     Succeed,
     /// This step failed, and nothing of the intent runs any more.
     Fail(usize),
+    /// It was asked to stop, and nothing of it runs any more.
+    Cancel,
 }
 
 /// Decides what is next. `stopping` is set when the worker must not start anything more.
@@ -95,6 +97,21 @@ pub(crate) fn advance(shape: &Shape, steps: &[Status], now: Duration, stopping: 
             (None, None) => Next::Succeed,
             (due, children) => Next::Park { due, children },
         }
+    }
+}
+
+/// Decides what is next for an intent that was asked to stop, of whose children so many have not finished: nothing
+/// starts, and there is no outcome while a step or a child of it is still running (PROTOCOL P3).
+pub(crate) fn wind_down(steps: &[Status], children: u32) -> Next {
+    if steps.contains(&Status::Running) {
+        Next::Busy(None)
+    } else if children > 0 {
+        Next::Park {
+            due: None,
+            children: Some(children),
+        }
+    } else {
+        Next::Cancel
     }
 }
 
@@ -183,6 +200,25 @@ mod tests {
         check(
             "d . t9 p",
             expect!["Park { due: Some(9s), children: None }"],
+        );
+    }
+
+    #[test]
+    fn what_was_asked_to_stop_ends_when_nothing_of_it_runs() {
+        let is = |steps: &[Status], children, expected: Expect| {
+            expected.assert_eq(&format!("{:?}", wind_down(steps, children)));
+        };
+        let later = Status::Until(Duration::from_secs(60));
+        is(&[Status::Done, Status::Running], 2, expect!["Busy(None)"]);
+        is(
+            &[Status::Done, Status::Children(2), later],
+            2,
+            expect!["Park { due: None, children: Some(2) }"],
+        );
+        is(
+            &[Status::Recording, Status::Failed, later, Status::Pending],
+            0,
+            expect!["Cancel"],
         );
     }
 

@@ -54,8 +54,15 @@ impl fmt::Display for ChildFailed {
                 }
                 .fmt(f)
             }
-            None => Error::Cancelled { id: self.id }.fmt(f),
+            None => write!(f, "intent {} was {}", self.id, self.error),
         }
+    }
+}
+
+impl ChildFailed {
+    /// It was cancelled, by whom and why is said in [`error`](Self::error); otherwise it failed.
+    pub fn is_cancelled(&self) -> bool {
+        self.reason.is_none()
     }
 }
 
@@ -297,6 +304,11 @@ fn end_of<T: Intent>(
         step,
         error,
     };
+    if outcome.state == IntentState::Cancelled {
+        let error = outcome.error.clone();
+        let error = error.unwrap_or_else(|| "cancelled".to_owned());
+        return Ok(Some(Err(failed(None, None, error))));
+    }
     match output_of::<T>(known.child, outcome.clone()) {
         Ok(output) => Ok(Some(Ok(output))),
         Err(Error::Failed {

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
+use crate::cancel::{CancelAnswer, Cancelled};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::gather::{Gather, Made};
@@ -19,7 +20,7 @@ use crate::plan::Graph;
 use crate::request::Request;
 use crate::state::IntentState;
 use crate::store::{
-    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord,
+    AttemptRecord, CancelBy, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord,
     MigrationStatus, NewIntent, StepRecord, Store, StoreKind, StoreOptions, Unfinished,
 };
 use crate::why::{Why, explain};
@@ -49,6 +50,8 @@ struct Inner {
     offers: Offers,
     /// Something was asked for in this process.
     work: Arc<Notify>,
+    /// Something was asked to stop by this process.
+    cancels: Arc<Notify>,
     /// Something finished in this process.
     finished: Arc<Notify>,
 }
@@ -86,6 +89,7 @@ impl Intendant {
             nudge: Nudge::default(),
             offers: Offers::default(),
             work: Arc::default(),
+            cancels: Arc::default(),
             finished: Arc::default(),
         };
         Ok(Self {
@@ -309,6 +313,79 @@ impl Intendant {
         Ok(resumed)
     }
 
+    /// Cancels an intent, and with it all its unfinished descendants. Against its finishing there is one definite winner,
+    /// and the answer says who: after [`Cancelled::Stopping`] it will not succeed. Then nothing new of it starts, what
+    /// runs is told ([`Cx::cancelled`](crate::Cx::cancelled)) and after a grace time stopped, and it ends as cancelled when
+    /// nothing of it runs any more. Who did it and why is kept as an event of each of them.
+    ///
+    /// Safe to repeat. Fails where it has finished otherwise ([`Error::WrongState`]), and where it or a descendant has
+    /// started a step after which there is no way back ([`Error::PastReturn`]).
+    ///
+    /// ```
+    /// # use intendant::{Cancelled, Intent, Intendant, IntentState};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Greet { name: String }
+    /// # impl Intent for Greet { const KIND: &'static str = "greet"; type Output = String; }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let intendant = Intendant::open("sqlite::memory:").await?;
+    /// let greeting = intendant.request(Greet { name: "Ada".into() }).await?;
+    /// let cancelled = intendant.cancel(greeting.id(), "ada", Some("not today")).await?;
+    /// assert_eq!(cancelled, Cancelled::Now);
+    /// assert_eq!(greeting.state().await?, IntentState::Cancelled);
+    /// # Ok::<(), intendant::Error>(()) }).unwrap();
+    /// ```
+    pub async fn cancel(
+        &self,
+        id: IntentId,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<Cancelled, Error> {
+        check_name("actor", actor)?;
+        let by = CancelBy {
+            actor: actor.to_owned(),
+            reason: reason.map(str::to_owned),
+        };
+        let answers = self.cancel_all(vec![id], by).await?;
+        match answers.into_iter().next() {
+            Some((_, CancelAnswer::Done(cancelled))) => Ok(cancelled),
+            Some((_, CancelAnswer::Finished(state))) => Err(Error::WrongState {
+                verb: "cancelling",
+                id,
+                state,
+                expected: "only an unfinished intent can be cancelled",
+            }),
+            Some((_, CancelAnswer::PastReturn { intent, step })) => {
+                Err(Error::PastReturn { id, intent, step })
+            }
+            Some((_, CancelAnswer::NotFound)) | None => Err(Error::NotFound { id }),
+        }
+    }
+
+    /// Cancels many in one transaction, and tells everybody whom it concerns.
+    pub(crate) async fn cancel_all(
+        &self,
+        ids: Vec<IntentId>,
+        by: CancelBy,
+    ) -> Result<Vec<(IntentId, CancelAnswer)>, Error> {
+        let done = self.store().cancel(ids, by).await?;
+        if done.moved {
+            self.wake();
+            self.announce_finished();
+        }
+        if done.told {
+            self.inner.cancels.notify_waiters();
+            self.inner.cancels.notify_one();
+            let store = self.store().clone();
+            if store.kind() == StoreKind::Postgres {
+                tokio::spawn(async move {
+                    if let Err(error) = store.nudge_cancel().await {
+                        tracing::debug!(%error, "workers elsewhere hear of a cancel with their next heartbeat");
+                    }
+                });
+            }
+        }
+        Ok(done.answers)
+    }
+
     /// Looks at every row for breaches of the invariants (DESIGN 6); there must be none. For tests and for `doctor`:
     /// its cost grows with history.
     pub async fn invariant_breaches(&self) -> Result<Vec<(String, IntentId)>, Error> {
@@ -361,6 +438,11 @@ impl Intendant {
 
     pub(crate) fn work(&self) -> Arc<Notify> {
         self.inner.work.clone()
+    }
+
+    /// Told when something is asked to stop.
+    pub(crate) fn cancels(&self) -> Arc<Notify> {
+        self.inner.cancels.clone()
     }
 
     /// Tells the handles of this process that something finished.

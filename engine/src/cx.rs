@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::client::Intendant;
 use crate::id::IntentId;
@@ -64,6 +66,8 @@ pub(crate) struct StepContext {
     /// The children that this step has asked for in earlier runs, by name.
     pub(crate) children: Arc<HashMap<String, ChildLoad>>,
     pub(crate) stopping: watch::Receiver<bool>,
+    cancelled: AtomicBool,
+    told: Notify,
     awaited: Mutex<Awaited>,
     progress: Mutex<Option<Payload>>,
     recorded: Mutex<Option<Payload>>,
@@ -102,6 +106,8 @@ impl StepContext {
             started,
             children,
             stopping,
+            cancelled: AtomicBool::new(false),
+            told: Notify::new(),
             awaited: Mutex::default(),
             progress,
             recorded,
@@ -121,6 +127,29 @@ impl StepContext {
             ended
         });
         ending.await.map_err(StepError::new)?
+    }
+
+    /// The intent was asked to stop.
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+        self.told.notify_waiters();
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Completes when the intent is asked to stop.
+    pub(crate) async fn cancelled(&self) {
+        loop {
+            // Registered before the look, so that what is told in between is heard.
+            let mut told = pin!(self.told.notified());
+            told.as_mut().enable();
+            if self.is_cancelled() {
+                return;
+            }
+            told.await;
+        }
     }
 
     /// Waits until it is known whether the step's result is on disk.
@@ -251,13 +280,37 @@ impl<S> Cx<S> {
     }
 
     /// A safe exit point: a place at which the step can be left and begun again unharmed. When the worker is stopping,
-    /// this ends the step (through `?`) without using up an attempt; otherwise it does nothing.
+    /// this ends the step (through `?`) without using up an attempt; when the intent was cancelled, it ends the step for
+    /// good. Otherwise it does nothing.
     pub async fn exit_point(&self) -> Result<(), StepError> {
-        if *self.step.stopping.borrow() {
+        if *self.step.stopping.borrow() || self.is_cancelled() {
             return Err(StepError(Box::new(Ending::Left)));
         }
         tokio::task::yield_now().await;
         Ok(())
+    }
+
+    /// Whether the intent was cancelled. A step that goes on regardless is stopped after a grace time
+    /// ([`Worker::cancel_grace`](crate::Worker::cancel_grace)); what it returns before that is recorded.
+    pub fn is_cancelled(&self) -> bool {
+        self.step.is_cancelled()
+    }
+
+    /// Completes when the intent is cancelled: for steps that wait for something, and can let go of it. Known at once in
+    /// the process that cancels, within a heartbeat of the worker elsewhere.
+    ///
+    /// ```
+    /// # use intendant::{Cx, StepResult, fail};
+    /// # async fn boot(_: u64) -> String { String::new() }
+    /// async fn boot_server(cx: Cx<()>, server: u64) -> StepResult<String> {
+    ///     tokio::select! {
+    ///         address = boot(server) => Ok(address),
+    ///         () = cx.cancelled() => Err(fail("given up")),
+    ///     }
+    /// }
+    /// ```
+    pub async fn cancelled(&self) {
+        self.step.cancelled().await;
     }
 
     /// Completes when the worker is asked to stop: for steps that wait for something and can be left meanwhile.

@@ -134,6 +134,19 @@ pub enum Error {
         /// What would have been needed.
         expected: &'static str,
     },
+    /// The intent, or a descendant of it, has started a step after which it is not cancelled any more.
+    #[error(
+        "cancelling intent {id}: {}step `{step}` has started, after which there is no way back; wait for its end",
+        if .id == .intent { String::new() } else { format!("in its descendant {intent}, ") }
+    )]
+    PastReturn {
+        /// The intent that was to be cancelled.
+        id: IntentId,
+        /// The intent whose step it is.
+        intent: IntentId,
+        /// The step.
+        step: String,
+    },
     /// The intent is a child; its failure was handed to its parent.
     #[error(
         "resuming intent {id}: its parent {parent} waits for it or has failed with it; resume the parent"
@@ -188,6 +201,7 @@ impl Error {
             Self::KeyConflict { .. }
                 | Self::WrongState { .. }
                 | Self::ResumeParent { .. }
+                | Self::PastReturn { .. }
                 | Self::KeyRace { .. }
         )
     }

@@ -12,6 +12,7 @@ pub mod why;
 
 mod admit;
 mod advance;
+mod cancel;
 mod children;
 mod client;
 mod clock;
@@ -35,6 +36,7 @@ mod store;
 mod transaction;
 mod worker;
 
+pub use cancel::Cancelled;
 pub use children::{ChildFailed, Children};
 pub use client::Intendant;
 pub use clock::{Clock, SystemClock};

@@ -126,6 +126,14 @@ pub const TRANSACTION: Duration = Duration::from_secs(10);
 /// How long a graceful stop waits for running steps before it hands their intents back.
 pub const GRACE: Duration = Duration::from_secs(25);
 
+/// How long a running step may go on after its intent was asked to stop, before its future is dropped: time to end well,
+/// short enough for whoever waits for it.
+pub const CANCEL_GRACE: Duration = Duration::from_secs(10);
+
+/// How often a cancel looks anew when what it is to stop has moved between its look and its locks. Each is some
+/// milliseconds; an intent that moves every time is hardly thinkable.
+pub const CANCEL_TRIES: usize = 100;
+
 /// Wait before an intent's failure is written again when the database has refused even that. Rare enough to cost the
 /// others nothing, short enough to be seen by whoever mends the cause.
 pub const REFUSED_WAIT: Duration = Duration::from_secs(1);

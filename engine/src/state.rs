@@ -129,6 +129,9 @@ pub enum FailureReason {
     /// The database refused what had to be written for it.
     #[serde(rename = "data refused")]
     DataRefused,
+    /// What a step did could not be taken back.
+    #[serde(rename = "undo failed")]
+    UndoFailed,
 }
 
 impl FailureReason {
@@ -141,6 +144,7 @@ impl FailureReason {
             Self::Quarantined => "quarantined",
             Self::CircularWait => "circular wait",
             Self::DataRefused => "data refused",
+            Self::UndoFailed => "undo failed",
         }
     }
 
@@ -152,6 +156,7 @@ impl FailureReason {
             Self::Quarantined,
             Self::CircularWait,
             Self::DataRefused,
+            Self::UndoFailed,
         ];
         all.into_iter().find(|reason| reason.as_str() == word)
     }
@@ -176,6 +181,9 @@ pub enum AttemptFailure {
     /// The step ended well, but its output cannot be kept.
     #[serde(rename = "output refused")]
     OutputRefused,
+    /// The intent was asked to stop while the step ran; what it did is unknown.
+    #[serde(rename = "cancelled")]
+    Cancelled,
 }
 
 impl AttemptFailure {
@@ -187,6 +195,7 @@ impl AttemptFailure {
             Self::TimeOut => "time-out",
             Self::Panic => "panic",
             Self::OutputRefused => "output refused",
+            Self::Cancelled => "cancelled",
         }
     }
 }

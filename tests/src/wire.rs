@@ -14,6 +14,8 @@ pub enum Sort {
     Other,
     /// A look at what became of a tick or of a step's transaction, or a tick that is refused.
     Look,
+    /// A cancel.
+    Cancel,
     /// A request.
     Request,
     /// A step's own transaction.
@@ -28,6 +30,8 @@ impl Sort {
             Self::Tick
         } else if sql.contains("for key share of s") {
             Self::Step
+        } else if sql.contains("with recursive family") {
+            Self::Cancel
         } else if sql.contains("insert into intendant.intent") {
             Self::Request
         } else if sql.contains("select tick from intendant.session") {

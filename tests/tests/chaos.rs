@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use intendant::{IntentFilter, StoreKind};
+use intendant::{Cancelled, Error, IntentFilter, IntentState, StoreKind};
 use intendant_tests::chaos::{Chaos, Work};
 use intendant_tests::database::Database;
 use intendant_tests::postgres::{Cluster, Durability};
@@ -160,6 +160,68 @@ async fn a_poison_is_quarantined_and_takes_no_innocent_with_it_on_sqlite() -> Re
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poison_is_quarantined_and_takes_no_innocent_with_it_on_postgres() -> Result<()> {
     one_poison_among_many(StoreKind::Postgres).await
+}
+
+/// Intents are cancelled while their workers are killed: what a cancel was told is what happens, whoever carries it out.
+async fn cancelled_amid_kills(kind: StoreKind) -> Result<()> {
+    const INTENTS: usize = 400;
+    let mut chaos = Chaos::new(kind, backlog(INTENTS, 60), 8).await?;
+    let filter = IntentFilter {
+        limit: Some(INTENTS as u32),
+        ..IntentFilter::default()
+    };
+    let mut left = chaos.intendant.list(filter).await?;
+    chaos.spawn()?;
+    chaos.spawn()?;
+    let (mut answers, mut interrupted) = (Vec::new(), 0);
+    for round in 0..12 {
+        for _ in 0..15 {
+            // Those that were asked for first are at the end: some of them run.
+            let place = left.len().saturating_sub(rand::rng().random_range(1..200));
+            let id = left.remove(place).id;
+            answers.push((id, chaos.intendant.cancel(id, "ada", None).await));
+            tokio::time::sleep(Duration::from_millis(rand::rng().random_range(0..15))).await;
+        }
+        interrupted += usize::from(chaos.kill_one(round)?);
+    }
+    chaos.drain(Duration::from_secs(120), |_| Ok(())).await?;
+    chaos.resume_failed().await?;
+    chaos.drain(Duration::from_secs(60), |_| Ok(())).await?;
+    chaos.stop()?;
+    let (mut now, mut stopped, mut late) = (0, 0, 0);
+    for (id, answer) in answers {
+        let state = chaos.intendant.state(id).await?;
+        match answer {
+            Ok(Cancelled::Now) => now += 1,
+            Ok(_) => stopped += 1,
+            Err(Error::WrongState { state, .. }) => {
+                ensure!(state == IntentState::Succeeded, "{id}: {state}");
+                late += 1;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        ensure!(state == IntentState::Cancelled, "{id}: {state}");
+    }
+    println!(
+        "{}: {now} cancelled before they began, {stopped} on their way, {late} too late; {interrupted} of 12 kills hit a \
+         running step",
+        kind.as_str()
+    );
+    let breaches = chaos.intendant.invariant_breaches().await?;
+    ensure!(breaches.is_empty(), "{breaches:?}");
+    ensure!(interrupted > 0 && stopped > 0, "{interrupted} {stopped}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_survives_kill_9_on_sqlite() -> Result<()> {
+    cancelled_amid_kills(StoreKind::Sqlite).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_survives_kill_9_on_postgres() -> Result<()> {
+    cancelled_amid_kills(StoreKind::Postgres).await
 }
 
 /// The server crashes again and again, with transactions and commits on their way, and stays away for longer than a

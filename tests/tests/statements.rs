@@ -45,8 +45,11 @@ fn both_dialects_have_the_same_statements() -> Result<()> {
     let missing: Vec<_> = postgres.symmetric_difference(&sqlite).collect();
     // SQLite has one writer, which needs no locks within its transaction; PostgreSQL writes a whole request at once.
     let expected = [
+        "cancel_hold",
+        "cancel_resource",
         "data_version",
         "nudge",
+        "nudge_cancel",
         "request_lease",
         "request_parked",
         "request_ready",

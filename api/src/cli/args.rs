@@ -44,7 +44,7 @@ pub(super) struct Page {
     /// Of this kind
     #[arg(long)]
     kind: Option<String>,
-    /// In this state: blocked, ready, running, waiting, succeeded, failed or cancelled
+    /// In this state: blocked, ready, running, waiting, undoing, succeeded, failed or cancelled
     #[arg(long)]
     state: Option<IntentState>,
     /// Asked for by this person or service

@@ -3,17 +3,17 @@
 mod args;
 mod exit;
 mod look;
+mod verbs;
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use intendant::{Intendant, StoreKind};
 
 use crate::{bench, demo};
 
 pub use args::Database;
-use args::IntentArg;
 pub use exit::Refusal;
 
 /// Look at, resume and try out operations that a business must not lose.
@@ -80,7 +80,13 @@ enum Command {
         after_help = "Example:\n  intendant resume 01a1fc69-13b4 --reason 'disk replaced'\n\n\
                             Exit code 4: an intent has not failed, or is the child of one that has to be resumed instead"
     )]
-    Resume(Resume),
+    Resume(verbs::Verb),
+    /// Stop intents that are unfinished, with all that they have asked for
+    #[command(after_help = "Examples:\n  \
+                            intendant cancel 01a1fc69-13b4 --reason 'ordered twice'\n  \
+                            intendant cancel 01a1fc69-13b4 01a1fc69-8c21 --by ada\n\n\
+                            Exit code 4: an intent has finished, or has started a step after which there is no way back")]
+    Cancel(verbs::Verb),
     /// Measure the engine, in a database or file of its own beside the one given, which it removes
     #[command(after_help = "Examples:\n  \
                             intendant bench single\n  \
@@ -107,21 +113,6 @@ enum Migrate {
     },
 }
 
-#[derive(Debug, Args)]
-struct Resume {
-    /// The intents' ids, or the beginnings of them
-    #[arg(required = true, value_name = "ID")]
-    ids: Vec<IntentArg>,
-    /// Why; kept with the event
-    #[arg(long)]
-    reason: Option<String>,
-    /// Who; kept with the event [default: $USER]
-    #[arg(long, value_name = "NAME")]
-    by: Option<String>,
-    #[command(flatten)]
-    database: Database,
-}
-
 /// Runs a command; says what went wrong in one line.
 pub async fn run(cli: Cli) -> ExitCode {
     match dispatch(cli.command).await {
@@ -143,42 +134,10 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Show(show) => look::show(show).await?,
         Command::History(history) => look::history(history).await?,
         Command::Why(why) => look::why(why).await?,
-        Command::Resume(options) => return resume(options).await,
+        Command::Resume(verb) => return verb.run(verbs::resume).await,
+        Command::Cancel(verb) => return verb.run(verbs::cancel).await,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn resume(options: Resume) -> Result<ExitCode> {
-    let intendant = options.database.connect().await?;
-    let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
-    let by = options.by.or(user).unwrap_or_else(|| "operator".to_owned());
-    let mut code = ExitCode::SUCCESS;
-    for id in &options.ids {
-        match resume_one(&intendant, id, &by, options.reason.as_deref()).await {
-            Ok(said) => println!("{said}"),
-            Err(error) => {
-                eprintln!("intendant: {error:#}");
-                code = ExitCode::from(exit::code(&error));
-            }
-        }
-    }
-    Ok(code)
-}
-
-async fn resume_one(
-    intendant: &Intendant,
-    id: &IntentArg,
-    by: &str,
-    reason: Option<&str>,
-) -> Result<String> {
-    let id = id.resolve(intendant).await?;
-    Ok(match intendant.resume(id, by, reason).await? {
-        1 => format!("{id} is back in line"),
-        more => format!(
-            "{id} is back in line, and {} of its children with it",
-            more - 1
-        ),
-    })
 }
 
 async fn migrate(action: Migrate) -> Result<()> {

@@ -3,6 +3,9 @@
 -- 1 limit, 2 before this id, 3 down to this id, 4 kind, 5 state, 6 requester, 7–8 requested since, until, 9 finished
 -- since, 10 text in the error, 11–12 label, 13 account, 14 resource, 15 correlation id.
 with place (id) as (
+  select c.intent_id from intendant.cancel c
+   where $5::text = 'undoing' and not exists (select from intendant.outcome o where o.intent_id = c.intent_id)
+  union all
   select r.intent_id from intendant.ready r where $5::text in ('ready', 'unfinished')
   union all
   select p.intent_id from intendant.parked p where $5::text in ('waiting', 'unfinished')
@@ -29,5 +32,6 @@ select i.id
    and ($13::text is null or i.account = $13::text)
    and ($14::text is null or exists (select from intendant.resource r
                                       where r.intent_id = i.id and r.resource = $14::text))
+   and ($5::text in ('unfinished', 'undoing') or not exists (select from intendant.cancel c where c.intent_id = i.id))
    and $9::bigint is null and $10::text is null
  order by p.id desc limit $1::bigint

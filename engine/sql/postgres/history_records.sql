@@ -2,6 +2,7 @@
 select i.id, i.kind, i.queue, i.account, i.input, i.priority::bigint, i.requested_by, i.requested_at, i.run_at, i.parent_id,
        i.parent_step, i.root_id, i.correlation_id,
        case when o.state is not null then o.state
+            when exists (select from intendant.cancel c where c.intent_id = i.id) then 'undoing'
             when p.intent_id is not null then 'waiting'
             when b.intent_id is not null then 'blocked'
             when l.claimed_at is not null then 'running'

@@ -24,6 +24,18 @@ select 'I2: a finished intent has an unfinished child', c.parent_id from intenda
   join intendant.outcome o on o.intent_id = c.parent_id
  where not exists (select from intendant.outcome f where f.intent_id = c.child_id)
 union all
+select 'I2: a cancelled intent is still asked to stop', c.intent_id from intendant.cancel c
+  join intendant.outcome o on o.intent_id = c.intent_id where o.state <> 'failed'
+union all
+select 'I2: a cancelled intent has a step that runs or waits', o.intent_id from intendant.outcome o
+  join intendant.step s on s.intent_id = o.intent_id where o.state = 'cancelled' and s.state in ('running', 'waiting')
+union all
+select 'I9: a cancel has no event', i.id from intendant.intent i
+ where (exists (select from intendant.cancel c where c.intent_id = i.id)
+        or exists (select from intendant.outcome o
+                    where o.intent_id = i.id and o.state = 'cancelled' and o.error like 'cancelled by %'))
+   and not exists (select from intendant.event e where e.intent_id = i.id and e.verb = 'cancel')
+union all
 select 'I3: a task is parked for children that have all finished', p.intent_id from intendant.parked p
  where p.reason = 'child' and not exists (
        select from intendant.child c where c.parent_id = p.intent_id

@@ -1,2 +1,2 @@
--- Admit: out of every line.
-delete from intendant.line where intent_id = any ($1::uuid[])
+-- Admit and cancel: out of every line; returns which.
+delete from intendant.line where intent_id = any ($1::uuid[]) returning resource

@@ -1,6 +1,7 @@
 -- Handles and verbs: where these intents are, by looking into the small tables; neither there nor finished means ready.
 select i.id, i.parent_id,
        case when o.state is not null then o.state
+            when exists (select from intendant.cancel c where c.intent_id = i.id) then 'undoing'
             when p.intent_id is not null then 'waiting'
             when b.intent_id is not null then 'blocked'
             when exists (select from intendant.lease l where i.id = any (l.tasks)) then 'running'

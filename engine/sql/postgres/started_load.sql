@@ -1,2 +1,9 @@
--- Claim: when and by which plan these started.
-select intent_id, started_at, plan_hash, assumed_build from intendant.started where intent_id = any ($1::uuid[])
+-- Claim: when and by which plan these started, and who has asked them to stop. Primary keys.
+select s.intent_id, s.started_at, s.plan_hash, s.assumed_build,
+       (select c.actor from intendant.cancel c where c.intent_id = s.intent_id),
+       (select c.reason from intendant.cancel c where c.intent_id = s.intent_id)
+  from intendant.started s where s.intent_id = any ($1::uuid[])
+union all
+select c.intent_id, null, null, null, c.actor, c.reason
+  from intendant.cancel c
+ where c.intent_id = any ($1::uuid[]) and not exists (select from intendant.started s where s.intent_id = c.intent_id)

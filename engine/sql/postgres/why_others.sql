@@ -1,6 +1,7 @@
 -- Why: the intents that another one waits for. Primary keys, and the leases of the moment. 1 intents.
 select i.id, i.kind, i.account, i.requested_by, i.requested_at,
        case when o.state is not null then o.state
+            when exists (select from intendant.cancel c where c.intent_id = i.id) then 'undoing'
             when p.intent_id is not null then 'waiting'
             when b.intent_id is not null then 'blocked'
             when l.claimed_at is not null then 'running'

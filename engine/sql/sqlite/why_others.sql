@@ -4,6 +4,7 @@ with held (id, claimed_at) as materialized (
 )
 select i.id, i.kind, i.account, i.requested_by, i.requested_at,
        case when o.state is not null then o.state
+            when exists (select 1 from intendant_cancel c where c.intent_id = i.id) then 'undoing'
             when p.intent_id is not null then 'waiting'
             when b.intent_id is not null then 'blocked'
             when l.claimed_at is not null then 'running'

@@ -76,6 +76,7 @@ pub(crate) struct StepDef<S> {
     pub(crate) input: Expr,
     pub(crate) retry: Retry,
     pub(crate) time_limit: Option<Duration>,
+    pub(crate) point_of_no_return: bool,
     /// Of a map: how many of its elements at once.
     pub(crate) each: Option<usize>,
     after: Vec<After>,
@@ -133,6 +134,7 @@ impl<S: Send + Sync + 'static> Plan<S> {
             run: erase(run),
             retry: Retry::default(),
             time_limit: None,
+            point_of_no_return: false,
             each: None,
             after: Vec::new(),
             types: PhantomData,
@@ -165,6 +167,7 @@ pub struct StepBuilder<'p, S, I, O> {
     run: RunStep<S>,
     retry: Retry,
     time_limit: Option<Duration>,
+    point_of_no_return: bool,
     each: Option<usize>,
     after: Vec<After>,
     types: PhantomData<fn(I) -> O>,
@@ -200,6 +203,14 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
         self
     }
 
+    /// From when this step has started, its intent is not cancelled any more: a cancel is refused
+    /// ([`Error::PastReturn`](crate::Error::PastReturn)), also that of an ancestor. Its start is on disk before it runs,
+    /// which is one commit more.
+    pub fn point_of_no_return(mut self) -> Self {
+        self.point_of_no_return = true;
+        self
+    }
+
     /// Starts only after that step too, without taking its output. A step can be named before it is added.
     pub fn after(mut self, step: impl Into<Dependency>) -> Self {
         self.after.push(step.into().0);
@@ -229,6 +240,7 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
             input: expr,
             retry: self.retry,
             time_limit: self.time_limit,
+            point_of_no_return: self.point_of_no_return,
             each: self.each,
             after: self.after,
         });
@@ -338,6 +350,7 @@ where
             input: Expr::Value(input.clone()),
             retry: Retry::default(),
             time_limit: None,
+            point_of_no_return: false,
             each: None,
             after: Vec::new(),
         });

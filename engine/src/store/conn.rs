@@ -299,6 +299,10 @@ impl Row {
         Ok(read!(self, index, bool))
     }
 
+    pub(super) fn opt_bool(&self, index: usize) -> Result<Option<bool>, Error> {
+        Ok(read!(self, index, Option<bool>))
+    }
+
     pub(super) fn time(&self, index: usize) -> Result<Micros, Error> {
         self.opt_time(index).map(Option::unwrap_or_default)
     }

@@ -63,17 +63,12 @@ pub(super) async fn finish(
         let wanted = finishes.iter().filter(|finish| wanted(finish));
         wanted.map(|finish| finish.intent).collect()
     };
-    let mut readied = 0;
     let freeing = of(|finish| finish.frees);
-    if !freeing.is_empty() {
-        let mut freed = HashSet::new();
-        for row in conn
-            .fetch(&sql::HOLDER_FREE, Args::new().ids(freeing))
-            .await?
-        {
-            freed.insert(row.text(0)?);
-        }
-        readied += wake_lines(conn, freed).await?;
+    let cancelled = of(|finish| finish.state == IntentState::Cancelled);
+    if !cancelled.is_empty() {
+        let cancelled = || Args::new().ids(cancelled.iter().copied());
+        conn.execute(&sql::CANCEL_DELETE, cancelled()).await?;
+        conn.execute(&sql::STEP_STOP, cancelled().now()).await?;
     }
     let waited = of(|finish| finish.waits);
     if !waited.is_empty() {
@@ -84,8 +79,27 @@ pub(super) async fn finish(
     for parent in finishes.iter().filter_map(|f| f.parent) {
         *parents.entry(parent).or_default() += 1;
     }
-    readied += wake_parents(conn, parents).await?;
-    Ok(readied)
+    release(conn, freeing, HashSet::new(), parents).await
+}
+
+/// What follows from outcomes: resources are let go of, and so are those that were `freed` already; the next in line and
+/// the parents that can go on are readied. Returns how many these are.
+pub(super) async fn release(
+    conn: &mut Conn<'_>,
+    freeing: Vec<IntentId>,
+    mut freed: HashSet<String>,
+    parents: BTreeMap<IntentId, i64>,
+) -> Result<usize, Error> {
+    if !freeing.is_empty() {
+        for row in conn
+            .fetch(&sql::HOLDER_FREE, Args::new().ids(freeing))
+            .await?
+        {
+            freed.insert(row.text(0)?);
+        }
+    }
+    let next = wake_lines(conn, freed).await?;
+    Ok(next + wake_parents(conn, parents).await?)
 }
 
 async fn insert_successes(conn: &mut Conn<'_>, finishes: &[&Finish]) -> Result<(), Error> {

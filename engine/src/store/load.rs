@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::args::{Args, Rows};
 use super::conn::Row;
 use super::loaded::StartedLoad;
-use super::{AttemptLoad, ChildLoad, Claimed, Conn, OutcomeRow, StepLoad, sql};
+use super::{AttemptLoad, CancelLoad, ChildLoad, Claimed, Conn, OutcomeRow, StepLoad, sql};
 use crate::error::Error;
-use crate::id::{IntentId, LeaseId};
+use crate::id::{IntentId, LeaseId, SessionId};
 use crate::limits;
 use crate::payload;
 use crate::plan::Shape;
@@ -66,6 +66,7 @@ fn intent(row: &Row, lease: LeaseId) -> Result<Claimed, Error> {
         depth: row.small(11)?,
         unfit: corrupt.map(unreadable),
         started: None,
+        cancel: None,
         steps: Vec::new(),
         attempts: Vec::new(),
         children: Vec::new(),
@@ -79,7 +80,7 @@ async fn records(
     started: &HashSet<IntentId>,
 ) -> Result<(), Error> {
     let ids = || started.iter().copied();
-    let mut starts = starts(conn, started).await?;
+    let (mut starts, mut cancels) = starts(conn, started).await?;
     let mut corrupted: HashMap<IntentId, String> = HashMap::new();
     let mut steps: HashMap<IntentId, Vec<StepLoad>> = HashMap::new();
     for row in conn
@@ -125,6 +126,7 @@ async fn records(
         let corrupt = corrupted.remove(&task.intent).map(unreadable);
         task.unfit = task.unfit.take().or(corrupt);
         task.started = starts.remove(&task.intent);
+        task.cancel = cancels.remove(&task.intent);
         task.steps = steps.remove(&task.intent).unwrap_or_default();
         task.attempts = attempts.remove(&task.intent).unwrap_or_default();
         task.children = loaded.remove(&task.intent).unwrap_or_default();
@@ -136,7 +138,13 @@ async fn records(
 async fn starts(
     conn: &mut Conn<'_>,
     ids: &HashSet<IntentId>,
-) -> Result<HashMap<IntentId, StartedLoad>, Error> {
+) -> Result<
+    (
+        HashMap<IntentId, StartedLoad>,
+        HashMap<IntentId, CancelLoad>,
+    ),
+    Error,
+> {
     let rows = conn
         .fetch(&sql::STARTED_LOAD, Args::new().ids(ids.iter().copied()))
         .await?;
@@ -146,20 +154,28 @@ async fn starts(
     }
     let shapes = shapes(conn, hashes).await?;
     let mut starts = HashMap::with_capacity(rows.len());
+    let mut cancels = HashMap::new();
     for row in rows {
+        if let Some(actor) = row.opt_text(4)? {
+            let reason = row.opt_text(5)?;
+            cancels.insert(row.uuid(0)?, CancelLoad { actor, reason });
+        }
+        let Some(started) = row.opt_time(1)? else {
+            continue;
+        };
         let plan = row
             .opt_text(2)?
             .and_then(|hash| shapes.get_key_value(hash.as_str()));
         starts.insert(
             row.uuid(0)?,
             StartedLoad {
-                started: row.time(1)?,
+                started,
                 plan: plan.map(|(hash, shape)| (hash.clone(), shape.clone())),
                 assumed_build: row.opt_text(3)?,
             },
         );
     }
-    Ok(starts)
+    Ok((starts, cancels))
 }
 
 async fn shapes(
@@ -239,6 +255,22 @@ fn child(row: &Row) -> Result<ChildLoad, Error> {
         input_hash: row.bytes(5)?,
         outcome,
     })
+}
+
+/// Which of a session's tasks are to stop.
+pub(super) async fn cancels(
+    conn: &mut Conn<'_>,
+    session: SessionId,
+) -> Result<Vec<(IntentId, CancelLoad)>, Error> {
+    let rows = conn
+        .fetch(&sql::CANCEL_OF_SESSION, Args::new().uuid(session.0))
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let (actor, reason) = (row.text(1)?, row.opt_text(2)?);
+            Ok((row.uuid(0)?, CancelLoad { actor, reason }))
+        })
+        .collect()
 }
 
 /// A time that may have passed already.

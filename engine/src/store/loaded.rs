@@ -31,6 +31,8 @@ pub(crate) struct Claimed {
     pub(crate) unfit: Option<(FailureReason, String)>,
     /// It has been in a lease before: what is known of it.
     pub(crate) started: Option<StartedLoad>,
+    /// It has been asked to stop.
+    pub(crate) cancel: Option<CancelLoad>,
     pub(crate) steps: Vec<StepLoad>,
     pub(crate) attempts: Vec<AttemptLoad>,
     pub(crate) children: Vec<ChildLoad>,
@@ -57,6 +59,7 @@ impl Claimed {
             release_on_failure: new.release_on_failure,
             unfit: None,
             started: None,
+            cancel: None,
             steps: Vec::new(),
             attempts: Vec::new(),
             children: Vec::new(),
@@ -71,6 +74,13 @@ pub(crate) struct StartedLoad {
     pub(crate) started: Micros,
     pub(crate) plan: Option<(Arc<str>, Arc<Shape>)>,
     pub(crate) assumed_build: Option<String>,
+}
+
+/// Who has asked an intent to stop, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CancelLoad {
+    pub(crate) actor: String,
+    pub(crate) reason: Option<String>,
 }
 
 /// What a step of a claimed intent has to say.

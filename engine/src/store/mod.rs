@@ -6,6 +6,7 @@
 
 mod admit;
 mod args;
+mod cancel;
 mod claim;
 mod conn;
 mod find;
@@ -23,6 +24,7 @@ mod resume;
 mod rows;
 mod session;
 mod sql;
+mod stop;
 mod tick;
 mod wake;
 mod why;
@@ -41,8 +43,9 @@ use crate::clock::{Clock, Micros};
 use crate::error::Error;
 use crate::limits;
 
+pub(crate) use cancel::CancelBy;
 pub(crate) use conn::Conn;
-pub(crate) use loaded::{AttemptLoad, ChildLoad, Claimed, OutcomeRow, StepLoad};
+pub(crate) use loaded::{AttemptLoad, CancelLoad, ChildLoad, Claimed, OutcomeRow, StepLoad};
 pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
 pub use records::{
@@ -55,7 +58,7 @@ pub(crate) use rows::{
     Requested, SessionRow, SessionSeen, Start, StartedRow, StepRow, TickAnswer, TickEnd,
     TickRequest,
 };
-pub(crate) use wake::{Listening, nudge_within};
+pub(crate) use wake::{CANCEL, Listening, nudge_within};
 
 /// Which database an engine is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! What goes into the verbs and what comes out of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::loaded::{ChildLoad, Claimed};
+use super::loaded::{CancelLoad, ChildLoad, Claimed};
 use crate::clock::Micros;
 use crate::id::{IntentId, LeaseId, SessionId};
 use crate::intent::{Mode, OnFailure};
@@ -87,6 +87,8 @@ pub(crate) struct StepRow {
     pub(crate) due_in: Option<Duration>,
     pub(crate) started_ago: Option<Duration>,
     pub(crate) finished_ago: Option<Duration>,
+    /// From here on there is no way back.
+    pub(crate) point_of_no_return: bool,
 }
 
 /// A failed attempt.
@@ -212,6 +214,13 @@ pub(crate) struct TickRequest {
     pub(crate) suspect_lease: Option<LeaseId>,
     /// The session has nothing else in hand.
     pub(crate) alone: bool,
+    /// How often the session had been told to stop something, as far as the worker knows.
+    pub(crate) cancels: i64,
+    /// Of the intents in the request, those of which the worker knows that they are to stop: what it writes for them is how
+    /// it carries that out.
+    pub(crate) stopping: HashSet<IntentId>,
+    /// The session has been told to stop something: which it is, is asked for.
+    pub(crate) hear_cancels: bool,
 }
 
 /// Whether a task that goes back to *ready* has something to load.
@@ -233,7 +242,8 @@ impl TickRequest {
             && self.claim_suspect.is_empty()
             && self.reload.is_empty()
             && self.watch.is_empty()
-            && !self.promote)
+            && !self.promote
+            && !self.hear_cancels)
     }
 
     /// Something of the worker's is on its way to the disk.
@@ -284,14 +294,21 @@ pub(crate) struct TickAnswer {
     pub(crate) refused: Vec<(IntentId, String)>,
     /// Commits of which the answer was lost, and which were found to have taken place.
     pub(crate) adopted: u64,
+    /// How often the session had been told to stop something.
+    pub(crate) cancels: i64,
+    /// Intents of the session that are to stop.
+    pub(crate) to_stop: Vec<(IntentId, CancelLoad)>,
+    /// These were not finished: they were asked to stop first.
+    pub(crate) not_finished: Vec<IntentId>,
 }
 
 impl TickAnswer {
-    /// Nothing in it changes what may be written next: nobody stays in a lease that was left, nobody was refused, and
-    /// no suspect was claimed, which would have to be alone.
+    /// Nothing in it changes what may be written next: nobody stays in a lease that was left, nobody was refused or is to
+    /// stop, and no suspect was claimed, which would have to be alone.
     pub(crate) fn is_plain(&self) -> bool {
         self.not_parked.is_empty()
             && self.refused.is_empty()
+            && self.to_stop.is_empty()
             && self.claimed.iter().all(|task| task.crashes == 0)
     }
 }

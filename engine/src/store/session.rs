@@ -42,12 +42,17 @@ impl Store {
         .await
     }
 
-    /// One heartbeat. False: the session is dead.
-    pub(crate) async fn heartbeat(&self, session: SessionId, free: usize) -> Result<bool, Error> {
+    /// One heartbeat. Returns how often the session has been told to stop something; none: it is dead.
+    pub(crate) async fn heartbeat(
+        &self,
+        session: SessionId,
+        free: usize,
+    ) -> Result<Option<i64>, Error> {
         self.beat(move |mut conn| {
             Box::pin(async move {
                 let args = Args::new().uuid(session.0).int(free as i64).now();
-                Ok(conn.fetch_one(&sql::SESSION_BEAT, args).await?.is_some())
+                let row = conn.fetch_one(&sql::SESSION_BEAT, args).await?;
+                row.map(|row| row.int(0)).transpose()
             })
         })
         .await

@@ -12,7 +12,7 @@ use super::session::us;
 use super::{
     ChildRow, Conn, Flush, Life, ParkRow, Store, StoreKind, TickAnswer, TickEnd, TickRequest,
 };
-use super::{claim, finish, load, request, sql};
+use super::{claim, finish, load, request, sql, stop};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
 use crate::limits;
@@ -39,7 +39,11 @@ impl Store {
     }
 
     /// After a lost answer: the tick was committed, so read what it claimed and what it asked for.
-    pub(crate) async fn adopt(&self, request: Arc<TickRequest>) -> Result<TickAnswer, Error> {
+    pub(crate) async fn adopt(
+        &self,
+        session: SessionId,
+        request: Arc<TickRequest>,
+    ) -> Result<TickAnswer, Error> {
         self.transact(move |mut conn| {
             let request = request.clone();
             Box::pin(async move {
@@ -48,6 +52,7 @@ impl Store {
                     claim::adopt(&mut conn, lease, &mut answer).await?;
                 }
                 claim::not_parked(&mut conn, &request.parks, &mut answer).await?;
+                hear_cancels(&mut conn, session, &request, &mut answer).await?;
                 hear_children(&mut conn, &request, &mut answer).await?;
                 Ok(answer)
             })
@@ -64,10 +69,23 @@ async fn tick(
 ) -> Result<TickEnd, Error> {
     let later = !request.has_writes();
     let fence = Args::new().uuid(session.0).int(number).bool(later);
-    if conn.fetch_one(&sql::TICK_FENCE, fence).await?.is_none() {
+    let Some(fence) = conn.fetch_one(&sql::TICK_FENCE, fence).await? else {
         return Ok(TickEnd::Fenced);
-    }
-    let mut answer = TickAnswer::default();
+    };
+    let mut answer = TickAnswer {
+        cancels: fence.int(0)?,
+        ..TickAnswer::default()
+    };
+    // A cancel locks the session's row before it asks an intent of it to stop. So either it comes after this tick, or this
+    // tick sees it here and does not finish the intent.
+    let stopped;
+    let request = if answer.cancels > request.cancels {
+        answer.to_stop = load::cancels(conn, session).await?;
+        stopped = stop::without(request, &mut answer);
+        &stopped
+    } else {
+        request
+    };
 
     finish::lock(
         conn,
@@ -97,6 +115,24 @@ async fn tick(
     Ok(TickEnd::Done(Box::new(answer)))
 }
 
+/// After a lost answer: what is to stop. Whose outcome is not there was not finished by the tick.
+async fn hear_cancels(
+    conn: &mut Conn<'_>,
+    session: SessionId,
+    request: &TickRequest,
+    answer: &mut TickAnswer,
+) -> Result<(), Error> {
+    // The number first: a cancel that comes in between is heard of again.
+    let count = Args::new().uuid(session.0);
+    let row = conn.fetch_one(&sql::CANCEL_COUNT, count).await?;
+    answer.cancels = row.map_or(Ok(0), |row| row.int(0))?;
+    if answer.cancels > request.cancels {
+        answer.to_stop = load::cancels(conn, session).await?;
+        answer.not_finished = stop::not_finished(request, &answer.to_stop);
+    }
+    Ok(())
+}
+
 /// What has become of children that the worker asks for.
 async fn hear_children(
     conn: &mut Conn<'_>,
@@ -108,6 +144,10 @@ async fn hear_children(
     }
     let watched = request.watch.iter().chain(&request.reload).copied();
     answer.arrived.extend(load::arrived(conn, watched).await?);
+    for intent in &request.reload {
+        // One that has no children after all.
+        answer.arrived.entry(*intent).or_insert(0);
+    }
     answer.children = load::children(conn, request.reload.iter().copied()).await?;
     Ok(())
 }
@@ -179,7 +219,8 @@ async fn write_steps(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), E
             .jsons(steps.iter().map(|s| s.progress.clone()))
             .opt_ints(steps.iter().map(|s| us(s.due_in)))
             .opt_ints(steps.iter().map(|s| us(s.started_ago)))
-            .opt_ints(steps.iter().map(|s| us(s.finished_ago)));
+            .opt_ints(steps.iter().map(|s| us(s.finished_ago)))
+            .bools(steps.iter().map(|s| s.point_of_no_return));
         conn.execute(
             &sql::STEP_RECORD,
             Args::new().text(request.worker.clone()).now().rows(rows),
@@ -298,7 +339,7 @@ async fn park(
         conn.execute(&sql::PARKED_INSERT, Args::new().rows(rows).now())
             .await?;
     }
-    answer.not_parked = stays.iter().copied().collect();
+    answer.not_parked.extend(stays.iter().copied());
     Ok(stays)
 }
 

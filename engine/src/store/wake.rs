@@ -12,6 +12,9 @@ use crate::id::SessionId;
 /// The channel of the notifications.
 const CHANNEL: &str = "intendant";
 
+/// What a notification says that tells of something to be stopped; the others say nothing.
+pub(crate) const CANCEL: &str = "cancel";
+
 /// A connection that hears of other processes.
 pub(crate) enum Listening {
     Postgres(PgListener),
@@ -40,6 +43,14 @@ impl Store {
                 let args = Args::new().ids(here);
                 Ok(conn.fetch_one(&sql::NUDGE, args).await?.is_some())
             })
+        })
+        .await
+    }
+
+    /// Tells workers elsewhere that something which one of them holds is to be stopped.
+    pub(crate) async fn nudge_cancel(&self) -> Result<(), Error> {
+        self.transact_with(Flush::Later, move |mut conn| {
+            Box::pin(async move { conn.execute(&sql::NUDGE_CANCEL, Args::new()).await })
         })
         .await
     }

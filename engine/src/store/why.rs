@@ -12,8 +12,8 @@ use crate::intent::Mode;
 use crate::limits;
 use crate::state::IntentState;
 use crate::why::{
-    ChildFacts, Facts, Foresight, LeaseFacts, LineFacts, Other, Place, Rival, StepFacts, Tally,
-    WorkerFacts,
+    CancelFacts, ChildFacts, Facts, Foresight, LeaseFacts, LineFacts, Other, Place, Rival,
+    StepFacts, Tally, WorkerFacts,
 };
 
 /// One more than is told, to know that there are more.
@@ -71,6 +71,14 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
         requested_at: row.time(5)?.to_utc(),
         parent: row.opt_uuid(7)?,
         place: place(conn, id, &row).await?,
+        cancel: match row.opt_text(24)? {
+            Some(actor) => Some(CancelFacts {
+                actor,
+                reason: row.opt_text(25)?,
+                at: row.time(26)?.to_utc(),
+            }),
+            None => None,
+        },
         workers: Vec::new(),
         steps: Vec::new(),
         children: Vec::new(),

@@ -19,7 +19,10 @@ pub(crate) fn explain(facts: Facts) -> Why {
         account: facts.account.clone(),
         requested_by: facts.requested_by.clone(),
         requested_at: facts.requested_at,
-        state: facts.place.state(),
+        state: match facts.place.state() {
+            state if !state.is_finished() && facts.cancel.is_some() => IntentState::Undoing,
+            state => state,
+        },
         at: facts.now,
         reasons: reasons(facts),
     }
@@ -38,7 +41,27 @@ impl Place {
     }
 }
 
+/// What it waits for; of one that was asked to stop, that first.
 fn reasons(facts: Facts) -> Vec<Reason> {
+    let cancel = facts.cancel.clone();
+    let mut reasons = waits_for(facts);
+    let finished =
+        |reason: &Reason| matches!(reason, Reason::Finished { .. } | Reason::Failed { .. });
+    let cancel = cancel.filter(|_| !reasons.iter().any(finished));
+    if let Some(cancel) = cancel {
+        // Timers are over.
+        reasons.retain(|reason| !matches!(reason, Reason::Retry { .. } | Reason::Snooze { .. }));
+        let stopping = Reason::Stopping {
+            by: cancel.actor,
+            because: cancel.reason,
+            at: cancel.at,
+        };
+        reasons.insert(0, stopping);
+    }
+    reasons
+}
+
+fn waits_for(facts: Facts) -> Vec<Reason> {
     let Facts {
         now,
         intent,

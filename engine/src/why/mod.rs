@@ -67,6 +67,15 @@ pub enum Reason {
         /// The intent to resume: itself, or its parent, which its failure was handed to.
         resume: IntentId,
     },
+    /// It was asked to stop, and is cancelled when nothing of it runs any more: what it waits for until then follows.
+    Stopping {
+        /// Who asked for that.
+        by: String,
+        /// Why.
+        because: Option<String>,
+        /// When.
+        at: DateTime<Utc>,
+    },
     /// Others go first on a resource.
     InLine {
         /// `type:id`.
@@ -255,6 +264,8 @@ pub(crate) struct Facts {
     pub(crate) requested_at: DateTime<Utc>,
     pub(crate) parent: Option<IntentId>,
     pub(crate) place: Place,
+    /// It was asked to stop.
+    pub(crate) cancel: Option<CancelFacts>,
     /// Of an unfinished one: every session that there is.
     pub(crate) workers: Vec<WorkerFacts>,
     /// Steps that run or wait, what is due first in front.
@@ -262,6 +273,14 @@ pub(crate) struct Facts {
     /// The first of its unfinished children, and how many there are.
     pub(crate) children: Vec<ChildFacts>,
     pub(crate) unfinished: Tally,
+}
+
+/// Who has asked an intent to stop, why and when.
+#[derive(Debug, Clone)]
+pub(crate) struct CancelFacts {
+    pub(crate) actor: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) at: DateTime<Utc>,
 }
 
 /// Where an intent is.

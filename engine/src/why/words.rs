@@ -28,6 +28,13 @@ impl Display for Reason {
                 write!(f, "{state} at {}: there is nothing to wait for", time(*at))
             }
             Self::Failed { .. } => failed(f, self),
+            Self::Stopping { by, because, at } => {
+                write!(f, "asked to stop by {by} at {}", time(*at))?;
+                match because {
+                    Some(because) => write!(f, ": {because}"),
+                    None => Ok(()),
+                }
+            }
             Self::InLine {
                 resource,
                 mode,

@@ -129,6 +129,7 @@ mod tests {
                 .children
                 .extend((0..count).map(|n| child(parent, n)));
             request.steps.push(StepRow {
+                point_of_no_return: false,
                 first: true,
                 intent: id(parent),
                 name: Arc::from("ask"),

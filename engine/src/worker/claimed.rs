@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::drive::{Drive, Phase};
 use super::engine::Engine;
 use super::registry::{Refusal, Source};
+use crate::cancel;
 use crate::clock::Micros;
 use crate::state::IntentState;
 use crate::store::{Claimed, Finish, Life, ParkReason, ParkRow};
@@ -32,6 +33,13 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 .push((task.intent, task.lease, Life::Started));
             return;
         };
+        if !self.unmet.is_empty() {
+            let unmet = self.unmet.remove(&task.intent);
+            task.cancel = task.cancel.or(unmet);
+        }
+        if task.cancel.is_some() {
+            self.to_stop.insert(task.intent);
+        }
         let bound = match task.unfit.take() {
             Some((reason, error)) => Err(Refusal { reason, error }),
             None => kind.bind(&task, &self.settings.build),
@@ -46,7 +54,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     self.begin_probation(id, task.lease, task.crashes);
                 }
                 let mut drive = Drive::new(task, claimed_at, kind, bound, now);
-                if source == Source::Made && !self.write_plan(&drive) {
+                if source == Source::Made && drive.cancel.is_none() && !self.write_plan(&drive) {
                     drive.phase = Phase::Planning;
                 }
                 self.drives.insert(id, drive);
@@ -130,19 +138,25 @@ impl<S: Send + Sync + 'static> Engine<S> {
             .started
             .as_ref()
             .and_then(|started| started.plan.as_ref().map(|(hash, _)| Arc::clone(hash)));
+        // One that is to stop needs no plan for that.
+        let cancelled = task.cancel.as_ref();
+        let cancelled = cancelled.map(|by| cancel::in_words(&by.actor, by.reason.as_deref()));
         self.pending.finishes.push(Finish {
             intent: task.intent,
             lease: Some(task.lease),
-            state: IntentState::Failed,
+            state: match cancelled {
+                Some(_) => IntentState::Cancelled,
+                None => IntentState::Failed,
+            },
             requested: task.requested,
             started,
             output: None,
-            reason: Some(refusal.reason),
-            error: Some(super::runner::clip(refusal.error)),
+            reason: cancelled.is_none().then_some(refusal.reason),
+            frees: task.locks && (task.release_on_failure || cancelled.is_some()),
+            error: Some(cancelled.unwrap_or_else(|| super::runner::clip(refusal.error))),
             step: None,
             plan,
             parent: task.parent,
-            frees: task.locks && task.release_on_failure,
             waits: !task.children.is_empty(),
             kind: task.kind,
             account: task.account,

@@ -89,7 +89,7 @@ impl Committer {
         if self.store.last_tick(self.session).await? != Some(number) {
             return Ok(None);
         }
-        let mut answer = self.store.adopt(request.clone()).await?;
+        let mut answer = self.store.adopt(self.session, request.clone()).await?;
         tracing::info!(number, "the answer to a tick was lost; it had taken place");
         answer.adopted = 1;
         self.number = number;
@@ -132,6 +132,9 @@ impl Committer {
         answer.refused.extend(more.refused);
         answer.readied += more.readied;
         answer.adopted += more.adopted;
+        answer.cancels = answer.cancels.max(more.cancels);
+        answer.to_stop.extend(more.to_stop);
+        answer.not_finished.extend(more.not_finished);
         Some(answer)
     }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::children::{ByName, Children};
 use super::elements::Unmade;
 use super::registry::{Bound, Kind};
-use crate::advance::{Next, Status, advance};
+use crate::advance::{Next, Status, advance, wind_down};
+use crate::cancel;
 use crate::clock::Micros;
 use crate::cx::IntentContext;
 use crate::id::{IntentId, LeaseId};
@@ -14,7 +15,7 @@ use crate::payload::Payload;
 use crate::plan::BoundPlan;
 use crate::state::{FailureReason, IntentState, StepState};
 use crate::store::{
-    AttemptLoad, ChildLoad, Claimed, Finish, ParkReason, ParkRow, StartedRow, StepLoad,
+    AttemptLoad, CancelLoad, ChildLoad, Claimed, Finish, ParkReason, ParkRow, StartedRow, StepLoad,
 };
 
 /// One step, as its driver knows it.
@@ -121,6 +122,10 @@ pub(super) struct Drive<S> {
     pub(super) children: Children,
     /// Why it fails as soon as nothing of it runs any more, whatever its steps come to.
     pub(super) refusal: Option<(FailureReason, String)>,
+    /// It has been asked to stop.
+    pub(super) cancel: Option<CancelLoad>,
+    /// Which children it has is to be asked for first.
+    pub(super) children_unsure: bool,
     /// Not before then: its failure was refused as well.
     pub(super) refused_until: Duration,
 }
@@ -194,6 +199,8 @@ impl<S> Drive<S> {
             release_on_failure: claimed.release_on_failure,
             children: Children::new(claimed.children, claimed.arrived),
             refusal: None,
+            cancel: claimed.cancel,
+            children_unsure: false,
             refused_until: Duration::ZERO,
         };
         drive.count_children();
@@ -203,6 +210,7 @@ impl<S> Drive<S> {
     /// Takes in what has become of the children.
     pub(super) fn set_children(&mut self, children: Vec<ChildLoad>, arrived: i64) {
         self.children.reload(children, arrived);
+        self.children_unsure = false;
         self.count_children();
     }
 
@@ -260,6 +268,9 @@ impl<S> Drive<S> {
             return Move::Nothing;
         }
         let statuses: Vec<Status> = self.slots.iter().map(|slot| slot.status).collect();
+        if let Some(cancel) = &self.cancel {
+            return self.wind_down(cancel, &statuses, now);
+        }
         if let Some((reason, error)) = &self.refusal {
             return if statuses.contains(&Status::Running) || statuses.contains(&Status::Recording) {
                 Move::Nothing
@@ -297,8 +308,25 @@ impl<S> Drive<S> {
                 // No outcome while a child is unfinished (I2), whatever has become of the step that asked for it.
                 Move::Park(self.park_for_children())
             }
+            Next::Cancel => Move::Nothing,
             Next::Succeed => Move::Finish(Box::new(self.succeed())),
             Next::Fail(step) => Move::Finish(Box::new(self.fail(step))),
+        }
+    }
+
+    /// What is next for one that was asked to stop. Also while the worker stops: there is nothing to wait for.
+    fn wind_down(&self, cancel: &CancelLoad, statuses: &[Status], now: Duration) -> Move {
+        if self.children_unsure {
+            return Move::Nothing;
+        }
+        match wind_down(statuses, self.children.open()) {
+            Next::Park { .. } => Move::Park(self.park_for_children()),
+            Next::Cancel if now < self.refused_until => Move::Later(self.refused_until),
+            Next::Cancel => Move::Finish(Box::new(Finish {
+                error: Some(cancel::in_words(&cancel.actor, cancel.reason.as_deref())),
+                ..self.finish(IntentState::Cancelled)
+            })),
+            Next::Start(_) | Next::Busy(_) | Next::Succeed | Next::Fail(_) => Move::Nothing,
         }
     }
 

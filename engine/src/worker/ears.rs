@@ -9,7 +9,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use super::committer::{Committed, Committer};
 use super::heartbeat::Pulse;
-use super::listen::Listener;
+use super::listen::{Listener, Told};
 use super::runner::Ended;
 use crate::error::Error;
 use crate::offer::Arrival;
@@ -25,6 +25,8 @@ pub(super) enum Heard {
     Peeked(Result<Peek, Error>),
     /// Somebody elsewhere says that there may be something to claim.
     Nudge,
+    /// Somebody says that there may be something to stop.
+    Cancel,
     /// Somebody here does.
     Work,
     Timer,
@@ -43,6 +45,7 @@ pub(super) struct Ears {
     pub(super) peek_again: bool,
     pub(super) others: Listener,
     pub(super) work: Arc<Notify>,
+    pub(super) cancels: Arc<Notify>,
     pub(super) poll: Interval,
 }
 
@@ -69,7 +72,11 @@ impl Ears {
                 self.peek = None;
                 Heard::Peeked(peeked)
             }
-            () = self.others.heard() => Heard::Nudge,
+            told = self.others.heard() => match told {
+                Told::Work => Heard::Nudge,
+                Told::Cancel => Heard::Cancel,
+            },
+            () = self.cancels.notified() => Heard::Cancel,
             () = self.work.notified() => Heard::Work,
             () = sleep(due) => Heard::Timer,
             _ = self.poll.tick() => Heard::Poll,

@@ -20,6 +20,10 @@ impl<S> Drive<S> {
         random: u64,
         tick: &mut TickRequest,
     ) {
+        let end = match self.cancel {
+            Some(_) => last_word(end),
+            None => end,
+        };
         match end {
             StepEnd::Output(output) => {
                 tick.steps.push(StepRow {
@@ -91,8 +95,12 @@ impl<S> Drive<S> {
         let slot = &mut self.slots[index];
         slot.attempts = slot.attempts.saturating_add(1);
         let may_retry = match failure {
-            AttemptFailure::Error | AttemptFailure::TimeOut | AttemptFailure::Panic => true,
-            AttemptFailure::GaveUp | AttemptFailure::OutputRefused => false,
+            AttemptFailure::Error | AttemptFailure::TimeOut | AttemptFailure::Panic => {
+                self.cancel.is_none()
+            }
+            AttemptFailure::GaveUp | AttemptFailure::OutputRefused | AttemptFailure::Cancelled => {
+                false
+            }
         };
         let wait = retry
             .wait(slot.attempts.saturating_sub(slot.forgiven), random)
@@ -199,7 +207,9 @@ impl<S> Drive<S> {
         let slot = &mut self.slots[index];
         let first = !std::mem::replace(&mut slot.has_row, true);
         let slot = &self.slots[index];
+        let def = self.plan.def(index);
         StepRow {
+            point_of_no_return: def.is_some_and(|def| def.point_of_no_return),
             first,
             intent: self.id,
             name: self.step_name(index).clone(),
@@ -213,5 +223,19 @@ impl<S> Drive<S> {
             started_ago: Some(started_ago),
             finished_ago: None,
         }
+    }
+}
+
+/// The end of an attempt of an intent that is to stop: what would go on later does not.
+fn last_word(end: StepEnd) -> StepEnd {
+    match end {
+        StepEnd::Snoozed(_) | StepEnd::Awaits(_) | StepEnd::Left => StepEnd::Failed {
+            failure: AttemptFailure::Cancelled,
+            error: "it was left, since the intent was cancelled".to_owned(),
+        },
+        StepEnd::Output(_)
+        | StepEnd::Recorded(_)
+        | StepEnd::Failed { .. }
+        | StepEnd::Undecodable { .. } => end,
     }
 }

@@ -1,7 +1,7 @@
 //! The loop of a worker: owns everything that it holds, hears of everything that happens, decides what is next.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
 use crate::limits;
 use crate::offer::Offering;
-use crate::store::{Store, TickRequest};
+use crate::store::{CancelLoad, Store, TickRequest};
 
 /// A map by ids. They are made by the engine, so nobody can choose them to collide; a fast hash will do.
 pub(super) type ById<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -98,6 +98,14 @@ pub(super) struct Engine<S> {
     pub(super) stopping: watch::Sender<bool>,
     /// Children's ends are to be asked for, even if there is nothing else to do.
     pub(super) watch_due: bool,
+    /// How often this session had been told to stop something, as of the last tick.
+    pub(super) cancels: i64,
+    /// It has been told again since: the next tick is due, even if there is nothing else for it.
+    pub(super) hear_cancels: bool,
+    /// Intents in hand that are to stop.
+    pub(super) to_stop: HashSet<IntentId>,
+    /// Such that are on their way here.
+    pub(super) unmet: HashMap<IntentId, CancelLoad>,
     /// Some steps did not stop in time: their intents are still in the session's leases.
     pub(super) left_behind: bool,
     /// Since when what runs is being stopped.
@@ -161,6 +169,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
             sent: Duration::ZERO,
             stopping: watch::Sender::new(false),
             watch_due: false,
+            cancels: 0,
+            hear_cancels: false,
+            to_stop: HashSet::new(),
+            unmet: HashMap::new(),
             left_behind: false,
             stop_since: None,
             // Replaced when a session begins: what a dead session's steps still send goes nowhere.
@@ -228,6 +240,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             peek_again: false,
             others: Listener::start(self.store(), pulse.free()),
             work: self.intendant.work(),
+            cancels: self.intendant.cancels(),
             poll: poll(self.settings.poll),
         };
         let mut committer = Some(Committer::new(
@@ -237,6 +250,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         ));
         let mut stop_by: Option<Duration> = None;
         self.confirmed = self.now();
+        self.cancels = 0;
         self.lanes.iter_mut().for_each(|lane| lane.hint = true);
 
         let over = loop {
@@ -281,7 +295,14 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     break Over::Fenced;
                 }
                 Heard::Arrived(arrival) => self.arrived(arrival),
-                Heard::Pulse(Pulse::Beat { asked, others_idle }) => self.beat(asked, others_idle),
+                Heard::Pulse(Pulse::Beat {
+                    asked,
+                    others_idle,
+                    cancels,
+                }) => {
+                    self.hear_cancels |= cancels > self.cancels;
+                    self.beat(asked, others_idle);
+                }
                 Heard::Pulse(Pulse::Silent(session, beat)) => self.reap(session, beat),
                 Heard::Peeked(peeked) => {
                     self.peeked(peeked);
@@ -289,6 +310,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                         self.look(&mut ears, stop_by.is_some());
                     }
                 }
+                Heard::Cancel => self.hear_cancels = true,
                 Heard::Nudge => self.look(&mut ears, stop_by.is_some()),
                 Heard::Work => self.lanes.iter_mut().for_each(|lane| lane.hint = true),
                 Heard::Timer => self.timers_due(&mut stop_by),

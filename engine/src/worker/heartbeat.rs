@@ -25,7 +25,12 @@ pub(super) enum Pulse {
     /// This session is dead.
     Dead,
     /// A heartbeat was written; when it was sent, and whether somebody else could start steps at once.
-    Beat { asked: Instant, others_idle: bool },
+    Beat {
+        asked: Instant,
+        others_idle: bool,
+        /// How often the session has been told to stop something.
+        cancels: i64,
+    },
     /// A session is silent, or (without a beat) its process is gone.
     Silent(SessionId, Option<i64>),
 }
@@ -188,13 +193,13 @@ impl Heartbeat {
     /// One heartbeat and a look at the others.
     async fn beat_once(&mut self) -> Beat {
         let asked = self.store.clock().monotonic();
-        match self
+        let cancels = match self
             .store
             .heartbeat(self.session, self.free.load(Ordering::Relaxed))
             .await
         {
-            Ok(true) => {}
-            Ok(false) => {
+            Ok(Some(cancels)) => cancels,
+            Ok(None) => {
                 let _ = self.pulses.send(Pulse::Dead);
                 return Beat::Dead;
             }
@@ -204,7 +209,7 @@ impl Heartbeat {
                 self.seen.clear();
                 return Beat::Missed;
             }
-        }
+        };
         match self.store.sessions().await {
             Ok(others) => {
                 self.others = others
@@ -225,7 +230,11 @@ impl Heartbeat {
         self.last = Instant::now();
         self.look_at_beats();
         let others_idle = self.others.iter().any(|other| other.free > 0);
-        let _ = self.pulses.send(Pulse::Beat { asked, others_idle });
+        let _ = self.pulses.send(Pulse::Beat {
+            asked,
+            others_idle,
+            cancels,
+        });
         Beat::Done
     }
 

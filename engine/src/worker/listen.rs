@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::store::{Listening, Store};
+use crate::store::{CANCEL, Listening, Store};
 
 /// Time between two looks at whether a SQLite file has changed, while there are free slots. A look costs some tens of
 /// microseconds and reads nothing.
@@ -16,10 +16,19 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Time until a lost connection is tried again; the worker's own poll goes on meanwhile.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// What is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// There may be something to claim.
+    Work,
+    /// There may be something to stop.
+    Cancel,
+}
+
 /// A task that listens; ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Listener {
-    heard: mpsc::Receiver<()>,
+    heard: mpsc::Receiver<Told>,
     task: AbortHandle,
 }
 
@@ -32,26 +41,28 @@ impl Drop for Listener {
 impl Listener {
     /// Starts to listen. `free`: slots that are free; without any there is nothing to listen for.
     pub(super) fn start(store: &Store, free: Arc<AtomicUsize>) -> Self {
-        // One is enough: what is told is only that one should look.
-        let (tell, heard) = mpsc::channel(1);
+        // What is told is only that one should look. A few are enough; a cancel that is not heard of here is known with the
+        // next heartbeat.
+        let (tell, heard) = mpsc::channel(4);
         let task = tokio::spawn(listen(store.clone(), free, tell)).abort_handle();
         Self { heard, task }
     }
 
-    /// Completes when there may be something to claim.
-    pub(super) async fn heard(&mut self) {
-        if self.heard.recv().await.is_none() {
-            std::future::pending::<()>().await;
+    /// Completes when there may be something to claim or to stop.
+    pub(super) async fn heard(&mut self) -> Told {
+        match self.heard.recv().await {
+            Some(told) => told,
+            None => std::future::pending().await,
         }
     }
 }
 
-async fn listen(store: Store, free: Arc<AtomicUsize>, tell: mpsc::Sender<()>) {
+async fn listen(store: Store, free: Arc<AtomicUsize>, tell: mpsc::Sender<Told>) {
     loop {
         match store.listen().await {
             Ok(Some(listening)) => {
                 // What was told before could not be heard.
-                let _ = tell.try_send(());
+                let _ = tell.try_send(Told::Work);
                 if let Err(error) = hear(listening, &free, &tell).await {
                     tracing::warn!(%error, "nothing is heard from other processes for now");
                 }
@@ -68,12 +79,15 @@ async fn listen(store: Store, free: Arc<AtomicUsize>, tell: mpsc::Sender<()>) {
 async fn hear(
     mut listening: Listening,
     free: &AtomicUsize,
-    tell: &mpsc::Sender<()>,
+    tell: &mpsc::Sender<Told>,
 ) -> Result<(), crate::error::Error> {
     loop {
+        let mut told = Told::Work;
         match &mut listening {
             Listening::Postgres(listener) => {
-                listener.recv().await?;
+                if listener.recv().await?.payload() == CANCEL {
+                    told = Told::Cancel;
+                }
             }
             Listening::Sqlite { conn, version } => {
                 tokio::time::sleep(LOOK).await;
@@ -87,6 +101,6 @@ async fn hear(
             }
         }
         // Full: it has been told already.
-        let _ = tell.try_send(());
+        let _ = tell.try_send(told);
     }
 }

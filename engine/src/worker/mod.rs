@@ -5,6 +5,7 @@
 //! while the loop goes on; the heartbeat ([`heartbeat`]) has a thread to itself.
 
 mod bounded;
+mod cancelling;
 mod children;
 mod claimed;
 mod committer;
@@ -85,6 +86,7 @@ struct Settings {
     lease: Duration,
     poll: Duration,
     grace: Duration,
+    cancel_grace: Duration,
     build: String,
 }
 
@@ -128,6 +130,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
                 lease: limits::LEASE,
                 poll: limits::POLL,
                 grace: limits::GRACE,
+                cancel_grace: limits::CANCEL_GRACE,
                 build: session::build(),
             },
         }
@@ -207,6 +210,13 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// intents are handed back; no attempt is used up.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.settings.grace = grace;
+        self
+    }
+
+    /// How long a running step may go on after its intent was cancelled, 10 s unless said. It is told at once
+    /// ([`Cx::cancelled`]); when the time is over its future is dropped, and what it had done is unknown.
+    pub fn cancel_grace(mut self, grace: Duration) -> Self {
+        self.settings.cancel_grace = grace;
         self
     }
 

@@ -151,8 +151,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
             };
             self.lanes[index].running += 1;
             drive.begun = true;
-            if drive.crashes > 0 {
-                // A suspect's step is on disk before it runs, so that the next crash has a name (P6).
+            let def = drive.plan.def(step);
+            if drive.crashes > 0 || def.is_some_and(|def| def.point_of_no_return) {
+                // A suspect's step is on disk before it runs, so that the next crash has a name (P6); and a point of no
+                // return, so that who cancels knows of it.
                 let row = drive.row(step, StepState::Running, Duration::ZERO);
                 self.pending.steps.push(row);
                 let queue = drive.kind.queue.clone();
@@ -204,7 +206,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 Cx::new(self.state.clone(), context.clone()),
                 context.clone(),
                 input,
-                def.time_limit,
+                (def.time_limit, self.settings.cancel_grace),
                 step,
                 self.ended_tx.clone(),
             ),

@@ -55,7 +55,7 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
     cx: Cx<S>,
     context: Arc<StepContext>,
     input: Payload,
-    time_limit: Option<Duration>,
+    (time_limit, grace): (Option<Duration>, Duration),
     step: usize,
     ended: mpsc::UnboundedSender<Ended>,
 ) -> AbortHandle {
@@ -64,13 +64,20 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
         let intent = context.intent.id;
         // Calling the function is part of the attempt: decoding the input can panic as well.
         let attempt = AssertUnwindSafe(async move { run(cx, input).await }).catch_unwind();
-        let attempt = match time_limit {
-            Some(limit) => tokio::time::timeout(limit, attempt)
-                .await
-                .map_err(|_| limit),
-            None => Ok(attempt.await),
+        let attempt = async {
+            match time_limit {
+                Some(limit) => tokio::time::timeout(limit, attempt)
+                    .await
+                    .map_err(|_| Over::Time(limit)),
+                None => Ok(attempt.await),
+            }
         };
-        // A step that is dropped at its time limit may be in the middle of its commit. As long as nobody knows whether that
+        let attempt = tokio::select! {
+            biased;
+            attempt = attempt => attempt,
+            () = cancelled(&context, grace) => Err(Over::Cancelled),
+        };
+        // A step that is dropped may be in the middle of its commit. As long as nobody knows whether that
         // took place, it must not be run again (promise 4).
         context.settled().await;
         let end = match (context.recorded(), attempt) {
@@ -81,7 +88,13 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
                 failure: AttemptFailure::Panic,
                 error: clip(panic_message(&*panic)),
             },
-            (None, Err(limit)) => StepEnd::Failed {
+            (None, Err(Over::Cancelled)) => StepEnd::Failed {
+                failure: AttemptFailure::Cancelled,
+                error:
+                    "it was stopped, since the intent was cancelled; what it had done is unknown"
+                        .to_owned(),
+            },
+            (None, Err(Over::Time(limit))) => StepEnd::Failed {
                 failure: AttemptFailure::TimeOut,
                 error: format!("ran longer than its time limit of {limit:?}"),
             },
@@ -101,6 +114,18 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
         });
     };
     tokio::spawn(task).abort_handle()
+}
+
+/// Why an attempt was dropped.
+enum Over {
+    Time(Duration),
+    Cancelled,
+}
+
+/// Completes when the intent was asked to stop and the grace time is over.
+async fn cancelled(context: &StepContext, grace: Duration) {
+    context.cancelled().await;
+    tokio::time::sleep(grace).await;
 }
 
 fn end_of(result: Result<StepDone, StepError>, context: &StepContext) -> StepEnd {

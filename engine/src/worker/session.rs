@@ -188,6 +188,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
         self.leases.clear();
         self.timers.clear();
         self.announced.clear();
+        self.to_stop.clear();
+        self.unmet.clear();
         self.session_plans.clear();
         self.pending = crate::store::TickRequest::default();
         self.inflight = None;

@@ -25,6 +25,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         if !stopping {
             self.ask(&mut request, now);
         }
+        request.hear_cancels = std::mem::take(&mut self.hear_cancels);
         if !request.is_empty() || self.watch_due {
             self.watch_due = false;
             let watching = self
@@ -38,6 +39,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             return None;
         }
         request.worker.clone_from(&self.settings.name);
+        request.cancels = self.cancels;
+        request.stopping.clone_from(&self.to_stop);
         keep_last_word(&mut request);
         Some(Arc::new(request))
     }
@@ -95,6 +98,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// A tick is on disk: what the next one has to know of it.
     pub(super) fn tick_heard(&mut self, request: &TickRequest, answer: &TickAnswer) {
         self.report.ticks += 1;
+        self.cancels = self.cancels.max(answer.cancels);
         self.confirm(self.sent);
         if request.promote {
             // Another one may be due already; the next look says when.
@@ -114,7 +118,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
     }
 
     /// Takes in what a tick that is on disk has brought.
-    pub(super) fn tick_done(&mut self, request: &TickRequest, answer: TickAnswer) {
+    pub(super) fn tick_done(&mut self, request: &TickRequest, mut answer: TickAnswer) {
+        let stopped = self.cancels_heard(request, &mut answer);
         let refused: HashSet<IntentId> = answer.refused.iter().map(|(intent, _)| *intent).collect();
         self.steps_recorded(request, &refused);
         self.intents_left(request, &answer, &refused);
@@ -128,6 +133,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
             lane.arriving = 0;
         }
         self.take_claimed(answer.claimed, answer.claimed_at);
+        for intent in stopped {
+            self.go_on(intent);
+        }
     }
 
     /// Results are on disk: what depends on them may start.
@@ -189,6 +197,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             .finishes
             .iter()
             .filter(|finish| !refused.contains(&finish.intent))
+            .filter(|finish| !answer.not_finished.contains(&finish.intent))
         {
             self.drop_drive(finish.intent);
             self.report.finished += 1;
@@ -209,6 +218,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
     }
 
     pub(super) fn drop_drive(&mut self, intent: IntentId) {
+        if !self.to_stop.is_empty() {
+            self.to_stop.remove(&intent);
+        }
         if let Some(drive) = self.drives.remove(&intent) {
             self.bytes = self.bytes.saturating_sub(drive.context.input.get().len());
             if self
@@ -317,7 +329,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     }
 
     /// A task has not left its lease after all.
-    fn rejoin(&mut self, lease: LeaseId) {
+    pub(super) fn rejoin(&mut self, lease: LeaseId) {
         self.leases.entry(lease).or_default().members += 1;
         self.pending.leases_done.retain(|done| *done != lease);
     }

@@ -151,6 +151,23 @@ async fn looks_and_resumes(kind: StoreKind) -> Result<()> {
     ensure!(stdout(&run(url, &["show", &bad])?).contains("resume by ada: server made"));
     let again = run(url, &["resume", &good])?;
     ensure!(again.status.code() == Some(4), "{again:?}");
+    let cancel = run(
+        url,
+        &["cancel", &bad, "--reason", "not needed", "--by", "ada"],
+    )?;
+    let expected = format!("{bad} is asked to stop, and will not succeed any more\n");
+    ensure!(stdout(&cancel) == expected, "{cancel:?}");
+    ensure!(stdout(&run(url, &["show", &bad])?).contains("cancel by ada: not needed"));
+    ensure!(stdout(&run(url, &["why", &bad])?).contains("asked to stop by ada at "));
+    let undoing = run(url, &["list", "--state", "undoing", "-o", "id"])?;
+    ensure!(stdout(&undoing) == format!("{bad}\n"), "{undoing:?}");
+    let both = run(url, &["cancel", &good, &bad])?;
+    ensure!(
+        both.status.code() == Some(4)
+            && stdout(&both) == expected
+            && stderr(&both).contains("only an unfinished intent can be cancelled"),
+        "{both:?}"
+    );
     let nobody = run(url, &["show", "01890000-0000-7000-8000-000000000000"])?;
     ensure!(nobody.status.code() == Some(3), "{nobody:?}");
     ensure!(run(url, &["migrate", "status"])?.status.success());

@@ -6,6 +6,7 @@
 )]
 
 mod asking;
+mod cancels;
 mod crashes;
 mod dry_runs;
 mod families;

@@ -5,5 +5,6 @@
 //! `INTENDANT_TEST_CUTS=1000 cargo test -p intendant-tests --test cut -- --nocapture`.
 
 mod bench;
+mod cancels;
 mod commits;
 mod silence;

@@ -1,0 +1,2 @@
+-- After a COMMIT whose answer was lost: how often the session had been told to stop something. 1 session.
+select cancels from intendant.session where id = $1::uuid
