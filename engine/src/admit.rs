@@ -1,7 +1,10 @@
-//! Admission: who may hold a resource now, and whose turn is next, as pure functions (PROTOCOL P5).
+//! Admission: who may hold a resource now, who is refused, who waits, and whose turn is next, as pure functions
+//! (PROTOCOL P5).
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
+use crate::conflict::{Conflicts, Rival, Rule, Stage, Verdict, decide};
 use crate::id::IntentId;
 use crate::intent::Mode;
 
@@ -19,6 +22,8 @@ pub(crate) struct Holder {
     pub(crate) intent: IntentId,
     pub(crate) resource: String,
     pub(crate) mode: Mode,
+    /// By a rule of its kind it holds it side by side with others that would exclude it.
+    pub(crate) beside: bool,
 }
 
 /// A place in the line for a resource. The smaller (position, intent) goes first.
@@ -30,6 +35,8 @@ pub(crate) struct Place {
     pub(crate) position: i64,
     /// Whether an ancestor of it holds something.
     pub(crate) kin: bool,
+    /// Its kind goes side by side with some others, so its turn cannot be told from the modes alone.
+    pub(crate) sharing: bool,
 }
 
 /// A claimed intent that asks to be let in.
@@ -42,6 +49,29 @@ pub(crate) struct Applicant {
     /// Whether one of them holds something.
     pub(crate) kin: bool,
     pub(crate) wants: Vec<Want>,
+    /// What its kind says of others; nothing where everything waits.
+    pub(crate) rules: Option<Rules>,
+    /// It asks for the first time: it has no place in line, and nothing of it has ever been carried out.
+    pub(crate) is_new: bool,
+}
+
+/// The rules of an applicant's kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rules {
+    pub(crate) kind: Arc<str>,
+    pub(crate) conflicts: Arc<Conflicts>,
+}
+
+/// Everybody else: all rows of the resources that any applicant wants.
+pub(crate) struct Scene<'a> {
+    pub(crate) holders: &'a [Holder],
+    pub(crate) line: &'a [Place],
+    /// Asked for, and not let in yet: neither holders nor in line. Looked at only for rules that do not wait.
+    pub(crate) coming: &'a [Place],
+    /// Kinds of all of them and of the applicants; empty where no applicant has rules.
+    pub(crate) kinds: &'a HashMap<IntentId, Arc<str>>,
+    /// Whether two intents have the same account and input.
+    pub(crate) is_same: &'a dyn Fn(IntentId, IntentId) -> bool,
 }
 
 /// What comes of an admission.
@@ -51,154 +81,244 @@ pub(crate) struct Admission {
     pub(crate) taken: Vec<Holder>,
     /// These go to *blocked*, with a place in every line.
     pub(crate) blocked: Vec<IntentId>,
+    /// Their places, and those of others that they wait for and that had none yet.
     pub(crate) places: Vec<Place>,
     /// These would wait for a resource that an ancestor of theirs shares, and the ancestor waits for them.
     pub(crate) circular: Vec<(IntentId, String)>,
+    /// These are refused, by a rule about another one.
+    pub(crate) rejected: Vec<(IntentId, Rival)>,
+    /// These are the same as another one.
+    pub(crate) joined: Vec<(IntentId, Rival)>,
+    /// These wait until others have stopped, which are to be asked to.
+    pub(crate) superseding: Vec<(IntentId, Rival)>,
 }
 
 /// Decides for a batch of applicants, in the order of their positions.
 ///
-/// `holders` and `line` are all rows of the resources that any of them wants. An intent goes when no incompatible
-/// holder and no incompatible earlier place remains on any of its resources; otherwise it has one place for them all.
+/// An intent goes when no incompatible holder and no incompatible earlier place remains on any of its resources, except
+/// those that a rule lets it go side by side with; otherwise the rules of its kind say whether it waits, with one place
+/// for all its resources.
 ///
 /// Kin of a holder pass those in line who are not: these hold nothing, and one of them may wait for what the holder
 /// holds, who waits for its kin. So nobody waits for a place in line that could never come to its turn.
-pub(crate) fn admit(
-    mut applicants: Vec<Applicant>,
-    holders: &[Holder],
-    line: &[Place],
-) -> Admission {
-    let mut held: HashMap<String, Vec<(IntentId, Mode)>> = HashMap::new();
-    for holder in holders {
-        held.entry(holder.resource.clone())
-            .or_default()
-            .push((holder.intent, holder.mode));
-    }
-    let mut lines: HashMap<String, Vec<Place>> = HashMap::new();
-    for place in line {
-        lines
-            .entry(place.resource.clone())
-            .or_default()
-            .push(place.clone());
-    }
-
+pub(crate) fn admit(mut applicants: Vec<Applicant>, scene: &Scene<'_>) -> Admission {
+    let mut room = Room::of(scene);
     let mut admission = Admission::default();
     applicants.sort_by_key(|applicant| (applicant.position, applicant.intent));
     for applicant in &applicants {
-        let covered = |want: &Want| covers(held.get(&want.resource), &applicant.ancestors);
-        let is_free = |want: &Want| {
-            let no_holder = held
-                .get(&want.resource)
-                .into_iter()
-                .flatten()
-                .all(|(holder, mode)| {
-                    *holder == applicant.intent || want.mode.is_compatible(*mode)
-                });
-            let no_earlier = lines
-                .get(&want.resource)
-                .into_iter()
-                .flatten()
-                .all(|place| {
-                    place.intent == applicant.intent
-                        || (applicant.position, applicant.intent) < (place.position, place.intent)
-                        || (applicant.kin && !place.kin)
-                        || want.mode.is_compatible(place.mode)
-                });
-            no_holder && no_earlier
-        };
-        // What it holds already (a failed intent that is resumed) needs no turn: those in line wait for it.
-        let holds = |want: &Want| {
-            held.get(&want.resource)
-                .into_iter()
-                .flatten()
-                .any(|(holder, mode)| {
-                    *holder == applicant.intent && (*mode == want.mode || *mode == Mode::Exclusive)
-                })
-        };
-        if applicant
-            .wants
-            .iter()
-            .all(|want| covered(want) || holds(want) || is_free(want))
-        {
-            let taken: Vec<_> = applicant
-                .wants
-                .iter()
-                .filter(|want| !covered(want))
-                .collect();
-            for want in taken {
-                let Want {
-                    intent,
-                    resource,
-                    mode,
-                } = want.clone();
-                held.entry(resource.clone())
-                    .or_default()
-                    .push((intent, mode));
-                admission.taken.push(Holder {
-                    intent,
-                    resource,
-                    mode,
-                });
-            }
-            for line in lines.values_mut() {
-                line.retain(|place| place.intent != applicant.intent);
-            }
-        } else if let Some(want) = applicant
-            .wants
-            .iter()
-            .find(|want| waits_for_ancestor(want, &held, &applicant.ancestors))
-        {
-            admission
-                .circular
-                .push((applicant.intent, want.resource.clone()));
+        let rivals = room.rivals(applicant, scene);
+        if rivals.iter().all(|rival| rival.rule == Rule::Share) {
+            room.let_in(applicant, &rivals, &mut admission);
+            continue;
+        }
+        if let Some(want) = room.waits_for_ancestor(applicant) {
+            let circle = (applicant.intent, want.resource.clone());
+            admission.circular.push(circle);
+            continue;
+        }
+        let verdict = if applicant.is_new {
+            decide(&rivals)
         } else {
-            admission.blocked.push(applicant.intent);
-            for Want {
-                intent,
-                resource,
-                mode,
-            } in applicant
-                .wants
-                .iter()
-                .filter(|want| !covered(want))
-                .cloned()
-            {
-                let place = Place {
-                    intent,
-                    resource: resource.clone(),
-                    mode,
-                    position: applicant.position,
-                    kin: applicant.kin,
-                };
-                let places = lines.entry(resource).or_default();
-                if !places.iter().any(|known| known.intent == intent) {
-                    places.push(place.clone());
+            Verdict::Wait
+        };
+        match verdict {
+            Verdict::Reject(rival) => admission.rejected.push((applicant.intent, rival)),
+            Verdict::Join(rival) => admission.joined.push((applicant.intent, rival)),
+            Verdict::Supersede(stopped) => {
+                for rival in stopped {
+                    room.place_coming(&rival, &mut admission);
+                    admission.superseding.push((applicant.intent, rival));
                 }
-                admission.places.push(place);
+                room.block(applicant, &mut admission);
             }
+            Verdict::Wait => room.block(applicant, &mut admission),
         }
     }
     admission
 }
 
-/// Whether an ancestor shares what its descendant wants for itself: neither could ever go on.
-fn waits_for_ancestor(
-    want: &Want,
-    held: &HashMap<String, Vec<(IntentId, Mode)>>,
-    ancestors: &[IntentId],
-) -> bool {
-    held.get(&want.resource)
-        .into_iter()
-        .flatten()
-        .any(|(holder, mode)| {
-            *mode == Mode::Shared && want.mode == Mode::Exclusive && ancestors.contains(holder)
-        })
+/// Who is where, while applicants are let in one after the other.
+struct Room {
+    held: HashMap<String, Vec<(IntentId, Mode)>>,
+    lines: HashMap<String, Vec<Place>>,
+    coming: HashMap<String, Vec<Place>>,
 }
 
-fn covers(held: Option<&Vec<(IntentId, Mode)>>, ancestors: &[IntentId]) -> bool {
-    held.into_iter()
-        .flatten()
-        .any(|(holder, mode)| *mode == Mode::Exclusive && ancestors.contains(holder))
+impl Room {
+    fn of(scene: &Scene<'_>) -> Self {
+        let by_resource = |places: &[Place]| {
+            let mut lines: HashMap<String, Vec<Place>> = HashMap::new();
+            for place in places {
+                let line = lines.entry(place.resource.clone()).or_default();
+                line.push(place.clone());
+            }
+            lines
+        };
+        let mut held: HashMap<String, Vec<(IntentId, Mode)>> = HashMap::new();
+        for holder in scene.holders {
+            let holders = held.entry(holder.resource.clone()).or_default();
+            holders.push((holder.intent, holder.mode));
+        }
+        Self {
+            held,
+            lines: by_resource(scene.line),
+            coming: by_resource(scene.coming),
+        }
+    }
+
+    fn holders(&self, resource: &str) -> impl Iterator<Item = &(IntentId, Mode)> {
+        self.held.get(resource).into_iter().flatten()
+    }
+
+    /// Everybody that excludes an applicant on what it wants, with what its rules say of them.
+    fn rivals(&self, applicant: &Applicant, scene: &Scene<'_>) -> Vec<Rival> {
+        let mut rivals = Vec::new();
+        let wants = applicant.wants.iter();
+        for want in wants.filter(|want| !self.covers(applicant, want) && !self.holds(want)) {
+            let excludes =
+                |intent, mode| intent != applicant.intent && !want.mode.is_compatible(mode);
+            let rival = |intent, stage| Rival {
+                intent,
+                resource: want.resource.clone(),
+                rule: applicant.rule(intent, stage, scene),
+                is_same: (scene.is_same)(applicant.intent, intent),
+            };
+            let holders = self.holders(&want.resource);
+            let holders = holders.filter(|(intent, mode)| excludes(*intent, *mode));
+            rivals.extend(holders.map(|(intent, _)| rival(*intent, Stage::Started)));
+            let ahead = |place: &&Place| {
+                excludes(place.intent, place.mode)
+                    && (place.position, place.intent) < (applicant.position, applicant.intent)
+                    && (!applicant.kin || place.kin)
+            };
+            let line = self.lines.get(&want.resource).into_iter().flatten();
+            rivals.extend(
+                line.filter(ahead)
+                    .map(|place| rival(place.intent, Stage::Waiting)),
+            );
+            // Who is still on the way is overtaken, unless a rule has to do with it.
+            let coming = self.coming.get(&want.resource).into_iter().flatten();
+            let coming = coming
+                .filter(ahead)
+                .map(|place| rival(place.intent, Stage::Waiting));
+            rivals.extend(coming.filter(|rival| !matches!(rival.rule, Rule::Wait | Rule::Share)));
+        }
+        rivals
+    }
+
+    /// Whether an ancestor holds for itself what the applicant wants.
+    fn covers(&self, applicant: &Applicant, want: &Want) -> bool {
+        let mut holders = self.holders(&want.resource);
+        holders
+            .any(|(holder, mode)| *mode == Mode::Exclusive && applicant.ancestors.contains(holder))
+    }
+
+    /// What it holds already (a failed intent that is resumed) needs no turn: those in line wait for it.
+    fn holds(&self, want: &Want) -> bool {
+        let mut holders = self.holders(&want.resource);
+        holders.any(|(holder, mode)| {
+            *holder == want.intent && (*mode == want.mode || *mode == Mode::Exclusive)
+        })
+    }
+
+    /// What an ancestor of the applicant shares and the applicant wants for itself: neither could ever go on.
+    fn waits_for_ancestor<'w>(&self, applicant: &'w Applicant) -> Option<&'w Want> {
+        applicant.wants.iter().find(|want| {
+            want.mode == Mode::Exclusive
+                && self.holders(&want.resource).any(|(holder, mode)| {
+                    *mode == Mode::Shared && applicant.ancestors.contains(holder)
+                })
+        })
+    }
+
+    /// It takes what it wants, side by side with these.
+    fn let_in(&mut self, applicant: &Applicant, beside: &[Rival], admission: &mut Admission) {
+        let wants = applicant.wants.iter();
+        let taken: Vec<Want> = wants
+            .filter(|want| !self.covers(applicant, want))
+            .cloned()
+            .collect();
+        for Want {
+            intent,
+            resource,
+            mode,
+        } in taken
+        {
+            let is_beside = |rival: &Rival| {
+                rival.resource == resource
+                    && self
+                        .holders(&resource)
+                        .any(|(holder, _)| *holder == rival.intent)
+            };
+            admission.taken.push(Holder {
+                intent,
+                mode,
+                beside: beside.iter().any(is_beside),
+                resource: resource.clone(),
+            });
+            self.held.entry(resource).or_default().push((intent, mode));
+        }
+        for line in self.lines.values_mut().chain(self.coming.values_mut()) {
+            line.retain(|place| place.intent != applicant.intent);
+        }
+    }
+
+    /// It gets a place in the line of everything that it wants and no ancestor covers.
+    fn block(&mut self, applicant: &Applicant, admission: &mut Admission) {
+        admission.blocked.push(applicant.intent);
+        let wants = applicant.wants.iter();
+        let wants: Vec<Want> = wants
+            .filter(|want| !self.covers(applicant, want))
+            .cloned()
+            .collect();
+        let rules = applicant.rules.as_ref();
+        let sharing = rules.is_some_and(|rules| rules.conflicts.mentions(Rule::Share));
+        for want in wants {
+            let place = Place {
+                intent: want.intent,
+                resource: want.resource,
+                mode: want.mode,
+                position: applicant.position,
+                kin: applicant.kin,
+                sharing,
+            };
+            self.place(&place);
+            admission.places.push(place);
+        }
+    }
+
+    /// One that was asked for earlier and is still on the way gets its places, so that those that wait for it stand behind
+    /// it in line.
+    fn place_coming(&mut self, rival: &Rival, admission: &mut Admission) {
+        let coming = self.coming.values_mut();
+        let places: Vec<Place> = coming
+            .flat_map(|line| line.extract_if(.., |place| place.intent == rival.intent))
+            .collect();
+        for place in places {
+            self.place(&place);
+            admission.places.push(place);
+        }
+    }
+
+    fn place(&mut self, place: &Place) {
+        let line = self.lines.entry(place.resource.clone()).or_default();
+        if !line.iter().any(|known| known.intent == place.intent) {
+            line.push(place.clone());
+        }
+    }
+}
+
+impl Applicant {
+    /// What its kind says of another one. A child is its parent's own: it joins nobody.
+    fn rule(&self, other: IntentId, stage: Stage, scene: &Scene<'_>) -> Rule {
+        let (Some(rules), Some(kind)) = (&self.rules, scene.kinds.get(&other)) else {
+            return Rule::Wait;
+        };
+        match rules.conflicts.rule(&rules.kind, kind, stage) {
+            Rule::Join if !self.ancestors.is_empty() => Rule::Wait,
+            rule => rule,
+        }
+    }
 }
 
 /// Of the places in the lines of resources that have become freer: those that can try again.
@@ -227,24 +347,27 @@ pub(crate) fn next_in_line(
     next
 }
 
-/// The first in a line, if it goes along with the holders, and those behind it that go along with it as well.
+/// The first in a line, if it goes along with the holders, and those behind it that go along with it as well. Who goes side
+/// by side with some kinds tries whenever anything has changed.
 fn heads<'a>(line: impl Iterator<Item = &'a Place>, held: &[&Holder]) -> Vec<IntentId> {
     let (mut next, mut ahead) = (Vec::new(), Vec::new());
     for place in line {
-        let free = held
-            .iter()
-            .all(|h| h.intent == place.intent || place.mode.is_compatible(h.mode))
-            && ahead.iter().all(|mode| place.mode.is_compatible(*mode));
-        if free {
+        let is_free = || {
+            held.iter()
+                .all(|h| h.intent == place.intent || place.mode.is_compatible(h.mode))
+                && ahead.iter().all(|mode| place.mode.is_compatible(*mode))
+        };
+        if place.sharing || is_free() {
             next.push(place.intent);
         }
-        ahead.push(place.mode);
-        if place.mode == Mode::Exclusive {
-            break;
+        if !ahead.contains(&place.mode) {
+            ahead.push(place.mode);
         }
     }
     next
 }
 
+#[cfg(test)]
+mod rules;
 #[cfg(test)]
 mod tests;

@@ -21,7 +21,7 @@ use crate::request::Request;
 use crate::state::IntentState;
 use crate::store::{
     AttemptRecord, CancelBy, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord,
-    MigrationStatus, NewIntent, StepRecord, Store, StoreKind, StoreOptions, Unfinished,
+    LinkRecord, MigrationStatus, NewIntent, StepRecord, Store, StoreKind, StoreOptions, Unfinished,
 };
 use crate::why::{Why, explain};
 
@@ -262,6 +262,13 @@ impl Intendant {
     /// What people did to an intent, and what the engine noted: that it was taken over after a crash.
     pub async fn events(&self, id: IntentId) -> Result<Vec<EventRecord>, Error> {
         self.store().events(id).await
+    }
+
+    /// What conflict rules have made of an intent, and of others on account of it: who superseded whom, joined whom, was
+    /// refused on account of whom. Whom an intent is blocked by now is told by [`why`](Self::why), and by the view
+    /// `links`.
+    pub async fn links(&self, id: IntentId) -> Result<Vec<LinkRecord>, Error> {
+        self.store().links(id).await
     }
 
     /// The intents that an intent's steps asked for.

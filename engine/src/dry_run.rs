@@ -4,6 +4,8 @@ use std::fmt::{self, Display, Formatter};
 
 use serde::Serialize;
 
+use crate::conflict::Rule;
+use crate::id::IntentId;
 use crate::intent::Mode;
 use crate::limits;
 use crate::plan::{Graph, Shape, depth};
@@ -26,6 +28,8 @@ pub struct DryRun {
     pub graph: Graph,
     /// What it would use, and whether it would have to wait for that.
     pub resources: Vec<Wanted>,
+    /// What the conflict rules of its kind would do, if that is anything but to wait in line.
+    pub ruled: Option<Ruled>,
     /// What it would wait for besides: that a live worker serves its queue, knows its kind, has a free slot.
     pub waits: Vec<Reason>,
     /// How much of its limits it would use.
@@ -44,6 +48,49 @@ pub struct Wanted {
     pub behind: Option<Reason>,
 }
 
+/// What the conflict rules of a kind would make of an intent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Ruled {
+    /// It would be rejected, would join another one, or would supersede others.
+    pub rule: Rule,
+    /// On account of whom.
+    pub others: Vec<Concerned>,
+}
+
+/// An intent on account of which a conflict rule holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Concerned {
+    /// The intent.
+    pub intent: IntentId,
+    /// Its kind.
+    pub kind: String,
+    /// The resource that both want.
+    pub resource: String,
+}
+
+impl Display for Ruled {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.rule {
+            Rule::Reject => "it would be rejected: ",
+            Rule::Join => "it would join ",
+            Rule::Supersede | Rule::SupersedeAnyway => "it would supersede ",
+            Rule::Wait | Rule::Share => "it would go along with ",
+        })?;
+        for (index, other) in self.others.iter().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            let Concerned {
+                intent,
+                kind,
+                resource,
+            } = other;
+            write!(f, "{comma}intent {intent} (`{kind}`) on {resource}")?;
+        }
+        Ok(())
+    }
+}
+
 /// How much of a limit is used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -58,7 +105,8 @@ pub struct Used {
 
 impl DryRun {
     /// Puts together what is known of an intent, of its plan and of those who are there already.
-    pub(crate) fn of(new: NewIntent, shape: &Shape, foresight: Foresight) -> Self {
+    pub(crate) fn of(new: NewIntent, shape: &Shape, mut foresight: Foresight) -> Self {
+        let ruled = foresight.ruled.take();
         let (mut behind, waits) = foresee(foresight, &new.queue, &new.kind);
         let used = |what, used, limit| Used { what, used, limit };
         let limits = vec![
@@ -83,6 +131,7 @@ impl DryRun {
         });
         Self {
             resources: resources.collect(),
+            ruled,
             kind: new.kind,
             queue: new.queue,
             account: new.account,
@@ -114,6 +163,9 @@ impl Display for DryRun {
                 (None, Mode::Touched) => f.write_str("only recorded\n")?,
                 (None, Mode::Shared | Mode::Exclusive) => f.write_str("free\n")?,
             }
+        }
+        if let Some(ruled) = &self.ruled {
+            writeln!(f, "\nby its rules\n  {ruled}")?;
         }
         if !self.waits.is_empty() {
             f.write_str("\nnow\n")?;

@@ -1,5 +1,6 @@
 //! The engine's error.
 
+use crate::conflict::ConflictsError;
 use crate::id::IntentId;
 use crate::intent::NameError;
 use crate::payload::PayloadError;
@@ -116,6 +117,21 @@ pub enum Error {
         /// The key.
         key: String,
     },
+    /// Conflict rules that cannot be.
+    #[error(transparent)]
+    Conflicts(#[from] ConflictsError),
+    /// By a conflict rule of its kind it is refused: another intent is there.
+    #[error("`{kind}` is refused: {resource} is in use by intent {by} (`{by_kind}`)")]
+    Rejected {
+        /// The kind that was asked for.
+        kind: String,
+        /// The resource that both want.
+        resource: String,
+        /// The other intent.
+        by: IntentId,
+        /// Its kind.
+        by_kind: String,
+    },
     /// There is no such intent.
     #[error("there is no intent {id}")]
     NotFound {
@@ -203,6 +219,7 @@ impl Error {
                 | Self::ResumeParent { .. }
                 | Self::PastReturn { .. }
                 | Self::KeyRace { .. }
+                | Self::Rejected { .. }
         )
     }
 

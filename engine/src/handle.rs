@@ -10,7 +10,7 @@ use crate::intent::Intent;
 use crate::payload;
 use crate::request::OfIntent;
 use crate::state::{FailureReason, IntentState};
-use crate::store::OutcomeRow;
+use crate::store::{LinkRecord, OutcomeRow, Relation};
 
 /// How often [`Handle::output`] looks for the outcome when it is not told.
 const LOOK: Duration = Duration::from_millis(50);
@@ -57,16 +57,46 @@ impl<T: Intent> Handle<T> {
         self.intendant.store().state(self.id).await
     }
 
-    /// Waits until it is at rest, and returns its output, or [`Error::Failed`] or [`Error::Cancelled`].
+    /// Waits until it is at rest, and returns its output, or [`Error::Failed`] or [`Error::Cancelled`]. Of one that a
+    /// conflict rule has found to be the same as another one, that is the other one's output; of one that a rule has
+    /// refused, [`Error::Rejected`].
     ///
     /// Dropping the future stops the waiting and nothing else.
     pub async fn output(&self) -> Result<T::Output, Error> {
-        let outcome = self.intendant.await_outcome(self.id).await?;
-        output_of::<T>(self.id, outcome)
+        let mut id = self.id;
+        loop {
+            let outcome = self.intendant.await_outcome(id).await?;
+            if outcome.state != IntentState::Cancelled {
+                return output_of::<T>(id, outcome);
+            }
+            let Some(link) = self.intendant.lost_to(id).await? else {
+                return Err(Error::Cancelled { id });
+            };
+            match link.relation {
+                Relation::Joined => id = link.other,
+                Relation::SupersededBy => return Err(Error::Cancelled { id }),
+                Relation::RejectedBy => {
+                    let by = self.intendant.get(link.other).await?;
+                    return Err(Error::Rejected {
+                        kind: T::KIND.to_owned(),
+                        resource: link.resource,
+                        by: by.id,
+                        by_kind: by.kind,
+                    });
+                }
+            }
+        }
     }
 }
 
 impl Intendant {
+    /// What has ended a cancelled intent, if it was a conflict rule.
+    async fn lost_to(&self, id: IntentId) -> Result<Option<LinkRecord>, Error> {
+        let mut links = self.store().links(id).await?;
+        links.retain(|link| link.intent == id);
+        Ok(links.pop())
+    }
+
     /// Waits until an intent is at rest.
     pub(crate) async fn await_outcome(&self, id: IntentId) -> Result<OutcomeRow, Error> {
         loop {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::conflict::Conflicts;
 use crate::limits;
 
 /// The input of a kind of operation, and what the engine has to know about it.
@@ -46,6 +47,11 @@ pub trait Intent: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// What it touches.
     fn resources(&self) -> Resources {
         Resources::none()
+    }
+
+    /// What its intents do when a resource that they want is busy: they wait in line, unless said.
+    fn conflicts() -> Conflicts {
+        Conflicts::default()
     }
 }
 

@@ -16,6 +16,7 @@ mod cancel;
 mod children;
 mod client;
 mod clock;
+mod conflict;
 mod crash;
 mod cx;
 mod dry_run;
@@ -40,8 +41,9 @@ pub use cancel::Cancelled;
 pub use children::{ChildFailed, Children};
 pub use client::Intendant;
 pub use clock::{Clock, SystemClock};
+pub use conflict::{Conflicts, ConflictsError, Rule};
 pub use cx::Cx;
-pub use dry_run::{DryRun, Used, Wanted};
+pub use dry_run::{Concerned, DryRun, Ruled, Used, Wanted};
 pub use error::Error;
 pub use handle::Handle;
 pub use id::IntentId;
@@ -55,9 +57,9 @@ pub use request::{Request, Within};
 pub use state::{AttemptFailure, FailureReason, IntentState, StepState, UnknownState};
 pub use step::{StepError, StepOutput, StepResult, fail, snooze};
 pub use store::{
-    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord,
-    MigrationStatus, ResourceRecord, StepRecord, StoreKind, StoreOptions, Unfinished,
-    migration_sql,
+    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, LinkRecord,
+    MigrationStatus, Relation, ResourceRecord, StepRecord, StoreKind, StoreOptions, Unfinished,
+    UnknownRelation, migration_sql,
 };
 pub use transaction::{Committed, StepConnection};
 pub use why::Why;

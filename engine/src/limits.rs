@@ -26,6 +26,14 @@ pub const RESOURCE_CHARS: usize = 400;
 /// Most resources of one intent: they are all locked in one pass.
 pub const RESOURCES: usize = 100;
 
+/// Most conflict rules of one kind: they are read by people, and looked through for every intent that finds a resource
+/// busy.
+pub const CONFLICT_RULES: usize = 100;
+
+/// How many of the latest intents on a resource are looked at for those that were asked for and have not been let in yet,
+/// where a kind has rules about them.
+pub const CONFLICT_LOOK: usize = 100;
+
 /// Most labels of one intent: each is two index entries for ever.
 pub const LABELS: usize = 20;
 

@@ -252,6 +252,7 @@ mod tests {
             resources: Vec::new(),
             labels: Vec::new(),
             key: None,
+            conflicts: None,
         }
     }
 

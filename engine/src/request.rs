@@ -3,6 +3,7 @@
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -12,6 +13,7 @@ use sqlx::{Postgres, Sqlite, Transaction};
 
 use crate::client::Intendant;
 use crate::clock::{Micros, micros};
+use crate::conflict::Rule;
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::id::IntentId;
@@ -225,6 +227,9 @@ pub(crate) fn describe<T: Intent>(
     for (name, _) in resources.iter() {
         check_resource(name)?;
     }
+    let conflicts = T::conflicts();
+    conflicts.check(T::KIND)?;
+    let answers = conflicts.mentions(Rule::Reject) || conflicts.mentions(Rule::Join);
     Ok(NewIntent {
         id,
         kind: T::KIND.to_owned(),
@@ -245,6 +250,7 @@ pub(crate) fn describe<T: Intent>(
             .collect(),
         labels: Vec::new(),
         key: None,
+        conflicts: answers.then(|| Arc::new(conflicts)),
     })
 }
 

@@ -1,7 +1,9 @@
 //! Everything that is known of one intent, for people.
 
 use anyhow::Result;
-use intendant::{EventRecord, Intendant, IntentRecord, IntentState, StepRecord, StepState};
+use intendant::{
+    EventRecord, Intendant, IntentRecord, IntentState, LinkRecord, StepRecord, StepState,
+};
 
 use super::table::{Fit, Table};
 use super::words::{age, ahead, between, one_line, time, took, what};
@@ -48,9 +50,26 @@ pub async fn intent(intendant: &Intendant, record: &IntentRecord) -> Result<()> 
     });
     let more = (more > 0).then(|| format!("and {more} more"));
     print("children", children.chain(more).collect());
+    let links = intendant.links(id).await?;
+    print("conflicts", links.iter().map(link).collect());
     let events = intendant.events(id).await?;
     print("events", events.iter().map(event).collect());
     Ok(())
+}
+
+fn link(link: &LinkRecord) -> String {
+    let LinkRecord {
+        intent,
+        relation,
+        other,
+        resource,
+        at,
+    } = link;
+    format!(
+        "{}  {intent} {} {other} on {resource}",
+        time(*at),
+        relation.as_str()
+    )
 }
 
 /// What the engine noted says itself who did what; what a person did is told with the person's reason.

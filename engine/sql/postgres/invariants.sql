@@ -55,7 +55,7 @@ select 'I3: a task is blocked by nobody', b.intent_id from intendant.blocked b
 union all
 select 'I4: two intents that exclude each other hold one resource', a.intent_id
   from intendant.holder a join intendant.holder b on b.resource = a.resource and b.intent_id <> a.intent_id
- where a.mode = 'exclusive'
+ where a.mode = 'exclusive' and not a.beside and not b.beside
 union all
 select 'I7: the times are out of order', o.intent_id from intendant.outcome o
   join intendant.intent i on i.id = o.intent_id

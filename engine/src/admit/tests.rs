@@ -53,6 +53,8 @@ fn check(applicants: &str, holders: &str, line: &str, expected: Expect) {
                 ancestors: vec![intent_parent(intent)],
                 kin: is_kin(intent),
                 wants: vec![want],
+                rules: None,
+                is_new: true,
             }),
         }
     }
@@ -62,6 +64,7 @@ fn check(applicants: &str, holders: &str, line: &str, expected: Expect) {
             intent,
             resource,
             mode,
+            beside: false,
         })
         .collect();
     let line: Vec<_> = rows(line)
@@ -72,9 +75,10 @@ fn check(applicants: &str, holders: &str, line: &str, expected: Expect) {
             mode,
             position,
             kin: is_kin(intent),
+            sharing: false,
         })
         .collect();
-    let admission = admit(wanting, &holders, &line);
+    let admission = admit_by_modes(wanting, &holders, &line);
     let taken: Vec<_> = admission
         .taken
         .iter()
@@ -96,6 +100,18 @@ fn check(applicants: &str, holders: &str, line: &str, expected: Expect) {
         taken.join(" "),
         blocked.join(" ")
     ));
+}
+
+/// Without any rules.
+fn admit_by_modes(applicants: Vec<Applicant>, holders: &[Holder], line: &[Place]) -> Admission {
+    let scene = Scene {
+        holders,
+        line,
+        coming: &[],
+        kinds: &HashMap::new(),
+        is_same: &|_, _| false,
+    };
+    admit(applicants, &scene)
 }
 
 /// Intent 100·n is the parent of intent n.
@@ -161,13 +177,16 @@ fn a_wait_that_would_close_a_circle_is_told_apart() {
         ancestors: vec![parent],
         kin: true,
         wants: vec![want(child, Mode::Exclusive)],
+        rules: None,
+        is_new: true,
     };
     let holder = Holder {
         intent: parent,
         resource: "a:1".to_owned(),
         mode: Mode::Shared,
+        beside: false,
     };
-    let admission = admit(vec![applicant], &[holder], &[]);
+    let admission = admit_by_modes(vec![applicant], &[holder], &[]);
     assert_eq!(admission.circular, [(child, "a:1".to_owned())]);
     assert!(admission.blocked.is_empty() && admission.taken.is_empty());
 }

@@ -3,8 +3,10 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::args::{Args, Rows};
+use super::conflict::{self, Known};
+use super::rows::KindRules;
 use super::{Conn, sql};
-use crate::admit::{Admission, Applicant, Holder, Place, Want, admit};
+use crate::admit::{Admission, Applicant, Holder, Place, Want};
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::intent::Mode;
@@ -18,12 +20,26 @@ pub(super) struct Admitted {
     pub(super) deferred: HashSet<IntentId>,
     /// These can never be let in, and why.
     pub(super) circular: HashMap<IntentId, String>,
+    /// A conflict rule has refused these, or made them the same as others: they have finished.
+    pub(super) lost: HashSet<IntentId>,
+    /// Some wait for others that are to be stopped.
+    pub(super) superseding: bool,
 }
 
-/// Admits claimed tasks, given with their positions.
+/// A claimed task that wants resources.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asking {
+    pub(super) intent: IntentId,
+    pub(super) position: i64,
+    /// It has been in hand before.
+    pub(super) started: bool,
+}
+
+/// Admits claimed tasks.
 pub(super) async fn admit_claimed(
     conn: &mut Conn<'_>,
-    tasks: &[(IntentId, i64)],
+    tasks: &[Asking],
+    rules: &KindRules,
 ) -> Result<Admitted, Error> {
     let mut admitted = Admitted::default();
     if tasks.is_empty() {
@@ -54,21 +70,35 @@ pub(super) async fn admit_claimed(
     if applicants.iter().any(|applicant| applicant.kin) {
         mark_kin(conn, &mut line).await?;
     }
-    let positions: HashMap<IntentId, i64> = tasks.iter().copied().collect();
+    let positions: HashMap<IntentId, i64> = tasks
+        .iter()
+        .map(|task| (task.intent, task.position))
+        .collect();
     let in_line: HashSet<IntentId> = line.iter().map(|place| place.intent).collect();
+    let holding: HashSet<IntentId> = holders.iter().map(|holder| holder.intent).collect();
+    for applicant in &mut applicants {
+        let known = |set: &HashSet<IntentId>| set.contains(&applicant.intent);
+        applicant.is_new &= !known(&in_line) && !known(&holding);
+    }
     let intents: Vec<IntentId> = applicants
         .iter()
         .map(|applicant| applicant.intent)
         .collect();
-    let decision = admit(applicants, &holders, &line);
+    let known = Known::load(conn, rules, &mut applicants, &holders, &line).await?;
+    let decision = known.admit(applicants, &holders, &line);
     admitted.blocked = decision.blocked.iter().copied().collect();
     admitted.circular = circles(&decision);
+    let lost = decision.rejected.iter().chain(&decision.joined);
+    admitted.lost = lost.map(|(intent, _)| *intent).collect();
+    admitted.superseding = !decision.superseding.is_empty();
+    conflict::write(conn, &decision).await?;
 
     if !decision.taken.is_empty() {
         let rows = Rows::new()
             .texts(decision.taken.iter().map(|t| t.resource.as_str()))
             .uuids(decision.taken.iter().map(|t| t.intent))
-            .texts(decision.taken.iter().map(|t| t.mode.as_str()));
+            .texts(decision.taken.iter().map(|t| t.mode.as_str()))
+            .bools(decision.taken.iter().map(|t| t.beside));
         conn.execute(&sql::HOLDER_INSERT, Args::new().rows(rows))
             .await?;
     }
@@ -86,7 +116,8 @@ pub(super) async fn admit_claimed(
             .texts(decision.places.iter().map(|p| p.resource.as_str()))
             .ints(decision.places.iter().map(|p| p.position))
             .uuids(decision.places.iter().map(|p| p.intent))
-            .texts(decision.places.iter().map(|p| p.mode.as_str()));
+            .texts(decision.places.iter().map(|p| p.mode.as_str()))
+            .bools(decision.places.iter().map(|p| p.sharing));
         conn.execute(&sql::LINE_INSERT, Args::new().rows(rows))
             .await?;
     }
@@ -109,7 +140,12 @@ pub(super) async fn circular(
     conn: &mut Conn<'_>,
     tasks: &[IntentId],
 ) -> Result<HashMap<IntentId, String>, Error> {
-    let tasks: Vec<(IntentId, i64)> = tasks.iter().map(|task| (*task, 0)).collect();
+    let asking = |task: &IntentId| Asking {
+        intent: *task,
+        position: 0,
+        started: true,
+    };
+    let tasks: Vec<Asking> = tasks.iter().map(asking).collect();
     let applicants = load_applicants(conn, &tasks).await?;
     let wants = applicants.iter().flat_map(|applicant| &applicant.wants);
     let resources: HashSet<String> = wants.map(|want| want.resource.clone()).collect();
@@ -117,7 +153,8 @@ pub(super) async fn circular(
         return Ok(HashMap::new());
     }
     let holders = holders_of(conn, &resources).await?;
-    Ok(circles(&admit(applicants, &holders, &[])))
+    let known = Known::default();
+    Ok(circles(&known.admit(applicants, &holders, &[])))
 }
 
 fn circles(decision: &Admission) -> HashMap<IntentId, String> {
@@ -159,11 +196,8 @@ async fn wake_covered(conn: &mut Conn<'_>, taken: &[Holder], line: &[Place]) -> 
     Ok(())
 }
 
-async fn load_applicants(
-    conn: &mut Conn<'_>,
-    tasks: &[(IntentId, i64)],
-) -> Result<Vec<Applicant>, Error> {
-    let ids = || tasks.iter().map(|(id, _)| *id);
+async fn load_applicants(conn: &mut Conn<'_>, tasks: &[Asking]) -> Result<Vec<Applicant>, Error> {
+    let ids = || tasks.iter().map(|task| task.intent);
     let mut wants: HashMap<IntentId, Vec<Want>> = HashMap::new();
     for row in conn.fetch(&sql::WANT_LOAD, Args::new().ids(ids())).await? {
         let intent = row.uuid(0)?;
@@ -188,12 +222,14 @@ async fn load_applicants(
             kin.insert(row.uuid(0)?);
         }
     }
-    let applicant = |(intent, position): &(IntentId, i64)| Applicant {
-        intent: *intent,
-        position: *position,
-        ancestors: ancestors.remove(intent).unwrap_or_default(),
-        kin: kin.contains(intent),
-        wants: wants.remove(intent).unwrap_or_default(),
+    let applicant = |task: &Asking| Applicant {
+        intent: task.intent,
+        position: task.position,
+        ancestors: ancestors.remove(&task.intent).unwrap_or_default(),
+        kin: kin.contains(&task.intent),
+        wants: wants.remove(&task.intent).unwrap_or_default(),
+        rules: None,
+        is_new: !task.started,
     };
     Ok(tasks.iter().map(applicant).collect())
 }
@@ -227,6 +263,7 @@ pub(super) async fn holders_of(
                 resource: row.text(0)?,
                 intent: row.uuid(1)?,
                 mode: mode(&row.text(2)?),
+                beside: row.bool(3)?,
             })
         })
         .collect()
@@ -247,6 +284,7 @@ pub(super) async fn line_of(
                 mode: mode(&row.text(2)?),
                 position: row.int(3)?,
                 kin: false,
+                sharing: row.bool(4)?,
             })
         })
         .collect()

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::admit::{admit_claimed, circular};
+use super::admit::{Asking, admit_claimed, circular};
 use super::args::{Args, Rows};
 use super::{Claimed, Conn, Lane, ParkRow, TickAnswer, TickRequest, load, sql};
 use crate::clock::Micros;
@@ -92,12 +92,19 @@ async fn make_lease(
     let wanting: Vec<_> = taken
         .iter()
         .filter(|task| task.locks)
-        .map(|task| (task.intent, task.position))
+        .map(|task| Asking {
+            intent: task.intent,
+            position: task.position,
+            started: task.started || task.crashes > 0,
+        })
         .collect();
-    let admitted = admit_claimed(conn, &wanting).await?;
+    let admitted = admit_claimed(conn, &wanting, &request.rules).await?;
+    answer.lost += admitted.lost.len();
+    answer.superseding |= admitted.superseding;
     put_back(conn, &taken, |task| admitted.deferred.contains(task)).await?;
     taken.retain(|task| {
-        !admitted.blocked.contains(&task.intent) && !admitted.deferred.contains(&task.intent)
+        let stays = [&admitted.blocked, &admitted.deferred, &admitted.lost];
+        !stays.iter().any(|set| set.contains(&task.intent))
     });
     if taken.is_empty() {
         return Ok(());

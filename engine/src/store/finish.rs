@@ -163,7 +163,7 @@ async fn wake_lines(conn: &mut Conn<'_>, freed: HashSet<String>) -> Result<usize
 }
 
 /// Counts completed children; readies the parents that are parked and have enough (P3).
-async fn wake_parents(
+pub(super) async fn wake_parents(
     conn: &mut Conn<'_>,
     parents: BTreeMap<IntentId, i64>,
 ) -> Result<usize, Error> {

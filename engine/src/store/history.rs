@@ -7,7 +7,8 @@ use super::args::Args;
 use super::conn::Row;
 use super::loaded::OutcomeRow;
 use super::records::{
-    AttemptRecord, ChildRecord, EventRecord, IntentRecord, ResourceRecord, StepRecord, Unfinished,
+    AttemptRecord, ChildRecord, EventRecord, IntentRecord, LinkRecord, ResourceRecord, StepRecord,
+    Unfinished,
 };
 use super::{Conn, Store, sql};
 use crate::error::Error;
@@ -93,6 +94,27 @@ impl Store {
                             finished_at: row.time(6)?.to_utc(),
                             retry_at: row.opt_time(7)?.map(|time| time.to_utc()),
                             worker: row.text(8)?,
+                        })
+                    })
+                    .collect()
+            })
+        })
+        .await
+    }
+
+    /// What conflict rules have made of an intent, and of others on account of it; the oldest first.
+    pub(crate) async fn links(&self, id: IntentId) -> Result<Vec<LinkRecord>, Error> {
+        self.read(move |mut conn| {
+            Box::pin(async move {
+                let rows = conn.fetch(&sql::LINK_LOAD, Args::new().ids([id])).await?;
+                rows.iter()
+                    .map(|row| {
+                        Ok(LinkRecord {
+                            intent: row.uuid(0)?,
+                            relation: row.word(1)?,
+                            other: row.uuid(2)?,
+                            resource: row.text(3)?,
+                            at: row.time(4)?.to_utc(),
                         })
                     })
                     .collect()

@@ -48,6 +48,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     5 request_from_sql "0005_request_from_sql.sql",
     6 child_instead_of "0006_child_instead_of.sql",
     7 cancel "0007_cancel.sql",
+    8 conflicts "0008_conflicts.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

@@ -8,6 +8,7 @@ mod admit;
 mod args;
 mod cancel;
 mod claim;
+mod conflict;
 mod conn;
 mod find;
 mod finish;
@@ -44,18 +45,19 @@ use crate::error::Error;
 use crate::limits;
 
 pub(crate) use cancel::CancelBy;
+pub(crate) use conflict::Superseded;
 pub(crate) use conn::Conn;
 pub(crate) use loaded::{AttemptLoad, CancelLoad, ChildLoad, Claimed, OutcomeRow, StepLoad};
 pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
 pub use records::{
-    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord,
-    ResourceRecord, StepRecord, Unfinished,
+    AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, LinkRecord,
+    Relation, ResourceRecord, StepRecord, Unfinished, UnknownRelation,
 };
 pub(crate) use request::insert_requests;
 pub(crate) use rows::{
-    AttemptRow, ChildRow, Finish, KindRow, Lane, Life, NewIntent, ParkReason, ParkRow, Peek,
-    Requested, SessionRow, SessionSeen, Start, StartedRow, StepRow, TickAnswer, TickEnd,
+    AttemptRow, ChildRow, Finish, KindRow, KindRules, Lane, Life, NewIntent, ParkReason, ParkRow,
+    Peek, Requested, SessionRow, SessionSeen, Start, StartedRow, StepRow, TickAnswer, TickEnd,
     TickRequest,
 };
 pub(crate) use wake::{CANCEL, Listening, nudge_within};

@@ -218,6 +218,60 @@ pub struct ChildRecord {
     pub id: IntentId,
 }
 
+/// What a conflict rule has made of an intent on account of another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Relation {
+    /// It was asked to stop, so that the other one can go.
+    SupersededBy,
+    /// It is the same as the other one, which was there before.
+    Joined,
+    /// It was refused, since the other one was there.
+    RejectedBy,
+}
+
+impl Relation {
+    /// The words used in SQL and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SupersededBy => "superseded by",
+            Self::Joined => "joined",
+            Self::RejectedBy => "rejected by",
+        }
+    }
+}
+
+/// A word that is no relation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no relation between intents")]
+pub struct UnknownRelation(String);
+
+impl std::str::FromStr for Relation {
+    type Err = UnknownRelation;
+
+    fn from_str(words: &str) -> Result<Self, UnknownRelation> {
+        let all = [Self::SupersededBy, Self::Joined, Self::RejectedBy];
+        let mut all = all.into_iter();
+        all.find(|relation| relation.as_str() == words)
+            .ok_or_else(|| UnknownRelation(words.to_owned()))
+    }
+}
+
+/// One intent had to do with another one, by a conflict rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LinkRecord {
+    /// The intent that was superseded, joined the other one or was refused.
+    pub intent: IntentId,
+    /// Which of these.
+    pub relation: Relation,
+    /// The other one.
+    pub other: IntentId,
+    /// The resource that both want.
+    pub resource: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
 /// How many unfinished tasks there are, by place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Unfinished {

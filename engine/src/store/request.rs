@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 use super::args::{Args, Rows};
 use super::rows::Start;
 use super::sql;
-use super::{Conn, NewIntent, Requested, Store, StoreKind, TickAnswer, claim};
+use super::{Conn, NewIntent, Requested, Store, StoreKind, TickAnswer, claim, conflict};
 use crate::clock::{Micros, micros};
+use crate::conflict::Verdict;
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
 use crate::limits;
@@ -22,7 +23,9 @@ impl Store {
         intents: Vec<NewIntent>,
         lease: Option<LeaseFor>,
     ) -> Result<Requested, Error> {
-        let is_plain = |intent: &NewIntent| intent.key.is_none() && intent.labels.is_empty();
+        let is_plain = |intent: &NewIntent| {
+            intent.key.is_none() && intent.labels.is_empty() && intent.conflicts.is_none()
+        };
         if self.kind() == StoreKind::Postgres && intents.iter().all(is_plain) {
             // One round trip instead of three.
             return self
@@ -74,13 +77,16 @@ async fn request(
 ) -> Result<Requested, Error> {
     let mut ids: Vec<IntentId> = intents.iter().map(|intent| intent.id).collect();
     let known = claim_keys(conn, &intents).await?;
-    for (id, existing) in known.iter().map(|(index, existing)| (*index, *existing)) {
-        ids[id] = existing;
+    let joined = join(conn, &intents, &known).await?;
+    for (index, id) in ids.iter_mut().enumerate() {
+        // What has the key of one that joins joins as well.
+        *id = *known.get(&index).unwrap_or(id);
+        *id = *joined.get(id).unwrap_or(id);
     }
     let new: Vec<&NewIntent> = intents
         .iter()
         .enumerate()
-        .filter(|(index, _)| !known.contains_key(index))
+        .filter(|(index, intent)| !known.contains_key(index) && !joined.contains_key(&intent.id))
         .map(|(_, intent)| intent)
         .collect();
     let leased = match lease {
@@ -93,6 +99,53 @@ async fn request(
     };
     insert_labels(conn, &new).await?;
     Ok(Requested { ids, leased })
+}
+
+/// Asks the conflict rules of kinds that can answer at once. Returns which requests are the same as an intent that is there
+/// already; a request that is refused is an error.
+async fn join(
+    conn: &mut Conn<'_>,
+    intents: &[NewIntent],
+    known: &HashMap<usize, IntentId>,
+) -> Result<HashMap<IntentId, IntentId>, Error> {
+    let mut joined = HashMap::new();
+    let mut keys: Vec<(&NewIntent, &str, IntentId)> = Vec::new();
+    for (index, intent) in intents.iter().enumerate() {
+        if known.contains_key(&index) {
+            continue;
+        }
+        // A child is asked for in a tick, which refuses nobody: its rules are looked at when it is claimed.
+        let asks = intent.locks() && intent.parent.is_none();
+        let rules = intent.conflicts.clone().filter(|_| asks);
+        let Some(rules) = rules else { continue };
+        let Some(foreseen) = conflict::foresee(conn, intent, rules).await? else {
+            continue;
+        };
+        let rival = match foreseen.verdict {
+            Verdict::Join(rival) => rival,
+            Verdict::Wait | Verdict::Supersede(_) => continue,
+            Verdict::Reject(ref rival) => {
+                return Err(Error::Rejected {
+                    kind: intent.kind.clone(),
+                    resource: rival.resource.clone(),
+                    by: rival.intent,
+                    by_kind: foreseen.kind(rival.intent),
+                });
+            }
+        };
+        joined.insert(intent.id, rival.intent);
+        if let Some((key, _)) = &intent.key {
+            keys.push((intent, key, rival.intent));
+        }
+    }
+    if !keys.is_empty() {
+        let rows = Rows::new()
+            .texts(keys.iter().map(|(intent, ..)| account(intent)))
+            .texts(keys.iter().map(|(_, key, _)| *key))
+            .uuids(keys.iter().map(|(_, _, to)| *to));
+        conn.execute(&sql::KEY_JOIN, Args::new().rows(rows)).await?;
+    }
+    Ok(joined)
 }
 
 /// Takes the keys of the requests that have one. Returns, by index, those that were asked for before.
@@ -276,7 +329,7 @@ fn intents(new: &[&NewIntent]) -> Rows {
         .opt_texts(all().map(|i| i.account.as_deref()))
         .jsons(all().map(|i| Some(i.input.clone())))
         .ints(all().map(|i| i64::from(i.priority)))
-        .ints(all().map(|i| ahead_us(i)))
+        .ints(all().map(|i| i.ahead_us()))
         .bools(all().map(|i| i.locks()))
         .bools(all().map(|i| i.release_on_failure))
         .opt_ints(all().map(|i| start_at(i)))
@@ -308,15 +361,10 @@ fn tasks(new: &[&NewIntent]) -> Rows {
         .uuids(all().map(|i| i.id))
         .texts(all().map(|i| i.kind.as_str()))
         .texts(all().map(|i| i.queue.as_str()))
-        .ints(all().map(|i| ahead_us(i)))
+        .ints(all().map(|i| i.ahead_us()))
         .bools(all().map(|i| i.locks()))
         .opt_ints(all().map(|i| start_at(i)))
         .opt_ints(all().map(|i| start_in(i)))
-}
-
-/// What the priority is worth.
-fn ahead_us(intent: &NewIntent) -> i64 {
-    i64::from(intent.priority) * micros(limits::PRIORITY_POINT)
 }
 
 fn start_at(intent: &NewIntent) -> Option<i64> {

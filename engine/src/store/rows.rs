@@ -7,9 +7,11 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::loaded::{CancelLoad, ChildLoad, Claimed};
-use crate::clock::Micros;
+use crate::clock::{Micros, micros};
+use crate::conflict::Conflicts;
 use crate::id::{IntentId, LeaseId, SessionId};
 use crate::intent::{Mode, OnFailure};
+use crate::limits;
 use crate::payload::Payload;
 use crate::plan::Shape;
 use crate::state::{AttemptFailure, FailureReason, IntentState, StepState};
@@ -44,6 +46,8 @@ pub(crate) struct NewIntent {
     pub(crate) labels: Vec<(String, String)>,
     /// Key, and hash of the body that it goes with.
     pub(crate) key: Option<(String, Vec<u8>)>,
+    /// The rules of its kind, where they can refuse it, or make it the same as another one.
+    pub(crate) conflicts: Option<Arc<Conflicts>>,
 }
 
 /// What came of requests.
@@ -56,6 +60,25 @@ pub(crate) struct Requested {
 }
 
 impl NewIntent {
+    /// Its place in line, as the database will have it but for the difference of the clocks.
+    pub(crate) fn position(&self) -> i64 {
+        let (seconds, nanos) = self
+            .id
+            .0
+            .get_timestamp()
+            .map_or((0, 0), |time| time.to_unix());
+        let us = i64::try_from(seconds)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1_000_000);
+        us.saturating_add(i64::from(nanos / 1_000))
+            .saturating_sub(self.ahead_us())
+    }
+
+    /// What its priority is worth.
+    pub(crate) fn ahead_us(&self) -> i64 {
+        i64::from(self.priority) * micros(limits::PRIORITY_POINT)
+    }
+
     pub(crate) fn locks(&self) -> bool {
         self.resources
             .iter()
@@ -214,6 +237,8 @@ pub(crate) struct TickRequest {
     pub(crate) suspect_lease: Option<LeaseId>,
     /// The session has nothing else in hand.
     pub(crate) alone: bool,
+    /// Of the kinds that may be claimed, those that do anything but wait.
+    pub(crate) rules: KindRules,
     /// How often the session had been told to stop something, as far as the worker knows.
     pub(crate) cancels: i64,
     /// Of the intents in the request, those of which the worker knows that they are to stop: what it writes for them is how
@@ -222,6 +247,9 @@ pub(crate) struct TickRequest {
     /// The session has been told to stop something: which it is, is asked for.
     pub(crate) hear_cancels: bool,
 }
+
+/// Conflict rules by kind.
+pub(crate) type KindRules = Arc<HashMap<Arc<str>, Arc<Conflicts>>>;
 
 /// Whether a task that goes back to *ready* has something to load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -289,6 +317,10 @@ pub(crate) struct TickAnswer {
     pub(crate) readied: usize,
     /// Tasks that were promoted because they were due.
     pub(crate) promoted: usize,
+    /// Intents that a rule refused, or made the same as another one.
+    pub(crate) lost: usize,
+    /// Some intents wait for others that a rule has stop.
+    pub(crate) superseding: bool,
     /// Intents for which the database refused what was to be written, and why; nothing of this tick was written for
     /// them.
     pub(crate) refused: Vec<(IntentId, String)>,
@@ -333,6 +365,7 @@ pub(crate) struct KindRow {
     pub(crate) kind: Arc<str>,
     pub(crate) queue: Arc<str>,
     pub(crate) on_failure: OnFailure,
+    pub(crate) conflicts: Arc<Conflicts>,
 }
 
 /// A session as others see it.

@@ -6,9 +6,15 @@ use super::args::{Args, Rows};
 use super::sql;
 use super::{Lane, Peek, SessionRow, SessionSeen, Store};
 use crate::clock::micros;
+use crate::conflict::Conflicts;
 use crate::error::Error;
 use crate::id::SessionId;
 use crate::intent::OnFailure;
+
+/// The rules of a kind, if it does anything but wait. A table of names and words is always JSON.
+fn conflicts_json(conflicts: &Conflicts) -> Option<String> {
+    (!conflicts.is_default()).then(|| serde_json::json!(conflicts).to_string())
+}
 
 impl Store {
     pub(crate) async fn open_session(&self, session: SessionRow) -> Result<(), Error> {
@@ -35,7 +41,8 @@ impl Store {
                 let args = Args::new().uuid(session.id.0).rows(names());
                 conn.execute(&sql::SESSION_KIND_INSERT, args).await?;
                 let release = kinds().map(|kind| kind.on_failure == OnFailure::Release);
-                let args = Args::new().rows(names().bools(release));
+                let conflicts = kinds().map(|kind| conflicts_json(&kind.conflicts));
+                let args = Args::new().rows(names().bools(release).opt_texts(conflicts));
                 conn.execute(&sql::KIND_INSERT, args).await
             })
         })

@@ -52,6 +52,8 @@ impl Store {
                     claim::adopt(&mut conn, lease, &mut answer).await?;
                 }
                 claim::not_parked(&mut conn, &request.parks, &mut answer).await?;
+                // What the claim made of others cannot be told any more; the rows say what is left to do.
+                answer.superseding = !request.rules.is_empty();
                 hear_cancels(&mut conn, session, &request, &mut answer).await?;
                 hear_children(&mut conn, &request, &mut answer).await?;
                 Ok(answer)

@@ -1,11 +1,14 @@
 //! Why: loads what is known of one intent at one moment (the domain's `why` says what it means).
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::admit::mode;
 use super::args::Args;
 use super::conn::Row;
-use super::{Conn, NewIntent, Store, sql};
+use super::{Conn, NewIntent, Store, conflict, sql};
+use crate::conflict::{Conflicts, Rival as Excluding, Rule, Verdict};
+use crate::dry_run::{Concerned, Ruled};
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::intent::Mode;
@@ -36,10 +39,15 @@ impl Store {
     }
 
     /// What an intent would meet now that nobody has asked for: one snapshot, nothing written.
-    pub(crate) async fn foresee(&self, new: &NewIntent) -> Result<Foresight, Error> {
+    pub(crate) async fn foresee(
+        &self,
+        new: &NewIntent,
+        conflicts: Arc<Conflicts>,
+    ) -> Result<Foresight, Error> {
         let (new, now) = (new.clone(), self.now());
         self.snapshot(move |mut conn| {
             Box::pin(async move {
+                let ruled = ruled(&mut conn, &new, conflicts).await?;
                 let mut seen = Vec::new();
                 for want in new.resources {
                     if want.1 != Mode::Touched {
@@ -47,6 +55,7 @@ impl Store {
                     }
                 }
                 Ok(Foresight {
+                    ruled,
                     lines: name(&mut conn, seen, false).await?,
                     workers: workers(&mut conn, &new.queue, &new.kind).await?,
                 })
@@ -54,6 +63,33 @@ impl Store {
         })
         .await
     }
+}
+
+/// What the rules of its kind would make of an intent, if that is anything but to wait.
+async fn ruled(
+    conn: &mut Conn<'_>,
+    new: &NewIntent,
+    conflicts: Arc<Conflicts>,
+) -> Result<Option<Ruled>, Error> {
+    if conflicts.is_default() || !new.locks() {
+        return Ok(None);
+    }
+    let Some(foreseen) = conflict::foresee(conn, new, conflicts).await? else {
+        return Ok(None);
+    };
+    let (rule, rivals) = match &foreseen.verdict {
+        Verdict::Wait => return Ok(None),
+        Verdict::Reject(rival) => (Rule::Reject, std::slice::from_ref(rival)),
+        Verdict::Join(rival) => (Rule::Join, std::slice::from_ref(rival)),
+        Verdict::Supersede(rivals) => (Rule::Supersede, rivals.as_slice()),
+    };
+    let other = |rival: &Excluding| Concerned {
+        intent: rival.intent,
+        kind: foreseen.kind(rival.intent),
+        resource: rival.resource.clone(),
+    };
+    let others = rivals.iter().map(other).collect();
+    Ok(Some(Ruled { rule, others }))
 }
 
 async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 pub(crate) use explain::{explain, foresee};
 
+use crate::dry_run::Ruled;
 use crate::id::IntentId;
 use crate::intent::Mode;
 use crate::state::IntentState;
@@ -314,6 +315,8 @@ pub(crate) enum Place {
 /// What an intent would meet that nobody has asked for yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Foresight {
+    /// What the rules of its kind would make of it, if that is anything but to wait.
+    pub(crate) ruled: Option<Ruled>,
     /// The lines of what it wants to hold.
     pub(crate) lines: Vec<LineFacts>,
     pub(crate) workers: Vec<WorkerFacts>,

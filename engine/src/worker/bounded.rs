@@ -117,6 +117,7 @@ mod tests {
                 resources: Vec::new(),
                 labels: Vec::new(),
                 key: None,
+                conflicts: None,
             },
         }
     }

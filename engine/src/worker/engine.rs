@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
 use crate::limits;
 use crate::offer::Offering;
-use crate::store::{CancelLoad, Store, TickRequest};
+use crate::store::{CancelLoad, KindRules, Store, TickRequest};
 
 /// A map by ids. They are made by the engine, so nobody can choose them to collide; a fast hash will do.
 pub(super) type ById<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -62,6 +62,8 @@ pub(super) struct Engine<S> {
     pub(super) state: Arc<S>,
     pub(super) settings: Settings,
     pub(super) kinds: HashMap<Arc<str>, Arc<Kind<S>>>,
+    /// Of the kinds that do anything but wait.
+    pub(super) rules: KindRules,
     pub(super) lanes: Vec<LaneState>,
     pub(super) report: WorkReport,
     pub(super) reaping: Arc<Reaping>,
@@ -142,7 +144,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
             LaneState::new(queue, kinds, concurrency)
         });
         let lanes = lanes.collect();
+        let kinds = worker.kinds.values();
+        let ruled = kinds.filter(|kind| !kind.conflicts.is_default());
+        let rules = ruled.map(|kind| (kind.name.clone(), kind.conflicts.clone()));
         Self {
+            rules: Arc::new(rules.collect()),
             epoch: worker.intendant.store().clock().monotonic(),
             intendant: worker.intendant,
             state: worker.state,

@@ -24,6 +24,7 @@ mod registry;
 mod runner;
 mod session;
 mod stop;
+mod superseding;
 mod ticking;
 mod waking;
 
@@ -256,8 +257,19 @@ impl<S: Send + Sync + 'static> Worker<S> {
             kind: new.kind.clone(),
             error: failure.to_string(),
         })?;
-        let foresight = store.foresee(&new).await?;
+        let foresight = store.foresee(&new, kind.conflicts.clone()).await?;
         Ok(DryRun::of(new, &shape, foresight))
+    }
+
+    /// The conflict rules of the kinds that this worker knows, as one table to read: whoever asks in a row finds what it does
+    /// about whoever is there already.
+    pub fn conflict_table(&self) -> String {
+        let mut kinds: Vec<_> = self.kinds.values().collect();
+        kinds.sort_by(|a, b| a.name.cmp(&b.name));
+        let tables = kinds
+            .iter()
+            .map(|kind| format!("{}\n{}", kind.name, kind.conflicts));
+        tables.collect::<Vec<_>>().join("\n")
     }
 
     /// Works until `shutdown` completes ([`shutdown_signal`] does on SIGTERM and SIGINT), then finishes or hands back
@@ -273,6 +285,9 @@ impl<S: Send + Sync + 'static> Worker<S> {
             )));
         }
         check_name("worker", &self.settings.name)?;
+        for kind in self.kinds.values() {
+            kind.conflicts.check(&kind.name)?;
+        }
         self.intendant.store().check_schema().await?;
         engine::Engine::new(self).run(shutdown).await
     }

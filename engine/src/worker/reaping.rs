@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::engine::Engine;
+use super::superseding;
 use crate::id::SessionId;
 
 /// How often reaping a session is tried again when the database fails, and the pause between two tries.
@@ -65,6 +66,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     tracing::warn!(%session, reaped.suspects, reaped.quarantined, "a dead session's tasks go on");
                     intendant.wake();
                     intendant.announce_finished();
+                    superseding::ask(&intendant).await;
                 }
                 Ok(None) => {}
                 Err(error) => {

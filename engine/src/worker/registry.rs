@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::conflict::Conflicts;
 use crate::intent::{Intent, OnFailure};
 use crate::payload::Payload;
 use crate::plan::{self, BindError, BoundPlan, MakePlan, PlanFailure, Shape};
@@ -13,6 +14,7 @@ pub(super) struct Kind<S> {
     pub(super) name: Arc<str>,
     pub(super) queue: Arc<str>,
     pub(super) on_failure: OnFailure,
+    pub(super) conflicts: Arc<Conflicts>,
     make_plan: MakePlan<S>,
     /// The last shape that was seen and found sound; a kind mostly has but one.
     known: Mutex<Option<(Arc<Shape>, Arc<str>)>>,
@@ -68,6 +70,7 @@ impl<S> Kind<S> {
             name: Arc::from(T::KIND),
             queue: Arc::from(T::QUEUE),
             on_failure: T::ON_FAILURE,
+            conflicts: Arc::new(T::conflicts()),
             make_plan,
             known: Mutex::new(None),
         }

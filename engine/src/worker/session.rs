@@ -92,6 +92,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     tracing::info!(worker = &*self.settings.name, session = %session.id, "a session begins");
                     self.session = Some(session.id);
                     self.intendant.nudge().begins(session.id);
+                    self.ask_superseded();
                     return Ok(session);
                 }
                 Err(error) if first => return Err(error),
@@ -118,6 +119,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 kind: kind.name.clone(),
                 queue: kind.queue.clone(),
                 on_failure: kind.on_failure,
+                conflicts: kind.conflicts.clone(),
             })
             .collect();
         let row = SessionRow {

@@ -79,6 +79,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         if !request.claim.is_empty() {
             request.lease = Some(self.new_lease());
         }
+        request.rules = self.rules.clone();
     }
 
     fn new_lease(&self) -> LeaseId {
@@ -98,6 +99,13 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// A tick is on disk: what the next one has to know of it.
     pub(super) fn tick_heard(&mut self, request: &TickRequest, answer: &TickAnswer) {
         self.report.ticks += 1;
+        self.report.finished += answer.lost as u64;
+        if answer.lost > 0 {
+            self.intendant.announce_finished();
+        }
+        if answer.superseding {
+            self.ask_superseded();
+        }
         self.cancels = self.cancels.max(answer.cancels);
         self.confirm(self.sent);
         if request.promote {

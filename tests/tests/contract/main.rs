@@ -7,6 +7,7 @@
 
 mod asking;
 mod cancels;
+mod conflicts;
 mod crashes;
 mod dry_runs;
 mod families;
@@ -17,6 +18,7 @@ mod keys_of_sql;
 mod labels;
 mod looking;
 mod maps;
+mod mixed;
 mod offers;
 mod outcomes;
 mod plain_sql;
@@ -26,6 +28,7 @@ mod promises;
 mod refusals;
 mod requests;
 mod resources;
+mod superseding;
 mod support;
 mod trees;
 mod waking;

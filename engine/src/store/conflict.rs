@@ -1,0 +1,351 @@
+//! Conflict: what the rules of kinds have to know of others, and what they make of an intent (PROTOCOL P5). The rules
+//! themselves are pure (`conflict.rs`, `admit.rs`).
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::admit::{holders_of, line_of, mode};
+use super::args::{Args, Rows};
+use super::finish::wake_parents;
+use super::rows::KindRules;
+use super::{Conn, NewIntent, Store, sql};
+use crate::admit::{Admission, Applicant, Holder, Place, Rules, Scene, Want, admit};
+use crate::conflict::{Conflicts, Rival, Rule, Verdict};
+use crate::error::Error;
+use crate::id::IntentId;
+use crate::intent::Mode;
+use crate::limits;
+use crate::payload::{self, Payload};
+
+/// What the rules make of an intent that is not there yet.
+#[derive(Debug)]
+pub(crate) struct Foreseen {
+    pub(crate) verdict: Verdict,
+    kinds: HashMap<IntentId, Arc<str>>,
+}
+
+impl Foreseen {
+    /// The kind of one whom it has to do with.
+    pub(crate) fn kind(&self, intent: IntentId) -> String {
+        self.kinds
+            .get(&intent)
+            .map_or_else(String::new, |kind| kind.to_string())
+    }
+}
+
+/// One that is to stop, so that another one can go.
+#[derive(Debug, Clone)]
+pub(crate) struct Superseded {
+    pub(crate) intent: IntentId,
+    pub(crate) by: IntentId,
+    pub(crate) by_kind: String,
+    pub(crate) resource: String,
+    /// The other one goes even if this one's undo fails.
+    pub(crate) anyway: bool,
+}
+
+impl Store {
+    /// Who is to be asked to stop and has not been; the first of them.
+    pub(crate) async fn superseded(&self) -> Result<Vec<Superseded>, Error> {
+        self.read(move |mut conn| {
+            Box::pin(async move {
+                let args = Args::new().int(limits::CONFLICT_LOOK as i64);
+                let rows = conn.fetch(&sql::LINK_UNASKED, args).await?;
+                rows.iter()
+                    .map(|row| {
+                        Ok(Superseded {
+                            intent: row.uuid(0)?,
+                            by: row.uuid(1)?,
+                            by_kind: row.text(2)?,
+                            resource: row.text(3)?,
+                            anyway: row.bool(4)?,
+                        })
+                    })
+                    .collect()
+            })
+        })
+        .await
+    }
+
+    /// One has been asked.
+    pub(crate) async fn superseded_asked(&self, superseded: Superseded) -> Result<(), Error> {
+        self.transact(move |mut conn| {
+            let Superseded { intent, by, .. } = superseded;
+            Box::pin(async move {
+                let args = Args::new().uuid(intent.0).uuid(by.0).now();
+                conn.execute(&sql::LINK_ASKED, args).await
+            })
+        })
+        .await
+    }
+}
+
+/// What is known of the others. Nothing, unless some applicant's kind does anything but wait.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    kinds: HashMap<IntentId, Arc<str>>,
+    coming: Vec<Place>,
+    /// Account and input.
+    bodies: HashMap<IntentId, (String, Payload)>,
+}
+
+impl Known {
+    /// Finds the rules of applicants, and what these have to know.
+    pub(super) async fn load(
+        conn: &mut Conn<'_>,
+        rules: &KindRules,
+        applicants: &mut [Applicant],
+        holders: &[Holder],
+        line: &[Place],
+    ) -> Result<Self, Error> {
+        let mut known = Self::default();
+        if rules.is_empty() {
+            return Ok(known);
+        }
+        let others = holders.iter().map(|holder| holder.intent);
+        let others = others.chain(line.iter().map(|place| place.intent));
+        let all = applicants
+            .iter()
+            .map(|applicant| applicant.intent)
+            .chain(others);
+        let all: HashSet<IntentId> = all.collect();
+        for row in conn.fetch(&sql::KIND_LOAD, Args::new().ids(all)).await? {
+            known.kinds.insert(row.uuid(0)?, row.name(1)?);
+        }
+        for applicant in applicants.iter_mut() {
+            applicant.rules = known.kinds.get(&applicant.intent).and_then(|kind| {
+                Some(Rules {
+                    kind: kind.clone(),
+                    conflicts: rules.get(kind)?.clone(),
+                })
+            });
+        }
+        known.look(conn, applicants).await?;
+        Ok(known)
+    }
+
+    /// What those with rules have to know besides holders and lines: who is on the way, and whether anybody is the same.
+    async fn look(&mut self, conn: &mut Conn<'_>, applicants: &[Applicant]) -> Result<(), Error> {
+        let ruled = applicants.iter().filter(|applicant| applicant.is_new);
+        let ruled: Vec<(&Applicant, &Rules)> = ruled
+            .filter_map(|applicant| Some((applicant, applicant.rules.as_ref()?)))
+            .collect();
+        let wants = ruled.iter().flat_map(|(applicant, _)| &applicant.wants);
+        let resources: HashSet<&str> = wants.map(|want| want.resource.as_str()).collect();
+        if resources.is_empty() {
+            return Ok(());
+        }
+        let args = Args::new().rows(Rows::new().texts(resources));
+        let args = args.int(limits::CONFLICT_LOOK as i64);
+        for row in conn.fetch(&sql::COMING_LOAD, args).await? {
+            let intent = row.uuid(1)?;
+            self.coming.push(Place {
+                intent,
+                resource: row.text(0)?,
+                mode: mode(&row.text(2)?),
+                position: row.int(3)?,
+                kin: false,
+                sharing: false,
+            });
+            self.kinds.insert(intent, row.name(4)?);
+        }
+        let joining = ruled
+            .iter()
+            .filter(|(_, rules)| rules.conflicts.mentions(Rule::Join));
+        let joining: HashSet<&str> = joining.map(|(_, rules)| &*rules.kind).collect();
+        let alike = self.kinds.iter().filter(|(intent, kind)| {
+            joining.contains(&***kind) && !self.bodies.contains_key(*intent)
+        });
+        let alike: Vec<IntentId> = alike.map(|(intent, _)| *intent).collect();
+        if alike.is_empty() {
+            return Ok(());
+        }
+        for row in conn.fetch(&sql::BODY_LOAD, Args::new().ids(alike)).await? {
+            if let Some(input) = row.opt_json(2)? {
+                self.bodies.insert(row.uuid(0)?, (row.text(1)?, input));
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides about applicants.
+    pub(super) fn admit(
+        &self,
+        applicants: Vec<Applicant>,
+        holders: &[Holder],
+        line: &[Place],
+    ) -> Admission {
+        let is_same =
+            |one: IntentId, other: IntentId| match (self.bodies.get(&one), self.bodies.get(&other))
+            {
+                (Some((account, input)), Some((other_account, other_input))) => {
+                    account == other_account && payload::is_same(input, other_input)
+                }
+                _ => false,
+            };
+        let scene = Scene {
+            holders,
+            line,
+            coming: &self.coming,
+            kinds: &self.kinds,
+            is_same: &is_same,
+        };
+        admit(applicants, &scene)
+    }
+}
+
+/// What the rules of its kind make of an intent that is not there yet, as things stand; nothing if it could go. At a claim
+/// the same may come out differently, since what is not committed yet cannot be seen.
+pub(super) async fn foresee(
+    conn: &mut Conn<'_>,
+    new: &NewIntent,
+    conflicts: Arc<Conflicts>,
+) -> Result<Option<Foreseen>, Error> {
+    let wants = new
+        .resources
+        .iter()
+        .filter(|(_, mode)| *mode != Mode::Touched);
+    let wants = wants.map(|(resource, mode)| Want {
+        intent: new.id,
+        resource: resource.clone(),
+        mode: *mode,
+    });
+    let kind: Arc<str> = Arc::from(new.kind.as_str());
+    let applicant = Applicant {
+        intent: new.id,
+        position: new.position(),
+        ancestors: Vec::new(),
+        kin: false,
+        wants: wants.collect(),
+        rules: Some(Rules {
+            kind: kind.clone(),
+            conflicts,
+        }),
+        is_new: true,
+    };
+    let resources = applicant
+        .wants
+        .iter()
+        .map(|want| want.resource.clone())
+        .collect();
+    let holders = holders_of(conn, &resources).await?;
+    let line = line_of(conn, &resources).await?;
+    let mut known = Known::default();
+    let others = holders.iter().map(|holder| holder.intent);
+    let others: HashSet<IntentId> = others
+        .chain(line.iter().map(|place| place.intent))
+        .collect();
+    if !others.is_empty() {
+        for row in conn.fetch(&sql::KIND_LOAD, Args::new().ids(others)).await? {
+            known.kinds.insert(row.uuid(0)?, row.name(1)?);
+        }
+    }
+    let account = new.account.clone().unwrap_or_default();
+    known.bodies.insert(new.id, (account, new.input.clone()));
+    known.kinds.insert(new.id, kind);
+    let applicants = vec![applicant];
+    known.look(conn, &applicants).await?;
+    let admission = known.admit(applicants, &holders, &line);
+    Ok(verdict(admission).map(|verdict| Foreseen {
+        verdict,
+        kinds: known.kinds,
+    }))
+}
+
+/// What has become of a single applicant, unless it was let in.
+fn verdict(admission: Admission) -> Option<Verdict> {
+    let Admission {
+        blocked,
+        rejected,
+        joined,
+        superseding,
+        ..
+    } = admission;
+    let rivals = |pairs: Vec<(IntentId, Rival)>| pairs.into_iter().map(|(_, rival)| rival);
+    let rejected = rivals(rejected).map(Verdict::Reject);
+    let mut decided = rejected.chain(rivals(joined).map(Verdict::Join));
+    if let Some(verdict) = decided.next() {
+        return Some(verdict);
+    }
+    match rivals(superseding).collect::<Vec<_>>() {
+        stopped if !stopped.is_empty() => Some(Verdict::Supersede(stopped)),
+        _ => (!blocked.is_empty()).then_some(Verdict::Wait),
+    }
+}
+
+/// Writes down what the rules have made of applicants: ends those that are refused or the same as others, and keeps who
+/// superseded whom. Returns how many have come to their end.
+pub(super) async fn write(conn: &mut Conn<'_>, admission: &Admission) -> Result<usize, Error> {
+    let rejected = admission.rejected.iter();
+    let rejected = rejected.map(|(loser, by)| (*loser, "rejected by", by.intent, by));
+    let joined = admission.joined.iter();
+    let joined = joined.map(|(loser, to)| (*loser, "joined", to.intent, to));
+    let superseded = admission.superseding.iter();
+    let superseded = superseded.map(|(next, old)| (old.intent, "superseded by", *next, old));
+    let links: Vec<_> = rejected.chain(joined).chain(superseded).collect();
+    if links.is_empty() {
+        return Ok(0);
+    }
+    let rows = Rows::new()
+        .uuids(links.iter().map(|(intent, ..)| *intent))
+        .texts(links.iter().map(|(_, relation, ..)| *relation))
+        .uuids(links.iter().map(|(_, _, other, _)| *other))
+        .texts(links.iter().map(|(_, _, _, rival)| rival.resource.as_str()))
+        .bools(
+            links
+                .iter()
+                .map(|(_, _, _, rival)| rival.rule == Rule::SupersedeAnyway),
+        );
+    conn.execute(&sql::LINK_INSERT, Args::new().rows(rows).now())
+        .await?;
+    end_losers(conn, admission).await
+}
+
+async fn end_losers(conn: &mut Conn<'_>, admission: &Admission) -> Result<usize, Error> {
+    let rejected = admission.rejected.iter().map(|(loser, by)| {
+        let error = format!(
+            "rejected: {} is in use by intent {}",
+            by.resource, by.intent
+        );
+        (*loser, "reject", by, error)
+    });
+    let joined = admission.joined.iter().map(|(loser, to)| {
+        let error = format!(
+            "joined: intent {} is the same, and was there before",
+            to.intent
+        );
+        (*loser, "join", to, error)
+    });
+    let losers: Vec<_> = rejected.chain(joined).collect();
+    if losers.is_empty() {
+        return Ok(0);
+    }
+    let rows = Rows::new()
+        .uuids(losers.iter().map(|(loser, ..)| *loser))
+        .texts(losers.iter().map(|(.., error)| error.as_str()));
+    let mut parents: BTreeMap<IntentId, i64> = BTreeMap::new();
+    for row in conn
+        .fetch(&sql::LOSER_INSERT, Args::new().rows(rows).now())
+        .await?
+    {
+        if let Some(parent) = row.opt_uuid(1)? {
+            *parents.entry(parent).or_default() += 1;
+        }
+    }
+    for verb in ["reject", "join"] {
+        let of_verb = || losers.iter().filter(|(_, of, ..)| *of == verb);
+        if of_verb().next().is_some() {
+            let detail = |rival: &Rival| {
+                serde_json::json!({"resource": rival.resource, "other": rival.intent}).to_string()
+            };
+            let rows = Rows::new()
+                .uuids(of_verb().map(|(loser, ..)| *loser))
+                .texts(of_verb().map(|(_, _, rival, _)| detail(rival)));
+            let args = Args::new().text("rule").text(verb).opt_text(None::<&str>);
+            conn.execute(&sql::EVENT_INSERT, args.rows(rows).now())
+                .await?;
+        }
+    }
+    wake_parents(conn, parents).await?;
+    Ok(losers.len())
+}
