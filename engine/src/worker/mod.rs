@@ -25,6 +25,7 @@ mod runner;
 mod session;
 mod stop;
 mod ticking;
+mod undoing;
 mod waking;
 
 use std::collections::HashMap;

@@ -28,6 +28,8 @@ mod requests;
 mod resources;
 mod support;
 mod trees;
+mod undo;
+mod undo_failures;
 mod waking;
 mod why;
 mod workers;
