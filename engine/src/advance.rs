@@ -39,8 +39,8 @@ pub(crate) enum Next {
     Succeed,
     /// This step failed, and nothing of the intent runs any more.
     Fail(usize),
-    /// It was asked to stop, and nothing of it runs any more.
-    Cancel,
+    /// It was asked to stop, and nothing of it runs any more: what its steps did can be taken back.
+    TakeBack,
 }
 
 /// Decides what is next. `stopping` is set when the worker must not start anything more.
@@ -103,7 +103,7 @@ pub(crate) fn advance(shape: &Shape, steps: &[Status], now: Duration, stopping: 
 /// Decides what is next for an intent that was asked to stop, of whose children so many have not finished: nothing
 /// starts, and there is no outcome while a step or a child of it is still running (PROTOCOL P3).
 pub(crate) fn wind_down(steps: &[Status], children: u32) -> Next {
-    if steps.contains(&Status::Running) {
+    if steps.contains(&Status::Running) || steps.contains(&Status::Recording) {
         Next::Busy(None)
     } else if children > 0 {
         Next::Park {
@@ -111,7 +111,7 @@ pub(crate) fn wind_down(steps: &[Status], children: u32) -> Next {
             children: Some(children),
         }
     } else {
-        Next::Cancel
+        Next::TakeBack
     }
 }
 
@@ -216,9 +216,9 @@ mod tests {
             expect!["Park { due: None, children: Some(2) }"],
         );
         is(
-            &[Status::Recording, Status::Failed, later, Status::Pending],
+            &[Status::Done, Status::Failed, later, Status::Pending],
             0,
-            expect!["Cancel"],
+            expect!["TakeBack"],
         );
     }
 

@@ -35,6 +35,7 @@ mod state;
 mod step;
 mod store;
 mod transaction;
+mod undo;
 mod worker;
 
 pub use cancel::Cancelled;

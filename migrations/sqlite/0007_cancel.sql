@@ -1,10 +1,13 @@
--- Cancel: a row asks an unfinished intent to stop; whoever holds it or claims it carries that out. It goes with the outcome
--- `cancelled`; who asked and why is kept with the events. So the table has what is being stopped, and nothing else.
+-- Cancel: a row asks an unfinished intent to stop; whoever holds it or claims it carries that out, and takes back what its
+-- steps did. It goes with the outcome; who asked and why is kept with the events. So the table has what is being stopped, and nothing else.
 create table intendant_cancel (
   intent_id text primary key,
   actor text not null,
   reason text,
-  at integer not null
+  at integer not null,
+  -- Of one that has failed and is taken back, as its kind wants it: its failure, with which it ends then. Nothing: it ends
+  -- as cancelled.
+  failure text
 ) strict, without rowid;
 
 -- How often the session was told to stop something that it holds. A tick's first statement returns it, so that a tick

@@ -26,6 +26,8 @@ pub(crate) struct BoundPlan<S> {
     elements: Vec<(usize, Payload)>,
     /// Where in `shape` a map's elements are.
     maps: HashMap<usize, Range<usize>>,
+    /// Where in `shape` the steps begin that take back, and which step each of them takes back.
+    undos: Option<(usize, Vec<usize>)>,
 }
 
 /// Why stored shape and code do not go together.
@@ -58,6 +60,7 @@ impl<S> BoundPlan<S> {
             by_shape,
             elements: Vec::new(),
             maps: HashMap::new(),
+            undos: None,
         }
     }
 
@@ -118,12 +121,13 @@ impl<S> BoundPlan<S> {
         let first = self.shape.steps.len();
         let range = first..first + elements.len();
         let shape = Arc::make_mut(&mut self.shape);
-        let name = shape.steps[map].name.clone();
+        let (name, undo) = (shape.steps[map].name.clone(), shape.steps[map].undo);
         for index in 0..elements.len() {
             shape.steps.push(ShapeStep {
                 name: Arc::from(format!("{name}[{index}]")),
                 after: Vec::new(),
                 form: Form::One,
+                undo,
             });
         }
         let after = range.clone().filter_map(|index| u32::try_from(index).ok());
@@ -134,8 +138,67 @@ impl<S> BoundPlan<S> {
         range
     }
 
+    /// The steps that take back have been made.
+    pub(crate) fn has_undos(&self) -> bool {
+        self.undos.is_some()
+    }
+
+    /// The steps of the shape that are no undos.
+    pub(crate) fn forward(&self) -> usize {
+        self.undos
+            .as_ref()
+            .map_or(self.shape.steps.len(), |(first, _)| *first)
+    }
+
+    /// The step that an undo takes back.
+    pub(crate) fn undoes(&self, step: usize) -> Option<usize> {
+        let (first, undos) = self.undos.as_ref()?;
+        undos.get(step.checked_sub(*first)?).copied()
+    }
+
+    /// Whether a step stands for something that can be taken back. A map has its elements for that.
+    pub(crate) fn can_undo(&self, step: usize) -> bool {
+        self.shape.steps[step].undo && !self.is_map(step)
+    }
+
+    /// Adds a step for each step of the shape that takes it back, in the order in which that is done. All maps that shall
+    /// be taken back have their elements.
+    pub(crate) fn add_undos(&mut self) -> Range<usize> {
+        let first = self.shape.steps.len();
+        let of_stored = |step: usize| {
+            let after = self.stored.steps[step].after.iter();
+            after.map(|&before| before as usize)
+        };
+        let before = (0..first).map(|step| match self.map_of(step) {
+            Some(map) => of_stored(map).collect(),
+            None => {
+                let after = self.shape.steps[step].after.iter();
+                after.map(|&before| before as usize).collect()
+            }
+        });
+        let before: Vec<Vec<usize>> = before.collect();
+        let order = crate::undo::order(&before);
+        let shape = Arc::make_mut(&mut self.shape);
+        let mut undos = Vec::with_capacity(order.len());
+        for (step, after) in order {
+            let places = after.into_iter().map(|place| first + place);
+            shape.steps.push(ShapeStep {
+                name: undo_name(&shape.steps[step].name),
+                after: places
+                    .filter_map(|place| u32::try_from(place).ok())
+                    .collect(),
+                form: Form::One,
+                undo: false,
+            });
+            undos.push(step);
+        }
+        self.undos = Some((first, undos));
+        first..self.shape.steps.len()
+    }
+
     /// The code of a step; none for one that is done and gone from the code.
     pub(crate) fn def(&self, step: usize) -> Option<&StepDef<S>> {
+        let step = self.undoes(step).unwrap_or(step);
         let step = self.map_of(step).unwrap_or(step);
         self.defs
             .get(self.by_shape.get(step).copied().unwrap_or(step))
@@ -147,6 +210,7 @@ impl<S> BoundPlan<S> {
         step: usize,
         output: &impl Fn(usize) -> Option<&'a Payload>,
     ) -> Result<Payload, String> {
+        let step = self.undoes(step).unwrap_or(step);
         let element = step.checked_sub(self.stored.steps.len());
         if let Some((_, element)) = element.and_then(|element| self.elements.get(element)) {
             return Ok(element.clone());
@@ -168,4 +232,9 @@ impl<S> BoundPlan<S> {
             )
         })
     }
+}
+
+/// The name under which it is kept what came of taking a step back.
+fn undo_name(step: &str) -> Arc<str> {
+    Arc::from(format!("undo({step})"))
 }

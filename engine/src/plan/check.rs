@@ -47,6 +47,12 @@ pub enum PlanError {
         /// The map.
         map: String,
     },
+    /// A step is named as the taking back of another one would be.
+    #[error("step `{step}` is named like the undo of another step; give it another name")]
+    NamedLikeUndo {
+        /// The step.
+        step: String,
+    },
     /// A step comes after one that is not in the plan.
     #[error("step `{step}` comes after `{name}`, and the plan has no step of that name")]
     UnknownName {
@@ -95,6 +101,11 @@ pub(crate) fn check(shape: &Shape) -> Result<(), PlanError> {
     let mut names = HashSet::with_capacity(steps);
     for step in &shape.steps {
         check_name("step", &step.name)?;
+        if step.name.starts_with("undo(") && step.name.ends_with(')') {
+            return Err(PlanError::NamedLikeUndo {
+                step: step.name.to_string(),
+            });
+        }
         if !names.insert(&*step.name) {
             return Err(PlanError::DoubledName {
                 name: step.name.to_string(),
@@ -199,6 +210,7 @@ mod tests {
                     name: name.into(),
                     after,
                     form,
+                    undo: false,
                 }
             })
             .collect();
@@ -214,6 +226,7 @@ mod tests {
             name: format!("s{index}").into(),
             after: (index > 0).then(|| index as u32 - 1).into_iter().collect(),
             form: Form::One,
+            undo: false,
         };
         Shape {
             steps: (0..length).map(step).collect(),

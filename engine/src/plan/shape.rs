@@ -27,6 +27,9 @@ pub(crate) struct ShapeStep {
     pub(crate) after: Vec<u32>,
     #[serde(default, skip_serializing_if = "Form::is_one")]
     pub(crate) form: Form,
+    /// It can be taken back. Left out of the JSON where it cannot, as [`Form::One`] is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) undo: bool,
 }
 
 /// Whether a step is one, or stands for one for each element of a list.
@@ -99,6 +102,7 @@ pub(super) fn of<S>(steps: &[StepDef<S>], output: u32) -> Result<Shape, PlanErro
                 Some(_) => Form::Each,
                 None => Form::One,
             },
+            undo: step.undo.is_some(),
         });
     }
     Ok(shape)

@@ -64,7 +64,7 @@ pub(super) async fn finish(
         wanted.map(|finish| finish.intent).collect()
     };
     let freeing = of(|finish| finish.frees);
-    let cancelled = of(|finish| finish.state == IntentState::Cancelled);
+    let cancelled = of(|finish| finish.taken_back);
     if !cancelled.is_empty() {
         let cancelled = || Args::new().ids(cancelled.iter().copied());
         conn.execute(&sql::CANCEL_DELETE, cancelled()).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::args::{Args, Rows};
 use super::conn::Row;
-use super::loaded::StartedLoad;
+use super::loaded::{Failure, StartedLoad};
 use super::{AttemptLoad, CancelLoad, ChildLoad, Claimed, Conn, OutcomeRow, StepLoad, sql};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
@@ -157,8 +157,12 @@ async fn starts(
     let mut cancels = HashMap::new();
     for row in rows {
         if let Some(actor) = row.opt_text(4)? {
-            let reason = row.opt_text(5)?;
-            cancels.insert(row.uuid(0)?, CancelLoad { actor, reason });
+            let cancel = CancelLoad {
+                actor,
+                reason: row.opt_text(5)?,
+                failure: failure(&row, 6)?,
+            };
+            cancels.insert(row.uuid(0)?, cancel);
         }
         let Some(started) = row.opt_time(1)? else {
             continue;
@@ -267,10 +271,22 @@ pub(super) async fn cancels(
         .await?;
     rows.iter()
         .map(|row| {
-            let (actor, reason) = (row.text(1)?, row.opt_text(2)?);
-            Ok((row.uuid(0)?, CancelLoad { actor, reason }))
+            let cancel = CancelLoad {
+                actor: row.text(1)?,
+                reason: row.opt_text(2)?,
+                failure: failure(row, 3)?,
+            };
+            Ok((row.uuid(0)?, cancel))
         })
         .collect()
+}
+
+fn failure(row: &Row, index: usize) -> Result<Option<Failure>, Error> {
+    let json = row.opt_json(index)?;
+    let failure = json
+        .map(|json| serde_json::from_str(json.get()))
+        .transpose();
+    failure.map_err(|error| sqlx::Error::Decode(Box::new(error)).into())
 }
 
 /// A time that may have passed already.

@@ -81,6 +81,16 @@ pub(crate) struct StartedLoad {
 pub(crate) struct CancelLoad {
     pub(crate) actor: String,
     pub(crate) reason: Option<String>,
+    /// It has failed, and is taken back: it ends with this.
+    pub(crate) failure: Option<Failure>,
+}
+
+/// With what an intent fails.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Failure {
+    pub(crate) reason: FailureReason,
+    pub(crate) error: String,
+    pub(crate) step: Option<Arc<str>>,
 }
 
 /// What a step of a claimed intent has to say.

@@ -47,7 +47,9 @@ use crate::limits;
 pub(crate) use cancel::CancelBy;
 pub(crate) use conflict::Superseded;
 pub(crate) use conn::Conn;
-pub(crate) use loaded::{AttemptLoad, CancelLoad, ChildLoad, Claimed, OutcomeRow, StepLoad};
+pub(crate) use loaded::{
+    AttemptLoad, CancelLoad, ChildLoad, Claimed, Failure, OutcomeRow, StepLoad,
+};
 pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
 pub use records::{
@@ -58,7 +60,7 @@ pub(crate) use request::insert_requests;
 pub(crate) use rows::{
     AttemptRow, ChildRow, Finish, KindRow, KindRules, Lane, Life, NewIntent, ParkReason, ParkRow,
     Peek, Requested, SessionRow, SessionSeen, Start, StartedRow, StepRow, TickAnswer, TickEnd,
-    TickRequest,
+    TickRequest, UndoRow, UndoneRow,
 };
 pub(crate) use wake::{CANCEL, Listening, nudge_within};
 

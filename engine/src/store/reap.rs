@@ -244,6 +244,7 @@ async fn quarantine(
                 parent: intent.parent,
                 frees: intent.locks && intent.release_on_failure,
                 waits: !intent.children.is_empty(),
+                taken_back: false,
                 kind: intent.kind,
                 account: intent.account,
             }

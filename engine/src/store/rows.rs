@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::loaded::{CancelLoad, ChildLoad, Claimed};
+use super::loaded::{CancelLoad, ChildLoad, Claimed, Failure};
 use crate::clock::{Micros, micros};
 use crate::conflict::Conflicts;
 use crate::id::{IntentId, LeaseId, SessionId};
@@ -198,6 +198,24 @@ pub(crate) struct Finish {
     pub(crate) frees: bool,
     /// It has had children.
     pub(crate) waits: bool,
+    /// What its steps did is taken back, as it was asked for.
+    pub(crate) taken_back: bool,
+}
+
+/// An intent that has failed and is to be taken back.
+#[derive(Debug, Clone)]
+pub(crate) struct UndoRow {
+    pub(crate) intent: IntentId,
+    pub(crate) reason: String,
+    pub(crate) failure: Failure,
+}
+
+/// A step that has been taken back.
+#[derive(Debug, Clone)]
+pub(crate) struct UndoneRow {
+    pub(crate) intent: IntentId,
+    pub(crate) step: Arc<str>,
+    pub(crate) generation: u32,
 }
 
 /// What a worker has to write, and what it asks for: one transaction.
@@ -211,6 +229,8 @@ pub(crate) struct TickRequest {
     pub(crate) started: Vec<StartedRow>,
     pub(crate) steps: Vec<StepRow>,
     pub(crate) attempts: Vec<AttemptRow>,
+    pub(crate) undos: Vec<UndoRow>,
+    pub(crate) undone: Vec<UndoneRow>,
     pub(crate) children: Vec<ChildRow>,
     pub(crate) finishes: Vec<Finish>,
     pub(crate) parks: Vec<ParkRow>,
@@ -281,6 +301,8 @@ impl TickRequest {
             && self.started.is_empty()
             && self.steps.is_empty()
             && self.attempts.is_empty()
+            && self.undos.is_empty()
+            && self.undone.is_empty()
             && self.children.is_empty()
             && self.finishes.is_empty()
             && self.parks.is_empty()

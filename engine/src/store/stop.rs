@@ -56,6 +56,10 @@ pub(super) fn not_finished(
 
 /// Those that are to stop, and of which the worker did not know it.
 fn unknowing(request: &TickRequest, to_stop: &[(IntentId, CancelLoad)]) -> HashSet<IntentId> {
-    let ids = to_stop.iter().map(|(id, _)| *id);
+    // Of one that is taken back since it has failed, its worker knows.
+    let asked = to_stop
+        .iter()
+        .filter(|(_, cancel)| cancel.failure.is_none());
+    let ids = asked.map(|(id, _)| *id);
     ids.filter(|id| !request.stopping.contains(id)).collect()
 }

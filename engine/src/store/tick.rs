@@ -229,6 +229,7 @@ async fn write_steps(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), E
         )
         .await?;
     }
+    write_undos(conn, request).await?;
     let attempts = &request.attempts;
     if !attempts.is_empty() {
         let rows = Rows::new()
@@ -246,6 +247,50 @@ async fn write_steps(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), E
             Args::new().text(request.worker.clone()).rows(rows).now(),
         )
         .await?;
+    }
+    Ok(())
+}
+
+/// What is to be taken back, and what has been.
+async fn write_undos(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), Error> {
+    if !request.undos.is_empty() {
+        let json = |row: &super::UndoRow| serde_json::to_string(&row.failure);
+        let failures = request
+            .undos
+            .iter()
+            .map(json)
+            .collect::<Result<Vec<_>, _>>();
+        let failures = failures.map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+        let rows = Rows::new()
+            .uuids(request.undos.iter().map(|row| row.intent))
+            .texts(request.undos.iter().map(|row| row.reason.as_str()))
+            .texts(failures);
+        let begun = conn
+            .fetch(&sql::UNDO_INSERT, Args::new().rows(rows).now())
+            .await?;
+        let begun: Vec<IntentId> = begun
+            .iter()
+            .map(|row| row.uuid(0))
+            .collect::<Result<_, _>>()?;
+        let noted = || {
+            request
+                .undos
+                .iter()
+                .filter(|row| begun.contains(&row.intent))
+        };
+        let rows = Rows::new()
+            .uuids(noted().map(|row| row.intent))
+            .texts(noted().map(|row| row.reason.as_str()));
+        conn.execute(&sql::EVENT_UNDO, Args::new().rows(rows).now())
+            .await?;
+    }
+    if !request.undone.is_empty() {
+        let rows = Rows::new()
+            .uuids(request.undone.iter().map(|row| row.intent))
+            .texts(request.undone.iter().map(|row| row.step.clone()))
+            .ints(request.undone.iter().map(|row| i64::from(row.generation)));
+        let args = Args::new().text(request.worker.clone()).rows(rows).now();
+        conn.execute(&sql::STEP_UNDONE, args).await?;
     }
     Ok(())
 }

@@ -21,7 +21,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
     ) -> Vec<IntentId> {
         let mut stopped = Vec::new();
         for (intent, cancel) in std::mem::take(&mut answer.to_stop) {
-            if !self.drives.contains_key(&intent) {
+            if cancel.failure.is_some() {
+                // It is taken back since it has failed, as its driver knows.
+            } else if !self.drives.contains_key(&intent) {
                 // Leased to this session by a request, and on its way here.
                 self.unmet.insert(intent, cancel);
             } else if self.to_stop.insert(intent) {
@@ -45,6 +47,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             return;
         };
         drive.cancel = Some(cancel);
+        drive.refusal = None;
         if drive.phase == Phase::Planning {
             // Nothing of it will start, so its plan need not be on disk first.
             drive.phase = Phase::Active;
@@ -69,8 +72,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.rejoin(lease);
         }
         self.unwait(intent);
-        for ((of, _), running) in &self.running {
-            if *of == intent {
+        let Some(drive) = self.drives.get(&intent) else {
+            return;
+        };
+        for ((of, step), running) in &self.running {
+            if *of == intent && drive.plan.undoes(*step).is_none() {
                 running.context.cancel();
             }
         }

@@ -7,8 +7,8 @@ use super::engine::Engine;
 use super::registry::{Refusal, Source};
 use crate::cancel;
 use crate::clock::Micros;
-use crate::state::IntentState;
-use crate::store::{Claimed, Finish, Life, ParkReason, ParkRow};
+use crate::state::{FailureReason, IntentState};
+use crate::store::{CancelLoad, Claimed, Finish, Life, ParkReason, ParkRow};
 
 impl<S: Send + Sync + 'static> Engine<S> {
     /// Takes claimed tasks in hand.
@@ -37,7 +37,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             let unmet = self.unmet.remove(&task.intent);
             task.cancel = task.cancel.or(unmet);
         }
-        if task.cancel.is_some() {
+        let is_asked = |cancel: &CancelLoad| cancel.failure.is_none();
+        if task.cancel.as_ref().is_some_and(is_asked) {
             self.to_stop.insert(task.intent);
         }
         let bound = match task.unfit.take() {
@@ -138,8 +139,14 @@ impl<S: Send + Sync + 'static> Engine<S> {
             .started
             .as_ref()
             .and_then(|started| started.plan.as_ref().map(|(hash, _)| Arc::clone(hash)));
-        // One that is to stop needs no plan for that.
-        let cancelled = task.cancel.as_ref();
+        // One that is to stop needs no plan for that, unless it has something to take back.
+        let shape = task
+            .started
+            .as_ref()
+            .and_then(|started| started.plan.as_ref());
+        let can_undo = shape.is_some_and(|(_, shape)| shape.steps.iter().any(|step| step.undo));
+        let to_undo = task.cancel.is_some() && can_undo;
+        let cancelled = task.cancel.as_ref().filter(|_| !can_undo);
         let cancelled = cancelled.map(|by| cancel::in_words(&by.actor, by.reason.as_deref()));
         self.pending.finishes.push(Finish {
             intent: task.intent,
@@ -151,8 +158,13 @@ impl<S: Send + Sync + 'static> Engine<S> {
             requested: task.requested,
             started,
             output: None,
-            reason: cancelled.is_none().then_some(refusal.reason),
-            frees: task.locks && (task.release_on_failure || cancelled.is_some()),
+            reason: match cancelled {
+                Some(_) => None,
+                None if to_undo => Some(FailureReason::UndoFailed),
+                None => Some(refusal.reason),
+            },
+            frees: task.locks && (cancelled.is_some() || (task.release_on_failure && !to_undo)),
+            taken_back: cancelled.is_some(),
             error: Some(cancelled.unwrap_or_else(|| super::runner::clip(refusal.error))),
             step: None,
             plan,

@@ -186,6 +186,8 @@ fn part(request: &TickRequest, keep: impl Fn(&IntentId) -> bool) -> TickRequest 
     part.started.retain(|row| keep(&row.intent));
     part.steps.retain(|row| keep(&row.intent));
     part.attempts.retain(|row| keep(&row.intent));
+    part.undos.retain(|row| keep(&row.intent));
+    part.undone.retain(|row| keep(&row.intent));
     part.children.retain(|row| {
         row.intent
             .parent
@@ -218,6 +220,8 @@ fn intents(request: &TickRequest) -> HashSet<IntentId> {
         .map(|row| row.intent)
         .chain(request.steps.iter().map(|row| row.intent))
         .chain(request.attempts.iter().map(|row| row.intent))
+        .chain(request.undos.iter().map(|row| row.intent))
+        .chain(request.undone.iter().map(|row| row.intent))
         .chain(parents)
         .chain(request.finishes.iter().map(|row| row.intent))
         .chain(request.parks.iter().map(|row| row.intent))

@@ -7,15 +7,16 @@ use super::children::{ByName, Children};
 use super::elements::Unmade;
 use super::registry::{Bound, Kind};
 use crate::advance::{Next, Status, advance, wind_down};
-use crate::cancel;
 use crate::clock::Micros;
 use crate::cx::IntentContext;
 use crate::id::{IntentId, LeaseId};
+use crate::intent::OnFailure;
 use crate::payload::Payload;
 use crate::plan::BoundPlan;
 use crate::state::{FailureReason, IntentState, StepState};
 use crate::store::{
-    AttemptLoad, CancelLoad, ChildLoad, Claimed, Finish, ParkReason, ParkRow, StartedRow, StepLoad,
+    AttemptLoad, CancelLoad, ChildLoad, Claimed, Failure, Finish, ParkReason, ParkRow, StartedRow,
+    StepLoad,
 };
 
 /// One step, as its driver knows it.
@@ -35,6 +36,12 @@ pub(super) struct Slot {
     pub(super) failure: Option<(FailureReason, String)>,
     /// What its wait is, if it waits.
     pub(super) reason: ParkReason,
+    /// It has really begun, here or earlier.
+    pub(super) started: bool,
+    /// What it did has been taken back.
+    pub(super) undone: bool,
+    /// An undo of a step that has nothing to take back: done as soon as those before it are.
+    pub(super) idle: bool,
 }
 
 impl Slot {
@@ -49,6 +56,9 @@ impl Slot {
             awaits: Vec::new(),
             failure: None,
             reason: ParkReason::Retry,
+            started: false,
+            undone: false,
+            idle: false,
         }
     }
 
@@ -56,6 +66,7 @@ impl Slot {
     pub(super) fn set_attempt(&mut self, attempt: &AttemptLoad, now: Duration) {
         self.generation = attempt.generation;
         self.attempts = attempt.attempt;
+        self.started = true;
         if let Some(retry_in) = attempt.retry_in {
             self.status = Status::Until(now + retry_in);
         }
@@ -65,7 +76,12 @@ impl Slot {
     pub(super) fn set_step(&mut self, step: StepLoad, now: Duration) {
         debug_assert!(step.attempt >= 1 || step.state != StepState::Succeeded);
         self.has_row = true;
+        if step.generation != self.generation {
+            // The attempts were those of an earlier time round.
+            (self.attempts, self.status) = (0, Status::Pending);
+        }
         self.generation = step.generation;
+        self.started = step.state != StepState::Pending || step.attempt > 0;
         self.forgiven = step.forgiven;
         match step.state {
             StepState::Succeeded | StepState::Skipped => {
@@ -81,8 +97,13 @@ impl Slot {
                 self.status = Status::Failed;
                 self.failure = step.error.map(|error| (FailureReason::StepFailed, error));
             }
+            StepState::Undone => {
+                self.status = Status::Done;
+                self.output = step.output;
+                self.undone = true;
+            }
             // What ran when its worker died runs again; a resumed step runs now, whatever its last wait was.
-            StepState::Pending | StepState::Running | StepState::Undone => {
+            StepState::Pending | StepState::Running => {
                 self.status = Status::Pending;
             }
         }
@@ -112,13 +133,15 @@ pub(super) struct Drive<S> {
     pub(super) crashes: u32,
     /// Some step has really begun, here or earlier.
     pub(super) begun: bool,
+    /// Somebody else had begun with it.
+    pub(super) inherited: bool,
     pub(super) requested: Micros,
     pub(super) started: Micros,
     parent: Option<IntentId>,
     pub(super) root: IntentId,
     pub(super) depth: usize,
-    locks: bool,
-    release_on_failure: bool,
+    pub(super) locks: bool,
+    pub(super) release_on_failure: bool,
     pub(super) children: Children,
     /// Why it fails as soon as nothing of it runs any more, whatever its steps come to.
     pub(super) refusal: Option<(FailureReason, String)>,
@@ -141,6 +164,10 @@ pub(super) enum Move {
         due: Option<Duration>,
     },
     Park(ParkRow),
+    /// It has failed, and its kind wants what its steps did to be taken back.
+    Undo(Failure),
+    /// Nothing of it runs any more: make the steps that take back.
+    TakeBack,
     Finish(Box<Finish>),
     /// The worker stops, and nothing of this intent runs.
     HandBack,
@@ -187,6 +214,7 @@ impl<S> Drive<S> {
             phase: Phase::Active,
             crashes: claimed.crashes,
             begun: claimed.started.is_some(),
+            inherited: claimed.started.is_some(),
             requested: claimed.requested,
             started: claimed
                 .started
@@ -267,9 +295,9 @@ impl<S> Drive<S> {
         if self.phase != Phase::Active {
             return Move::Nothing;
         }
-        let statuses: Vec<Status> = self.slots.iter().map(|slot| slot.status).collect();
-        if let Some(cancel) = &self.cancel {
-            return self.wind_down(cancel, &statuses, now);
+        let statuses = self.statuses();
+        if self.children_unsure {
+            return Move::Nothing;
         }
         if let Some((reason, error)) = &self.refusal {
             return if statuses.contains(&Status::Running) || statuses.contains(&Status::Recording) {
@@ -284,6 +312,13 @@ impl<S> Drive<S> {
                 Move::Park(self.park_for_children())
             } else {
                 Move::Finish(Box::new(self.refuse(*reason, error.clone())))
+            };
+        }
+        if self.cancel.is_some() && !self.plan.has_undos() {
+            return match wind_down(&statuses, self.children.open()) {
+                Next::Park { .. } => Move::Park(self.park_for_children()),
+                Next::TakeBack => Move::TakeBack,
+                Next::Start(_) | Next::Busy(_) | Next::Succeed | Next::Fail(_) => Move::Nothing,
             };
         }
         match advance(&self.plan.shape, &statuses, now, stopping) {
@@ -308,25 +343,18 @@ impl<S> Drive<S> {
                 // No outcome while a child is unfinished (I2), whatever has become of the step that asked for it.
                 Move::Park(self.park_for_children())
             }
-            Next::Cancel => Move::Nothing,
-            Next::Succeed => Move::Finish(Box::new(self.succeed())),
-            Next::Fail(step) => Move::Finish(Box::new(self.fail(step))),
-        }
-    }
-
-    /// What is next for one that was asked to stop. Also while the worker stops: there is nothing to wait for.
-    fn wind_down(&self, cancel: &CancelLoad, statuses: &[Status], now: Duration) -> Move {
-        if self.children_unsure {
-            return Move::Nothing;
-        }
-        match wind_down(statuses, self.children.open()) {
-            Next::Park { .. } => Move::Park(self.park_for_children()),
-            Next::Cancel if now < self.refused_until => Move::Later(self.refused_until),
-            Next::Cancel => Move::Finish(Box::new(Finish {
-                error: Some(cancel::in_words(&cancel.actor, cancel.reason.as_deref())),
-                ..self.finish(IntentState::Cancelled)
+            Next::TakeBack => Move::TakeBack,
+            Next::Succeed => Move::Finish(Box::new(match &self.cancel {
+                Some(cancel) => self.taken_back(cancel),
+                None => self.succeed(),
             })),
-            Next::Start(_) | Next::Busy(_) | Next::Succeed | Next::Fail(_) => Move::Nothing,
+            Next::Fail(step) if self.cancel.is_some() => {
+                Move::Finish(Box::new(self.undo_failed(step)))
+            }
+            Next::Fail(step) => match self.on_failure() {
+                OnFailure::Undo if self.has_to_undo() => Move::Undo(self.failure(step)),
+                _ => Move::Finish(Box::new(self.fail(step))),
+            },
         }
     }
 
@@ -361,16 +389,30 @@ impl<S> Drive<S> {
         }
     }
 
-    fn fail(&self, step: usize) -> Finish {
-        let (reason, error) = self.slots[step]
-            .failure
-            .clone()
+    /// With what it fails, when this step has.
+    pub(super) fn failure(&self, step: usize) -> Failure {
+        let failure = self.slots[step].failure.clone();
+        let (reason, error) = failure
             .unwrap_or_else(|| (FailureReason::StepFailed, "it had failed before".to_owned()));
-        Finish {
-            reason: Some(reason),
-            error: Some(error),
+        Failure {
+            reason,
+            error,
             step: Some(self.step_name(step).clone()),
-            frees: self.locks && self.release_on_failure,
+        }
+    }
+
+    fn fail(&self, step: usize) -> Finish {
+        Finish {
+            frees: self.locks && self.on_failure() != OnFailure::Hold,
+            ..self.fail_with(self.failure(step))
+        }
+    }
+
+    pub(super) fn fail_with(&self, failure: Failure) -> Finish {
+        Finish {
+            reason: Some(failure.reason),
+            error: Some(failure.error),
+            step: failure.step,
             ..self.finish(IntentState::Failed)
         }
     }
@@ -378,14 +420,17 @@ impl<S> Drive<S> {
     /// An outcome without a step to blame.
     pub(super) fn refuse(&self, reason: FailureReason, error: String) -> Finish {
         Finish {
-            reason: Some(reason),
-            error: Some(error),
-            frees: self.locks && self.release_on_failure,
-            ..self.finish(IntentState::Failed)
+            // What could not be taken back keeps what it holds, whatever its kind says.
+            frees: self.locks && self.release_on_failure && reason != FailureReason::UndoFailed,
+            ..self.fail_with(Failure {
+                reason,
+                error,
+                step: None,
+            })
         }
     }
 
-    fn finish(&self, state: IntentState) -> Finish {
+    pub(super) fn finish(&self, state: IntentState) -> Finish {
         Finish {
             intent: self.id,
             lease: Some(self.lease),
@@ -402,6 +447,7 @@ impl<S> Drive<S> {
             parent: self.parent,
             frees: self.locks,
             waits: !self.children.is_empty(),
+            taken_back: false,
         }
     }
 

@@ -30,6 +30,11 @@ impl Unmade {
     pub(super) fn step(&mut self, step: StepLoad) {
         self.steps.insert(step.name.clone(), step);
     }
+
+    /// What is known of a step that is made now.
+    pub(super) fn take(&mut self, name: &str) -> (Option<AttemptLoad>, Option<StepLoad>) {
+        (self.attempts.remove(name), self.steps.remove(name))
+    }
 }
 
 impl<S> Drive<S> {
@@ -56,7 +61,7 @@ impl<S> Drive<S> {
         self.step_ended(map, end, Duration::ZERO, now, 0, tick);
     }
 
-    fn list_of(&self, map: usize) -> Result<Vec<Payload>, String> {
+    pub(super) fn list_of(&self, map: usize) -> Result<Vec<Payload>, String> {
         let output = |index: usize| self.slots[index].output.as_ref();
         let list = self.plan.input(map, &output)?;
         let elements = payload::elements(&list).map_err(|error| error.to_string())?;
@@ -72,7 +77,7 @@ impl<S> Drive<S> {
         Ok(elements)
     }
 
-    fn expand(&mut self, map: usize, elements: Vec<Payload>, now: Duration) {
+    pub(super) fn expand(&mut self, map: usize, elements: Vec<Payload>, now: Duration) {
         for index in self.plan.expand(map, elements) {
             let mut slot = Slot::new();
             let name = &*self.plan.shape.steps[index].name;

@@ -26,6 +26,7 @@ mod session;
 mod stop;
 mod superseding;
 mod ticking;
+mod undoing;
 mod waking;
 
 use std::collections::HashMap;

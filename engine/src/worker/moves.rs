@@ -15,7 +15,7 @@ use crate::cx::{Cx, StepContext};
 use crate::id::IntentId;
 use crate::limits;
 use crate::state::{AttemptFailure, StepState};
-use crate::store::{Finish, Life, Once, ParkRow, StartedRow};
+use crate::store::{CancelLoad, Finish, Life, Once, ParkRow, StartedRow, UndoRow};
 
 impl<S: Send + Sync + 'static> Engine<S> {
     /// An attempt has ended; with it, take in all that have ended meanwhile. While nothing is on its way to the disk,
@@ -127,6 +127,25 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 self.start_waiting(&queue);
             }
             Move::Park(park) => self.park(id, park),
+            Move::Undo(failure) => {
+                let step = failure.step.as_deref().unwrap_or_default();
+                let reason = format!("step `{step}` has failed: {}", failure.error);
+                self.pending.undos.push(UndoRow {
+                    intent: id,
+                    reason: reason.clone(),
+                    failure: failure.clone(),
+                });
+                drive.cancel = Some(CancelLoad {
+                    actor: "intendant".to_owned(),
+                    reason: Some(reason),
+                    failure: Some(failure),
+                });
+                self.go_on(id);
+            }
+            Move::TakeBack => {
+                drive.take_back(now, &mut self.pending);
+                self.go_on(id);
+            }
             Move::Finish(finish) => self.finish(id, *finish),
             Move::HandBack => self.hand_back(id),
         }
@@ -152,7 +171,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.lanes[index].running += 1;
             drive.begun = true;
             let def = drive.plan.def(step);
-            if drive.crashes > 0 || def.is_some_and(|def| def.point_of_no_return) {
+            let is_final = def.is_some_and(|def| def.point_of_no_return);
+            if drive.crashes > 0 || (is_final && drive.plan.undoes(step).is_none()) {
                 // A suspect's step is on disk before it runs, so that the next crash has a name (P6); and a point of no
                 // return, so that who cancels knows of it.
                 let row = drive.row(step, StepState::Running, Duration::ZERO);
@@ -175,10 +195,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// Starts one attempt.
     pub(super) fn start(&mut self, intent: IntentId, step: usize) {
         let Some(session) = self.session else { return };
-        let Some(drive) = self.drives.get(&intent) else {
+        let Some(drive) = self.drives.get_mut(&intent) else {
             return;
         };
-        let Some(def) = drive.plan.def(step) else {
+        drive.slots[step].started = true;
+        let (Some(def), Some(run)) = (drive.plan.def(step), drive.run_of(step)) else {
             return;
         };
         let once = Once {
@@ -202,7 +223,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let input = drive.plan.input(step, &output);
         let abort = match input {
             Ok(input) => runner::spawn(
-                &def.run,
+                &run,
                 Cx::new(self.state.clone(), context.clone()),
                 context.clone(),
                 input,
@@ -255,6 +276,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             return;
         };
         let (lease, begun) = (drive.lease, drive.begun);
+        let begun = begun || drive.cancel.is_some();
         let life = if begun { Life::Started } else { Life::Fresh };
         if let Some(started) = self.leave(id) {
             if begun {

@@ -109,11 +109,13 @@ impl<S> Kind<S> {
                 source: Source::Made,
             });
         }
+        // One that is to stop begins nothing any more; what it needs for taking back is looked for there.
         let is_done = |name: &str| {
-            claimed
-                .steps
-                .iter()
-                .any(|step| step.name == name && step.state == StepState::Succeeded)
+            claimed.cancel.is_some()
+                || claimed
+                    .steps
+                    .iter()
+                    .any(|step| step.name == name && step.state == StepState::Succeeded)
         };
         let plan = BoundPlan::stored(stored_shape, stored_hash, defs, is_done)?;
         Ok(Bound {

@@ -31,6 +31,8 @@ mod resources;
 mod superseding;
 mod support;
 mod trees;
+mod undo;
+mod undo_failures;
 mod waking;
 mod why;
 mod workers;
