@@ -25,6 +25,7 @@ mod plain_sql;
 mod plain_sql_examples;
 mod plain_sql_refusals;
 mod promises;
+mod races;
 mod refusals;
 mod requests;
 mod resources;
