@@ -56,7 +56,6 @@ async fn stop(intendant: &Intendant, superseded: &Superseded) -> Result<(), Erro
         by,
         by_kind,
         resource,
-        ..
     } = superseded;
     let rule = CancelBy {
         actor: "rule".to_owned(),
