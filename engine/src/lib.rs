@@ -35,6 +35,7 @@ mod step;
 mod store;
 mod transaction;
 mod undo;
+mod verbs;
 mod worker;
 
 pub use cancel::Cancelled;
@@ -61,6 +62,7 @@ pub use store::{
     migration_sql,
 };
 pub use transaction::{Committed, StepConnection};
+pub use verbs::{Batch, Preview, Verb};
 pub use why::Why;
 pub use worker::{WorkReport, Worker, shutdown_signal};
 

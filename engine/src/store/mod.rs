@@ -26,6 +26,7 @@ mod session;
 mod sql;
 mod stop;
 mod tick;
+mod verbs;
 mod wake;
 mod why;
 
@@ -46,7 +47,7 @@ use crate::limits;
 pub(crate) use cancel::CancelBy;
 pub(crate) use conn::Conn;
 pub(crate) use loaded::{
-    AttemptLoad, CancelLoad, ChildLoad, Claimed, Failure, OutcomeRow, StepLoad,
+    AttemptLoad, CancelLoad, ChildLoad, Claimed, Failure, Goal, OutcomeRow, StepLoad,
 };
 pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
@@ -55,11 +56,13 @@ pub use records::{
     ResourceRecord, StepRecord, Unfinished,
 };
 pub(crate) use request::insert_requests;
+pub(crate) use resume::{Actor, Revival};
 pub(crate) use rows::{
     AttemptRow, ChildRow, Finish, KindRow, Lane, Life, NewIntent, ParkReason, ParkRow, Peek,
-    Requested, SessionRow, SessionSeen, Start, StartedRow, StepRow, TickAnswer, TickEnd,
-    TickRequest, UndoRow, UndoneRow,
+    Requested, SessionRow, SessionSeen, Start, StartedRow, StepAt, StepRow, TickAnswer, TickEnd,
+    TickRequest, UndoRow,
 };
+pub(crate) use verbs::StepVerb;
 pub(crate) use wake::{CANCEL, Listening, nudge_within};
 
 /// Which database an engine is on.

@@ -187,9 +187,9 @@ pub(crate) struct UndoRow {
     pub(crate) failure: Failure,
 }
 
-/// A step that has been taken back.
+/// One generation of a step: it has been taken back, or is to be run again.
 #[derive(Debug, Clone)]
-pub(crate) struct UndoneRow {
+pub(crate) struct StepAt {
     pub(crate) intent: IntentId,
     pub(crate) step: Arc<str>,
     pub(crate) generation: u32,
@@ -207,7 +207,11 @@ pub(crate) struct TickRequest {
     pub(crate) steps: Vec<StepRow>,
     pub(crate) attempts: Vec<AttemptRow>,
     pub(crate) undos: Vec<UndoRow>,
-    pub(crate) undone: Vec<UndoneRow>,
+    pub(crate) undone: Vec<StepAt>,
+    /// Steps that are run again, as their next generation.
+    pub(crate) renews: Vec<StepAt>,
+    /// Intents of which everything is taken back that was to be before they run again.
+    pub(crate) reruns: Vec<IntentId>,
     pub(crate) children: Vec<ChildRow>,
     pub(crate) finishes: Vec<Finish>,
     pub(crate) parks: Vec<ParkRow>,
@@ -275,6 +279,8 @@ impl TickRequest {
             && self.attempts.is_empty()
             && self.undos.is_empty()
             && self.undone.is_empty()
+            && self.renews.is_empty()
+            && self.reruns.is_empty()
             && self.children.is_empty()
             && self.finishes.is_empty()
             && self.parks.is_empty()

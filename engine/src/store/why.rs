@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::admit::mode;
 use super::args::Args;
 use super::conn::Row;
-use super::{Conn, NewIntent, Store, sql};
+use super::{Conn, Goal, NewIntent, Store, load, sql};
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::intent::Mode;
@@ -13,7 +13,7 @@ use crate::limits;
 use crate::state::IntentState;
 use crate::why::{
     CancelFacts, ChildFacts, Facts, Foresight, LeaseFacts, LineFacts, Other, Place, Rival,
-    StepFacts, Tally, WorkerFacts,
+    StepFacts, Tally, Then, WorkerFacts,
 };
 
 /// One more than is told, to know that there are more.
@@ -76,6 +76,11 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
                 actor,
                 reason: row.opt_text(25)?,
                 at: row.time(26)?.to_utc(),
+                then: match load::goal(&row, 27)? {
+                    Goal::Cancel => Then::Cancelled,
+                    Goal::Fail(_) => Then::Failed,
+                    Goal::Rerun { .. } => Then::Rerun,
+                },
             }),
             None => None,
         },

@@ -30,6 +30,8 @@ mod support;
 mod trees;
 mod undo;
 mod undo_failures;
+mod verbs;
+mod verbs_many;
 mod waking;
 mod why;
 mod workers;
