@@ -36,6 +36,7 @@ mod step;
 mod store;
 mod transaction;
 mod undo;
+mod verbs;
 mod worker;
 
 pub use cancel::Cancelled;
@@ -63,6 +64,7 @@ pub use store::{
     UnknownRelation, migration_sql,
 };
 pub use transaction::{Committed, StepConnection};
+pub use verbs::{Batch, Preview, Verb};
 pub use why::Why;
 pub use worker::{WorkReport, Worker, shutdown_signal};
 

@@ -30,10 +30,38 @@ pub(crate) fn order(before: &[Vec<usize>]) -> Vec<(usize, Vec<usize>)> {
     order.iter().map(|step| (*step, places(step))).collect()
 }
 
+/// These steps, and all that depend on them. `before`: what each step depends on.
+pub(crate) fn closure(before: &[Vec<usize>], from: &[usize]) -> Vec<bool> {
+    let mut later: Vec<Vec<usize>> = vec![Vec::new(); before.len()];
+    for (step, before) in before.iter().enumerate() {
+        for &before in before {
+            later[before].push(step);
+        }
+    }
+    let mut found = vec![false; before.len()];
+    let mut open: Vec<usize> = from.to_vec();
+    while let Some(step) = open.pop() {
+        if !std::mem::replace(&mut found[step], true) {
+            open.extend(&later[step]);
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use expect_test::{Expect, expect};
+
+    #[test]
+    fn with_a_step_go_all_that_depend_on_it() {
+        let diamond = [vec![], vec![0], vec![0], vec![1, 2]];
+        let from = |step: usize| closure(&diamond, &[step]);
+        assert_eq!(from(0), [true; 4]);
+        assert_eq!(from(1), [false, true, false, true]);
+        assert_eq!(from(3), [false, false, false, true]);
+        assert_eq!(closure(&diamond, &[]), [false; 4]);
+    }
 
     fn check(before: &[&[usize]], expected: Expect) {
         let before: Vec<Vec<usize>> = before.iter().map(|before| before.to_vec()).collect();

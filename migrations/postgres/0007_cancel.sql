@@ -5,10 +5,25 @@ create table intendant.cancel (
   actor text not null,
   reason text,
   at timestamptz not null,
-  -- Of one that has failed and is taken back, as its kind wants it: its failure, with which it ends then. Nothing: it ends
-  -- as cancelled.
-  failure json
+  -- What it comes to when all is taken back: the failure with which it ends, as its kind wants it, or the steps that are
+  -- run again then. Nothing: it ends as cancelled.
+  goal json
 );
+
+-- What an input was before a person amended it.
+create table intendant.revision (
+  intent_id uuid not null,
+  seq integer not null,
+  at timestamptz not null,
+  actor text not null,
+  reason text,
+  -- The input that was replaced.
+  input json not null,
+  primary key (intent_id, seq)
+);
+
+create view intendant.revisions as
+  select intent_id, seq, at, actor, reason, input from intendant.revision;
 
 -- How often the session was told to stop something that it holds. A tick's first statement returns it, so that a tick
 -- knows, at no cost, that there is something to look for.

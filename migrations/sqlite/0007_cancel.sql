@@ -5,10 +5,25 @@ create table intendant_cancel (
   actor text not null,
   reason text,
   at integer not null,
-  -- Of one that has failed and is taken back, as its kind wants it: its failure, with which it ends then. Nothing: it ends
-  -- as cancelled.
-  failure text
+  -- What it comes to when all is taken back: the failure with which it ends, as its kind wants it, or the steps that are
+  -- run again then. Nothing: it ends as cancelled.
+  goal text
 ) strict, without rowid;
+
+-- What an input was before a person amended it.
+create table intendant_revision (
+  intent_id text not null,
+  seq integer not null,
+  at integer not null,
+  actor text not null,
+  reason text,
+  -- The input that was replaced.
+  input text not null,
+  primary key (intent_id, seq)
+) strict, without rowid;
+
+create view intendant_revisions as
+  select intent_id, seq, strftime('%Y-%m-%dT%H:%M:%fZ', at / 1e6, 'unixepoch') as at, actor, reason, input from intendant_revision;
 
 -- How often the session was told to stop something that it holds. A tick's first statement returns it, so that a tick
 -- knows, at no cost, that there is something to look for.

@@ -34,7 +34,7 @@ select 'I9: a cancel or an undo has no event', i.id from intendant_intent i
  where (exists (select 1 from intendant_cancel c where c.intent_id = i.id)
         or exists (select 1 from intendant_outcome o
                     where o.intent_id = i.id and o.state = 'cancelled' and o.error like 'cancelled by %'))
-   and not exists (select 1 from intendant_event e where e.intent_id = i.id and e.verb in ('cancel', 'undo'))
+   and not exists (select 1 from intendant_event e where e.intent_id = i.id and e.verb in ('cancel', 'undo', 'rerun', 'resume'))
 union all
 select 'I3: a task is parked for children that have all finished', p.intent_id from intendant_parked p
  where p.reason = 'child' and not exists (

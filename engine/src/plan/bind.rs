@@ -161,23 +161,39 @@ impl<S> BoundPlan<S> {
         self.shape.steps[step].undo && !self.is_map(step)
     }
 
+    /// What each step comes after; elements of a map after what their map comes after.
+    fn before(&self) -> Vec<Vec<usize>> {
+        let before = (0..self.forward()).map(|step| {
+            let after = match self.map_of(step) {
+                Some(map) => &self.stored.steps[map].after,
+                None => &self.shape.steps[step].after,
+            };
+            after.iter().map(|&before| before as usize).collect()
+        });
+        before.collect()
+    }
+
+    /// These steps, by their names, and all that depend on them; with a map its elements.
+    pub(crate) fn from(&self, names: &[String]) -> Vec<bool> {
+        let mut from = Vec::new();
+        for name in names {
+            let found = self.shape.find(name);
+            from.extend(found);
+            from.extend(
+                found
+                    .and_then(|map| self.elements_of(map))
+                    .into_iter()
+                    .flatten(),
+            );
+        }
+        crate::undo::closure(&self.before(), &from)
+    }
+
     /// Adds a step for each step of the shape that takes it back, in the order in which that is done. All maps that shall
     /// be taken back have their elements.
     pub(crate) fn add_undos(&mut self) -> Range<usize> {
         let first = self.shape.steps.len();
-        let of_stored = |step: usize| {
-            let after = self.stored.steps[step].after.iter();
-            after.map(|&before| before as usize)
-        };
-        let before = (0..first).map(|step| match self.map_of(step) {
-            Some(map) => of_stored(map).collect(),
-            None => {
-                let after = self.shape.steps[step].after.iter();
-                after.map(|&before| before as usize).collect()
-            }
-        });
-        let before: Vec<Vec<usize>> = before.collect();
-        let order = crate::undo::order(&before);
+        let order = crate::undo::order(&self.before());
         let shape = Arc::make_mut(&mut self.shape);
         let mut undos = Vec::with_capacity(order.len());
         for (step, after) in order {
@@ -235,6 +251,6 @@ impl<S> BoundPlan<S> {
 }
 
 /// The name under which it is kept what came of taking a step back.
-fn undo_name(step: &str) -> Arc<str> {
+pub(crate) fn undo_name(step: &str) -> Arc<str> {
     Arc::from(format!("undo({step})"))
 }

@@ -21,7 +21,7 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use bind::{BindError, BoundPlan};
+pub(crate) use bind::{BindError, BoundPlan, undo_name};
 pub use check::PlanError;
 pub(crate) use check::{check, depth};
 pub use graph::{Graph, GraphStep};
@@ -80,6 +80,8 @@ pub(crate) enum StepDone {
 pub(crate) struct StepDef<S> {
     pub(crate) name: Arc<str>,
     pub(crate) run: RunStep<S>,
+    /// Whether this can be read as its output.
+    pub(crate) accepts: fn(&Payload) -> Result<(), PayloadError>,
     pub(crate) input: Expr,
     pub(crate) retry: Retry,
     pub(crate) time_limit: Option<Duration>,
@@ -141,6 +143,7 @@ impl<S: Send + Sync + 'static> Plan<S> {
             plan: self,
             name: name.into(),
             run: erase(run),
+            accepts: R::accepts,
             retry: Retry::default(),
             time_limit: None,
             point_of_no_return: false,
@@ -175,6 +178,7 @@ pub struct StepBuilder<'p, S, I, O> {
     plan: &'p mut Plan<S>,
     name: Arc<str>,
     run: RunStep<S>,
+    accepts: fn(&Payload) -> Result<(), PayloadError>,
     retry: Retry,
     time_limit: Option<Duration>,
     point_of_no_return: bool,
@@ -289,6 +293,7 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
         self.plan.steps.push(StepDef {
             name: self.name,
             run: self.run,
+            accepts: self.accepts,
             input: expr,
             retry: self.retry,
             time_limit: self.time_limit,
@@ -400,6 +405,7 @@ where
         plan.steps.push(StepDef {
             name: Arc::from("run"),
             run: run.clone(),
+            accepts: R::accepts,
             input: Expr::Value(input.clone()),
             retry: Retry::default(),
             time_limit: None,

@@ -60,6 +60,24 @@ impl Shape {
             .collect()
     }
 
+    /// These steps and all that depend on them, by name; an element stands for its map.
+    pub(crate) fn with_dependents(&self, names: &[String]) -> Vec<String> {
+        let of = |name: &String| {
+            let map = name.split_once('[').map_or(name.as_str(), |(map, _)| map);
+            self.find(name).or_else(|| self.find(map))
+        };
+        let from: Vec<usize> = names.iter().filter_map(of).collect();
+        let before = self.steps.iter().map(|step| {
+            let after = step.after.iter();
+            after.map(|&before| before as usize).collect()
+        });
+        let before: Vec<Vec<usize>> = before.collect();
+        let found = crate::undo::closure(&before, &from);
+        let steps = self.steps.iter().zip(found);
+        let steps = steps.filter(|(_, found)| *found);
+        steps.map(|(step, _)| step.name.to_string()).collect()
+    }
+
     /// The position of a step, by its name.
     pub(crate) fn find(&self, name: &str) -> Option<usize> {
         self.steps.iter().position(|step| &*step.name == name)

@@ -70,6 +70,11 @@ pub(super) async fn finish(
         conn.execute(&sql::CANCEL_DELETE, cancelled()).await?;
         conn.execute(&sql::STEP_STOP, cancelled().now()).await?;
     }
+    let failed = of(|finish| finish.state == IntentState::Failed);
+    if !failed.is_empty() {
+        conn.execute(&sql::LINK_REOPEN, Args::new().ids(failed))
+            .await?;
+    }
     let waited = of(|finish| finish.waits);
     if !waited.is_empty() {
         conn.execute(&sql::WAIT_DELETE, Args::new().ids(waited))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::args::{Args, Rows};
 use super::conn::Row;
-use super::loaded::{Failure, StartedLoad};
+use super::loaded::{Goal, StartedLoad};
 use super::{AttemptLoad, CancelLoad, ChildLoad, Claimed, Conn, OutcomeRow, StepLoad, sql};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
@@ -160,7 +160,7 @@ async fn starts(
             let cancel = CancelLoad {
                 actor,
                 reason: row.opt_text(5)?,
-                failure: failure(&row, 6)?,
+                goal: goal(&row, 6)?,
             };
             cancels.insert(row.uuid(0)?, cancel);
         }
@@ -274,19 +274,29 @@ pub(super) async fn cancels(
             let cancel = CancelLoad {
                 actor: row.text(1)?,
                 reason: row.opt_text(2)?,
-                failure: failure(row, 3)?,
+                goal: goal(row, 3)?,
             };
             Ok((row.uuid(0)?, cancel))
         })
         .collect()
 }
 
-fn failure(row: &Row, index: usize) -> Result<Option<Failure>, Error> {
-    let json = row.opt_json(index)?;
-    let failure = json
-        .map(|json| serde_json::from_str(json.get()))
-        .transpose();
-    failure.map_err(|error| sqlx::Error::Decode(Box::new(error)).into())
+pub(super) fn goal(row: &Row, index: usize) -> Result<Goal, Error> {
+    match row.opt_json(index)? {
+        None => Ok(Goal::Cancel),
+        Some(json) => serde_json::from_str(json.get())
+            .map_err(|error| sqlx::Error::Decode(Box::new(error)).into()),
+    }
+}
+
+/// Whether an intent lets go of its resources when it fails.
+pub(super) async fn release_on_failure(conn: &mut Conn<'_>, id: IntentId) -> Result<bool, Error> {
+    let none = HashSet::new();
+    let ids = std::iter::once(id);
+    let loaded = intents(conn, LeaseId(uuid::Uuid::nil()), ids, &none, usize::MAX).await?;
+    Ok(loaded
+        .first()
+        .is_some_and(|intent| intent.release_on_failure))
 }
 
 /// A time that may have passed already.

@@ -27,6 +27,7 @@ mod session;
 mod sql;
 mod stop;
 mod tick;
+mod verbs;
 mod wake;
 mod why;
 
@@ -48,7 +49,7 @@ pub(crate) use cancel::CancelBy;
 pub(crate) use conflict::Superseded;
 pub(crate) use conn::Conn;
 pub(crate) use loaded::{
-    AttemptLoad, CancelLoad, ChildLoad, Claimed, Failure, OutcomeRow, StepLoad,
+    AttemptLoad, CancelLoad, ChildLoad, Claimed, Failure, Goal, OutcomeRow, StepLoad,
 };
 pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
@@ -57,11 +58,13 @@ pub use records::{
     Relation, ResourceRecord, StepRecord, Unfinished, UnknownRelation,
 };
 pub(crate) use request::insert_requests;
+pub(crate) use resume::{Actor, Revival};
 pub(crate) use rows::{
     AttemptRow, ChildRow, Finish, KindRow, KindRules, Lane, Life, NewIntent, ParkReason, ParkRow,
-    Peek, Requested, SessionRow, SessionSeen, Start, StartedRow, StepRow, TickAnswer, TickEnd,
-    TickRequest, UndoRow, UndoneRow,
+    Peek, Requested, SessionRow, SessionSeen, Start, StartedRow, StepAt, StepRow, TickAnswer,
+    TickEnd, TickRequest, UndoRow,
 };
+pub(crate) use verbs::StepVerb;
 pub(crate) use wake::{CANCEL, Listening, nudge_within};
 
 /// Which database an engine is on.

@@ -60,20 +60,6 @@ pub(crate) struct Requested {
 }
 
 impl NewIntent {
-    /// Its place in line, as the database will have it but for the difference of the clocks.
-    pub(crate) fn position(&self) -> i64 {
-        let (seconds, nanos) = self
-            .id
-            .0
-            .get_timestamp()
-            .map_or((0, 0), |time| time.to_unix());
-        let us = i64::try_from(seconds)
-            .unwrap_or(i64::MAX)
-            .saturating_mul(1_000_000);
-        us.saturating_add(i64::from(nanos / 1_000))
-            .saturating_sub(self.ahead_us())
-    }
-
     /// What its priority is worth.
     pub(crate) fn ahead_us(&self) -> i64 {
         i64::from(self.priority) * micros(limits::PRIORITY_POINT)
@@ -210,9 +196,9 @@ pub(crate) struct UndoRow {
     pub(crate) failure: Failure,
 }
 
-/// A step that has been taken back.
+/// One generation of a step: it has been taken back, or is to be run again.
 #[derive(Debug, Clone)]
-pub(crate) struct UndoneRow {
+pub(crate) struct StepAt {
     pub(crate) intent: IntentId,
     pub(crate) step: Arc<str>,
     pub(crate) generation: u32,
@@ -230,7 +216,11 @@ pub(crate) struct TickRequest {
     pub(crate) steps: Vec<StepRow>,
     pub(crate) attempts: Vec<AttemptRow>,
     pub(crate) undos: Vec<UndoRow>,
-    pub(crate) undone: Vec<UndoneRow>,
+    pub(crate) undone: Vec<StepAt>,
+    /// Steps that are run again, as their next generation.
+    pub(crate) renews: Vec<StepAt>,
+    /// Intents of which everything is taken back that was to be before they run again.
+    pub(crate) reruns: Vec<IntentId>,
     pub(crate) children: Vec<ChildRow>,
     pub(crate) finishes: Vec<Finish>,
     pub(crate) parks: Vec<ParkRow>,
@@ -303,6 +293,8 @@ impl TickRequest {
             && self.attempts.is_empty()
             && self.undos.is_empty()
             && self.undone.is_empty()
+            && self.renews.is_empty()
+            && self.reruns.is_empty()
             && self.children.is_empty()
             && self.finishes.is_empty()
             && self.parks.is_empty()

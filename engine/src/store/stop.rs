@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::{CancelLoad, Life, TickAnswer, TickRequest};
+use super::{CancelLoad, Goal, Life, TickAnswer, TickRequest};
 use crate::id::{IntentId, LeaseId};
 use crate::state::StepState;
 
@@ -27,6 +27,8 @@ pub(super) fn without(request: &TickRequest, answer: &mut TickAnswer) -> TickReq
     request.leases_done.retain(|lease| !kept.contains(lease));
     request.finishes.retain(|row| !stops(&row.intent));
     request.parks.retain(|row| !stops(&row.intent));
+    request.renews.retain(|row| !stops(&row.intent));
+    request.reruns.retain(|intent| !stops(intent));
     request.children.retain(|row| {
         let parent = row.intent.parent.as_ref();
         parent.is_none_or(|(parent, _)| !stops(parent))
@@ -56,10 +58,10 @@ pub(super) fn not_finished(
 
 /// Those that are to stop, and of which the worker did not know it.
 fn unknowing(request: &TickRequest, to_stop: &[(IntentId, CancelLoad)]) -> HashSet<IntentId> {
-    // Of one that is taken back since it has failed, its worker knows.
+    // Of one that is taken back for something else, its worker knows.
     let asked = to_stop
         .iter()
-        .filter(|(_, cancel)| cancel.failure.is_none());
+        .filter(|(_, cancel)| cancel.goal == Goal::Cancel);
     let ids = asked.map(|(id, _)| *id);
     ids.filter(|id| !request.stopping.contains(id)).collect()
 }

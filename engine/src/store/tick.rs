@@ -10,7 +10,7 @@ use super::args::{Args, Rows};
 use super::rows::Start;
 use super::session::us;
 use super::{
-    ChildRow, Conn, Flush, Life, ParkRow, Store, StoreKind, TickAnswer, TickEnd, TickRequest,
+    ChildRow, Conn, Flush, Goal, Life, ParkRow, Store, StoreKind, TickAnswer, TickEnd, TickRequest,
 };
 use super::{claim, finish, load, request, sql, stop};
 use crate::error::Error;
@@ -254,24 +254,13 @@ async fn write_steps(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), E
 /// What is to be taken back, and what has been.
 async fn write_undos(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), Error> {
     if !request.undos.is_empty() {
-        let json = |row: &super::UndoRow| serde_json::to_string(&row.failure);
-        let failures = request
+        let goals = request
             .undos
             .iter()
-            .map(json)
-            .collect::<Result<Vec<_>, _>>();
-        let failures = failures.map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
-        let rows = Rows::new()
-            .uuids(request.undos.iter().map(|row| row.intent))
-            .texts(request.undos.iter().map(|row| row.reason.as_str()))
-            .texts(failures);
-        let begun = conn
-            .fetch(&sql::UNDO_INSERT, Args::new().rows(rows).now())
-            .await?;
-        let begun: Vec<IntentId> = begun
-            .iter()
-            .map(|row| row.uuid(0))
-            .collect::<Result<_, _>>()?;
+            .map(|row| Goal::Fail(row.failure.clone()));
+        let rows = request.undos.iter().zip(goals);
+        let rows = rows.map(|(row, goal)| (row.intent, Some(row.reason.clone()), goal));
+        let begun = insert_goals(conn, "intendant", rows.collect()).await?;
         let noted = || {
             request
                 .undos
@@ -292,7 +281,38 @@ async fn write_undos(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), E
         let args = Args::new().text(request.worker.clone()).rows(rows).now();
         conn.execute(&sql::STEP_UNDONE, args).await?;
     }
+    if !request.renews.is_empty() {
+        let rows = Rows::new()
+            .uuids(request.renews.iter().map(|row| row.intent))
+            .texts(request.renews.iter().map(|row| row.step.clone()))
+            .ints(request.renews.iter().map(|row| i64::from(row.generation)));
+        conn.execute(&sql::STEP_RENEW, Args::new().rows(rows))
+            .await?;
+    }
+    if !request.reruns.is_empty() {
+        let args = Args::new().ids(request.reruns.iter().copied());
+        conn.execute(&sql::RERUN_DONE, args).await?;
+    }
     Ok(())
+}
+
+/// Says for what intents are taken back. Returns those of which nobody had asked for anything.
+pub(super) async fn insert_goals(
+    conn: &mut Conn<'_>,
+    actor: &str,
+    goals: Vec<(IntentId, Option<String>, Goal)>,
+) -> Result<Vec<IntentId>, Error> {
+    let json = goals.iter().map(|(_, _, goal)| serde_json::to_string(goal));
+    let json = json.collect::<Result<Vec<_>, _>>();
+    let json = json.map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+    let rows = Rows::new()
+        .uuids(goals.iter().map(|(id, _, _)| *id))
+        .opt_texts(goals.iter().map(|(_, reason, _)| reason.clone()))
+        .texts(json);
+    let rows = conn
+        .fetch(&sql::GOAL_INSERT, Args::new().text(actor).rows(rows).now())
+        .await?;
+    rows.iter().map(|row| row.uuid(0)).collect()
 }
 
 /// Children before parks: a parent is parked for children that are there.

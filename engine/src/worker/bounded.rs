@@ -33,6 +33,8 @@ pub(super) fn put_off(request: &mut TickRequest) -> Option<TickRequest> {
         attempts: take(&mut request.attempts, |row| is_later(&row.intent)),
         undos: take(&mut request.undos, |row| is_later(&row.intent)),
         undone: take(&mut request.undone, |row| is_later(&row.intent)),
+        renews: take(&mut request.renews, |row| is_later(&row.intent)),
+        reruns: take(&mut request.reruns, is_later),
         children: take(&mut request.children, |row| {
             parent(row).is_some_and(|parent| is_later(&parent))
         }),

@@ -9,7 +9,7 @@ use super::engine::Engine;
 use crate::advance::Status;
 use crate::id::IntentId;
 use crate::state::StepState;
-use crate::store::{CancelLoad, Life, TickAnswer, TickRequest};
+use crate::store::{CancelLoad, Goal, Life, TickAnswer, TickRequest};
 
 impl<S: Send + Sync + 'static> Engine<S> {
     /// A tick has said what is to stop, and has left out what must not be written for it. Returns what has to be looked at
@@ -21,8 +21,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
     ) -> Vec<IntentId> {
         let mut stopped = Vec::new();
         for (intent, cancel) in std::mem::take(&mut answer.to_stop) {
-            if cancel.failure.is_some() {
-                // It is taken back since it has failed, as its driver knows.
+            if cancel.goal != Goal::Cancel {
+                // It is taken back for something else, as its driver knows.
             } else if !self.drives.contains_key(&intent) {
                 // Leased to this session by a request, and on its way here.
                 self.unmet.insert(intent, cancel);
@@ -48,6 +48,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         };
         drive.cancel = Some(cancel);
         drive.refusal = None;
+        drive.widen_undos();
         if drive.phase == Phase::Planning {
             // Nothing of it will start, so its plan need not be on disk first.
             drive.phase = Phase::Active;
@@ -89,6 +90,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let before = pending.finishes.len() + pending.parks.len();
         pending.finishes.retain(|row| row.intent != intent);
         pending.parks.retain(|row| row.intent != intent);
+        pending.renews.retain(|row| row.intent != intent);
+        pending.reruns.retain(|rerun| *rerun != intent);
         pending
             .steps
             .retain(|row| row.state != StepState::Running || row.intent != intent);

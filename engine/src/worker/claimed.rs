@@ -8,7 +8,7 @@ use super::registry::{Refusal, Source};
 use crate::cancel;
 use crate::clock::Micros;
 use crate::state::{FailureReason, IntentState};
-use crate::store::{CancelLoad, Claimed, Finish, Life, ParkReason, ParkRow};
+use crate::store::{CancelLoad, Claimed, Finish, Goal, Life, ParkReason, ParkRow};
 
 impl<S: Send + Sync + 'static> Engine<S> {
     /// Takes claimed tasks in hand.
@@ -37,7 +37,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             let unmet = self.unmet.remove(&task.intent);
             task.cancel = task.cancel.or(unmet);
         }
-        let is_asked = |cancel: &CancelLoad| cancel.failure.is_none();
+        let is_asked = |cancel: &CancelLoad| cancel.goal == Goal::Cancel;
         if task.cancel.as_ref().is_some_and(is_asked) {
             self.to_stop.insert(task.intent);
         }
@@ -146,7 +146,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             .and_then(|started| started.plan.as_ref());
         let can_undo = shape.is_some_and(|(_, shape)| shape.steps.iter().any(|step| step.undo));
         let to_undo = task.cancel.is_some() && can_undo;
-        let cancelled = task.cancel.as_ref().filter(|_| !can_undo);
+        let cancelled = task.cancel.as_ref();
+        let cancelled = cancelled.filter(|cancel| cancel.goal == Goal::Cancel && !can_undo);
         let cancelled = cancelled.map(|by| cancel::in_words(&by.actor, by.reason.as_deref()));
         self.pending.finishes.push(Finish {
             intent: task.intent,

@@ -188,6 +188,8 @@ fn part(request: &TickRequest, keep: impl Fn(&IntentId) -> bool) -> TickRequest 
     part.attempts.retain(|row| keep(&row.intent));
     part.undos.retain(|row| keep(&row.intent));
     part.undone.retain(|row| keep(&row.intent));
+    part.renews.retain(|row| keep(&row.intent));
+    part.reruns.retain(&keep);
     part.children.retain(|row| {
         row.intent
             .parent
@@ -222,6 +224,8 @@ fn intents(request: &TickRequest) -> HashSet<IntentId> {
         .chain(request.attempts.iter().map(|row| row.intent))
         .chain(request.undos.iter().map(|row| row.intent))
         .chain(request.undone.iter().map(|row| row.intent))
+        .chain(request.renews.iter().map(|row| row.intent))
+        .chain(request.reruns.iter().copied())
         .chain(parents)
         .chain(request.finishes.iter().map(|row| row.intent))
         .chain(request.parks.iter().map(|row| row.intent))

@@ -16,7 +16,7 @@ use crate::plan::BoundPlan;
 use crate::state::{FailureReason, IntentState, StepState};
 use crate::store::{
     AttemptLoad, CancelLoad, ChildLoad, Claimed, Failure, Finish, ParkReason, ParkRow, StartedRow,
-    StepLoad,
+    StepAt, StepLoad,
 };
 
 /// One step, as its driver knows it.
@@ -59,6 +59,16 @@ impl Slot {
             started: false,
             undone: false,
             idle: false,
+        }
+    }
+
+    /// What was taken back, and is not any more, begins anew, as the next generation.
+    pub(super) fn renew(&mut self) {
+        if self.undone {
+            *self = Self {
+                generation: self.generation + 1,
+                ..Self::new()
+            };
         }
     }
 
@@ -166,6 +176,8 @@ pub(super) enum Move {
     Park(ParkRow),
     /// It has failed, and its kind wants what its steps did to be taken back.
     Undo(Failure),
+    /// What was to be taken back is: these steps are run again.
+    Rerun(Vec<StepAt>),
     /// Nothing of it runs any more: make the steps that take back.
     TakeBack,
     Finish(Box<Finish>),
@@ -231,6 +243,9 @@ impl<S> Drive<S> {
             children_unsure: false,
             refused_until: Duration::ZERO,
         };
+        if drive.cancel.is_none() {
+            drive.slots.iter_mut().for_each(Slot::renew);
+        }
         drive.count_children();
         drive
     }
@@ -344,10 +359,10 @@ impl<S> Drive<S> {
                 Move::Park(self.park_for_children())
             }
             Next::TakeBack => Move::TakeBack,
-            Next::Succeed => Move::Finish(Box::new(match &self.cancel {
+            Next::Succeed => match &self.cancel {
                 Some(cancel) => self.taken_back(cancel),
-                None => self.succeed(),
-            })),
+                None => Move::Finish(Box::new(self.succeed())),
+            },
             Next::Fail(step) if self.cancel.is_some() => {
                 Move::Finish(Box::new(self.undo_failed(step)))
             }

@@ -87,6 +87,9 @@ impl<S> Drive<S> {
             if let Some(step) = self.unmade.steps.remove(name) {
                 slot.set_step(step, now);
             }
+            if self.cancel.is_none() {
+                slot.renew();
+            }
             self.slots.push(slot);
         }
         self.count_children();

@@ -15,7 +15,7 @@ use crate::cx::{Cx, StepContext};
 use crate::id::IntentId;
 use crate::limits;
 use crate::state::{AttemptFailure, StepState};
-use crate::store::{CancelLoad, Finish, Life, Once, ParkRow, StartedRow, UndoRow};
+use crate::store::{CancelLoad, Finish, Goal, Life, Once, ParkRow, StartedRow, UndoRow};
 
 impl<S: Send + Sync + 'static> Engine<S> {
     /// An attempt has ended; with it, take in all that have ended meanwhile. While nothing is on its way to the disk,
@@ -138,9 +138,16 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 drive.cancel = Some(CancelLoad {
                     actor: "intendant".to_owned(),
                     reason: Some(reason),
-                    failure: Some(failure),
+                    goal: Goal::Fail(failure),
                 });
                 self.go_on(id);
+            }
+            Move::Rerun(steps) => {
+                self.pending.renews.extend(steps);
+                self.pending.reruns.push(id);
+                self.hand_back(id);
+                // It may be claimed by the tick that hands it back.
+                self.lanes.iter_mut().for_each(|lane| lane.hint = true);
             }
             Move::TakeBack => {
                 drive.take_back(now, &mut self.pending);

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::conflict::Conflicts;
 use crate::intent::{Intent, OnFailure};
-use crate::payload::Payload;
+use crate::payload::{Payload, PayloadError};
 use crate::plan::{self, BindError, BoundPlan, MakePlan, PlanFailure, Shape};
 use crate::state::{FailureReason, StepState};
 use crate::store::Claimed;
@@ -33,6 +33,15 @@ pub(super) enum Source {
     Stored,
     /// Made just now.
     Made,
+}
+
+/// Whether a step can have an output that a person gives it.
+#[derive(Debug)]
+pub(super) enum Accepts {
+    Yes,
+    No(PayloadError),
+    NoStep,
+    NoPlan(String),
 }
 
 /// Why an intent cannot be carried out.
@@ -128,6 +137,41 @@ impl<S> Kind<S> {
     pub(super) fn shape(&self, input: &Payload) -> Result<Arc<Shape>, PlanFailure> {
         let (_, shape) = self.make(input)?;
         Ok(self.recognise(shape)?.0)
+    }
+
+    /// Whether an output is one that a step of the plan for this input can have; an undo has none.
+    pub(super) fn accepts(&self, input: &Payload, step: &str, output: &Payload) -> Accepts {
+        let defs = match self.make(input) {
+            Ok((defs, _)) => defs,
+            Err(failure) => return Accepts::NoPlan(failure.to_string()),
+        };
+        let undone = step
+            .strip_prefix("undo(")
+            .and_then(|step| step.strip_suffix(')'));
+        let of = undone.unwrap_or(step);
+        let map = of.split_once('[').map_or(of, |(map, _)| map);
+        let def = defs.iter().find(|def| *def.name == *of);
+        let map = || {
+            defs.iter()
+                .find(|def| *def.name == *map && def.each.is_some())
+        };
+        let checked = match (def, undone) {
+            (Some(def), None) if def.each.is_none() => (def.accepts)(output),
+            (None, None) => match map() {
+                Some(map) => (map.accepts)(output),
+                None => return Accepts::NoStep,
+            },
+            // What a map has come to follows from its elements.
+            (Some(_), None) => return Accepts::NoStep,
+            (def, Some(_)) => match def.or_else(map) {
+                Some(_) => crate::payload::decode::<()>(output),
+                None => return Accepts::NoStep,
+            },
+        };
+        match checked {
+            Ok(()) => Accepts::Yes,
+            Err(error) => Accepts::No(error),
+        }
     }
 
     fn make(&self, input: &Payload) -> Result<(Vec<plan::StepDef<S>>, Shape), PlanFailure> {

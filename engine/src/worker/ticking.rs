@@ -10,7 +10,7 @@ use super::engine::{Engine, Probation};
 use crate::crash;
 use crate::id::{IntentId, LeaseId};
 use crate::limits;
-use crate::state::{FailureReason, StepState};
+use crate::state::{FailureReason, IntentState, StepState};
 use crate::store::{ChildLoad, ChildRow, Lane, Life, TickAnswer, TickRequest};
 
 impl<S: Send + Sync + 'static> Engine<S> {
@@ -200,7 +200,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         {
             self.drop_drive(*intent);
         }
-        let mut finished = false;
+        let (mut finished, mut failed) = (false, false);
         for finish in request
             .finishes
             .iter()
@@ -210,6 +210,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.drop_drive(finish.intent);
             self.report.finished += 1;
             finished = true;
+            failed |= finish.state == IntentState::Failed;
+        }
+        if failed {
+            // Somebody may wait for it to stop, and it has failed instead.
+            self.ask_superseded();
         }
         if finished {
             self.intendant.announce_finished();

@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use super::drive::{Drive, Slot};
+use super::drive::{Drive, Move, Slot};
 use crate::advance::Status;
 use crate::cancel;
 use crate::intent::OnFailure;
 use crate::plan::RunStep;
 use crate::state::{FailureReason, IntentState};
-use crate::store::{CancelLoad, Failure, Finish, TickRequest, UndoneRow};
+use crate::store::{CancelLoad, Failure, Finish, Goal, StepAt, TickRequest};
 
 impl<S: Send + Sync + 'static> Drive<S> {
     /// What runs when a step is started: its function, or, of an undo, that which takes back what the step has come to.
@@ -92,26 +92,28 @@ impl<S> Drive<S> {
     }
 
     fn make_undos(&mut self, now: Duration, tick: &mut TickRequest) -> Result<(), String> {
+        let from = match self.cancel.as_ref().map(|cancel| &cancel.goal) {
+            Some(Goal::Rerun { from }) => Some(from.clone()),
+            Some(Goal::Cancel | Goal::Fail(_)) | None => None,
+        };
         for map in 0..self.plan.stored.steps.len() {
             let made = self.plan.elements_of(map).is_some();
-            let undo = self.plan.is_map(map) && self.plan.shape.steps[map].undo;
-            if undo && !made && self.may_have_started(map) {
+            let wanted = self.plan.shape.steps[map].undo || from.is_some();
+            if self.plan.is_map(map) && wanted && !made && self.may_have_started(map) {
                 let elements = self.list_of(map)?;
                 self.expand(map, elements, now);
             }
         }
+        let within = from.map(|from| self.plan.from(&from));
         let needs = |step: usize| {
-            self.plan.can_undo(step) && !self.slots[step].undone && self.may_have_started(step)
+            self.plan.can_undo(step)
+                && !self.slots[step].undone
+                && within.as_ref().is_none_or(|within| within[step])
+                && self.may_have_started(step)
         };
         let needs: Vec<bool> = (0..self.slots.len()).map(needs).collect();
-        let has_code = |step: usize| self.plan.def(step).is_some_and(|def| def.undo.is_some());
-        if let Some(gone) = (0..needs.len()).find(|&step| needs[step] && !has_code(step)) {
-            return Err(format!(
-                "the plan that this intent started with can take back step `{}`, and the code has nothing for that any \
-                 more; bring it back, and resume",
-                self.step_name(gone)
-            ));
-        }
+        let mut needed = (0..needs.len()).filter(|&step| needs[step]);
+        needed.try_for_each(|step| self.has_code(step))?;
         for index in self.plan.add_undos() {
             let slot = self.undo_slot(index, &needs, now);
             if slot.status == Status::Done {
@@ -122,6 +124,34 @@ impl<S> Drive<S> {
         }
         self.count_children();
         Ok(())
+    }
+
+    /// One of which only some steps were to be taken back is cancelled: the others are, too.
+    pub(super) fn widen_undos(&mut self) {
+        for undo in self.plan.forward()..self.slots.len() {
+            let Some(base) = self.plan.undoes(undo) else {
+                continue;
+            };
+            let slot = &self.slots[base];
+            let needs = self.plan.can_undo(base) && !slot.undone && self.may_have_started(base);
+            if self.slots[undo].idle && needs {
+                self.slots[undo].idle = false;
+                if let Err(error) = self.has_code(base) {
+                    self.refusal = Some((FailureReason::UndoFailed, error));
+                }
+            }
+        }
+    }
+
+    fn has_code(&self, step: usize) -> Result<(), String> {
+        match self.plan.def(step) {
+            Some(def) if def.undo.is_some() => Ok(()),
+            _ => Err(format!(
+                "the plan that this intent started with can take back step `{}`, and the code has nothing for that any \
+                 more; bring it back, and resume",
+                self.step_name(step)
+            )),
+        }
     }
 
     fn undo_slot(&mut self, index: usize, needs: &[bool], now: Duration) -> Slot {
@@ -158,7 +188,7 @@ impl<S> Drive<S> {
                 .iter()
                 .any(|row| row.intent == intent && row.step == step_name);
             if !known {
-                tick.undone.push(UndoneRow {
+                tick.undone.push(StepAt {
                     intent,
                     step: step_name,
                     generation: self.slots[step].generation,
@@ -167,20 +197,38 @@ impl<S> Drive<S> {
         }
     }
 
-    /// The outcome of one of which everything is taken back that can be.
-    pub(super) fn taken_back(&self, cancel: &CancelLoad) -> Finish {
-        let finish = match &cancel.failure {
-            Some(failure) => self.fail_with(failure.clone()),
-            None => Finish {
+    /// Everything is taken back that was to be.
+    pub(super) fn taken_back(&self, cancel: &CancelLoad) -> Move {
+        let finish = match &cancel.goal {
+            Goal::Rerun { from } => return Move::Rerun(self.again(from)),
+            Goal::Fail(failure) => self.fail_with(failure.clone()),
+            Goal::Cancel => Finish {
                 error: Some(cancel::in_words(&cancel.actor, cancel.reason.as_deref())),
                 ..self.finish(IntentState::Cancelled)
             },
         };
-        Finish {
+        Move::Finish(Box::new(Finish {
             frees: self.locks,
             taken_back: true,
             ..finish
-        }
+        }))
+    }
+
+    /// What is recorded of these steps, and of all that depend on them: it gives way to the next generation.
+    fn again(&self, from: &[String]) -> Vec<StepAt> {
+        let within = self.plan.from(from);
+        let undos = self.plan.forward()..self.slots.len();
+        let recorded = undos.filter_map(|undo| {
+            let base = self.plan.undoes(undo)?;
+            let has_row = self.slots[base].has_row || !self.slots[undo].idle;
+            (within[base] && has_row).then_some(base)
+        });
+        let row = |base: usize| StepAt {
+            intent: self.id,
+            step: self.step_name(base).clone(),
+            generation: self.slots[base].generation,
+        };
+        recorded.map(row).collect()
     }
 
     /// The outcome of one of which this could not be taken back: it keeps what it holds.
