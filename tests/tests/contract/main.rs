@@ -6,6 +6,7 @@
 )]
 
 mod asking;
+mod at_most_once;
 mod cancels;
 mod conflicts;
 mod crashes;
