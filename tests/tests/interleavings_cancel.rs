@@ -290,9 +290,12 @@ async fn race(pool: &PgPool, scene: Scene, side: Side, schedule: u32) -> Result<
         sides.push((go, told, 0usize, 0usize));
     }
     let turns = (0..2 * STATEMENTS).map(|turn| ((schedule >> turn) & 1) as usize);
-    // Those who were blocked go on at the end, in turn.
-    let rest = (0..4 * STATEMENTS).map(|turn| turn % 2);
+    // Those who were blocked, or slow, go on at the end, in turn.
+    let rest = (0..10_000).map(|turn| turn % 2);
     for side in turns.chain(rest) {
+        if sides.iter().all(|(.., heard)| *heard == STATEMENTS) {
+            break;
+        }
         let (go, told, sent, heard) = &mut sides[side];
         if sent == heard && *sent < STATEMENTS {
             go.send(())?;
