@@ -35,6 +35,7 @@ mod superseding_failed;
 mod support;
 mod trees;
 mod undo;
+mod undo_crashes;
 mod undo_failures;
 mod verbs;
 mod verbs_many;
