@@ -50,6 +50,7 @@ use crate::request::describe;
 use crate::step::{StepOutput, StepResult};
 
 pub use stop::shutdown_signal;
+pub(crate) use superseding::Asker;
 
 /// Carries out intents. `S` is the application's state, which every step gets.
 ///

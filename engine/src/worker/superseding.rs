@@ -4,7 +4,10 @@
 //! wait for. Whoever claimed goes on from the rows; if it dies before, the next session that begins, or finds somebody
 //! dead, does.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use tokio::sync::Mutex;
 
 use super::engine::Engine;
 use crate::cancel::CancelAnswer;
@@ -20,6 +23,13 @@ const RULE: &str = "rule";
 const TRIES: usize = 30;
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Whoever asks in this process: one at a time, and once more if there was a reason to meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct Asker {
+    wanted: AtomicBool,
+    asking: Mutex<()>,
+}
+
 impl<S: Send + Sync + 'static> Engine<S> {
     /// Asks everybody who is to be asked, beside the loop.
     pub(super) fn ask_superseded(&self) {
@@ -30,6 +40,18 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
 /// Asks everybody who is to be asked. What cannot be done now is left to the next one.
 pub(super) async fn ask(intendant: &Intendant) {
+    let Asker { wanted, asking } = intendant.asker();
+    wanted.store(true, Ordering::SeqCst);
+    // Whoever wants it while somebody asks is answered by that one, which looks again before it goes and after it has gone.
+    while wanted.load(Ordering::SeqCst) {
+        let Ok(_one) = asking.try_lock() else { return };
+        while wanted.swap(false, Ordering::SeqCst) {
+            ask_patiently(intendant).await;
+        }
+    }
+}
+
+async fn ask_patiently(intendant: &Intendant) {
     for _ in 0..TRIES {
         match ask_all(intendant).await {
             Ok(()) => return,
