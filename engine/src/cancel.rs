@@ -53,7 +53,7 @@ pub(crate) enum Token {
 }
 
 /// One that was asked for, or an unfinished descendant of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Member {
     /// The one that was asked for.
     pub(crate) asked: IntentId,
@@ -68,7 +68,7 @@ pub(crate) struct Member {
 }
 
 /// What is to be done.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Decision {
     /// Cancelled now, with their parents.
     pub(crate) now: BTreeMap<IntentId, Member>,

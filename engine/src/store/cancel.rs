@@ -85,6 +85,12 @@ pub(super) async fn cancel(
     if !hold(conn, &decision).await? {
         return Ok(None);
     }
+    // A token that is where it was may have been away meanwhile, and have left something behind: a child, or a start after
+    // which there is no way back. Now that nothing of it moves any more, the facts are definite.
+    let has_begun = at_rest(&decision).any(|member| member.token.has_begun());
+    if conn.is_pg() && has_begun && decide(ids, look(conn, ids).await?) != decision {
+        return Ok(None);
+    }
     note(conn, &decision, by).await?;
     let moved = carry_out(conn, &decision, by).await?;
     Ok(Some(CancelDone {

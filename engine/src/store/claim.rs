@@ -99,11 +99,11 @@ async fn make_lease(
         })
         .collect();
     let admitted = admit_claimed(conn, &wanting, &request.rules).await?;
-    answer.lost += admitted.lost.len();
+    answer.losers += admitted.losers.len();
     answer.superseding |= admitted.superseding;
     put_back(conn, &taken, |task| admitted.deferred.contains(task)).await?;
     taken.retain(|task| {
-        let stays = [&admitted.blocked, &admitted.deferred, &admitted.lost];
+        let stays = [&admitted.blocked, &admitted.deferred, &admitted.losers];
         !stays.iter().any(|set| set.contains(&task.intent))
     });
     if taken.is_empty() {

@@ -251,10 +251,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
                 "this worker has no plan for kind `{name}`; register one"
             ))
         })?;
-        let input = payload::encode(intent).map_err(|error| Error::Payload {
-            what: "the input",
-            error,
-        })?;
+        let input = payload::encode(intent).map_err(Error::payload("the input"))?;
         let store = self.intendant.store();
         let new = describe(intent, IntentId(store.clock().ordered_id()), input)?;
         let shape = kind.shape(&new.input).map_err(|failure| Error::NoPlan {
@@ -287,7 +284,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
         reason: Option<&str>,
     ) -> Result<(), Error> {
         let what = "the output";
-        let output = payload::encode(output).map_err(|error| Error::Payload { what, error })?;
+        let output = payload::encode(output).map_err(Error::payload(what))?;
         let record = self.intendant.get(id).await?;
         let kind = self.kinds.get(&*record.kind).ok_or_else(|| {
             let name = &record.kind;

@@ -12,12 +12,10 @@ use tokio::sync::Mutex;
 use super::engine::Engine;
 use crate::cancel::CancelAnswer;
 use crate::client::Intendant;
+use crate::conflict::ACTOR;
 use crate::error::Error;
 use crate::state::{FailureReason, IntentState};
 use crate::store::{CancelBy, Superseded};
-
-/// Who does it, in the events.
-const RULE: &str = "rule";
 
 /// How often it is tried again when the database fails, and the pause between two tries.
 const TRIES: usize = 30;
@@ -87,7 +85,7 @@ async fn stop(intendant: &Intendant, superseded: &Superseded) -> Result<(), Erro
     } = superseded;
     let reason = format!("superseded by intent {by} (`{by_kind}`) on {resource}");
     let rule = CancelBy {
-        actor: RULE.to_owned(),
+        actor: ACTOR.to_owned(),
         reason: Some(reason.clone()),
     };
     let answers = intendant.cancel_all(vec![*intent], rule).await?;
@@ -113,13 +111,13 @@ async fn take_back(
     let undone = if is_hopeless {
         None
     } else {
-        match intendant.undo(id, RULE, Some(reason)).await {
+        match intendant.undo(id, ACTOR, Some(reason)).await {
             Err(error) if error.is_conflict() => None,
             other => Some(other?),
         }
     };
     if undone.is_none() && superseded.anyway {
-        match intendant.discard(id, RULE, Some(reason)).await {
+        match intendant.discard(id, ACTOR, Some(reason)).await {
             // Somebody has been faster: it has another outcome, which is looked at when it comes to that.
             Err(error) if !error.is_conflict() => return Err(error),
             Ok(_) | Err(_) => {}

@@ -8,6 +8,7 @@
 mod asking;
 mod at_most_once;
 mod cancels;
+mod cancels_of_families;
 mod conflicts;
 mod crashes;
 mod dry_runs;
@@ -29,6 +30,7 @@ mod promises;
 mod races;
 mod refusals;
 mod requests;
+mod reruns;
 mod resources;
 mod superseding;
 mod superseding_failed;
