@@ -97,6 +97,10 @@ pub const POLL: Duration = Duration::from_millis(333);
 /// Most steps that a worker runs at once in a queue, unless it says otherwise.
 pub const CONCURRENCY: usize = 64;
 
+/// Ended attempts that are taken in before a look at whether the tick on its way is back: the disk waits for whoever
+/// takes in its answer.
+pub(crate) const ENDED_AT_ONCE: usize = 128;
+
 /// Most tasks that one tick claims: keeps a tick within some tens of milliseconds.
 pub const CLAIM: usize = 1_000;
 

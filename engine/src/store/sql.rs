@@ -220,6 +220,7 @@ statements! {
         WAIT_LOCK = "wait_lock",
     }
     sqlite {
+        CLAIM_TAKE_KIND = "claim_take_kind",
         DATA_VERSION = "data_version",
         REQUEST_PARKED = "request_parked",
         REQUEST_READY = "request_ready",

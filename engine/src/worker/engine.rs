@@ -360,6 +360,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 self.inflight = Some(request.clone());
                 self.sent = self.now();
                 ears.tick = Some(tokio::spawn(ready.commit(request)));
+                // What a task has spawned last is kept for the thread it runs on, and this one is about to take in an
+                // answer: another task pushes the tick to where an idle thread finds it.
+                tokio::spawn(std::future::ready(()));
             }
             None => *committer = Some(ready),
         }

@@ -29,7 +29,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
         self.step_ended(ended);
         loop {
             let mut heard = false;
-            while let Ok(ended) = more.try_recv() {
+            for _ in 0..limits::ENDED_AT_ONCE {
+                let Ok(ended) = more.try_recv() else { break };
                 self.step_ended(ended);
                 heard = true;
             }
