@@ -17,10 +17,28 @@ pub(crate) enum Status {
     Until(Duration),
     /// Waits for this many children.
     Children(u32),
+    /// Under way in another queue.
+    Routed,
     /// Its result is on disk.
     Done,
     /// Out of attempts, or given up.
     Failed,
+}
+
+impl Status {
+    /// How much has to come before it can go on.
+    pub(crate) fn missing(self) -> Option<u32> {
+        match self {
+            Self::Children(missing) => Some(missing).filter(|missing| *missing > 0),
+            Self::Routed => Some(1),
+            Self::Pending
+            | Self::Running
+            | Self::Recording
+            | Self::Until(_)
+            | Self::Done
+            | Self::Failed => None,
+        }
+    }
 }
 
 /// What the driver has to do.
@@ -30,10 +48,11 @@ pub(crate) enum Next {
     Start(Vec<usize>),
     /// Nothing now: something runs here, or is on its way to the disk. Look again at the given time, if any.
     Busy(Option<Duration>),
-    /// Nothing can go on before a timer is due or `children` more children have finished: let go of the intent.
+    /// Nothing can go on before a timer is due or `others` more have come to their end, children or steps in other queues:
+    /// let go of the intent.
     Park {
         due: Option<Duration>,
-        children: Option<u32>,
+        others: Option<u32>,
     },
     /// Every step is done.
     Succeed,
@@ -45,19 +64,16 @@ pub(crate) enum Next {
 pub(crate) fn advance(shape: &Shape, steps: &[Status], now: Duration, stopping: bool) -> Next {
     let failed = steps.iter().position(|status| *status == Status::Failed);
     let running = steps.contains(&Status::Running);
-    let missing = steps.iter().filter_map(|status| match status {
-        Status::Children(missing) if *missing > 0 => Some(*missing),
-        _ => None,
-    });
+    let missing = steps.iter().filter_map(|status| status.missing());
 
     if let Some(failed) = failed {
         // No outcome while a step or a child of the intent is still running (PROTOCOL P3).
         return match (running, missing.sum::<u32>()) {
             (true, _) => Next::Busy(None),
             (false, 0) => Next::Fail(failed),
-            (false, children) => Next::Park {
+            (false, others) => Next::Park {
                 due: None,
-                children: Some(children),
+                others: Some(others),
             },
         };
     }
@@ -76,6 +92,7 @@ pub(crate) fn advance(shape: &Shape, steps: &[Status], now: Duration, stopping: 
             Status::Running
             | Status::Recording
             | Status::Children(_)
+            | Status::Routed
             | Status::Done
             | Status::Failed => continue,
         }
@@ -93,7 +110,7 @@ pub(crate) fn advance(shape: &Shape, steps: &[Status], now: Duration, stopping: 
     } else {
         match (due, missing.min()) {
             (None, None) => Next::Succeed,
-            (due, children) => Next::Park { due, children },
+            (due, others) => Next::Park { due, others },
         }
     }
 }
@@ -114,6 +131,7 @@ fn dependencies(shape: &Shape, steps: &[Status], index: usize) -> Dependencies {
             | Status::Running
             | Status::Until(_)
             | Status::Children(_)
+            | Status::Routed
             | Status::Failed => {
                 return Dependencies::Open;
             }
@@ -128,7 +146,7 @@ mod tests {
     use expect_test::{Expect, expect};
     use serde_json::json;
 
-    /// A diamond a → (b, c) → d; one letter a step: p r . d f, `3` waits for children, `t5` until five seconds.
+    /// A diamond a → (b, c) → d; one letter a step: p r . d f, `q` in another queue, `3` waits for children, `t5` until five seconds.
     fn check(steps: &str, expected: Expect) {
         let shape: Shape = serde_json::from_value(json!({"steps": [
             {"name": "a"}, {"name": "b", "after": [0]}, {"name": "c", "after": [0]}, {"name": "d", "after": [1, 2]}
@@ -140,6 +158,7 @@ mod tests {
             (".", _) => Status::Recording,
             ("d", _) => Status::Done,
             ("f", _) => Status::Failed,
+            ("q", _) => Status::Routed,
             ("t", seconds) => Status::Until(Duration::from_secs(seconds.parse().unwrap())),
             _ => Status::Children(word.parse().unwrap()),
         };
@@ -168,22 +187,30 @@ mod tests {
 
     #[test]
     fn an_intent_is_let_go_of_when_only_timers_and_children_are_left() {
-        check(
-            "d t5 t9 p",
-            expect!["Park { due: Some(5s), children: None }"],
-        );
+        check("d t5 t9 p", expect!["Park { due: Some(5s), others: None }"]);
         check(
             "d t5 2 p",
-            expect!["Park { due: Some(5s), children: Some(2) }"],
+            expect!["Park { due: Some(5s), others: Some(2) }"],
         );
         check("d r 2 p", expect!["Busy(None)"]);
         check("d r t5 p", expect!["Busy(Some(5s))"]);
         check("d t2 t9 p", expect!["Start([1])"]);
         check("d 0 t9 p", expect!["Start([1])"]);
+        check("d . t9 p", expect!["Park { due: Some(9s), others: None }"]);
+    }
+
+    #[test]
+    fn an_intent_is_let_go_of_while_its_steps_are_in_other_queues() {
+        check("q p p p", expect!["Park { due: None, others: Some(1) }"]);
+        check("d q 3 p", expect!["Park { due: None, others: Some(1) }"]);
         check(
-            "d . t9 p",
-            expect!["Park { due: Some(9s), children: None }"],
+            "d q t5 p",
+            expect!["Park { due: Some(5s), others: Some(1) }"],
         );
+        check("d q r p", expect!["Busy(None)"]);
+        check("d q p p", expect!["Start([2])"]);
+        check("d f q p", expect!["Park { due: None, others: Some(1) }"]);
+        check("d f 2 q", expect!["Park { due: None, others: Some(3) }"]);
     }
 
     #[test]
@@ -192,6 +219,6 @@ mod tests {
         check("d f r p", expect!["Busy(None)"]);
         check("d f . p", expect!["Fail(1)"]);
         check("d f t9 p", expect!["Fail(1)"]);
-        check("d f 2 p", expect!["Park { due: None, children: Some(2) }"]);
+        check("d f 2 p", expect!["Park { due: None, others: Some(2) }"]);
     }
 }

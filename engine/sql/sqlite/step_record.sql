@@ -1,16 +1,19 @@
 -- Tick: what steps have to say that have a row already, or whose word is no result. A recorded result is never overwritten (I6). Times are given as microseconds ago.
 -- Worker, now; then the rows.
 with tick (worker, now) as (values (?, ?)),
-n (intent_id, name, generation, state, attempt, output, error, progress, due_in, started_ago, finished_ago) as (
-  values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) /* more rows */
+n (intent_id, name, generation, state, attempt, output, error, progress, due_in, started_ago, finished_ago, queue,
+   reason) as (
+  values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) /* more rows */
 )
 insert into intendant_step as s (intent_id, name, generation, state, attempt, output, error, progress, due_at, started_at,
-                                 finished_at, worker)
+                                 finished_at, worker, queue, reason)
 select n.intent_id, n.name, n.generation, n.state, n.attempt, n.output, n.error, n.progress, tick.now + n.due_in,
-       tick.now - n.started_ago, tick.now - n.finished_ago, tick.worker
+       tick.now - n.started_ago, tick.now - n.finished_ago,
+       case when n.queue is null then tick.worker end, n.queue, n.reason
   from n, tick where n.intent_id is not null
 on conflict (intent_id, name, generation) do update
    set state = excluded.state, attempt = excluded.attempt, output = excluded.output, error = excluded.error,
        progress = coalesce(excluded.progress, s.progress), due_at = excluded.due_at, started_at = excluded.started_at,
-       finished_at = excluded.finished_at, worker = excluded.worker
+       finished_at = excluded.finished_at, worker = excluded.worker, queue = coalesce(excluded.queue, s.queue),
+       reason = excluded.reason
  where s.state not in ('succeeded', 'skipped', 'undone')

@@ -47,6 +47,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     4 labels "0004_labels.sql",
     5 request_from_sql "0005_request_from_sql.sql",
     6 child_instead_of "0006_child_instead_of.sql",
+    9 routed_steps "0009_routed_steps.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

@@ -20,12 +20,14 @@ mod reap;
 mod records;
 mod request;
 mod resume;
+mod routed;
 mod rows;
 mod session;
 mod sql;
 mod tick;
 mod wake;
 mod why;
+mod why_routed;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -42,7 +44,7 @@ use crate::error::Error;
 use crate::limits;
 
 pub(crate) use conn::Conn;
-pub(crate) use loaded::{AttemptLoad, ChildLoad, Claimed, OutcomeRow, StepLoad};
+pub(crate) use loaded::{AttemptLoad, ChildLoad, Claimed, OutcomeRow, RoutedLoad, StepLoad};
 pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
 pub use records::{
@@ -52,8 +54,8 @@ pub use records::{
 pub(crate) use request::insert_requests;
 pub(crate) use rows::{
     AttemptRow, ChildRow, Finish, KindRow, Lane, Life, NewIntent, ParkReason, ParkRow, Peek,
-    Requested, SessionRow, SessionSeen, Start, StartedRow, StepRow, TickAnswer, TickEnd,
-    TickRequest,
+    Requested, RoutedEnd, RoutedRow, SessionRow, SessionSeen, Start, StartedRow, StepRow,
+    TickAnswer, TickEnd, TickRequest,
 };
 pub(crate) use wake::{Listening, nudge_within};
 

@@ -25,6 +25,8 @@ mod promises;
 mod refusals;
 mod requests;
 mod resources;
+mod routed;
+mod routed_crashes;
 mod support;
 mod trees;
 mod waking;
