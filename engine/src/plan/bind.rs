@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::shape::ShapeStep;
-use super::{Form, Shape, StepDef};
+use super::{Expr, Form, Shape, StepDef};
 use crate::payload::Payload;
 
 /// A shape with the functions for its steps.
@@ -47,6 +47,33 @@ impl<S> BoundPlan<S> {
     /// The code's own shape: nothing to look up.
     pub(crate) fn own(shape: Arc<Shape>, hash: Arc<str>, defs: Vec<StepDef<S>>) -> Self {
         Self::new(shape, hash, defs, Vec::new())
+    }
+
+    /// A step by itself, with the input that its driver has put together.
+    pub(crate) fn alone(name: Arc<str>, def: &StepDef<S>, input: Payload) -> Self {
+        let step = ShapeStep {
+            name: name.clone(),
+            after: Vec::new(),
+            form: Form::One,
+            queue: None,
+        };
+        let shape = Shape {
+            steps: vec![step],
+            output: 0,
+        };
+        let def = StepDef {
+            name,
+            run: def.run.clone(),
+            input: Expr::Value(input),
+            retry: def.retry,
+            time_limit: def.time_limit,
+            point_of_no_return: def.point_of_no_return,
+            each: None,
+            queue: None,
+            after: Vec::new(),
+        };
+        // Its hash is nobody's: it is never stored.
+        Self::own(Arc::new(shape), Arc::from(""), vec![def])
     }
 
     fn new(shape: Arc<Shape>, hash: Arc<str>, defs: Vec<StepDef<S>>, by_shape: Vec<usize>) -> Self {
@@ -118,12 +145,16 @@ impl<S> BoundPlan<S> {
         let first = self.shape.steps.len();
         let range = first..first + elements.len();
         let shape = Arc::make_mut(&mut self.shape);
-        let name = shape.steps[map].name.clone();
+        let (name, queue) = (
+            shape.steps[map].name.clone(),
+            shape.steps[map].queue.clone(),
+        );
         for index in 0..elements.len() {
             shape.steps.push(ShapeStep {
                 name: Arc::from(format!("{name}[{index}]")),
                 after: Vec::new(),
                 form: Form::One,
+                queue: queue.clone(),
             });
         }
         let after = range.clone().filter_map(|index| u32::try_from(index).ok());

@@ -55,7 +55,7 @@ pub enum PlanError {
         /// The name that nobody has.
         name: String,
     },
-    /// A step's name cannot be used.
+    /// A step's name, or that of its queue, cannot be used.
     #[error(transparent)]
     Name(#[from] NameError),
     /// Steps wait for each other.
@@ -95,6 +95,9 @@ pub(crate) fn check(shape: &Shape) -> Result<(), PlanError> {
     let mut names = HashSet::with_capacity(steps);
     for step in &shape.steps {
         check_name("step", &step.name)?;
+        if let Some(queue) = &step.queue {
+            check_name("queue", queue)?;
+        }
         if !names.insert(&*step.name) {
             return Err(PlanError::DoubledName {
                 name: step.name.to_string(),
@@ -199,6 +202,7 @@ mod tests {
                     name: name.into(),
                     after,
                     form,
+                    queue: None,
                 }
             })
             .collect();
@@ -214,6 +218,7 @@ mod tests {
             name: format!("s{index}").into(),
             after: (index > 0).then(|| index as u32 - 1).into_iter().collect(),
             form: Form::One,
+            queue: None,
         };
         Shape {
             steps: (0..length).map(step).collect(),

@@ -90,6 +90,12 @@ impl<S: Send + Sync + 'static, I, O> MapBuilder<'_, S, I, O> {
         self
     }
 
+    /// Its elements run on the workers of that queue: see [`StepBuilder::queue`].
+    pub fn queue(mut self, queue: impl Into<std::sync::Arc<str>>) -> Self {
+        self.step = self.step.queue(queue);
+        self
+    }
+
     /// Starts only after that step too: see [`StepBuilder::after`].
     pub fn after(mut self, step: impl Into<Dependency>) -> Self {
         self.step = self.step.after(step);

@@ -79,6 +79,8 @@ pub(crate) struct StepDef<S> {
     pub(crate) point_of_no_return: bool,
     /// Of a map: how many of its elements at once.
     pub(crate) each: Option<usize>,
+    /// The queue whose workers carry it out, if that is not its intent's.
+    pub(crate) queue: Option<Arc<str>>,
     after: Vec<After>,
 }
 
@@ -136,8 +138,16 @@ impl<S: Send + Sync + 'static> Plan<S> {
             time_limit: None,
             point_of_no_return: false,
             each: None,
+            queue: None,
             after: Vec::new(),
             types: PhantomData,
+        }
+    }
+
+    /// Steps that name the intent's own queue are ordinary ones.
+    fn stay_in(&mut self, own: &str) {
+        for step in &mut self.steps {
+            step.queue.take_if(|queue| **queue == *own);
         }
     }
 
@@ -169,6 +179,7 @@ pub struct StepBuilder<'p, S, I, O> {
     time_limit: Option<Duration>,
     point_of_no_return: bool,
     each: Option<usize>,
+    queue: Option<Arc<str>>,
     after: Vec<After>,
     types: PhantomData<fn(I) -> O>,
 }
@@ -211,6 +222,28 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
         self
     }
 
+    /// Runs on the workers of that queue which know the kind (see [`Worker::queue`](crate::Worker::queue)), and its intent
+    /// goes on when it is done. Meanwhile the intent holds no worker, unless something else of it runs. The queue of the
+    /// intent itself makes it an ordinary step.
+    ///
+    /// Everything but [`cx.child`](crate::Cx::child) works as in any other step: a step away from its intent cannot ask for
+    /// children. What the plan says at its first start holds: an intent that is on its way keeps the queue.
+    ///
+    /// ```
+    /// # use intendant::{Cx, Node, Plan, StepResult, value};
+    /// # struct Order { server: u32 }
+    /// # async fn boot(_: Cx<()>, server: u32) -> StepResult<u32> { Ok(server) }
+    /// # async fn attach_address(_: Cx<()>, server: u32) -> StepResult<String> { Ok(format!("10.0.0.{server}")) }
+    /// fn add_server(order: &Order, plan: &mut Plan<()>) -> Node<String> {
+    ///     let server = plan.step("boot", boot).input(value(order.server));
+    ///     plan.step("address", attach_address).queue("network").input(server)
+    /// }
+    /// ```
+    pub fn queue(mut self, queue: impl Into<Arc<str>>) -> Self {
+        self.queue = Some(queue.into());
+        self
+    }
+
     /// Starts only after that step too, without taking its output. A step can be named before it is added.
     pub fn after(mut self, step: impl Into<Dependency>) -> Self {
         self.after.push(step.into().0);
@@ -242,6 +275,7 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
             time_limit: self.time_limit,
             point_of_no_return: self.point_of_no_return,
             each: self.each,
+            queue: self.queue,
             after: self.after,
         });
         Node {
@@ -328,6 +362,7 @@ where
         let node = function(&intent, &mut plan)
             .into_node()
             .map_err(PlanFailure::Function)?;
+        plan.stay_in(T::QUEUE);
         Ok(plan.finish(node.index)?)
     })
 }
@@ -352,6 +387,7 @@ where
             time_limit: None,
             point_of_no_return: false,
             each: None,
+            queue: None,
             after: Vec::new(),
         });
         Ok(plan.finish(0)?)

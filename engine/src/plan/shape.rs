@@ -27,6 +27,9 @@ pub(crate) struct ShapeStep {
     pub(crate) after: Vec<u32>,
     #[serde(default, skip_serializing_if = "Form::is_one")]
     pub(crate) form: Form,
+    /// The queue whose workers carry it out, if that is not its intent's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) queue: Option<Arc<str>>,
 }
 
 /// Whether a step is one, or stands for one for each element of a list.
@@ -99,6 +102,7 @@ pub(super) fn of<S>(steps: &[StepDef<S>], output: u32) -> Result<Shape, PlanErro
                 Some(_) => Form::Each,
                 None => Form::One,
             },
+            queue: step.queue.clone(),
         });
     }
     Ok(shape)

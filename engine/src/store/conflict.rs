@@ -40,8 +40,6 @@ pub(crate) struct Superseded {
     pub(crate) by: IntentId,
     pub(crate) by_kind: String,
     pub(crate) resource: String,
-    /// The other one goes even if this one's undo fails.
-    pub(crate) anyway: bool,
 }
 
 impl Store {
@@ -58,7 +56,6 @@ impl Store {
                             by: row.uuid(1)?,
                             by_kind: row.text(2)?,
                             resource: row.text(3)?,
-                            anyway: row.bool(4)?,
                         })
                     })
                     .collect()

@@ -22,6 +22,7 @@ mod reap;
 mod records;
 mod request;
 mod resume;
+mod routed;
 mod rows;
 mod session;
 mod sql;
@@ -29,6 +30,7 @@ mod stop;
 mod tick;
 mod wake;
 mod why;
+mod why_routed;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -47,7 +49,9 @@ use crate::limits;
 pub(crate) use cancel::CancelBy;
 pub(crate) use conflict::Superseded;
 pub(crate) use conn::Conn;
-pub(crate) use loaded::{AttemptLoad, CancelLoad, ChildLoad, Claimed, OutcomeRow, StepLoad};
+pub(crate) use loaded::{
+    AttemptLoad, CancelLoad, ChildLoad, Claimed, OutcomeRow, RoutedLoad, StepLoad,
+};
 pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
 pub use records::{
@@ -57,8 +61,8 @@ pub use records::{
 pub(crate) use request::insert_requests;
 pub(crate) use rows::{
     AttemptRow, ChildRow, Finish, KindRow, KindRules, Lane, Life, NewIntent, ParkReason, ParkRow,
-    Peek, Requested, SessionRow, SessionSeen, Start, StartedRow, StepRow, TickAnswer, TickEnd,
-    TickRequest,
+    Peek, Requested, RoutedEnd, RoutedRow, SessionRow, SessionSeen, Start, StartedRow, StepRow,
+    TickAnswer, TickEnd, TickRequest,
 };
 pub(crate) use wake::{CANCEL, Listening, nudge_within};
 

@@ -87,14 +87,23 @@ impl<S> Drive<S> {
         self.count_children();
     }
 
-    /// Of the steps that could start, those that do not make too many elements of a map run at once.
+    /// Of the steps that could start, those that do not make too many elements of a map run at once, or too many steps be
+    /// in other queues.
     pub(super) fn within_limits(&self, mut steps: Vec<usize>) -> Vec<usize> {
+        if steps.iter().any(|step| self.route(*step).is_some()) {
+            let mut away = self.away() as usize;
+            steps.retain(|&step| {
+                let goes = self.route(step).is_some();
+                away += usize::from(goes);
+                !goes || away <= limits::ROUTED_AT_ONCE
+            });
+        }
         if !self.plan.has_elements() {
             return steps;
         }
         let mut running: HashMap<usize, usize> = HashMap::new();
         for (index, slot) in self.slots.iter().enumerate() {
-            if slot.status == Status::Running
+            if matches!(slot.status, Status::Running | Status::Routed)
                 && let Some(map) = self.plan.map_of(index)
             {
                 *running.entry(map).or_default() += 1;
@@ -112,9 +121,9 @@ impl<S> Drive<S> {
         steps
     }
 
-    /// When the next retry or snooze is due. Where elements of a map start one after the other, nobody else says it.
+    /// When the next retry or snooze is due. Where steps that could start are held back, nobody else says it.
     pub(super) fn due(&self, now: Duration) -> Option<Duration> {
-        if !self.plan.has_elements() {
+        if !self.plan.has_elements() && !self.has_wait {
             return None;
         }
         let due = self.slots.iter().filter_map(|slot| match slot.status {

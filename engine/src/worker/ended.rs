@@ -114,19 +114,22 @@ impl<S> Drive<S> {
         if wait.is_none() && slot.failure.is_none() {
             slot.failure = Some((FailureReason::StepFailed, error.clone()));
         }
-        let state = if wait.is_some() {
-            StepState::Waiting
+        let (state, reason) = if wait.is_some() {
+            (StepState::Waiting, None)
         } else {
-            StepState::Failed
+            let reason = slot.failure.as_ref().map(|(reason, _)| *reason);
+            (StepState::Failed, reason)
         };
         tick.steps.push(StepRow {
             attempt,
             error: Some(error.clone()),
             due_in: wait,
             finished_ago: wait.is_none().then_some(Duration::ZERO),
+            reason: reason.filter(|reason| *reason != FailureReason::StepFailed),
             ..self.row(index, state, took)
         });
         tick.attempts.push(AttemptRow {
+            task: self.task,
             intent: self.id,
             step: self.step_name(index).clone(),
             generation,
@@ -187,11 +190,12 @@ impl<S> Drive<S> {
         }
     }
 
-    /// What a tick had for this intent is not on disk: its results are none, and its new children are not there.
+    /// What a tick had for this intent is not on disk: its results are none, its new children are not there, and what it
+    /// sent to other queues is not on its way.
     pub(super) fn refuse_rows(&mut self, tick: &TickRequest) {
-        for row in tick.steps.iter().filter(|row| row.intent == self.id) {
+        for row in tick.steps.iter().filter(|row| row.task == self.task) {
             if let Some(index) = self.plan.shape.find(&row.name)
-                && self.slots[index].status == Status::Recording
+                && (self.slots[index].status == Status::Recording || row.queue.is_some())
             {
                 self.slots[index].status = Status::Pending;
             }
@@ -211,6 +215,7 @@ impl<S> Drive<S> {
         StepRow {
             point_of_no_return: def.is_some_and(|def| def.point_of_no_return),
             first,
+            task: self.task,
             intent: self.id,
             name: self.step_name(index).clone(),
             generation: slot.generation,
@@ -222,6 +227,8 @@ impl<S> Drive<S> {
             due_in: None,
             started_ago: Some(started_ago),
             finished_ago: None,
+            queue: None,
+            reason: None,
         }
     }
 }

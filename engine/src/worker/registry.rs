@@ -7,7 +7,7 @@ use crate::intent::{Intent, OnFailure};
 use crate::payload::Payload;
 use crate::plan::{self, BindError, BoundPlan, MakePlan, PlanFailure, Shape};
 use crate::state::{FailureReason, StepState};
-use crate::store::Claimed;
+use crate::store::{Claimed, RoutedLoad};
 
 /// One kind of intents and the code for it.
 pub(super) struct Kind<S> {
@@ -120,6 +120,26 @@ impl<S> Kind<S> {
             plan,
             source: Source::Stored,
         })
+    }
+
+    /// The code for a routed step: a plan of that one step, with the input that its driver has put together. None where the
+    /// code has no such step; another worker's may.
+    pub(super) fn bind_step(
+        &self,
+        claimed: &Claimed,
+        routed: &RoutedLoad,
+    ) -> Result<Option<Bound<S>>, Refusal> {
+        let (defs, _) = self.make(&claimed.input)?;
+        // An element of a map runs by the map's code: `resize[17]` by that of `resize`.
+        let map = routed.step.rsplit_once('[').map(|(map, _)| map);
+        let def = defs.iter().find(|def| match def.each {
+            None => def.name == routed.step,
+            Some(_) => Some(&*def.name) == map,
+        });
+        Ok(def.map(|def| Bound {
+            plan: BoundPlan::alone(routed.step.clone(), def, routed.input.clone()),
+            source: Source::Stored,
+        }))
     }
 
     /// The shape of the plan for an input, if there is a sound one.

@@ -28,6 +28,8 @@ mod promises;
 mod refusals;
 mod requests;
 mod resources;
+mod routed;
+mod routed_crashes;
 mod superseding;
 mod support;
 mod trees;

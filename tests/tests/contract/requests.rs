@@ -310,7 +310,7 @@ async fn a_database_of_a_newer_schema_is_refused(bench: Bench) -> Result<()> {
             pool.close().await;
         }
     }
-    let expected = "the database has schema version 999, this program knows up to 7; run a newer version of it";
+    let expected = "the database has schema version 999, this program knows up to 9; run a newer version of it";
     for opened in [
         Intendant::connect(&bench.database.url).await,
         Intendant::open(&bench.database.url).await,
@@ -393,7 +393,7 @@ async fn a_file_without_the_engines_tables_says_what_to_run() -> Result<()> {
     let error = Intendant::connect(&url).await.unwrap_err().to_string();
     ensure!(
         error
-            == "the database has schema version 0, this program needs 7; run `intendant migrate up`",
+            == "the database has schema version 0, this program needs 9; run `intendant migrate up`",
         "{error}"
     );
     Ok(())
