@@ -3,6 +3,7 @@
 pub mod binary;
 pub mod chaos;
 pub mod database;
+pub mod interleave;
 pub mod postgres;
 pub mod proxy;
 pub mod python;

@@ -50,6 +50,10 @@ union all
 select 'I2: a finished intent has a step under way in another queue', r.intent_id from intendant_routed r
   join intendant_outcome o on o.intent_id = r.intent_id
 union all
+select 'I2: a step waits in another queue though its intent is to stop', r.intent_id from intendant_routed r
+  join intendant_cancel c on c.intent_id = r.intent_id join task on task.id = r.task_id
+ where task.place <> 'lease'
+union all
 select 'I3: a task is parked for what has all come', p.intent_id from intendant_parked p
  where p.reason = 'child'
    and not exists (

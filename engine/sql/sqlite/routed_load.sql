@@ -2,8 +2,10 @@
 select r.task_id, r.intent_id, r.step, r.generation, r.queue, r.input, i.kind, i.account, i.input, i.requested_at,
        i.requested_by, i.root_id, i.correlation_id, i.depth, s.state, s.attempt, s.forgiven, s.output, s.error,
        (select max(a.attempt) from intendant_attempt a
-         where a.intent_id = r.intent_id and a.step = r.step and a.generation = r.generation)
+         where a.intent_id = r.intent_id and a.step = r.step and a.generation = r.generation),
+       c.actor, c.reason
   from intendant_routed r
   join intendant_intent i on i.id = r.intent_id
+  left join intendant_cancel c on c.intent_id = r.intent_id
   join intendant_step s on s.intent_id = r.intent_id and s.name = r.step and s.generation = r.generation
  where r.task_id in (select n.value from jsonb_each(?1) n)

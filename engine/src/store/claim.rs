@@ -224,7 +224,9 @@ pub(super) async fn adopt(
     }
     for task in &mut claimed {
         task.crashes = crashes;
-        if let Some(error) = circular.remove(&task.intent) {
+        if task.routed.is_none()
+            && let Some(error) = circular.remove(&task.intent)
+        {
             task.unfit = Some((FailureReason::CircularWait, error));
         }
     }

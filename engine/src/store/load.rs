@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::args::{Args, Rows};
 use super::conn::Row;
 use super::loaded::StartedLoad;
-use super::{AttemptLoad, CancelLoad, ChildLoad, Claimed, Conn, OutcomeRow, StepLoad, sql};
+use super::{AttemptLoad, CancelLoad, ChildLoad, Claimed, Conn, OutcomeRow, StepLoad, ToStop, sql};
 use crate::error::Error;
-use crate::id::{IntentId, LeaseId, SessionId, TaskId};
+use crate::id::{IntentId, LeaseId, SessionId};
 use crate::limits;
 use crate::payload;
 use crate::plan::Shape;
@@ -272,17 +272,18 @@ fn child(row: &Row) -> Result<ChildLoad, Error> {
 }
 
 /// Which of a session's tasks are to stop.
-pub(super) async fn cancels(
-    conn: &mut Conn<'_>,
-    session: SessionId,
-) -> Result<Vec<(TaskId, CancelLoad)>, Error> {
+pub(super) async fn cancels(conn: &mut Conn<'_>, session: SessionId) -> Result<Vec<ToStop>, Error> {
     let rows = conn
         .fetch(&sql::CANCEL_OF_SESSION, Args::new().uuid(session.0))
         .await?;
     rows.iter()
         .map(|row| {
-            let (actor, reason) = (row.text(1)?, row.opt_text(2)?);
-            Ok((row.uuid(0)?, CancelLoad { actor, reason }))
+            let (actor, reason) = (row.text(2)?, row.opt_text(3)?);
+            Ok(ToStop {
+                task: row.uuid(0)?,
+                intent: row.uuid(1)?,
+                by: CancelLoad { actor, reason },
+            })
         })
         .collect()
 }

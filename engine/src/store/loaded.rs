@@ -108,6 +108,21 @@ pub(crate) struct CancelLoad {
     pub(crate) reason: Option<String>,
 }
 
+/// A task of a session that is to stop.
+#[derive(Debug, Clone)]
+pub(crate) struct ToStop {
+    pub(crate) task: TaskId,
+    pub(crate) intent: IntentId,
+    pub(crate) by: CancelLoad,
+}
+
+impl ToStop {
+    /// A step of the intent, not its driver.
+    pub(crate) fn is_routed(&self) -> bool {
+        TaskId::from(self.intent) != self.task
+    }
+}
+
 /// What a step of a claimed intent has to say.
 #[derive(Debug, Clone)]
 pub(crate) struct StepLoad {

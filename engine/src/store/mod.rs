@@ -50,7 +50,7 @@ pub(crate) use cancel::CancelBy;
 pub(crate) use conflict::Superseded;
 pub(crate) use conn::Conn;
 pub(crate) use loaded::{
-    AttemptLoad, CancelLoad, ChildLoad, Claimed, OutcomeRow, RoutedLoad, StepLoad,
+    AttemptLoad, CancelLoad, ChildLoad, Claimed, OutcomeRow, RoutedLoad, StepLoad, ToStop,
 };
 pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};

@@ -87,6 +87,13 @@ async fn reap(conn: &mut Conn<'_>, session: SessionId, beat: i64) -> Result<Opti
         mark_started(conn, session, &build, &left).await?;
         let nobody = LeaseId(uuid::Uuid::nil());
         let steps = routed::load(conn, nobody, left.iter().map(|task| task.task)).await?;
+        let (stopped, steps): (Vec<_>, Vec<_>) =
+            steps.into_iter().partition(|step| step.cancel.is_some());
+        let stopped: HashMap<TaskId, IntentId> = stopped
+            .iter()
+            .map(|step| (step.task, step.intent))
+            .collect();
+        left.retain(|task| !stopped.contains_key(&task.task));
         let steps: HashMap<TaskId, Claimed> =
             steps.into_iter().map(|step| (step.task, step)).collect();
         let (mut suspects, mut quarantined) = (Vec::new(), Vec::new());
@@ -102,7 +109,7 @@ async fn reap(conn: &mut Conn<'_>, session: SessionId, beat: i64) -> Result<Opti
         };
         return_suspects(conn, &suspects).await?;
         note_takeover(conn, &suspects, &steps, &worker, leaving).await?;
-        quarantine(conn, &quarantined, steps, &worker).await?;
+        quarantine(conn, &quarantined, steps, stopped, &worker).await?;
     }
     end_session(conn, session).await?;
     Ok(Some(reaped))
@@ -195,13 +202,16 @@ async fn note_takeover(
     conn.execute(&sql::EVENT_TAKEOVER, args).await
 }
 
+/// What does not go back in line: intents and steps that are quarantined, and steps of intents that are to stop, `stopped`,
+/// for which nobody shall have to come.
 async fn quarantine(
     conn: &mut Conn<'_>,
     tasks: &[(TaskId, u32)],
     mut steps: HashMap<TaskId, Claimed>,
+    stopped: HashMap<TaskId, IntentId>,
     worker: &str,
 ) -> Result<(), Error> {
-    if tasks.is_empty() {
+    if tasks.is_empty() && stopped.is_empty() {
         return Ok(());
     }
     let crashes: HashMap<TaskId, u32> = tasks.iter().copied().collect();
@@ -214,11 +224,12 @@ async fn quarantine(
         )
     };
     let finishes = quarantined_intents(conn, tasks, &says).await?;
-    let ends: Vec<RoutedEnd> = steps
-        .values()
-        .map(|step| RoutedEnd {
-            task: step.task,
-            intent: step.intent,
+    let ends = steps.values().map(|step| (step.task, step.intent));
+    let ends: Vec<RoutedEnd> = ends
+        .chain(stopped)
+        .map(|(task, intent)| RoutedEnd {
+            task,
+            intent,
             lease: None,
         })
         .collect();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::args::{Args, Rows};
 use super::loaded::RoutedLoad;
-use super::{AttemptLoad, Claimed, Conn, RoutedEnd, RoutedRow, StepLoad, load, sql};
+use super::{AttemptLoad, CancelLoad, Claimed, Conn, RoutedEnd, RoutedRow, StepLoad, load, sql};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, TaskId};
 use crate::limits;
@@ -74,6 +74,13 @@ pub(super) async fn load(
             queue: row.opt_name(4)?,
             away: false,
         };
+        let cancel = match row.opt_text(20)? {
+            Some(actor) => Some(CancelLoad {
+                actor,
+                reason: row.opt_text(21)?,
+            }),
+            None => None,
+        };
         let attempt = |attempt: i64| AttemptLoad {
             step: step.name.as_str().into(),
             generation,
@@ -98,7 +105,7 @@ pub(super) async fn load(
             locks: false,
             unfit: corrupt.map(load::unreadable),
             started: None,
-            cancel: None,
+            cancel,
             attempts: row.opt_int(19)?.map(attempt).into_iter().collect(),
             children: Vec::new(),
             arrived: 0,

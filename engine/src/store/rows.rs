@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::loaded::{CancelLoad, ChildLoad, Claimed, StepLoad};
+use super::loaded::{ChildLoad, Claimed, StepLoad, ToStop};
 use crate::clock::{Micros, micros};
 use crate::conflict::Conflicts;
 use crate::id::{IntentId, LeaseId, SessionId, TaskId};
@@ -375,7 +375,7 @@ pub(crate) struct TickAnswer {
     /// How often the session had been told to stop something.
     pub(crate) cancels: i64,
     /// Tasks of the session that are to stop.
-    pub(crate) to_stop: Vec<(TaskId, CancelLoad)>,
+    pub(crate) to_stop: Vec<ToStop>,
     /// These were not finished: they were asked to stop first.
     pub(crate) not_finished: Vec<IntentId>,
 }

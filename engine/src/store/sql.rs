@@ -78,6 +78,7 @@ statements! {
         CANCEL_INSERT = "cancel_insert",
         CANCEL_LOOK = "cancel_look",
         CANCEL_OF_SESSION = "cancel_of_session",
+        CANCEL_ROUTED = "cancel_routed",
         CANCEL_SESSION = "cancel_session",
         CHILD_FAILED = "child_failed",
         CHILD_INSERT = "child_insert",

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::{CancelLoad, Life, TickAnswer, TickRequest};
+use super::{Life, RoutedEnd, TickAnswer, TickRequest, ToStop};
 use crate::id::{IntentId, LeaseId, TaskId};
 use crate::state::StepState;
 
@@ -14,6 +14,7 @@ pub(super) fn without(request: &TickRequest, answer: &mut TickAnswer) -> TickReq
     let mut request = request.clone();
     let unknowing = unknowing(&request, &answer.to_stop);
     let stops = |task: TaskId| unknowing.contains(&task);
+    end_routed(&mut request, &unknowing, &answer.to_stop);
     answer.not_finished = not_finished(&request, &answer.to_stop);
     let parks = request.parks.iter().filter(|row| stops(row.task));
     answer.not_parked.extend(parks.map(|row| row.task));
@@ -52,11 +53,28 @@ pub(super) fn without(request: &TickRequest, answer: &mut TickAnswer) -> TickReq
     request
 }
 
+/// A step of an intent that is to stop, which was to be parked or handed back, ends with that: nobody shall have to come for
+/// it, in a queue that may have no worker any more.
+fn end_routed(request: &mut TickRequest, unknowing: &HashSet<TaskId>, to_stop: &[ToStop]) {
+    let routed = to_stop.iter().filter(|stop| stop.is_routed());
+    for stop in routed.filter(|stop| unknowing.contains(&stop.task)) {
+        let task = stop.task;
+        let parks = request.parks.extract_if(.., |row| row.task == task);
+        let mut leases: Vec<LeaseId> = parks.map(|row| row.lease).collect();
+        let backs = request.hand_backs.extract_if(.., |row| row.0 == task);
+        leases.extend(backs.map(|(_, lease, _)| lease));
+        request
+            .ends
+            .extend(leases.into_iter().map(|lease| RoutedEnd {
+                task,
+                intent: stop.intent,
+                lease: Some(lease),
+            }));
+    }
+}
+
 /// The finishes in the request that lose against a cancel.
-pub(super) fn not_finished(
-    request: &TickRequest,
-    to_stop: &[(TaskId, CancelLoad)],
-) -> Vec<IntentId> {
+pub(super) fn not_finished(request: &TickRequest, to_stop: &[ToStop]) -> Vec<IntentId> {
     let unknowing = unknowing(request, to_stop);
     let finishes = request.finishes.iter().map(|row| row.intent);
     finishes
@@ -65,8 +83,8 @@ pub(super) fn not_finished(
 }
 
 /// Those that are to stop, and of which the worker did not know it.
-fn unknowing(request: &TickRequest, to_stop: &[(TaskId, CancelLoad)]) -> HashSet<TaskId> {
-    let tasks = to_stop.iter().map(|(task, _)| *task);
+fn unknowing(request: &TickRequest, to_stop: &[ToStop]) -> HashSet<TaskId> {
+    let tasks = to_stop.iter().map(|stop| stop.task);
     tasks
         .filter(|task| !request.stopping.contains(task))
         .collect()

@@ -90,6 +90,17 @@ impl<S: Send + Sync + 'static> Engine<S> {
         });
     }
 
+    /// Its intent is to stop: it is not begun.
+    pub(super) fn drop_step(&mut self, task: &Claimed) {
+        self.release(task.lease);
+        self.bytes = self.bytes.saturating_sub(task.input.get().len());
+        self.pending.ends.push(RoutedEnd {
+            task: task.task,
+            intent: task.intent,
+            lease: Some(task.lease),
+        });
+    }
+
     /// A routed step that cannot be begun fails, and says why.
     pub(super) fn refuse_step(&mut self, task: &Claimed, routed: &RoutedLoad, refusal: Refusal) {
         self.pending.steps.push(StepRow {

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use super::drive::Phase;
 use super::engine::Engine;
 use crate::advance::Status;
-use crate::id::TaskId;
+use crate::id::{LeaseId, TaskId};
 use crate::state::StepState;
-use crate::store::{CancelLoad, ChildRow, Life, TickAnswer, TickRequest};
+use crate::store::{CancelLoad, ChildRow, Life, RoutedEnd, TickAnswer, TickRequest, ToStop};
 
 impl<S: Send + Sync + 'static> Engine<S> {
     /// A tick has said what is to stop, and has left out what must not be written for it. Returns what has to be looked at
@@ -22,13 +22,19 @@ impl<S: Send + Sync + 'static> Engine<S> {
         answer: &mut TickAnswer,
     ) -> Vec<TaskId> {
         let mut stopped = Vec::new();
-        for (task, cancel) in std::mem::take(&mut answer.to_stop) {
-            if !self.drives.contains_key(&task) {
+        for stop in std::mem::take(&mut answer.to_stop) {
+            let task = stop.task;
+            if stop.is_routed() {
+                self.end_left(&stop);
+            }
+            if self.drives.contains_key(&task) {
+                if self.to_stop.insert(task) {
+                    self.stop_task(task, stop.by, request);
+                    stopped.push(task);
+                }
+            } else if !stop.is_routed() {
                 // Leased to this session by a request, and on its way here.
-                self.unmet.insert(task, cancel);
-            } else if self.to_stop.insert(task) {
-                self.stop_task(task, cancel, request);
-                stopped.push(task);
+                self.unmet.insert(task, stop.by);
             }
         }
         for intent in &answer.not_finished {
@@ -39,6 +45,24 @@ impl<S: Send + Sync + 'static> Engine<S> {
             }
         }
         stopped
+    }
+
+    /// A step of an intent that is to stop, which the next tick was to park or to hand back, ends with it instead.
+    fn end_left(&mut self, stop: &ToStop) {
+        let pending = &mut self.pending;
+        let parks = pending.parks.extract_if(.., |row| row.task == stop.task);
+        let mut leases: Vec<LeaseId> = parks.map(|row| row.lease).collect();
+        let backs = pending
+            .hand_backs
+            .extract_if(.., |(task, _, _)| *task == stop.task);
+        leases.extend(backs.map(|(_, lease, _)| lease));
+        pending
+            .ends
+            .extend(leases.into_iter().map(|lease| RoutedEnd {
+                task: stop.task,
+                intent: stop.intent,
+                lease: Some(lease),
+            }));
     }
 
     fn stop_task(&mut self, task: TaskId, cancel: CancelLoad, request: &TickRequest) {

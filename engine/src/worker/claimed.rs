@@ -37,6 +37,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
             let unmet = self.unmet.remove(&task.task);
             task.cancel = task.cancel.or(unmet);
         }
+        if task.routed.is_some() && task.cancel.is_some() {
+            return self.drop_step(&task);
+        }
         if task.cancel.is_some() {
             self.to_stop.insert(task.task);
         }

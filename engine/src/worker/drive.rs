@@ -276,10 +276,12 @@ impl<S> Drive<S> {
     /// Takes in what has become of the steps in other queues.
     pub(super) fn set_sent(&mut self, sent: &[StepLoad], now: Duration) {
         for step in sent {
-            if let Some(index) = self.plan.shape.find(&step.name)
-                && self.slots[index].status == Status::Routed
-            {
-                self.slots[index].set_step(step.clone(), now);
+            match self.plan.shape.find(&step.name) {
+                Some(index) if self.slots[index].status == Status::Routed => {
+                    self.slots[index].set_step(step.clone(), now);
+                }
+                Some(_) => {}
+                None => self.unmade.sent(step),
             }
         }
         if self.cancel.is_some() {
@@ -293,11 +295,12 @@ impl<S> Drive<S> {
         }
     }
 
-    /// Steps that are under way in other queues.
+    /// Steps that are under way in other queues; also elements of a map that has not had its turn here, and will not have it
+    /// where the intent only has to end.
     pub(super) fn away(&self) -> u32 {
         let away = self.slots.iter();
         let away = away.filter(|slot| slot.status == Status::Routed).count();
-        u32::try_from(away).unwrap_or(u32::MAX)
+        u32::try_from(away + self.unmade.away()).unwrap_or(u32::MAX)
     }
 
     /// Children, and steps in other queues, that nobody knows the end of yet.
@@ -398,6 +401,7 @@ impl<S> Drive<S> {
         match wind_down(statuses, self.open()) {
             Next::Park { .. } => Move::Park(self.park_for_others()),
             Next::Cancel if now < self.refused_until => Move::Later(self.refused_until),
+            Next::Cancel if self.is_routed => Move::End(None),
             Next::Cancel => Move::Finish(Box::new(Finish {
                 error: Some(cancel::in_words(&cancel.actor, cancel.reason.as_deref())),
                 ..self.finish(IntentState::Cancelled)

@@ -30,6 +30,18 @@ impl Unmade {
     pub(super) fn step(&mut self, step: StepLoad) {
         self.steps.insert(step.name.clone(), step);
     }
+
+    /// Takes in what has become of a step in another queue.
+    pub(super) fn sent(&mut self, step: &StepLoad) {
+        if let Some(known) = self.steps.get_mut(&step.name) {
+            known.clone_from(step);
+        }
+    }
+
+    /// Steps that are under way in other queues.
+    pub(super) fn away(&self) -> usize {
+        self.steps.values().filter(|step| step.away).count()
+    }
 }
 
 impl<S> Drive<S> {

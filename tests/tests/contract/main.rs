@@ -29,6 +29,7 @@ mod refusals;
 mod requests;
 mod resources;
 mod routed;
+mod routed_cancels;
 mod routed_crashes;
 mod superseding;
 mod support;

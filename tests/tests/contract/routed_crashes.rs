@@ -3,7 +3,7 @@
 
 use anyhow::{Result, ensure};
 use intendant::{
-    Committed, Cx, Intent, IntentState, Node, Plan, StepResult, StoreKind, Worker, value,
+    Committed, Cx, Intent, IntentState, Node, Plan, StepResult, StoreKind, Worker, fail, value,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnection;
@@ -16,6 +16,7 @@ on_both! {
     a_step_whose_worker_dies_is_taken_over_by_another_of_the_queue;
     a_step_that_kills_its_workers_is_quarantined_and_named;
     a_driver_that_kills_its_workers_is_quarantined_only_when_its_routed_steps_have_ended;
+    an_intent_that_a_new_driver_finds_failed_waits_for_the_elements_of_its_map;
     a_worker_that_stops_hands_its_routed_step_back_without_an_attempt;
     a_worker_whose_code_has_no_such_step_leaves_it_to_others;
     a_routed_steps_own_transaction_happens_once;
@@ -217,6 +218,56 @@ async fn a_driver_that_kills_its_workers_is_quarantined_only_when_its_routed_ste
         "{record:?}"
     );
     ensure!(place.there.get() == 1);
+    network.stop().await?;
+    bench.check().await
+}
+
+async fn an_intent_that_a_new_driver_finds_failed_waits_for_the_elements_of_its_map(
+    bench: Bench,
+) -> Result<()> {
+    async fn list(_: Cx<Place>, count: u64) -> StepResult<Vec<u64>> {
+        Ok((0..count).collect())
+    }
+    async fn give_up(cx: Cx<Place>, number: u64) -> StepResult<u64> {
+        cx.state().home_gate.pass().await;
+        Err(fail(format!("no server {number}")))
+    }
+    async fn total(_: Cx<Place>, parts: (u64, Vec<u64>)) -> StepResult<u64> {
+        Ok(parts.0 + parts.1.len() as u64)
+    }
+    let plan: MakePlan = |server, plan| {
+        let fails = plan.step("fails", give_up).input(value(server.0));
+        let list = plan.step("list", list).input(value(2u64));
+        let all = plan.map("address", attach).queue("network").input(list);
+        plan.step("total", total).input((fails, all))
+    };
+    let place = Place::default();
+    let first = home(&bench, &place, plan);
+    let network = network(&bench, &place, plan);
+    let handle = bench.intendant.request(Server(7)).await?;
+    count(&bench, &place.there, 2).await?;
+    place.home_gate.open();
+    // It has failed, and its driver has let go of it until the elements have ended.
+    bench
+        .until(|| async {
+            let parked = bench.number("select count(*) from @parked").await?;
+            Ok((parked == 1).then_some(()))
+        })
+        .await?;
+    // A new driver, for whatever reason, makes no outcome either: it does not make the elements, and finds them by their rows.
+    let now = "update @parked set due_at = (select min(started_at) from @session)";
+    bench.run_sql(now).await?;
+    bench
+        .until(|| async {
+            let again = "select count(*) from @parked where due_at is null";
+            Ok((bench.number(again).await? == 1).then_some(()))
+        })
+        .await?;
+    bench.check().await?;
+    place.network_gate.open();
+    let record = bench.rest(handle.id()).await?;
+    ensure!(record.state == IntentState::Failed, "{record:?}");
+    first.stop().await?;
     network.stop().await?;
     bench.check().await
 }
