@@ -58,8 +58,8 @@ pub(crate) enum Next {
     Succeed,
     /// This step failed, and nothing of the intent runs any more.
     Fail(usize),
-    /// It was asked to stop, and nothing of it runs any more.
-    Cancel,
+    /// It was asked to stop, and nothing of it runs any more: what its steps did can be taken back.
+    TakeBack,
 }
 
 /// Decides what is next. `stopping` is set when the worker must not start anything more.
@@ -121,7 +121,7 @@ pub(crate) fn advance(shape: &Shape, steps: &[Status], now: Duration, stopping: 
 /// come to their end: nothing starts, and there is no outcome while any of these, or a step here, is still running (PROTOCOL
 /// P3).
 pub(crate) fn wind_down(steps: &[Status], others: u32) -> Next {
-    if steps.contains(&Status::Running) {
+    if steps.contains(&Status::Running) || steps.contains(&Status::Recording) {
         Next::Busy(None)
     } else if others > 0 {
         Next::Park {
@@ -129,7 +129,7 @@ pub(crate) fn wind_down(steps: &[Status], others: u32) -> Next {
             others: Some(others),
         }
     } else {
-        Next::Cancel
+        Next::TakeBack
     }
 }
 
@@ -244,9 +244,9 @@ mod tests {
             expect!["Park { due: None, others: Some(2) }"],
         );
         is(
-            &[Status::Recording, Status::Failed, later, Status::Pending],
+            &[Status::Done, Status::Failed, later, Status::Pending],
             0,
-            expect!["Cancel"],
+            expect!["TakeBack"],
         );
     }
 

@@ -6,13 +6,13 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
-use crate::cancel::{CancelAnswer, Cancelled};
+use crate::cancel::CancelAnswer;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::gather::{Gather, Made};
 use crate::handle::Handle;
 use crate::id::IntentId;
-use crate::intent::{Intent, check_name, check_resource};
+use crate::intent::{Intent, check_resource};
 use crate::limits;
 use crate::nudge::Nudge;
 use crate::offer::Offers;
@@ -298,73 +298,6 @@ impl Intendant {
     /// How many unfinished tasks there are, by place. Costs a count of the small tables, none of the history.
     pub async fn unfinished(&self) -> Result<Unfinished, Error> {
         self.store().unfinished().await
-    }
-
-    /// Puts a failed intent back in line: what succeeded is kept, its failed steps get a fresh attempt budget, and the
-    /// failed outcome becomes an event with the actor and the reason. Children with whose failure it failed are resumed
-    /// with it. Returns how many intents that were.
-    ///
-    /// A second call finds the intent unfinished and says so ([`Error::WrongState`]).
-    pub async fn resume(
-        &self,
-        id: IntentId,
-        actor: &str,
-        reason: Option<&str>,
-    ) -> Result<usize, Error> {
-        check_name("actor", actor)?;
-        let resumed = self
-            .store()
-            .resume(id, actor.to_owned(), reason.map(str::to_owned))
-            .await?;
-        self.wake();
-        Ok(resumed)
-    }
-
-    /// Cancels an intent, and with it all its unfinished descendants. Against its finishing there is one definite winner,
-    /// and the answer says who: after [`Cancelled::Stopping`] it will not succeed. Then nothing new of it starts, what
-    /// runs is told ([`Cx::cancelled`](crate::Cx::cancelled)) and after a grace time stopped, and it ends as cancelled when
-    /// nothing of it runs any more. Who did it and why is kept as an event of each of them.
-    ///
-    /// Safe to repeat. Fails where it has finished otherwise ([`Error::WrongState`]), and where it or a descendant has
-    /// started a step after which there is no way back ([`Error::PastReturn`]).
-    ///
-    /// ```
-    /// # use intendant::{Cancelled, Intent, Intendant, IntentState};
-    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Greet { name: String }
-    /// # impl Intent for Greet { const KIND: &'static str = "greet"; type Output = String; }
-    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
-    /// let intendant = Intendant::open("sqlite::memory:").await?;
-    /// let greeting = intendant.request(Greet { name: "Ada".into() }).await?;
-    /// let cancelled = intendant.cancel(greeting.id(), "ada", Some("not today")).await?;
-    /// assert_eq!(cancelled, Cancelled::Now);
-    /// assert_eq!(greeting.state().await?, IntentState::Cancelled);
-    /// # Ok::<(), intendant::Error>(()) }).unwrap();
-    /// ```
-    pub async fn cancel(
-        &self,
-        id: IntentId,
-        actor: &str,
-        reason: Option<&str>,
-    ) -> Result<Cancelled, Error> {
-        check_name("actor", actor)?;
-        let by = CancelBy {
-            actor: actor.to_owned(),
-            reason: reason.map(str::to_owned),
-        };
-        let answers = self.cancel_all(vec![id], by).await?;
-        match answers.into_iter().next() {
-            Some((_, CancelAnswer::Done(cancelled))) => Ok(cancelled),
-            Some((_, CancelAnswer::Finished(state))) => Err(Error::WrongState {
-                verb: "cancelling",
-                id,
-                state,
-                expected: "only an unfinished intent can be cancelled",
-            }),
-            Some((_, CancelAnswer::PastReturn { intent, step })) => {
-                Err(Error::PastReturn { id, intent, step })
-            }
-            Some((_, CancelAnswer::NotFound)) | None => Err(Error::NotFound { id }),
-        }
     }
 
     /// Cancels many in one transaction, and tells everybody whom it concerns.

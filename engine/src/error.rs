@@ -4,7 +4,7 @@ use crate::conflict::ConflictsError;
 use crate::id::IntentId;
 use crate::intent::NameError;
 use crate::payload::PayloadError;
-use crate::state::{FailureReason, IntentState};
+use crate::state::{FailureReason, IntentState, StepState};
 
 /// What went wrong with a call on the engine.
 #[derive(Debug, thiserror::Error)]
@@ -152,11 +152,13 @@ pub enum Error {
     },
     /// The intent, or a descendant of it, has started a step after which it is not cancelled any more.
     #[error(
-        "cancelling intent {id}: {}step `{step}` has started, after which there is no way back; wait for its end",
+        "{verb} intent {id}: {}step `{step}` has started, after which there is no way back; wait for its end",
         if .id == .intent { String::new() } else { format!("in its descendant {intent}, ") }
     )]
     PastReturn {
-        /// The intent that was to be cancelled.
+        /// What was tried, as in `cancelling`.
+        verb: &'static str,
+        /// The intent that was to be cancelled or taken back.
         id: IntentId,
         /// The intent whose step it is.
         intent: IntentId,
@@ -165,13 +167,48 @@ pub enum Error {
     },
     /// The intent is a child; its failure was handed to its parent.
     #[error(
-        "resuming intent {id}: its parent {parent} waits for it or has failed with it; resume the parent"
+        "{verb} intent {id}: its parent {parent} waits for it or has failed with it; resume the parent"
     )]
     ResumeParent {
+        /// What was tried, as in `resuming`.
+        verb: &'static str,
         /// The child.
         id: IntentId,
         /// The parent.
         parent: IntentId,
+    },
+    /// The intent has no such step, or nothing is known of one.
+    #[error(
+        "intent {id} has no step `{step}`, or nothing has come of it yet; `intendant show` names its steps"
+    )]
+    NoStep {
+        /// The intent.
+        id: IntentId,
+        /// The step.
+        step: String,
+    },
+    /// An amended input is that of another operation.
+    #[error("amending intent {id}: {what} would be another one; that is a new request")]
+    Amended {
+        /// The intent.
+        id: IntentId,
+        /// What.
+        what: &'static str,
+    },
+    /// The step is in a state in which this cannot be done.
+    #[error(
+        "{verb} of step `{step}` of intent {id}: it is {state}; only one that has failed, or waits for its retry or \
+         snooze, can be"
+    )]
+    WrongStep {
+        /// What was tried: `retry` or `skip`.
+        verb: &'static str,
+        /// The intent.
+        id: IntentId,
+        /// The step.
+        step: String,
+        /// Its state.
+        state: StepState,
     },
     /// The awaited intent failed.
     #[error("intent {id} failed ({}){}: {error}", .reason.as_str(), step_suffix(.step))]
@@ -218,6 +255,8 @@ impl Error {
                 | Self::WrongState { .. }
                 | Self::ResumeParent { .. }
                 | Self::PastReturn { .. }
+                | Self::WrongStep { .. }
+                | Self::Amended { .. }
                 | Self::KeyRace { .. }
                 | Self::Rejected { .. }
         )
@@ -225,7 +264,7 @@ impl Error {
 
     /// What was asked for is not there.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::NotFound { .. })
+        matches!(self, Self::NotFound { .. } | Self::NoStep { .. })
     }
 
     /// The same call may succeed later.

@@ -33,7 +33,7 @@ pub trait Intent: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The queue whose workers carry it out.
     const QUEUE: &'static str = "default";
 
-    /// What happens to its shared and exclusive resources when it fails: see [`OnFailure`].
+    /// What happens when it fails, and to its shared and exclusive resources: see [`OnFailure`].
     const ON_FAILURE: OnFailure = OnFailure::Hold;
 
     /// What it comes to.
@@ -55,13 +55,20 @@ pub trait Intent: Serialize + DeserializeOwned + Send + Sync + 'static {
     }
 }
 
-/// What a failed intent does with the resources that it holds.
+/// What becomes of a failed intent, and of the resources that it holds.
+///
+/// A cancelled intent is taken back whatever its kind says here, as far as its steps declare an
+/// [`undo`](crate::StepBuilder::undo).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
     /// Keeps them until a person resumes it: a half-built server must not be resized.
     Hold,
-    /// Lets go of them.
+    /// Lets go of them. When it is cancelled after a resume, and others have them by then, it is taken back without them.
     Release,
+    /// Takes back what its steps did, as far as they declare an [`undo`](crate::StepBuilder::undo), then lets go of them. It
+    /// is failed all the same, with the error of the step that failed; a resume begins the steps that were taken back anew.
+    /// After a [`point_of_no_return`](crate::StepBuilder::point_of_no_return) nothing is taken back: it keeps them.
+    Undo,
 }
 
 /// How an intent uses a resource.

@@ -35,6 +35,8 @@ mod state;
 mod step;
 mod store;
 mod transaction;
+mod undo;
+mod verbs;
 mod worker;
 
 pub use cancel::Cancelled;
@@ -62,6 +64,7 @@ pub use store::{
     UnknownRelation, migration_sql,
 };
 pub use transaction::{Committed, StepConnection};
+pub use verbs::{Batch, Preview, Verb};
 pub use why::Why;
 pub use worker::{WorkReport, Worker, shutdown_signal};
 

@@ -154,6 +154,9 @@ pub const CANCEL_TRIES: usize = 100;
 /// others nothing, short enough to be seen by whoever mends the cause.
 pub const REFUSED_WAIT: Duration = Duration::from_secs(1);
 
+/// Most refusals that are told of a verb for many intents; the others are counted.
+pub const REFUSALS: usize = 100;
+
 /// Most rows on one page of a list.
 pub const PAGE: u32 = 1_000;
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::children::ChildFailed;
-use crate::payload::PayloadError;
+use crate::payload::{self, Payload, PayloadError};
 use crate::plan::{StepDone, output_of};
 use crate::state::AttemptFailure;
 
@@ -144,6 +144,11 @@ pub trait StepOutput: Send + 'static {
     #[doc(hidden)]
     #[expect(private_interfaces, reason = "sealed: only the engine calls it")]
     fn into_done(self) -> StepDone;
+
+    /// Whether this can be read as such an output.
+    #[doc(hidden)]
+    #[expect(private_interfaces, reason = "sealed: only the engine calls it")]
+    fn accepts(output: &Payload) -> Result<(), PayloadError>;
 }
 
 #[expect(private_interfaces, reason = "sealed: only the engine calls it")]
@@ -152,5 +157,9 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> StepOutput for T {
 
     fn into_done(self) -> StepDone {
         output_of(&self)
+    }
+
+    fn accepts(output: &Payload) -> Result<(), PayloadError> {
+        payload::decode::<T>(output).map(drop)
     }
 }

@@ -12,7 +12,7 @@ use sqlx::sqlite::SqliteConnection;
 use crate::cx::{Cx, StepContext};
 use crate::error::Error;
 use crate::limits;
-use crate::payload::{self, Payload};
+use crate::payload::{self, Payload, PayloadError};
 use crate::plan::StepDone;
 use crate::state::AttemptFailure;
 use crate::step::{StepError, StepOutput, StepResult, fail};
@@ -38,6 +38,10 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> StepOutput for Committed<
 
     fn into_done(self) -> StepDone {
         StepDone::Recorded
+    }
+
+    fn accepts(output: &Payload) -> Result<(), PayloadError> {
+        payload::decode::<T>(output).map(drop)
     }
 }
 

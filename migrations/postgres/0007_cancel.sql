@@ -1,11 +1,29 @@
--- Cancel: a row asks an unfinished intent to stop; whoever holds it or claims it carries that out. It goes with the outcome
--- `cancelled`; who asked and why is kept with the events. So the table has what is being stopped, and nothing else.
+-- Cancel: a row asks an unfinished intent to stop; whoever holds it or claims it carries that out, and takes back what its
+-- steps did. It goes with the outcome; who asked and why is kept with the events. So the table has what is being stopped, and nothing else.
 create table intendant.cancel (
   intent_id uuid primary key,
   actor text not null,
   reason text,
-  at timestamptz not null
+  at timestamptz not null,
+  -- What it comes to when all is taken back: the failure with which it ends, as its kind wants it, or the steps that are
+  -- run again then. Nothing: it ends as cancelled.
+  goal json
 );
+
+-- What an input was before a person amended it.
+create table intendant.revision (
+  intent_id uuid not null,
+  seq integer not null,
+  at timestamptz not null,
+  actor text not null,
+  reason text,
+  -- The input that was replaced.
+  input json not null,
+  primary key (intent_id, seq)
+);
+
+create view intendant.revisions as
+  select intent_id, seq, at, actor, reason, input from intendant.revision;
 
 -- How often the session was told to stop something that it holds. A tick's first statement returns it, so that a tick
 -- knows, at no cost, that there is something to look for.

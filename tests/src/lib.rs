@@ -4,6 +4,7 @@ pub mod binary;
 pub mod chaos;
 pub mod database;
 pub mod interleave;
+pub mod orders;
 pub mod postgres;
 pub mod proxy;
 pub mod python;

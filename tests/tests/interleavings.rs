@@ -215,7 +215,7 @@ async fn race(pool: &PgPool, parent: Uuid, ticks: [Tick; 2], schedule: u32) -> R
     }
     let mut moved = [false; 2];
     for (moved, task) in moved.iter_mut().zip(tasks) {
-        *moved = tokio::time::timeout(Duration::from_secs(10), task).await???;
+        *moved = tokio::time::timeout(Duration::from_secs(60), task).await???;
     }
     Ok(moved)
 }

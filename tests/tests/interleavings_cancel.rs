@@ -308,7 +308,7 @@ async fn race(pool: &PgPool, scene: Scene, side: Side, schedule: u32) -> Result<
     }
     let mut came = [Came::Nothing; 2];
     for (came, task) in came.iter_mut().zip(tasks) {
-        *came = tokio::time::timeout(Duration::from_secs(10), task).await???;
+        *came = tokio::time::timeout(Duration::from_secs(60), task).await???;
     }
     Ok(came)
 }

@@ -306,6 +306,22 @@ async fn fill_column_leaves_no_row_out_and_fills_none_twice() -> Result<()> {
 }
 
 #[tokio::test]
+async fn terminate_leaves_nothing_over_whenever_it_comes() -> Result<()> {
+    let lines = lines("terminate", &["12"]).await?;
+    let rules = lines
+        .iter()
+        .any(|line| line == "server.provision  supersede    supersede");
+    ensure!(rules, "{lines:#?}");
+    ensure!(
+        lines
+            .last()
+            .is_some_and(|line| line == "0 servers left over"),
+        "{lines:#?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn support_query_prints_who_got_what_newest_first() -> Result<()> {
     let lines = lines("support_query", &[]).await?;
     let header = lines.iter().position(|line| line.starts_with("customer"));

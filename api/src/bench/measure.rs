@@ -1,11 +1,12 @@
 //! One run of one workload.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use intendant::{Intendant, Intent as _, Worker, shutdown_signal};
+use intendant::{Intendant, Intent, Request, Worker, shutdown_signal};
 use tokio::sync::{mpsc, watch};
 
 use super::place::{Counters, Place};
@@ -147,25 +148,20 @@ async fn drain(
     let numbers = 0..options.intents;
     match workload {
         Workload::Chain => {
-            let all = numbers.map(|n| Chain(payload(n)));
-            intendant.request_all(all).await?
+            ask(intendant, numbers, |n| intendant.request(Chain(payload(n)))).await?
         }
-        Workload::Fan => {
-            let all = numbers.map(|n| Fan(payload(n)));
-            intendant.request_all(all).await?
-        }
+        Workload::Fan => ask(intendant, numbers, |n| intendant.request(Fan(payload(n)))).await?,
         Workload::Exclusive => {
             // A quarter as many resources as intents, so that most have somebody in front of them.
             let resources = (options.intents / 4).max(1);
-            let all = numbers.map(|number| {
-                let intent = Exclusive::new(number, resources);
-                intendant.request(intent).key(number)
-            });
-            intendant.request_each(all).await?
+            let request = |n| intendant.request(Exclusive::new(n, resources)).key(n);
+            ask(intendant, numbers, request).await?
         }
         _ => {
-            let all = numbers.map(|n| Single(payload(n)));
-            intendant.request_all(all).await?
+            ask(intendant, numbers, |n| {
+                intendant.request(Single(payload(n)))
+            })
+            .await?
         }
     };
     let watch = Watch::start(place).await?;
@@ -184,6 +180,19 @@ async fn drain(
     let took = start.elapsed();
     stop_workers(stop, workers).await?;
     Ok(watch.run(took, None))
+}
+
+/// Asks in calls of ten thousand: the ids of a million would be counted as the worker's memory.
+async fn ask<'i, T: Intent>(
+    intendant: &Intendant,
+    numbers: Range<usize>,
+    request: impl Fn(usize) -> Request<'i, T>,
+) -> Result<()> {
+    for from in numbers.clone().step_by(10_000) {
+        let some = from..numbers.end.min(from + 10_000);
+        intendant.request_each(some.map(&request)).await?;
+    }
+    Ok(())
 }
 
 /// Other processes do the work.
@@ -213,7 +222,7 @@ async fn drain_elsewhere(
 /// Such a process.
 pub(super) async fn worker(options: &BenchOptions, url: &str) -> Result<()> {
     let intendant = Intendant::connect(url).await?;
-    let (_stop, workers, _starts) = start_workers(options, &intendant, &Arc::default());
+    let (_stop, workers, _) = start_workers(options, &intendant, &Arc::default());
     for worker in workers {
         worker.await??;
     }

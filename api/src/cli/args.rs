@@ -107,7 +107,7 @@ impl Page {
     }
 }
 
-fn label(text: &str) -> Result<(String, String), String> {
+pub(super) fn label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => {
             Ok((name.to_owned(), value.to_owned()))
@@ -117,7 +117,7 @@ fn label(text: &str) -> Result<(String, String), String> {
 }
 
 /// A time, or how long ago one was.
-fn when(text: &str) -> Result<DateTime<Utc>, String> {
+pub(super) fn when(text: &str) -> Result<DateTime<Utc>, String> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.to_utc());
     }
@@ -145,7 +145,7 @@ fn when(text: &str) -> Result<DateTime<Utc>, String> {
         })
 }
 
-fn resource(name: &str) -> Result<String, String> {
+pub(super) fn resource(name: &str) -> Result<String, String> {
     match name.split_once(':') {
         Some((kind, id)) if !kind.is_empty() && !id.is_empty() => Ok(name.to_owned()),
         _ => Err("expected `type:id`, as in `server:42`".to_owned()),

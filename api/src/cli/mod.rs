@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use intendant::{Intendant, StoreKind};
+use intendant::{Intendant, StoreKind, Verb};
 
 use crate::{bench, demo};
 
@@ -76,17 +76,49 @@ enum Command {
                             Exit code 3: nothing was ever requested for that account")]
     History(look::History),
     /// Put failed intents back in line: what succeeded is kept
-    #[command(
-        after_help = "Example:\n  intendant resume 01a1fc69-13b4 --reason 'disk replaced'\n\n\
-                            Exit code 4: an intent has not failed, or is the child of one that has to be resumed instead"
-    )]
-    Resume(verbs::Verb),
+    #[command(after_help = "Examples:\n  \
+                            intendant resume 01a1fc69-13b4 --reason 'disk replaced'\n  \
+                            intendant resume 01a1fc69-13b4 --dry-run\n  \
+                            intendant resume --all --kind replica.add --error 'connection refused' --dry-run\n\n\
+                            Exit code 4: an intent has not failed, or is the child of one that has to be resumed instead")]
+    Resume(verbs::Act),
     /// Stop intents that are unfinished, with all that they have asked for
     #[command(after_help = "Examples:\n  \
                             intendant cancel 01a1fc69-13b4 --reason 'ordered twice'\n  \
                             intendant cancel 01a1fc69-13b4 01a1fc69-8c21 --by ada\n\n\
                             Exit code 4: an intent has finished, or has started a step after which there is no way back")]
-    Cancel(verbs::Verb),
+    Cancel(verbs::Act),
+    /// Take back what failed intents did, as far as their steps say how; then they are cancelled
+    #[command(after_help = "Examples:\n  \
+                            intendant undo 01a1fc69-13b4 --reason 'not needed any more'\n  \
+                            intendant undo 01a1fc69-13b4 --dry-run\n\n\
+                            Exit code 4: an intent has not failed, or has started a step after which there is no way back")]
+    Undo(verbs::Act),
+    /// Give failed intents up: nothing is taken back, and they let go of what they hold
+    #[command(after_help = "Examples:\n  \
+                            intendant discard 01a1fc69-13b4 --reason 'cleaned up by hand'\n  \
+                            intendant discard --all --kind mail.send --since 3d")]
+    Discard(verbs::Act),
+    /// Try one step again now, with all its attempts
+    #[command(after_help = "Example:\n  intendant retry 01a1fc69-13b4 --step attach")]
+    Retry(verbs::OnStep),
+    /// Give one step its output by hand, and go on after it. Its type is checked by programs that know the kind
+    /// (`Worker::skip`); here only that it is JSON
+    #[command(after_help = "Examples:\n  \
+                            intendant skip 01a1fc69-13b4 --step volume --output '{\"id\":7}'\n  \
+                            intendant skip 01a1fc69-13b4 --step undo(volume) --output null --reason 'deleted by hand'")]
+    Skip(verbs::Skip),
+    /// Run failed intents again from a step on, or ask again for what succeeded or was cancelled
+    #[command(after_help = "Examples:\n  \
+                            intendant rerun 01a1fc69-13b4 --from volume --dry-run\n  \
+                            intendant rerun 01a1fc69-13b4 --from volume\n  \
+                            intendant rerun 01a1fc69-13b4 --reason 'once more'")]
+    Rerun(verbs::Rerun),
+    /// Replace the input of a failed intent, before it is resumed
+    #[command(
+        after_help = "Example:\n  intendant amend 01a1fc69-13b4 --input '{\"size\":8}' --reason 'too small'"
+    )]
+    Amend(verbs::Amend),
     /// Measure the engine, in a database or file of its own beside the one given, which it removes
     #[command(after_help = "Examples:\n  \
                             intendant bench single\n  \
@@ -134,8 +166,24 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Show(show) => look::show(show).await?,
         Command::History(history) => look::history(history).await?,
         Command::Why(why) => look::why(why).await?,
-        Command::Resume(verb) => return verb.run(verbs::resume).await,
-        Command::Cancel(verb) => return verb.run(verbs::cancel).await,
+        Command::Resume(act) => return act.run(&Verb::Resume).await,
+        Command::Cancel(act) => return act.run(&Verb::Cancel).await,
+        Command::Undo(act) => return act.run(&Verb::Undo).await,
+        Command::Discard(act) => return act.run(&Verb::Discard).await,
+        Command::Retry(on) => return on.act.run(&Verb::Retry { step: on.step }).await,
+        Command::Skip(skip) => {
+            let output = serde_json::from_str(skip.output.get())?;
+            let step = skip.on.step;
+            return skip.on.act.run(&Verb::Skip { step, output }).await;
+        }
+        Command::Rerun(rerun) => {
+            let verb = match rerun.from {
+                Some(step) => Verb::RerunFrom { step },
+                None => Verb::Rerun,
+            };
+            return rerun.act.run(&verb).await;
+        }
+        Command::Amend(amend) => return verbs::amend(amend).await,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,44 +1,169 @@
-//! What an operator does to intents: one after the other, each told in a line of its own.
+//! What an operator does to intents: to some by their ids, or to all that match; each told in a line of its own.
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
-use intendant::{Cancelled, Intendant, IntentId};
+use intendant::{Batch, Cancelled, Intendant, IntentFilter, IntentId, IntentState, Verb};
+use serde_json::value::RawValue;
 
-use super::args::{Database, IntentArg};
-use super::exit;
+use super::args::{Database, IntentArg, label, resource, when};
+use super::exit::{self, Refusal};
 
-/// Which intents, who does it, and why.
-#[derive(Debug, Args)]
-pub(super) struct Verb {
-    /// The intents' ids, or the beginnings of them
-    #[arg(required = true, value_name = "ID")]
-    ids: Vec<IntentArg>,
+/// Who does it, and why.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Actor {
     /// Why; kept with the event
     #[arg(long)]
     reason: Option<String>,
     /// Who; kept with the event [default: $USER]
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
+}
+
+impl Actor {
+    fn name(&self) -> String {
+        let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
+        let by = self.by.clone().or(user);
+        by.unwrap_or_else(|| "operator".to_owned())
+    }
+}
+
+/// Which of many intents.
+#[derive(Debug, Clone, Args)]
+struct Which {
+    /// All that match, in whatever state it can be done in, children left to their parents
+    #[arg(long, conflicts_with = "ids")]
+    all: bool,
+    /// With --all: of this kind
+    #[arg(long, requires = "all")]
+    kind: Option<String>,
+    /// With --all: of this account
+    #[arg(long, requires = "all")]
+    account: Option<String>,
+    /// With --all: in this state
+    #[arg(long, requires = "all")]
+    state: Option<IntentState>,
+    /// With --all: on this resource, `type:id`
+    #[arg(long, requires = "all", value_name = "TYPE:ID", value_parser = resource)]
+    resource: Option<String>,
+    /// With --all: with this label
+    #[arg(long, requires = "all", value_name = "NAME=VALUE", value_parser = label)]
+    label: Option<(String, String)>,
+    /// With --all: asked for by this person or service
+    #[arg(long, requires = "all", value_name = "NAME")]
+    asked_by: Option<String>,
+    /// With --all: requested since then, as in `2h`, `3d`
+    #[arg(long, requires = "all", value_name = "WHEN", value_parser = when)]
+    since: Option<chrono::DateTime<chrono::Utc>>,
+    /// With --all: failed with an error that has this text in it
+    #[arg(long, requires = "all", value_name = "TEXT")]
+    error: Option<String>,
+}
+
+impl Which {
+    fn filter(self) -> IntentFilter {
+        IntentFilter {
+            account: self.account,
+            resource: self.resource,
+            kind: self.kind,
+            state: self.state,
+            requested_by: self.asked_by,
+            label: self.label,
+            requested_since: self.since,
+            error: self.error,
+            ..IntentFilter::default()
+        }
+    }
+}
+
+/// Which intents, who does it, and why.
+#[derive(Debug, Args)]
+pub(super) struct Act {
+    /// The intents' ids, or the beginnings of them
+    #[arg(required_unless_present = "all", value_name = "ID")]
+    ids: Vec<IntentArg>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    actor: Actor,
     #[command(flatten)]
     database: Database,
 }
 
-impl Verb {
+/// The same for one step.
+#[derive(Debug, Args)]
+pub(super) struct OnStep {
+    /// The step
+    #[arg(long)]
+    pub(super) step: String,
+    #[command(flatten)]
+    pub(super) act: Act,
+}
+
+/// A step with what it is to have come to.
+#[derive(Debug, Args)]
+pub(super) struct Skip {
+    /// Its output, as JSON; for an undo, `undo(volume)`, it is `null`
+    #[arg(long, value_name = "JSON", value_parser = json)]
+    pub(super) output: Box<RawValue>,
+    #[command(flatten)]
+    pub(super) on: OnStep,
+}
+
+/// From which step on, if not from the beginning.
+#[derive(Debug, Args)]
+pub(super) struct Rerun {
+    /// Of failed intents: from this step on; what is before it is kept
+    #[arg(long, value_name = "STEP")]
+    pub(super) from: Option<String>,
+    #[command(flatten)]
+    pub(super) act: Act,
+}
+
+/// Which input of which intent.
+#[derive(Debug, Args)]
+pub(super) struct Amend {
+    /// The intent's id, or the beginning of it
+    id: IntentArg,
+    /// The input, as JSON. Whether the kind's code can read it shows when the intent is resumed
+    #[arg(long, value_name = "JSON", value_parser = json)]
+    input: Box<RawValue>,
+    #[command(flatten)]
+    actor: Actor,
+    #[command(flatten)]
+    database: Database,
+}
+
+fn json(text: &str) -> Result<Box<RawValue>, String> {
+    RawValue::from_string(text.to_owned()).map_err(|error| format!("expected JSON: {error}"))
+}
+
+impl Act {
     /// Does it to each of them. One that cannot be done is told, and the others are done all the same.
-    pub(super) async fn run(
-        self,
-        verb: impl AsyncFn(&Intendant, IntentId, &str, Option<&str>) -> Result<String>,
-    ) -> Result<ExitCode> {
+    pub(super) async fn run(self, verb: &Verb) -> Result<ExitCode> {
         let intendant = self.database.connect().await?;
-        let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
-        let by = self.by.or(user).unwrap_or_else(|| "operator".to_owned());
+        let by = self.actor.name();
+        let reason = self.actor.reason.as_deref();
+        if self.which.all {
+            let filter = self.which.filter();
+            let batch = match self.dry_run {
+                true => intendant.count_all(filter, verb).await?,
+                false => intendant.act_on_all(filter, verb, &by, reason).await?,
+            };
+            return Ok(tell(&batch, self.dry_run));
+        }
         let mut code = ExitCode::SUCCESS;
         for id in &self.ids {
             let done = async {
                 let id = id.resolve(&intendant).await?;
-                verb(&intendant, id, &by, self.reason.as_deref()).await
+                match self.dry_run {
+                    true => Ok(format!("{id} {}", intendant.preview(id, verb).await?)),
+                    false => act(&intendant, id, verb, &by, reason).await,
+                }
             };
             match done.await {
                 Ok(said) => println!("{said}"),
@@ -52,31 +177,78 @@ impl Verb {
     }
 }
 
-pub(super) async fn resume(
+fn tell(batch: &Batch, dry_run: bool) -> ExitCode {
+    for (id, why) in &batch.refusals {
+        eprintln!("intendant: {id}: {why}");
+    }
+    let intents = match batch.matched {
+        1 => "1 intent matches".to_owned(),
+        n => format!("{n} intents match"),
+    };
+    if dry_run {
+        println!("{intents}; nothing was done");
+        return ExitCode::SUCCESS;
+    }
+    println!(
+        "{intents}; done for {}, refused for {}",
+        batch.done, batch.refused
+    );
+    match batch.refused {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(exit::code(&Refusal::WrongState(String::new()).into())),
+    }
+}
+
+/// Does it to one, and says what came of it.
+async fn act(
     intendant: &Intendant,
     id: IntentId,
+    verb: &Verb,
     by: &str,
     reason: Option<&str>,
 ) -> Result<String> {
-    Ok(match intendant.resume(id, by, reason).await? {
-        1 => format!("{id} is back in line"),
-        more => format!(
-            "{id} is back in line, and {} of its children with it",
-            more - 1
-        ),
+    let with = |what: &str, intents: usize| match intents {
+        1 => format!("{id} {what}"),
+        more => format!("{id} {what}, and {} of its children with it", more - 1),
+    };
+    Ok(match verb {
+        Verb::Resume => with("is back in line", intendant.resume(id, by, reason).await?),
+        Verb::RerunFrom { step } => {
+            let intents = intendant.rerun_from(id, step, by, reason).await?;
+            with(&format!("is back in line, from `{step}` on"), intents)
+        }
+        Verb::Undo => with("is being taken back", intendant.undo(id, by, reason).await?),
+        Verb::Discard => with("is given up", intendant.discard(id, by, reason).await?),
+        Verb::Cancel => match intendant.cancel(id, by, reason).await? {
+            Cancelled::Before => format!("{id} was cancelled before"),
+            Cancelled::Stopping => {
+                format!("{id} is asked to stop, and will not succeed any more")
+            }
+            _ => format!("{id} is cancelled"),
+        },
+        Verb::Rerun => {
+            let new = intendant.rerun(id, by, reason).await?;
+            format!("{id} is asked for again, as {new}")
+        }
+        Verb::Retry { step } => {
+            intendant.retry(id, step, by, reason).await?;
+            format!("{id} tries `{step}` again")
+        }
+        Verb::Skip { step, output } => {
+            intendant.skip(id, step, output, by, reason).await?;
+            format!("{id} goes on after `{step}`")
+        }
+        other => bail!("{other:?} is not known to this command line"),
     })
 }
 
-pub(super) async fn cancel(
-    intendant: &Intendant,
-    id: IntentId,
-    by: &str,
-    reason: Option<&str>,
-) -> Result<String> {
-    let said = match intendant.cancel(id, by, reason).await? {
-        Cancelled::Before => "was cancelled before",
-        Cancelled::Stopping => "is asked to stop, and will not succeed any more",
-        _ => "is cancelled",
-    };
-    Ok(format!("{id} {said}"))
+pub(super) async fn amend(options: Amend) -> Result<ExitCode> {
+    let intendant = options.database.connect().await?;
+    let id = options.id.resolve(&intendant).await?;
+    let (by, reason) = (options.actor.name(), options.actor.reason.as_deref());
+    intendant
+        .amend_json(id, &options.input, &by, reason)
+        .await?;
+    println!("{id} has the new input; resume it");
+    Ok(ExitCode::SUCCESS)
 }

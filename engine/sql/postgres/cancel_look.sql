@@ -9,7 +9,7 @@ with recursive family (id, asked_id) as (
 )
 select f.asked_id, i.id, i.parent_id, o.state, l.session_id, p.reason, b.intent_id is not null, r.started,
        exists (select from intendant.started s where s.intent_id = i.id),
-       exists (select from intendant.cancel c where c.intent_id = i.id),
+       exists (select from intendant.cancel c where c.intent_id = i.id and c.goal is null),
        (select s.name from intendant.step s where s.intent_id = i.id and s.point_of_no_return
          order by s.started_at, s.name limit 1),
        i.locks

@@ -41,18 +41,18 @@ union all
 select 'I2: a cancelled intent has a step that runs or waits', o.intent_id from intendant.outcome o
   join intendant.step s on s.intent_id = o.intent_id where o.state = 'cancelled' and s.state in ('running', 'waiting')
 union all
-select 'I9: a cancel has no event', i.id from intendant.intent i
+select 'I9: a cancel or an undo has no event', i.id from intendant.intent i
  where (exists (select from intendant.cancel c where c.intent_id = i.id)
         or exists (select from intendant.outcome o
                     where o.intent_id = i.id and o.state = 'cancelled' and o.error like 'cancelled by %'))
-   and not exists (select from intendant.event e where e.intent_id = i.id and e.verb = 'cancel')
+   and not exists (select from intendant.event e where e.intent_id = i.id and e.verb in ('cancel', 'undo', 'rerun', 'resume'))
 union all
 select 'I2: a finished intent has a step under way in another queue', r.intent_id from intendant.routed r
   join intendant.outcome o on o.intent_id = r.intent_id
 union all
 select 'I2: a step waits in another queue though its intent is to stop', r.intent_id from intendant.routed r
   join intendant.cancel c on c.intent_id = r.intent_id join task on task.id = r.task_id
- where task.place <> 'lease'
+ where task.place <> 'lease' and r.step not like 'undo(%'
 union all
 select 'I3: a task is parked for what has all come', p.intent_id from intendant.parked p
  where p.reason = 'child'

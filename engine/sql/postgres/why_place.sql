@@ -2,7 +2,7 @@
 select i.id, i.kind, i.queue, i.account, i.requested_by, i.requested_at, i.position, i.parent_id,
        o.state, o.finished_at, o.reason, o.error, o.step, p.reason, p.due_at, b.intent_id is not null,
        coalesce(r.crashes, 0)::bigint, l.claimed_at, l.worker, l.host, l.beat_at, l.lease_ms, l.free, clock_timestamp(),
-       c.actor, c.reason, c.at
+       c.actor, c.reason, c.at, c.goal
   from intendant.intent i
   left join intendant.outcome o on o.intent_id = i.id
   left join intendant.parked p on p.intent_id = i.id

@@ -14,7 +14,7 @@ select f.asked_id, i.id, i.parent_id, o.state, l.session_id, p.reason, b.intent_
          where r.queue = i.queue and r.kind = i.kind and r.crashes in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
            and r.position = i.position and r.intent_id = i.id),
        exists (select 1 from intendant_started s where s.intent_id = i.id),
-       exists (select 1 from intendant_cancel c where c.intent_id = i.id),
+       exists (select 1 from intendant_cancel c where c.intent_id = i.id and c.goal is null),
        (select s.name from intendant_step s where s.intent_id = i.id and s.point_of_no_return
          order by s.started_at, s.name limit 1),
        i.locks

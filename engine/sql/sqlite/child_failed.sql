@@ -1,7 +1,8 @@
--- Resume: children that failed, which are resumed with their parent, unless another one was asked for in their place.
--- Primary keys, and the index child_instead_of.
-select c.parent_id, c.child_id from intendant_child c
+-- Resume, undo and rerun: children that failed, unless another one was asked for in their place; with where the step is that
+-- asked for them. Of a parent that is being taken back, those of its undos. Primary keys, and the index child_instead_of.
+select c.parent_id, c.child_id, c.step, s.state from intendant_child c
   join intendant_outcome o on o.intent_id = c.child_id and o.state = 'failed'
   join intendant_step s on s.intent_id = c.parent_id and s.name = c.step and s.generation = c.generation
- where c.parent_id in (select n.value from jsonb_each(?1) n) and s.state <> 'succeeded'
+ where c.parent_id in (select n.value from jsonb_each(?1) n)
+   and (s.name like 'undo(%' or not exists (select 1 from intendant_cancel k where k.intent_id = c.parent_id))
    and not exists (select 1 from intendant_child n where n.instead_of = c.child_id)

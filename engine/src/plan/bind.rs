@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::shape::ShapeStep;
-use super::{Expr, Form, Shape, StepDef};
+use super::{Expr, Form, RunStep, Shape, StepDef};
 use crate::payload::Payload;
 
 /// A shape with the functions for its steps.
@@ -26,6 +26,8 @@ pub(crate) struct BoundPlan<S> {
     elements: Vec<(usize, Payload)>,
     /// Where in `shape` a map's elements are.
     maps: HashMap<usize, Range<usize>>,
+    /// Where in `shape` the steps begin that take back, and which step each of them takes back.
+    undos: Option<(usize, Vec<usize>)>,
 }
 
 /// Why stored shape and code do not go together.
@@ -49,25 +51,30 @@ impl<S> BoundPlan<S> {
         Self::new(shape, hash, defs, Vec::new())
     }
 
-    /// A step by itself, with the input that its driver has put together.
-    pub(crate) fn alone(name: Arc<str>, def: &StepDef<S>, input: Payload) -> Self {
+    /// A step by itself, with the input that its driver has put together, and what runs it: its function, or what takes it
+    /// back.
+    pub(crate) fn alone(name: Arc<str>, def: &StepDef<S>, run: RunStep<S>, input: Payload) -> Self {
         let step = ShapeStep {
             name: name.clone(),
             after: Vec::new(),
             form: Form::One,
             queue: None,
+            undo: false,
         };
         let shape = Shape {
             steps: vec![step],
             output: 0,
         };
+        let point_of_no_return = def.point_of_no_return && undone_of(&name).is_none();
         let def = StepDef {
             name,
-            run: def.run.clone(),
+            run,
+            accepts: def.accepts,
             input: Expr::Value(input),
             retry: def.retry,
             time_limit: def.time_limit,
-            point_of_no_return: def.point_of_no_return,
+            point_of_no_return,
+            undo: None,
             each: None,
             queue: None,
             after: Vec::new(),
@@ -85,6 +92,7 @@ impl<S> BoundPlan<S> {
             by_shape,
             elements: Vec::new(),
             maps: HashMap::new(),
+            undos: None,
         }
     }
 
@@ -145,16 +153,16 @@ impl<S> BoundPlan<S> {
         let first = self.shape.steps.len();
         let range = first..first + elements.len();
         let shape = Arc::make_mut(&mut self.shape);
-        let (name, queue) = (
-            shape.steps[map].name.clone(),
-            shape.steps[map].queue.clone(),
-        );
+        let ShapeStep {
+            name, queue, undo, ..
+        } = shape.steps[map].clone();
         for index in 0..elements.len() {
             shape.steps.push(ShapeStep {
                 name: Arc::from(format!("{name}[{index}]")),
                 after: Vec::new(),
                 form: Form::One,
                 queue: queue.clone(),
+                undo,
             });
         }
         let after = range.clone().filter_map(|index| u32::try_from(index).ok());
@@ -165,8 +173,90 @@ impl<S> BoundPlan<S> {
         range
     }
 
+    /// The steps that take back have been made.
+    pub(crate) fn has_undos(&self) -> bool {
+        self.undos.is_some()
+    }
+
+    /// The steps of the shape that are no undos.
+    pub(crate) fn forward(&self) -> usize {
+        self.undos
+            .as_ref()
+            .map_or(self.shape.steps.len(), |(first, _)| *first)
+    }
+
+    /// The step that an undo takes back.
+    pub(crate) fn undoes(&self, step: usize) -> Option<usize> {
+        let (first, undos) = self.undos.as_ref()?;
+        undos.get(step.checked_sub(*first)?).copied()
+    }
+
+    /// Whether a step stands for something that can be taken back. A map has its elements for that.
+    pub(crate) fn can_undo(&self, step: usize) -> bool {
+        self.shape.steps[step].undo && !self.is_map(step)
+    }
+
+    /// What each step comes after; elements of a map after what their map comes after.
+    fn before(&self) -> Vec<Vec<usize>> {
+        let before = (0..self.forward()).map(|step| {
+            let after = match self.map_of(step) {
+                Some(map) => &self.stored.steps[map].after,
+                None => &self.shape.steps[step].after,
+            };
+            after.iter().map(|&before| before as usize).collect()
+        });
+        before.collect()
+    }
+
+    /// These steps, by their names, and all that depend on them; with a map its elements.
+    pub(crate) fn from(&self, names: &[String]) -> Vec<bool> {
+        let mut from = Vec::new();
+        for name in names {
+            let found = self.shape.find(name);
+            from.extend(found);
+            from.extend(
+                found
+                    .and_then(|map| self.elements_of(map))
+                    .into_iter()
+                    .flatten(),
+            );
+        }
+        crate::undo::closure(&self.before(), &from)
+    }
+
+    /// Adds a step for each step of the shape that takes it back, in the order in which that is done. All maps that shall
+    /// be taken back have their elements.
+    pub(crate) fn add_undos(&mut self) -> Range<usize> {
+        let first = self.shape.steps.len();
+        let order = crate::undo::order(&self.before());
+        let queue = |step: usize| {
+            let queue = self.shape.steps[step].queue.clone();
+            queue.filter(|_| !self.is_map(step))
+        };
+        let queues: Vec<_> = (0..first).map(queue).collect();
+        let shape = Arc::make_mut(&mut self.shape);
+        let mut undos = Vec::with_capacity(order.len());
+        for (step, after) in order {
+            let places = after.into_iter().map(|place| first + place);
+            shape.steps.push(ShapeStep {
+                name: undo_name(&shape.steps[step].name),
+                after: places
+                    .filter_map(|place| u32::try_from(place).ok())
+                    .collect(),
+                form: Form::One,
+                // What can reach the thing to make it can take it back.
+                queue: queues[step].clone(),
+                undo: false,
+            });
+            undos.push(step);
+        }
+        self.undos = Some((first, undos));
+        first..self.shape.steps.len()
+    }
+
     /// The code of a step; none for one that is done and gone from the code.
     pub(crate) fn def(&self, step: usize) -> Option<&StepDef<S>> {
+        let step = self.undoes(step).unwrap_or(step);
         let step = self.map_of(step).unwrap_or(step);
         self.defs
             .get(self.by_shape.get(step).copied().unwrap_or(step))
@@ -178,6 +268,7 @@ impl<S> BoundPlan<S> {
         step: usize,
         output: &impl Fn(usize) -> Option<&'a Payload>,
     ) -> Result<Payload, String> {
+        let step = self.undoes(step).unwrap_or(step);
         let element = step.checked_sub(self.stored.steps.len());
         if let Some((_, element)) = element.and_then(|element| self.elements.get(element)) {
             return Ok(element.clone());
@@ -199,4 +290,14 @@ impl<S> BoundPlan<S> {
             )
         })
     }
+}
+
+/// The name under which it is kept what came of taking a step back.
+pub(crate) fn undo_name(step: &str) -> Arc<str> {
+    Arc::from(format!("undo({step})"))
+}
+
+/// The step that is taken back under this name.
+pub(crate) fn undone_of(name: &str) -> Option<&str> {
+    name.strip_prefix("undo(")?.strip_suffix(')')
 }

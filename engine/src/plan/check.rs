@@ -47,6 +47,12 @@ pub enum PlanError {
         /// The map.
         map: String,
     },
+    /// A step is named as the taking back of another one would be.
+    #[error("step `{step}` is named like the undo of another step; give it another name")]
+    NamedLikeUndo {
+        /// The step.
+        step: String,
+    },
     /// A step comes after one that is not in the plan.
     #[error("step `{step}` comes after `{name}`, and the plan has no step of that name")]
     UnknownName {
@@ -97,6 +103,11 @@ pub(crate) fn check(shape: &Shape) -> Result<(), PlanError> {
         check_name("step", &step.name)?;
         if let Some(queue) = &step.queue {
             check_name("queue", queue)?;
+        }
+        if step.name.starts_with("undo(") && step.name.ends_with(')') {
+            return Err(PlanError::NamedLikeUndo {
+                step: step.name.to_string(),
+            });
         }
         if !names.insert(&*step.name) {
             return Err(PlanError::DoubledName {
@@ -203,6 +214,7 @@ mod tests {
                     after,
                     form,
                     queue: None,
+                    undo: false,
                 }
             })
             .collect();
@@ -219,6 +231,7 @@ mod tests {
             after: (index > 0).then(|| index as u32 - 1).into_iter().collect(),
             form: Form::One,
             queue: None,
+            undo: false,
         };
         Shape {
             steps: (0..length).map(step).collect(),

@@ -96,6 +96,19 @@ impl<S: Send + Sync + 'static, I, O> MapBuilder<'_, S, I, O> {
         self
     }
 
+    /// How to take back what an element did: see [`StepBuilder::undo`].
+    pub fn undo<R, F, Fut>(mut self, undo: F) -> Self
+    where
+        I: DeserializeOwned + Send + 'static,
+        O: DeserializeOwned + Send + 'static,
+        R: StepOutput<Value = ()>,
+        F: Fn(Cx<S>, I, Option<O>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = StepResult<R>> + Send + 'static,
+    {
+        self.step = self.step.undo(undo);
+        self
+    }
+
     /// Starts only after that step too: see [`StepBuilder::after`].
     pub fn after(mut self, step: impl Into<Dependency>) -> Self {
         self.step = self.step.after(step);

@@ -21,7 +21,7 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use bind::{BindError, BoundPlan};
+pub(crate) use bind::{BindError, BoundPlan, undo_name, undone_of};
 pub use check::PlanError;
 pub(crate) use check::{check, depth};
 pub use graph::{Graph, GraphStep};
@@ -61,6 +61,13 @@ impl<T> fmt::Debug for Node<T> {
 pub(crate) type RunStep<S> =
     Arc<dyn Fn(Cx<S>, Payload) -> BoxFuture<'static, Result<StepDone, StepError>> + Send + Sync>;
 
+/// What an erased undo comes to, given its step's input and, if there is one, its output.
+pub(crate) type RunUndo<S> = Arc<
+    dyn Fn(Cx<S>, Payload, Option<Payload>) -> BoxFuture<'static, Result<StepDone, StepError>>
+        + Send
+        + Sync,
+>;
+
 /// How an erased step ended well.
 pub(crate) enum StepDone {
     /// With this output, which has to be recorded.
@@ -73,10 +80,14 @@ pub(crate) enum StepDone {
 pub(crate) struct StepDef<S> {
     pub(crate) name: Arc<str>,
     pub(crate) run: RunStep<S>,
+    /// Whether this can be read as its output.
+    pub(crate) accepts: fn(&Payload) -> Result<(), PayloadError>,
     pub(crate) input: Expr,
     pub(crate) retry: Retry,
     pub(crate) time_limit: Option<Duration>,
     pub(crate) point_of_no_return: bool,
+    /// Takes back what it did.
+    pub(crate) undo: Option<RunUndo<S>>,
     /// Of a map: how many of its elements at once.
     pub(crate) each: Option<usize>,
     /// The queue whose workers carry it out, if that is not its intent's.
@@ -134,9 +145,11 @@ impl<S: Send + Sync + 'static> Plan<S> {
             plan: self,
             name: name.into(),
             run: erase(run),
+            accepts: R::accepts,
             retry: Retry::default(),
             time_limit: None,
             point_of_no_return: false,
+            undo: None,
             each: None,
             queue: None,
             after: Vec::new(),
@@ -175,9 +188,11 @@ pub struct StepBuilder<'p, S, I, O> {
     plan: &'p mut Plan<S>,
     name: Arc<str>,
     run: RunStep<S>,
+    accepts: fn(&Payload) -> Result<(), PayloadError>,
     retry: Retry,
     time_limit: Option<Duration>,
     point_of_no_return: bool,
+    undo: Option<RunUndo<S>>,
     each: Option<usize>,
     queue: Option<Arc<str>>,
     after: Vec<After>,
@@ -228,6 +243,7 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
     ///
     /// Everything but [`cx.child`](crate::Cx::child) works as in any other step: a step away from its intent cannot ask for
     /// children. What the plan says at its first start holds: an intent that is on its way keeps the queue.
+    /// Its [`undo`](Self::undo) runs in the same queue, which has to be served for that.
     ///
     /// ```
     /// # use intendant::{Cx, Node, Plan, StepResult, value};
@@ -241,6 +257,48 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
     /// ```
     pub fn queue(mut self, queue: impl Into<Arc<str>>) -> Self {
         self.queue = Some(queue.into());
+        self
+    }
+
+    /// How to take back what this step did: when the intent is cancelled, or fails and its kind says so
+    /// ([`OnFailure::Undo`](crate::OnFailure::Undo)).
+    ///
+    /// It is called if the step has started, and gets the step's input and its output, if there is one. A step that has
+    /// failed, was stopped, or was running when its worker died, may or may not have had an effect: then there is no
+    /// output, and the undo has to bear that there is nothing to take back. Steps are taken back after all that depend on
+    /// them. An undo is a step itself, named `undo(…)`: it is tried as often as its step, may `snooze`, and can be seen; if
+    /// it fails in the end, the intent has failed, and a resume goes on with it. Children that its step has asked for, and
+    /// that succeeded, are its to take back. What ran in another [`queue`](Self::queue) is taken back there; as soon as it has
+    /// been sent there it counts as started.
+    ///
+    /// ```
+    /// # use intendant::{Cx, Node, Plan, StepResult, value};
+    /// # struct Order { size: u32 }
+    /// async fn create_volume(cx: Cx<()>, size: u32) -> StepResult<String> {
+    ///     Ok(format!("volume-{size}-{}", cx.idempotency_key()))
+    /// }
+    ///
+    /// async fn delete_volume(_: Cx<()>, _size: u32, volume: Option<String>) -> StepResult<()> {
+    ///     match volume {
+    ///         Some(volume) => println!("deleting {volume}"),
+    ///         None => println!("deleting what may have been left behind"),
+    ///     }
+    ///     Ok(())
+    /// }
+    ///
+    /// fn plan(order: &Order, plan: &mut Plan<()>) -> Node<String> {
+    ///     plan.step("volume", create_volume).undo(delete_volume).input(value(order.size))
+    /// }
+    /// ```
+    pub fn undo<R, F, Fut>(mut self, undo: F) -> Self
+    where
+        I: DeserializeOwned + Send + 'static,
+        O: DeserializeOwned + Send + 'static,
+        R: StepOutput<Value = ()>,
+        F: Fn(Cx<S>, I, Option<O>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = StepResult<R>> + Send + 'static,
+    {
+        self.undo = Some(erase_undo(undo));
         self
     }
 
@@ -270,10 +328,12 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
         self.plan.steps.push(StepDef {
             name: self.name,
             run: self.run,
+            accepts: self.accepts,
             input: expr,
             retry: self.retry,
             time_limit: self.time_limit,
             point_of_no_return: self.point_of_no_return,
+            undo: self.undo,
             each: self.each,
             queue: self.queue,
             after: self.after,
@@ -382,10 +442,12 @@ where
         plan.steps.push(StepDef {
             name: Arc::from("run"),
             run: run.clone(),
+            accepts: R::accepts,
             input: Expr::Value(input.clone()),
             retry: Retry::default(),
             time_limit: None,
             point_of_no_return: false,
+            undo: None,
             each: None,
             queue: None,
             after: Vec::new(),
@@ -409,6 +471,31 @@ where
             Box::pin(async move { step.await.map(StepOutput::into_done) })
         }
         Err(error) => Box::pin(async move { Err(StepError::undecodable(&error)) }),
+    })
+}
+
+/// Hides the types of an undo.
+fn erase_undo<S, I, O, R, F, Fut>(undo: F) -> RunUndo<S>
+where
+    S: Send + Sync + 'static,
+    I: DeserializeOwned + Send + 'static,
+    O: DeserializeOwned + Send + 'static,
+    R: StepOutput<Value = ()>,
+    F: Fn(Cx<S>, I, Option<O>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = StepResult<R>> + Send + 'static,
+{
+    Arc::new(move |cx, input, output| {
+        let input = payload::decode::<I>(&input);
+        let output = output.as_ref().map(payload::decode::<O>).transpose();
+        match (input, output) {
+            (Ok(input), Ok(output)) => {
+                let undo = undo(cx, input, output);
+                Box::pin(async move { undo.await.map(StepOutput::into_done) })
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                Box::pin(async move { Err(StepError::undecodable(&error)) })
+            }
+        }
     })
 }
 

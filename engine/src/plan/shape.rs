@@ -30,6 +30,9 @@ pub(crate) struct ShapeStep {
     /// The queue whose workers carry it out, if that is not its intent's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) queue: Option<Arc<str>>,
+    /// It can be taken back. Left out of the JSON where it cannot, as [`Form::One`] is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) undo: bool,
 }
 
 /// Whether a step is one, or stands for one for each element of a list.
@@ -58,6 +61,24 @@ impl Shape {
             .take(16)
             .map(|byte| format!("{byte:02x}"))
             .collect()
+    }
+
+    /// These steps and all that depend on them, by name; an element stands for its map.
+    pub(crate) fn with_dependents(&self, names: &[String]) -> Vec<String> {
+        let of = |name: &String| {
+            let map = name.split_once('[').map_or(name.as_str(), |(map, _)| map);
+            self.find(name).or_else(|| self.find(map))
+        };
+        let from: Vec<usize> = names.iter().filter_map(of).collect();
+        let before = self.steps.iter().map(|step| {
+            let after = step.after.iter();
+            after.map(|&before| before as usize).collect()
+        });
+        let before: Vec<Vec<usize>> = before.collect();
+        let found = crate::undo::closure(&before, &from);
+        let steps = self.steps.iter().zip(found);
+        let steps = steps.filter(|(_, found)| *found);
+        steps.map(|(step, _)| step.name.to_string()).collect()
     }
 
     /// The position of a step, by its name.
@@ -103,6 +124,7 @@ pub(super) fn of<S>(steps: &[StepDef<S>], output: u32) -> Result<Shape, PlanErro
                 None => Form::One,
             },
             queue: step.queue.clone(),
+            undo: step.undo.is_some(),
         });
     }
     Ok(shape)

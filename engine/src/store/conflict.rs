@@ -40,6 +40,8 @@ pub(crate) struct Superseded {
     pub(crate) by: IntentId,
     pub(crate) by_kind: String,
     pub(crate) resource: String,
+    /// The other one goes even if this one's undo fails.
+    pub(crate) anyway: bool,
 }
 
 impl Store {
@@ -56,6 +58,7 @@ impl Store {
                             by: row.uuid(1)?,
                             by_kind: row.text(2)?,
                             resource: row.text(3)?,
+                            anyway: row.bool(4)?,
                         })
                     })
                     .collect()
@@ -208,9 +211,11 @@ pub(super) async fn foresee(
         mode: *mode,
     });
     let kind: Arc<str> = Arc::from(new.kind.as_str());
+    let now = conn.fetch_one(&sql::CLOCK_READ, Args::new().now()).await?;
+    let now = now.map_or(Ok(i64::MAX), |row| row.int(0))?;
     let applicant = Applicant {
         intent: new.id,
-        position: new.position(),
+        position: now.saturating_sub(new.ahead_us()),
         ancestors: Vec::new(),
         kin: false,
         wants: wants.collect(),

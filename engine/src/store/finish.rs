@@ -63,11 +63,16 @@ pub(super) async fn finish(
         wanted.map(|finish| finish.intent).collect()
     };
     let freeing = of(|finish| finish.frees);
-    let cancelled = of(|finish| finish.state == IntentState::Cancelled);
+    let cancelled = of(|finish| finish.taken_back);
     if !cancelled.is_empty() {
         let cancelled = || Args::new().ids(cancelled.iter().copied());
         conn.execute(&sql::CANCEL_DELETE, cancelled()).await?;
         conn.execute(&sql::STEP_STOP, cancelled().now()).await?;
+    }
+    let failed = of(|finish| finish.state == IntentState::Failed);
+    if !failed.is_empty() {
+        conn.execute(&sql::LINK_REOPEN, Args::new().ids(failed))
+            .await?;
     }
     let waited = of(|finish| finish.waits);
     if !waited.is_empty() {

@@ -59,6 +59,22 @@ impl Store {
         .await
     }
 
+    /// The shape of an intent's plan, and what its steps have to say.
+    pub(crate) async fn plan_and_steps(
+        &self,
+        id: IntentId,
+    ) -> Result<Option<(Shape, Vec<StepRecord>)>, Error> {
+        self.snapshot(move |mut conn| {
+            Box::pin(async move {
+                let Some(shape) = plan(&mut conn, id).await? else {
+                    return Ok(None);
+                };
+                Ok(Some((shape, steps(&mut conn, id).await?)))
+            })
+        })
+        .await
+    }
+
     /// The plan of an intent, with where its steps are; none before a worker has made it.
     pub(crate) async fn graph(&self, id: IntentId) -> Result<Option<Graph>, Error> {
         self.snapshot(move |mut conn| {
@@ -245,7 +261,7 @@ pub(super) async fn records(
 }
 
 /// The stored shape of an intent's plan, as far as it is known.
-async fn plan(conn: &mut Conn<'_>, id: IntentId) -> Result<Option<Shape>, Error> {
+pub(super) async fn plan(conn: &mut Conn<'_>, id: IntentId) -> Result<Option<Shape>, Error> {
     let row = conn
         .fetch_one(&sql::HISTORY_PLAN, Args::new().uuid(id.0))
         .await?;

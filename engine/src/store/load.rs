@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::args::{Args, Rows};
 use super::conn::Row;
-use super::loaded::StartedLoad;
+use super::loaded::{Goal, StartedLoad};
 use super::{AttemptLoad, CancelLoad, ChildLoad, Claimed, Conn, OutcomeRow, StepLoad, ToStop, sql};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
@@ -171,8 +171,12 @@ async fn starts(
     let mut cancels = HashMap::new();
     for row in rows {
         if let Some(actor) = row.opt_text(4)? {
-            let reason = row.opt_text(5)?;
-            cancels.insert(row.uuid(0)?, CancelLoad { actor, reason });
+            let cancel = CancelLoad {
+                actor,
+                reason: row.opt_text(5)?,
+                goal: goal(&row, 6)?,
+            };
+            cancels.insert(row.uuid(0)?, cancel);
         }
         let Some(started) = row.opt_time(1)? else {
             continue;
@@ -278,14 +282,36 @@ pub(super) async fn cancels(conn: &mut Conn<'_>, session: SessionId) -> Result<V
         .await?;
     rows.iter()
         .map(|row| {
-            let (actor, reason) = (row.text(2)?, row.opt_text(3)?);
+            let by = CancelLoad {
+                actor: row.text(2)?,
+                reason: row.opt_text(3)?,
+                goal: goal(row, 4)?,
+            };
             Ok(ToStop {
                 task: row.uuid(0)?,
                 intent: row.uuid(1)?,
-                by: CancelLoad { actor, reason },
+                by,
             })
         })
         .collect()
+}
+
+pub(super) fn goal(row: &Row, index: usize) -> Result<Goal, Error> {
+    match row.opt_json(index)? {
+        None => Ok(Goal::Cancel),
+        Some(json) => serde_json::from_str(json.get())
+            .map_err(|error| sqlx::Error::Decode(Box::new(error)).into()),
+    }
+}
+
+/// Whether an intent lets go of its resources when it fails.
+pub(super) async fn release_on_failure(conn: &mut Conn<'_>, id: IntentId) -> Result<bool, Error> {
+    let none = HashSet::new();
+    let ids = std::iter::once(id);
+    let loaded = intents(conn, LeaseId(uuid::Uuid::nil()), ids, &none, usize::MAX).await?;
+    Ok(loaded
+        .first()
+        .is_some_and(|intent| intent.release_on_failure))
 }
 
 /// A time that may have passed already.

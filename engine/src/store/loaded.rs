@@ -106,6 +106,27 @@ pub(crate) struct StartedLoad {
 pub(crate) struct CancelLoad {
     pub(crate) actor: String,
     pub(crate) reason: Option<String>,
+    pub(crate) goal: Goal,
+}
+
+/// What an intent comes to when all of it is taken back that is to be.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Goal {
+    /// It is cancelled.
+    Cancel,
+    /// It has failed, with this.
+    Fail(Failure),
+    /// These steps and all that depend on them are run again.
+    Rerun { from: Vec<String> },
+}
+
+/// With what an intent fails.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Failure {
+    pub(crate) reason: FailureReason,
+    pub(crate) error: String,
+    pub(crate) step: Option<Arc<str>>,
 }
 
 /// A task of a session that is to stop.

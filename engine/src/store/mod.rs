@@ -28,6 +28,7 @@ mod session;
 mod sql;
 mod stop;
 mod tick;
+mod verbs;
 mod wake;
 mod why;
 mod why_routed;
@@ -50,7 +51,8 @@ pub(crate) use cancel::CancelBy;
 pub(crate) use conflict::Superseded;
 pub(crate) use conn::Conn;
 pub(crate) use loaded::{
-    AttemptLoad, CancelLoad, ChildLoad, Claimed, OutcomeRow, RoutedLoad, StepLoad, ToStop,
+    AttemptLoad, CancelLoad, ChildLoad, Claimed, Failure, Goal, OutcomeRow, RoutedLoad, StepLoad,
+    ToStop,
 };
 pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
@@ -59,11 +61,13 @@ pub use records::{
     Relation, ResourceRecord, StepRecord, Unfinished, UnknownRelation,
 };
 pub(crate) use request::insert_requests;
+pub(crate) use resume::{Actor, Revival};
 pub(crate) use rows::{
     AttemptRow, ChildRow, Finish, KindRow, KindRules, Lane, Life, NewIntent, ParkReason, ParkRow,
-    Peek, Requested, RoutedEnd, RoutedRow, SessionRow, SessionSeen, Start, StartedRow, StepRow,
-    TickAnswer, TickEnd, TickRequest,
+    Peek, Requested, RoutedEnd, RoutedRow, SessionRow, SessionSeen, Start, StartedRow, StepAt,
+    StepRow, TickAnswer, TickEnd, TickRequest, UndoRow,
 };
+pub(crate) use verbs::StepVerb;
 pub(crate) use wake::{CANCEL, Listening, nudge_within};
 
 /// Which database an engine is on.

@@ -292,6 +292,7 @@ async fn quarantined_intents(
                 .map(|(hash, _)| hash),
             parent: intent.parent,
             frees: intent.locks && intent.release_on_failure,
+            taken_back: false,
             kind: intent.kind,
             account: intent.account,
         }

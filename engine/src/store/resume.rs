@@ -1,25 +1,64 @@
-//! Resume: a failed intent goes back in line with everything that succeeded kept (PROTOCOL P7).
+//! Resume, undo, rerun: a failed intent goes back in line, to go on with everything that succeeded kept, to be taken back,
+//! or to run some of its steps again (PROTOCOL P7).
+
+use std::collections::HashMap;
 
 use serde_json::json;
 
 use super::args::{Args, Rows};
-use super::{Conn, Store, sql};
+use super::{Conn, Goal, Store, history, sql, tick};
 use crate::error::Error;
 use crate::id::IntentId;
-use crate::state::IntentState;
+use crate::state::{IntentState, StepState};
+
+/// Who does it, and why.
+#[derive(Debug, Clone)]
+pub(crate) struct Actor {
+    pub(crate) name: String,
+    pub(crate) reason: Option<String>,
+}
+
+/// What a failed intent goes back in line for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Revival {
+    /// To go on: what succeeded is kept.
+    Resume,
+    /// To be taken back; then it is cancelled.
+    Undo,
+    /// To run this step again, and all that depend on it.
+    Rerun { from: String },
+}
+
+impl Revival {
+    fn verb(&self) -> &'static str {
+        match self {
+            Self::Resume => "resume",
+            Self::Undo => "undo",
+            Self::Rerun { .. } => "rerun",
+        }
+    }
+
+    fn trying(&self) -> &'static str {
+        match self {
+            Self::Resume => "resuming",
+            Self::Undo => "undoing",
+            Self::Rerun { .. } => "rerunning",
+        }
+    }
+}
 
 impl Store {
     /// Puts a failed intent back in line, and with it those of its children whose failure it failed with. Returns how
     /// many intents that were.
-    pub(crate) async fn resume(
+    pub(crate) async fn revive(
         &self,
         id: IntentId,
-        actor: String,
-        reason: Option<String>,
+        revival: Revival,
+        actor: Actor,
     ) -> Result<usize, Error> {
         self.transact(move |mut conn| {
-            let (actor, reason) = (actor.clone(), reason.clone());
-            Box::pin(async move { resume(&mut conn, id, &actor, reason.as_deref()).await })
+            let (revival, actor) = (revival.clone(), actor.clone());
+            Box::pin(async move { revive(&mut conn, id, &revival, &actor).await })
         })
         .await
     }
@@ -31,75 +70,240 @@ impl Store {
     }
 }
 
-async fn resume(
+async fn revive(
     conn: &mut Conn<'_>,
     id: IntentId,
-    actor: &str,
-    reason: Option<&str>,
+    revival: &Revival,
+    actor: &Actor,
 ) -> Result<usize, Error> {
-    if withdraw(conn, &[id], actor, reason).await?.is_empty() {
+    let detail = match revival {
+        Revival::Rerun { from } => json!({ "step": from }),
+        Revival::Resume | Revival::Undo => json!({}),
+    };
+    withdraw_one(conn, id, revival.verb(), revival.trying(), actor, detail).await?;
+    // Not before the outcome is taken: that is the lock under which the answer stays true.
+    if let (_, Some(parent)) = place(conn, id).await? {
+        let verb = revival.trying();
+        return Err(Error::ResumeParent { verb, id, parent });
+    }
+    let mut revived = vec![id];
+    let mut level = vec![(id, revival.clone())];
+    while !level.is_empty() {
+        let next = revive_level(conn, id, &level, actor).await?;
+        let mut withdrawn: Vec<(IntentId, Revival)> = Vec::new();
+        for (verb, reason) in [
+            (Revival::Resume, "resumed with its parent"),
+            (Revival::Undo, "taken back with its parent"),
+        ] {
+            let ids: Vec<IntentId> = next
+                .iter()
+                .filter(|(_, revival)| *revival == verb)
+                .map(|(id, _)| *id)
+                .collect();
+            let actor = Actor {
+                name: actor.name.clone(),
+                reason: Some(reason.to_owned()),
+            };
+            let ids = withdraw(conn, &ids, verb.verb(), &actor, &json!({})).await?;
+            withdrawn.extend(ids.into_iter().map(|id| (id, verb.clone())));
+        }
+        let ids = level.iter().map(|(id, _)| *id);
+        conn.execute(&sql::WAIT_REOPEN, Args::new().ids(ids))
+            .await?;
+        revived.extend(withdrawn.iter().map(|(id, _)| *id));
+        level = withdrawn;
+    }
+    into_line(conn, &revived).await?;
+    Ok(revived.len())
+}
+
+/// Prepares the steps of intents whose failures have been withdrawn, says what they go back in line for, and finds the
+/// failed children that go with them.
+async fn revive_level(
+    conn: &mut Conn<'_>,
+    asked: IntentId,
+    level: &[(IntentId, Revival)],
+    actor: &Actor,
+) -> Result<Vec<(IntentId, Revival)>, Error> {
+    let ids = || Args::new().ids(level.iter().map(|(id, _)| *id));
+    let undoing: Vec<IntentId> = level
+        .iter()
+        .filter(|(_, revival)| *revival == Revival::Undo)
+        .map(|(id, _)| *id)
+        .collect();
+    if !undoing.is_empty() {
+        let rows = conn
+            .fetch(&sql::STEP_FINAL, Args::new().ids(undoing.iter().copied()))
+            .await?;
+        if let Some(row) = rows.first() {
+            return Err(Error::PastReturn {
+                verb: "undoing",
+                id: asked,
+                intent: row.uuid(0)?,
+                step: row.text(1)?,
+            });
+        }
+    }
+    let again = again(conn, level).await?;
+    conn.execute(&sql::STEP_FORGIVE, ids()).await?;
+    let mut next = Vec::new();
+    for row in conn.fetch(&sql::CHILD_FAILED, ids()).await? {
+        let (parent, child): (IntentId, IntentId) = (row.uuid(0)?, row.uuid(1)?);
+        let (step, state): (String, StepState) = (row.text(2)?, row.word(3)?);
+        let is_again = again.get(&parent).is_some_and(|again| again.covers(&step));
+        if undoing.contains(&parent) || is_again || state == StepState::Undone {
+            // Nobody will ask for it any more: it must not keep what it holds.
+            next.push((child, Revival::Undo));
+        } else if state != StepState::Succeeded {
+            next.push((child, Revival::Resume));
+        }
+    }
+    if !undoing.is_empty() {
+        let rows = Rows::new()
+            .uuids(undoing.iter().copied())
+            .opt_texts(undoing.iter().map(|_| actor.reason.clone()));
+        let args = Args::new().text(actor.name.as_str()).rows(rows).now();
+        conn.execute(&sql::CANCEL_INSERT, args).await?;
+    }
+    let goals = again.into_iter().map(|(id, again)| {
+        let goal = Goal::Rerun { from: again.from };
+        (id, actor.reason.clone(), goal)
+    });
+    tick::insert_goals(conn, &actor.name, goals.collect()).await?;
+    Ok(next)
+}
+
+/// Steps of an intent that run again, and all that depend on them.
+struct Again {
+    from: Vec<String>,
+    all: Vec<String>,
+}
+
+impl Again {
+    /// Whether this step, or the map that it is an element of, is among them.
+    fn covers(&self, step: &str) -> bool {
+        self.all.iter().any(|again| {
+            let rest = step.strip_prefix(again.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+        })
+    }
+}
+
+/// Which of these have steps to run again: as a person says, or since they were taken back when the intent failed.
+async fn again(
+    conn: &mut Conn<'_>,
+    level: &[(IntentId, Revival)],
+) -> Result<HashMap<IntentId, Again>, Error> {
+    let mut from: HashMap<IntentId, Vec<String>> = HashMap::new();
+    let forward = level
+        .iter()
+        .filter(|(_, revival)| *revival != Revival::Undo);
+    let forward: Vec<IntentId> = forward.map(|(id, _)| *id).collect();
+    if forward.is_empty() {
+        return Ok(HashMap::new());
+    }
+    for row in conn.fetch(&sql::STEP_OF, Args::new().ids(forward)).await? {
+        if row.word::<StepState>(3)? == StepState::Undone {
+            from.entry(row.uuid(0)?).or_default().push(row.text(1)?);
+        }
+    }
+    for (id, revival) in level {
+        if let Revival::Rerun { from: step } = revival {
+            from.entry(*id).or_default().push(step.clone());
+        }
+    }
+    let mut again = HashMap::with_capacity(from.len());
+    for (id, from) in from {
+        let all = match history::plan(conn, id).await? {
+            Some(shape) => shape.with_dependents(&from),
+            None => Vec::new(),
+        };
+        for (_, revival) in level.iter().filter(|(other, _)| *other == id) {
+            if let Revival::Rerun { from: step } = revival {
+                let known = |name: &String| {
+                    let rest = step.strip_prefix(name.as_str());
+                    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+                };
+                if !all.iter().any(known) {
+                    let step = step.clone();
+                    return Err(Error::NoStep { id, step });
+                }
+            }
+        }
+        again.insert(id, Again { from, all });
+    }
+    Ok(again)
+}
+
+/// Into *ready*, with something to load, and with locks to take.
+pub(super) async fn into_line(conn: &mut Conn<'_>, ids: &[IntentId]) -> Result<(), Error> {
+    let rows = Rows::new()
+        .uuids(ids.iter().copied())
+        .ints(ids.iter().map(|_| 0))
+        .bools(ids.iter().map(|_| true))
+        .bools(ids.iter().map(|_| true));
+    conn.execute(&sql::READY_INSERT, Args::new().rows(rows))
+        .await
+}
+
+/// Takes the failed outcome of one intent, or says where it is instead.
+pub(super) async fn withdraw_one(
+    conn: &mut Conn<'_>,
+    id: IntentId,
+    verb: &'static str,
+    trying: &'static str,
+    actor: &Actor,
+    detail: serde_json::Value,
+) -> Result<(), Error> {
+    if withdraw(conn, &[id], verb, actor, &detail)
+        .await?
+        .is_empty()
+    {
         let (state, _) = place(conn, id).await?;
-        let expected = "only a failed intent can be resumed";
+        let expected = match verb {
+            "resume" => "only a failed intent can be resumed",
+            "undo" => "only a failed intent can be taken back; an unfinished one is cancelled",
+            "discard" => "only a failed intent can be discarded",
+            _ => "only a failed intent has steps that can be run again",
+        };
         return Err(Error::WrongState {
-            verb: "resuming",
+            verb: trying,
             id,
             state,
             expected,
         });
     }
-    // Not before the outcome is taken: that is the lock under which the answer stays true.
-    if let (_, Some(parent)) = place(conn, id).await? {
-        return Err(Error::ResumeParent { id, parent });
-    }
-    let mut resumed = vec![id];
-    let mut level = vec![id];
-    while !level.is_empty() {
-        conn.execute(&sql::STEP_FORGIVE, Args::new().ids(level.iter().copied()))
-            .await?;
-        let failed = conn
-            .fetch(&sql::CHILD_FAILED, Args::new().ids(level.iter().copied()))
-            .await?;
-        let failed: Vec<IntentId> = failed
-            .iter()
-            .map(|row| row.uuid(1))
-            .collect::<Result<_, _>>()?;
-        let next = withdraw(conn, &failed, actor, Some("resumed with its parent")).await?;
-        conn.execute(&sql::WAIT_REOPEN, Args::new().ids(level.iter().copied()))
-            .await?;
-        resumed.extend(&next);
-        level = next;
-    }
-    let rows = Rows::new()
-        .uuids(resumed.iter().copied())
-        .ints(resumed.iter().map(|_| 0))
-        .bools(resumed.iter().map(|_| true))
-        .bools(resumed.iter().map(|_| true));
-    conn.execute(&sql::READY_INSERT, Args::new().rows(rows))
-        .await?;
-    Ok(resumed.len())
+    Ok(())
 }
 
 /// Takes failed outcomes (compare-and-set) and keeps them as events. Returns whose they were; there may be ten thousand,
 /// and it is three statements.
-async fn withdraw(
+pub(super) async fn withdraw(
     conn: &mut Conn<'_>,
     ids: &[IntentId],
-    actor: &str,
-    reason: Option<&str>,
+    verb: &'static str,
+    actor: &Actor,
+    more: &serde_json::Value,
 ) -> Result<Vec<IntentId>, Error> {
     let mut withdrawn: Vec<IntentId> = Vec::new();
     let mut details = Vec::new();
     let mut starts = Vec::new();
+    if ids.is_empty() {
+        return Ok(withdrawn);
+    }
     let args = Args::new().ids(ids.iter().copied());
     for row in conn.fetch(&sql::OUTCOME_WITHDRAW, args).await? {
         let (id, started) = (row.uuid(0)?, row.opt_time(5)?);
-        let detail = json!({
+        let mut detail = json!({
             "reason": row.opt_text(1)?,
             "error": row.opt_text(2)?,
             "step": row.opt_text(3)?,
             "started_at": started.map(|time| time.to_utc()),
             "finished_at": row.opt_time(6)?.map(|time| time.to_utc()),
         });
+        if let Some(step) = more.get("step") {
+            detail[verb] = step.clone();
+        }
         let plan = row.opt_text(4)?;
         starts.extend(started.map(|started| (id, started.0, plan)));
         withdrawn.push(id);
@@ -118,14 +322,15 @@ async fn withdraw(
             .await?;
     }
     let rows = Rows::new().uuids(withdrawn.iter().copied()).texts(details);
-    let args = Args::new().text(actor).text("resume").opt_text(reason);
+    let args = Args::new().text(actor.name.as_str()).text(verb);
+    let args = args.opt_text(actor.reason.as_deref());
     conn.execute(&sql::EVENT_INSERT, args.rows(rows).now())
         .await?;
     Ok(withdrawn)
 }
 
 /// State and parent of an intent.
-async fn place(
+pub(super) async fn place(
     conn: &mut Conn<'_>,
     id: IntentId,
 ) -> Result<(IntentState, Option<IntentId>), Error> {

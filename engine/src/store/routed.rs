@@ -44,6 +44,17 @@ pub(super) async fn end(
     Ok(ended)
 }
 
+/// The task of a step that is under way in another queue.
+pub(super) async fn task_of(
+    conn: &mut Conn<'_>,
+    intent: IntentId,
+    step: &str,
+) -> Result<Option<TaskId>, Error> {
+    let args = Args::new().uuid(intent.0).text(step);
+    let row = conn.fetch_one(&sql::ROUTED_OF, args).await?;
+    row.map(|row| row.uuid(0)).transpose()
+}
+
 /// What a worker has to know of routed steps that it has claimed. An id that is no routed step's is left out.
 pub(super) async fn load(
     conn: &mut Conn<'_>,
@@ -78,6 +89,7 @@ pub(super) async fn load(
             Some(actor) => Some(CancelLoad {
                 actor,
                 reason: row.opt_text(21)?,
+                goal: load::goal(&row, 22)?,
             }),
             None => None,
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::loaded::{ChildLoad, Claimed, StepLoad, ToStop};
+use super::loaded::{ChildLoad, Claimed, Failure, StepLoad, ToStop};
 use crate::clock::{Micros, micros};
 use crate::conflict::Conflicts;
 use crate::id::{IntentId, LeaseId, SessionId, TaskId};
@@ -60,20 +60,6 @@ pub(crate) struct Requested {
 }
 
 impl NewIntent {
-    /// Its place in line, as the database will have it but for the difference of the clocks.
-    pub(crate) fn position(&self) -> i64 {
-        let (seconds, nanos) = self
-            .id
-            .0
-            .get_timestamp()
-            .map_or((0, 0), |time| time.to_unix());
-        let us = i64::try_from(seconds)
-            .unwrap_or(i64::MAX)
-            .saturating_mul(1_000_000);
-        us.saturating_add(i64::from(nanos / 1_000))
-            .saturating_sub(self.ahead_us())
-    }
-
     /// What its priority is worth.
     pub(crate) fn ahead_us(&self) -> i64 {
         i64::from(self.priority) * micros(limits::PRIORITY_POINT)
@@ -237,6 +223,24 @@ pub(crate) struct Finish {
     pub(crate) frees: bool,
     /// It has had children or steps in other queues.
     pub(crate) waits: bool,
+    /// What its steps did is taken back, as it was asked for.
+    pub(crate) taken_back: bool,
+}
+
+/// An intent that has failed and is to be taken back.
+#[derive(Debug, Clone)]
+pub(crate) struct UndoRow {
+    pub(crate) intent: IntentId,
+    pub(crate) reason: String,
+    pub(crate) failure: Failure,
+}
+
+/// One generation of a step: it has been taken back, or is to be run again.
+#[derive(Debug, Clone)]
+pub(crate) struct StepAt {
+    pub(crate) intent: IntentId,
+    pub(crate) step: Arc<str>,
+    pub(crate) generation: u32,
 }
 
 /// What a worker has to write, and what it asks for: one transaction.
@@ -250,6 +254,12 @@ pub(crate) struct TickRequest {
     pub(crate) started: Vec<StartedRow>,
     pub(crate) steps: Vec<StepRow>,
     pub(crate) attempts: Vec<AttemptRow>,
+    pub(crate) undos: Vec<UndoRow>,
+    pub(crate) undone: Vec<StepAt>,
+    /// Steps that are run again, as their next generation.
+    pub(crate) renews: Vec<StepAt>,
+    /// Intents of which everything is taken back that was to be before they run again.
+    pub(crate) reruns: Vec<IntentId>,
     pub(crate) children: Vec<ChildRow>,
     pub(crate) routed: Vec<RoutedRow>,
     pub(crate) finishes: Vec<Finish>,
@@ -324,6 +334,10 @@ impl TickRequest {
             && self.started.is_empty()
             && self.steps.is_empty()
             && self.attempts.is_empty()
+            && self.undos.is_empty()
+            && self.undone.is_empty()
+            && self.renews.is_empty()
+            && self.reruns.is_empty()
             && self.children.is_empty()
             && self.routed.is_empty()
             && self.finishes.is_empty()

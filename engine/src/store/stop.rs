@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::{Life, RoutedEnd, TickAnswer, TickRequest, ToStop};
+use super::{Goal, Life, RoutedEnd, TickAnswer, TickRequest, ToStop};
 use crate::id::{IntentId, LeaseId, TaskId};
 use crate::state::StepState;
 
@@ -29,6 +29,8 @@ pub(super) fn without(request: &TickRequest, answer: &mut TickAnswer) -> TickReq
     request.leases_done.retain(|lease| !kept.contains(lease));
     request.finishes.retain(|row| !stops(row.intent.into()));
     request.parks.retain(|row| !stops(row.task));
+    request.renews.retain(|row| !stops(row.intent.into()));
+    request.reruns.retain(|intent| !stops((*intent).into()));
     request.children.retain(|row| {
         let parent = row.intent.parent.as_ref();
         parent.is_none_or(|(parent, _)| !stops((*parent).into()))
@@ -84,7 +86,9 @@ pub(super) fn not_finished(request: &TickRequest, to_stop: &[ToStop]) -> Vec<Int
 
 /// Those that are to stop, and of which the worker did not know it.
 fn unknowing(request: &TickRequest, to_stop: &[ToStop]) -> HashSet<TaskId> {
-    let tasks = to_stop.iter().map(|stop| stop.task);
+    // Of one that is taken back for something else, its worker knows.
+    let asked = to_stop.iter().filter(|stop| stop.by.goal == Goal::Cancel);
+    let tasks = asked.map(|stop| stop.task);
     tasks
         .filter(|task| !request.stopping.contains(task))
         .collect()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::admit::mode;
 use super::args::Args;
 use super::conn::Row;
-use super::{Conn, NewIntent, Store, conflict, sql};
+use super::{Conn, Goal, NewIntent, Store, conflict, load, sql};
 use crate::conflict::{Conflicts, Rival as Excluding, Rule, Verdict};
 use crate::dry_run::{Concerned, Ruled};
 use crate::error::Error;
@@ -16,7 +16,7 @@ use crate::limits;
 use crate::state::IntentState;
 use crate::why::{
     CancelFacts, ChildFacts, Facts, Foresight, LeaseFacts, LineFacts, Other, Place, Rival,
-    StepFacts, Tally, WorkerFacts,
+    StepFacts, Tally, Then, WorkerFacts,
 };
 
 /// One more than is told, to know that there are more.
@@ -112,6 +112,11 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
                 actor,
                 reason: row.opt_text(25)?,
                 at: row.time(26)?.to_utc(),
+                then: match load::goal(&row, 27)? {
+                    Goal::Cancel => Then::Cancelled,
+                    Goal::Fail(_) => Then::Failed,
+                    Goal::Rerun { .. } => Then::Rerun,
+                },
             }),
             None => None,
         },

@@ -52,6 +52,7 @@ fn reasons(facts: Facts) -> Vec<Reason> {
         // Timers are over.
         reasons.retain(|reason| !matches!(reason, Reason::Retry { .. } | Reason::Snooze { .. }));
         let stopping = Reason::Stopping {
+            then: cancel.then,
             by: cancel.actor,
             because: cancel.reason,
             at: cancel.at,

@@ -68,9 +68,11 @@ pub enum Reason {
         /// The intent to resume: itself, or its parent, which its failure was handed to.
         resume: IntentId,
     },
-    /// It was asked to stop, and is cancelled when nothing of it runs any more: what it waits for until then follows.
+    /// It was asked to stop, or has failed, and what its steps did is taken back: what it waits for until then follows.
     Stopping {
-        /// Who asked for that.
+        /// What it comes to then.
+        then: Then,
+        /// Who asked for that; `intendant` where its kind wants it.
         by: String,
         /// Why.
         because: Option<String>,
@@ -198,6 +200,19 @@ pub enum Reason {
     },
 }
 
+/// What an intent comes to that is being stopped or taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Then {
+    /// It is cancelled.
+    Cancelled,
+    /// It has failed.
+    Failed,
+    /// It runs some of its steps again.
+    Rerun,
+}
+
 /// A number that is counted only so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Tally {
@@ -295,6 +310,7 @@ pub(crate) struct CancelFacts {
     pub(crate) actor: String,
     pub(crate) reason: Option<String>,
     pub(crate) at: DateTime<Utc>,
+    pub(crate) then: Then,
 }
 
 /// Where an intent is.

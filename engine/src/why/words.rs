@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use chrono::{DateTime, Utc};
 
 use super::numbers::{Ordinal, of};
-use super::{Awaited, Other, Reason, Rival, RunningStep, Tally, Why};
+use super::{Awaited, Other, Reason, Rival, RunningStep, Tally, Then, Why};
 use crate::intent::Mode;
 use crate::state::IntentState;
 
@@ -28,8 +28,21 @@ impl Display for Reason {
                 write!(f, "{state} at {}: there is nothing to wait for", time(*at))
             }
             Self::Failed { .. } => failed(f, self),
-            Self::Stopping { by, because, at } => {
-                write!(f, "asked to stop by {by} at {}", time(*at))?;
+            Self::Stopping {
+                then,
+                by,
+                because,
+                at,
+            } => {
+                match then {
+                    Then::Cancelled => write!(f, "asked to stop by {by} at {}", time(*at))?,
+                    Then::Failed => write!(f, "taken back since {}", time(*at))?,
+                    Then::Rerun => write!(
+                        f,
+                        "taken back for steps that are to run again, asked for by {by} at {}",
+                        time(*at)
+                    )?,
+                }
                 match because {
                     Some(because) => write!(f, ": {because}"),
                     None => Ok(()),
@@ -270,6 +283,7 @@ fn advice(why: &str) -> &'static str {
         "undecodable" | "plan refused" => "run workers whose code fits it, then",
         "quarantined" => "find out why its workers died, then",
         "circular wait" => "change who wants what, then",
+        "undo failed" => "mend what keeps it from being taken back, then",
         _ => "mend the cause, then",
     }
 }

@@ -7,6 +7,7 @@ use super::drive::Drive;
 use super::engine::Engine;
 use super::registry::Refusal;
 use super::runner::{StepEnd, clip};
+use super::undoing::in_one;
 use crate::advance::Status;
 use crate::id::TaskId;
 use crate::limits;
@@ -34,6 +35,10 @@ impl<S> Drive<S> {
                 let end = StepEnd::Undecodable { error };
                 return self.step_ended(index, end, Duration::ZERO, now, 0, tick);
             }
+        };
+        let input = match self.plan.undoes(index) {
+            Some(base) => in_one(&input, output(base)),
+            None => input,
         };
         tick.steps.push(StepRow {
             // It has not started.

@@ -31,6 +31,10 @@ pub(super) fn put_off(request: &mut TickRequest) -> Option<TickRequest> {
         started: take(&mut request.started, |row| is_later(row.intent.into())),
         steps: take(&mut request.steps, |row| is_later(row.task)),
         attempts: take(&mut request.attempts, |row| is_later(row.task)),
+        undos: take(&mut request.undos, |row| is_later(row.intent.into())),
+        undone: take(&mut request.undone, |row| is_later(row.intent.into())),
+        renews: take(&mut request.renews, |row| is_later(row.intent.into())),
+        reruns: take(&mut request.reruns, |intent| is_later((*intent).into())),
         children: take(&mut request.children, |row| {
             parent(row).is_some_and(|parent| is_later(parent.into()))
         }),

@@ -11,7 +11,7 @@ use super::engine::Engine;
 use crate::advance::Status;
 use crate::id::{LeaseId, TaskId};
 use crate::state::StepState;
-use crate::store::{CancelLoad, ChildRow, Life, RoutedEnd, TickAnswer, TickRequest, ToStop};
+use crate::store::{CancelLoad, ChildRow, Goal, Life, RoutedEnd, TickAnswer, TickRequest, ToStop};
 
 impl<S: Send + Sync + 'static> Engine<S> {
     /// A tick has said what is to stop, and has left out what must not be written for it. Returns what has to be looked at
@@ -24,6 +24,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let mut stopped = Vec::new();
         for stop in std::mem::take(&mut answer.to_stop) {
             let task = stop.task;
+            if stop.by.goal != Goal::Cancel {
+                // It is taken back for something else, as its driver knows.
+                continue;
+            }
             if stop.is_routed() {
                 self.end_left(&stop);
             }
@@ -76,6 +80,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             return;
         };
         drive.cancel = Some(cancel);
+        drive.refusal = None;
+        drive.widen_undos();
         if drive.phase == Phase::Planning {
             // Nothing of it will start, so its plan need not be on disk first.
             drive.phase = Phase::Active;
@@ -91,8 +97,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.rejoin(lease);
         }
         self.unwait(task);
-        for ((of, _), running) in &self.running {
-            if *of == task {
+        let Some(drive) = self.drives.get(&task) else {
+            return;
+        };
+        for ((of, step), running) in &self.running {
+            if *of == task && drive.plan.undoes(*step).is_none() {
                 running.context.cancel();
             }
         }
@@ -116,6 +125,12 @@ impl<S: Send + Sync + 'static> Engine<S> {
             .finishes
             .retain(|row| TaskId::from(row.intent) != task);
         pending.parks.retain(|row| row.task != task);
+        pending
+            .renews
+            .retain(|row| TaskId::from(row.intent) != task);
+        pending
+            .reruns
+            .retain(|intent| TaskId::from(*intent) != task);
         for (handed, _, life) in &mut pending.hand_backs {
             if *handed == task {
                 *life = Life::Started;

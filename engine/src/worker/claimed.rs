@@ -7,8 +7,8 @@ use super::engine::Engine;
 use super::registry::{Refusal, Source};
 use crate::cancel;
 use crate::clock::Micros;
-use crate::state::IntentState;
-use crate::store::{Claimed, Finish, Life, ParkReason, ParkRow};
+use crate::state::{FailureReason, IntentState};
+use crate::store::{CancelLoad, Claimed, Finish, Goal, Life, ParkReason, ParkRow};
 
 impl<S: Send + Sync + 'static> Engine<S> {
     /// Takes claimed tasks in hand.
@@ -40,7 +40,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
         if task.routed.is_some() && task.cancel.is_some() {
             return self.drop_step(&task);
         }
-        if task.cancel.is_some() {
+        let is_asked = |cancel: &CancelLoad| cancel.goal == Goal::Cancel;
+        if task.cancel.as_ref().is_some_and(is_asked) {
             self.to_stop.insert(task.task);
         }
         let bound = match (task.unfit.take(), &task.routed) {
@@ -61,7 +62,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     // Not for one that is refused: it runs nothing, so nobody would ever end its probation.
                     self.begin_probation(id, task.lease, task.crashes);
                 }
-                let mut drive = Drive::new(task, claimed_at, &kind, bound, now);
+                let mut drive = Drive::new(task, claimed_at, kind, bound, now);
                 if source == Source::Made && drive.cancel.is_none() && !self.write_plan(&drive) {
                     drive.phase = Phase::Planning;
                 }
@@ -146,8 +147,15 @@ impl<S: Send + Sync + 'static> Engine<S> {
             .started
             .as_ref()
             .and_then(|started| started.plan.as_ref().map(|(hash, _)| Arc::clone(hash)));
-        // One that is to stop needs no plan for that.
+        // One that is to stop needs no plan for that, unless it has something to take back.
+        let shape = task
+            .started
+            .as_ref()
+            .and_then(|started| started.plan.as_ref());
+        let can_undo = shape.is_some_and(|(_, shape)| shape.steps.iter().any(|step| step.undo));
+        let to_undo = task.cancel.is_some() && can_undo;
         let cancelled = task.cancel.as_ref();
+        let cancelled = cancelled.filter(|cancel| cancel.goal == Goal::Cancel && !can_undo);
         let cancelled = cancelled.map(|by| cancel::in_words(&by.actor, by.reason.as_deref()));
         self.pending.finishes.push(Finish {
             intent: task.intent,
@@ -159,8 +167,13 @@ impl<S: Send + Sync + 'static> Engine<S> {
             requested: task.requested,
             started,
             output: None,
-            reason: cancelled.is_none().then_some(refusal.reason),
-            frees: task.locks && (task.release_on_failure || cancelled.is_some()),
+            reason: match cancelled {
+                Some(_) => None,
+                None if to_undo => Some(FailureReason::UndoFailed),
+                None => Some(refusal.reason),
+            },
+            frees: task.locks && (cancelled.is_some() || (task.release_on_failure && !to_undo)),
+            taken_back: cancelled.is_some(),
             error: Some(cancelled.unwrap_or_else(|| super::runner::clip(refusal.error))),
             step: None,
             plan,

@@ -187,6 +187,10 @@ fn part(request: &TickRequest, keep: impl Fn(TaskId) -> bool) -> TickRequest {
     part.started.retain(|row| keep(row.intent.into()));
     part.steps.retain(|row| keep(row.task));
     part.attempts.retain(|row| keep(row.task));
+    part.undos.retain(|row| keep(row.intent.into()));
+    part.undone.retain(|row| keep(row.intent.into()));
+    part.renews.retain(|row| keep(row.intent.into()));
+    part.reruns.retain(|intent| keep((*intent).into()));
     part.children
         .retain(|row| parent(row).is_some_and(|parent| keep(parent.into())));
     part.routed.retain(|row| keep(row.intent.into()));
@@ -210,6 +214,10 @@ fn part(request: &TickRequest, keep: impl Fn(TaskId) -> bool) -> TickRequest {
 fn tasks(request: &TickRequest) -> HashSet<TaskId> {
     let parents = request.children.iter().filter_map(parent);
     let drivers = (request.started.iter().map(|row| row.intent))
+        .chain(request.undos.iter().map(|row| row.intent))
+        .chain(request.undone.iter().map(|row| row.intent))
+        .chain(request.renews.iter().map(|row| row.intent))
+        .chain(request.reruns.iter().copied())
         .chain(parents)
         .chain(request.routed.iter().map(|row| row.intent))
         .chain(request.finishes.iter().map(|row| row.intent));

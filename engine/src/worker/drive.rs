@@ -7,15 +7,16 @@ use super::children::{ByName, Children};
 use super::elements::Unmade;
 use super::registry::{Bound, Kind};
 use crate::advance::{Next, Status, advance, wind_down};
-use crate::cancel;
 use crate::clock::Micros;
 use crate::cx::IntentContext;
 use crate::id::{IntentId, LeaseId, TaskId};
+use crate::intent::OnFailure;
 use crate::payload::Payload;
 use crate::plan::BoundPlan;
 use crate::state::{FailureReason, IntentState, StepState};
 use crate::store::{
-    AttemptLoad, CancelLoad, ChildLoad, Claimed, Finish, ParkReason, ParkRow, StartedRow, StepLoad,
+    AttemptLoad, CancelLoad, ChildLoad, Claimed, Failure, Finish, ParkReason, ParkRow, StartedRow,
+    StepAt, StepLoad, TickRequest,
 };
 
 /// One step, as its driver knows it.
@@ -35,6 +36,12 @@ pub(super) struct Slot {
     pub(super) failure: Option<(FailureReason, String)>,
     /// What its wait is, if it waits.
     pub(super) reason: ParkReason,
+    /// It has really begun, here or earlier.
+    pub(super) started: bool,
+    /// What it did has been taken back.
+    pub(super) undone: bool,
+    /// An undo of a step that has nothing to take back: done as soon as those before it are.
+    pub(super) idle: bool,
 }
 
 impl Slot {
@@ -49,6 +56,19 @@ impl Slot {
             awaits: Vec::new(),
             failure: None,
             reason: ParkReason::Retry,
+            started: false,
+            undone: false,
+            idle: false,
+        }
+    }
+
+    /// What was taken back, and is not any more, begins anew, as the next generation.
+    pub(super) fn renew(&mut self) {
+        if self.undone {
+            *self = Self {
+                generation: self.generation + 1,
+                ..Self::new()
+            };
         }
     }
 
@@ -56,6 +76,7 @@ impl Slot {
     pub(super) fn set_attempt(&mut self, attempt: &AttemptLoad, now: Duration) {
         self.generation = attempt.generation;
         self.attempts = attempt.attempt;
+        self.started = true;
         if let Some(retry_in) = attempt.retry_in {
             self.status = Status::Until(now + retry_in);
         }
@@ -75,7 +96,12 @@ impl Slot {
     pub(super) fn set_step(&mut self, step: StepLoad, now: Duration) {
         debug_assert!(step.attempt >= 1 || step.state != StepState::Succeeded);
         self.has_row = true;
+        if step.generation != self.generation {
+            // The attempts were those of an earlier time round.
+            (self.attempts, self.status) = (0, Status::Pending);
+        }
         self.generation = step.generation;
+        self.started = step.state != StepState::Pending || step.attempt > 0;
         self.forgiven = step.forgiven;
         match step.state {
             // Whatever its row says already: as long as its task is there, it has not ended.
@@ -95,8 +121,13 @@ impl Slot {
                 let reason = step.reason.unwrap_or(FailureReason::StepFailed);
                 self.failure = step.error.map(|error| (reason, error));
             }
+            StepState::Undone => {
+                self.status = Status::Done;
+                self.output = step.output;
+                self.undone = true;
+            }
             // What ran when its worker died runs again; a resumed step runs now, whatever its last wait was.
-            StepState::Pending | StepState::Running | StepState::Undone => {
+            StepState::Pending | StepState::Running => {
                 self.status = Status::Pending;
             }
         }
@@ -128,6 +159,7 @@ pub(super) struct Drive<S> {
     /// A routed step: a plan of one step, whose end is no outcome.
     pub(super) is_routed: bool,
     pub(super) context: Arc<IntentContext>,
+    pub(super) kind: Arc<Kind<S>>,
     pub(super) plan: BoundPlan<S>,
     pub(super) slots: Vec<Slot>,
     pub(super) unmade: Unmade,
@@ -135,13 +167,15 @@ pub(super) struct Drive<S> {
     pub(super) crashes: u32,
     /// Some step has really begun, here or earlier.
     pub(super) begun: bool,
+    /// Somebody else had begun with it.
+    pub(super) inherited: bool,
     pub(super) requested: Micros,
     pub(super) started: Micros,
     parent: Option<IntentId>,
     pub(super) root: IntentId,
     pub(super) depth: usize,
-    locks: bool,
-    release_on_failure: bool,
+    pub(super) locks: bool,
+    pub(super) release_on_failure: bool,
     pub(super) children: Children,
     /// There is a wait row.
     pub(super) has_wait: bool,
@@ -166,6 +200,12 @@ pub(super) enum Move {
         due: Option<Duration>,
     },
     Park(ParkRow),
+    /// It has failed, and its kind wants what its steps did to be taken back.
+    Undo(Failure),
+    /// What was to be taken back is: these steps are run again.
+    Rerun(Vec<StepAt>),
+    /// Nothing of it runs any more: make the steps that take back.
+    TakeBack,
     Finish(Box<Finish>),
     /// The routed step has ended: as its row says, or with this as the reason.
     End(Option<(FailureReason, String)>),
@@ -177,7 +217,7 @@ impl<S> Drive<S> {
     pub(super) fn new(
         claimed: Claimed,
         claimed_at: Micros,
-        kind: &Kind<S>,
+        kind: Arc<Kind<S>>,
         bound: Bound<S>,
         now: Duration,
     ) -> Self {
@@ -215,12 +255,14 @@ impl<S> Drive<S> {
                 correlation_id: claimed.correlation_id,
                 input: claimed.input,
             }),
+            kind,
             plan,
             slots,
             unmade,
             phase: Phase::Active,
             crashes: claimed.crashes,
             begun: claimed.started.is_some(),
+            inherited: claimed.started.is_some(),
             requested: claimed.requested,
             started: claimed
                 .started
@@ -238,6 +280,9 @@ impl<S> Drive<S> {
             others_unsure: false,
             refused_until: Duration::ZERO,
         };
+        if drive.cancel.is_none() {
+            drive.slots.iter_mut().for_each(Slot::renew);
+        }
         drive.count_children();
         drive
     }
@@ -274,11 +319,15 @@ impl<S> Drive<S> {
     }
 
     /// Takes in what has become of the steps in other queues.
-    pub(super) fn set_sent(&mut self, sent: &[StepLoad], now: Duration) {
+    pub(super) fn set_sent(&mut self, sent: &[StepLoad], now: Duration, tick: &mut TickRequest) {
         for step in sent {
             match self.plan.shape.find(&step.name) {
                 Some(index) if self.slots[index].status == Status::Routed => {
                     self.slots[index].set_step(step.clone(), now);
+                    if self.slots[index].status == Status::Done {
+                        // Of one that takes back, what that means for its step goes with whatever is next.
+                        self.push_undone(index, tick);
+                    }
                 }
                 Some(_) => {}
                 None => self.unmade.sent(step),
@@ -306,6 +355,13 @@ impl<S> Drive<S> {
     /// Children, and steps in other queues, that nobody knows the end of yet.
     pub(super) fn open(&self) -> u32 {
         self.children.open() + if self.has_wait { self.away() } else { 0 }
+    }
+
+    /// Of these, those that have to come to their end before anything is taken back. A step that takes back in another queue
+    /// is found again when the steps that take back are made again.
+    fn open_forward(&self) -> u32 {
+        let undos = u32::try_from(self.unmade.undos_away()).unwrap_or(u32::MAX);
+        self.open().saturating_sub(undos)
     }
 
     /// There are some: worth a look at every tick.
@@ -339,9 +395,9 @@ impl<S> Drive<S> {
         if self.phase != Phase::Active {
             return Move::Nothing;
         }
-        let statuses: Vec<Status> = self.slots.iter().map(|slot| slot.status).collect();
-        if let Some(cancel) = &self.cancel {
-            return self.wind_down(cancel, &statuses, now);
+        let statuses = self.statuses();
+        if self.others_unsure {
+            return Move::Nothing;
         }
         if let Some((reason, error)) = &self.refusal {
             return if is_busy(&statuses) {
@@ -358,6 +414,14 @@ impl<S> Drive<S> {
                 Move::End(Some((*reason, error.clone())))
             } else {
                 Move::Finish(Box::new(self.refuse(*reason, error.clone())))
+            };
+        }
+        if self.cancel.is_some() && !self.plan.has_undos() {
+            return match wind_down(&statuses, self.open_forward()) {
+                Next::Park { .. } => Move::Park(self.park_for_others()),
+                Next::TakeBack if self.is_routed => Move::End(None),
+                Next::TakeBack => Move::TakeBack,
+                Next::Start(_) | Next::Busy(_) | Next::Succeed | Next::Fail(_) => Move::Nothing,
             };
         }
         match advance(&self.plan.shape, &statuses, now, stopping) {
@@ -386,27 +450,19 @@ impl<S> Drive<S> {
                 // No outcome while a child is unfinished (I2), whatever has become of the step that asked for it.
                 Move::Park(self.park_for_others())
             }
-            Next::Cancel => Move::Nothing,
             Next::Succeed | Next::Fail(_) if self.is_routed => Move::End(None),
-            Next::Succeed => Move::Finish(Box::new(self.succeed())),
-            Next::Fail(step) => Move::Finish(Box::new(self.fail(step))),
-        }
-    }
-
-    /// What is next for one that was asked to stop. Also while the worker stops: there is nothing to wait for.
-    fn wind_down(&self, cancel: &CancelLoad, statuses: &[Status], now: Duration) -> Move {
-        if self.others_unsure {
-            return Move::Nothing;
-        }
-        match wind_down(statuses, self.open()) {
-            Next::Park { .. } => Move::Park(self.park_for_others()),
-            Next::Cancel if now < self.refused_until => Move::Later(self.refused_until),
-            Next::Cancel if self.is_routed => Move::End(None),
-            Next::Cancel => Move::Finish(Box::new(Finish {
-                error: Some(cancel::in_words(&cancel.actor, cancel.reason.as_deref())),
-                ..self.finish(IntentState::Cancelled)
-            })),
-            Next::Start(_) | Next::Busy(_) | Next::Succeed | Next::Fail(_) => Move::Nothing,
+            Next::TakeBack => Move::TakeBack,
+            Next::Succeed => match &self.cancel {
+                Some(cancel) => self.taken_back(cancel),
+                None => Move::Finish(Box::new(self.succeed())),
+            },
+            Next::Fail(step) if self.cancel.is_some() => {
+                Move::Finish(Box::new(self.undo_failed(step)))
+            }
+            Next::Fail(step) => match self.on_failure() {
+                OnFailure::Undo if self.has_to_undo() => Move::Undo(self.failure(step)),
+                _ => Move::Finish(Box::new(self.fail(step))),
+            },
         }
     }
 
@@ -441,16 +497,30 @@ impl<S> Drive<S> {
         }
     }
 
-    fn fail(&self, step: usize) -> Finish {
-        let (reason, error) = self.slots[step]
-            .failure
-            .clone()
+    /// With what it fails, when this step has.
+    pub(super) fn failure(&self, step: usize) -> Failure {
+        let failure = self.slots[step].failure.clone();
+        let (reason, error) = failure
             .unwrap_or_else(|| (FailureReason::StepFailed, "it had failed before".to_owned()));
-        Finish {
-            reason: Some(reason),
-            error: Some(error),
+        Failure {
+            reason,
+            error,
             step: Some(self.step_name(step).clone()),
-            frees: self.locks && self.release_on_failure,
+        }
+    }
+
+    fn fail(&self, step: usize) -> Finish {
+        Finish {
+            frees: self.locks && self.on_failure() != OnFailure::Hold,
+            ..self.fail_with(self.failure(step))
+        }
+    }
+
+    pub(super) fn fail_with(&self, failure: Failure) -> Finish {
+        Finish {
+            reason: Some(failure.reason),
+            error: Some(failure.error),
+            step: failure.step,
             ..self.finish(IntentState::Failed)
         }
     }
@@ -458,14 +528,17 @@ impl<S> Drive<S> {
     /// An outcome without a step to blame.
     pub(super) fn refuse(&self, reason: FailureReason, error: String) -> Finish {
         Finish {
-            reason: Some(reason),
-            error: Some(error),
-            frees: self.locks && self.release_on_failure,
-            ..self.finish(IntentState::Failed)
+            // What could not be taken back keeps what it holds, whatever its kind says.
+            frees: self.locks && self.release_on_failure && reason != FailureReason::UndoFailed,
+            ..self.fail_with(Failure {
+                reason,
+                error,
+                step: None,
+            })
         }
     }
 
-    fn finish(&self, state: IntentState) -> Finish {
+    pub(super) fn finish(&self, state: IntentState) -> Finish {
         Finish {
             intent: self.id,
             lease: Some(self.lease),
@@ -482,6 +555,7 @@ impl<S> Drive<S> {
             parent: self.parent,
             frees: self.locks,
             waits: self.has_wait || !self.children.is_empty(),
+            taken_back: false,
         }
     }
 

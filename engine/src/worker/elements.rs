@@ -12,6 +12,7 @@ use super::runner::StepEnd;
 use crate::advance::Status;
 use crate::limits;
 use crate::payload::{self, Payload};
+use crate::plan::undone_of;
 use crate::state::AttemptFailure;
 use crate::store::{AttemptLoad, StepLoad, TickRequest};
 
@@ -38,9 +39,20 @@ impl Unmade {
         }
     }
 
+    /// What is known of a step that is made now.
+    pub(super) fn take(&mut self, name: &str) -> (Option<AttemptLoad>, Option<StepLoad>) {
+        (self.attempts.remove(name), self.steps.remove(name))
+    }
+
     /// Steps that are under way in other queues.
     pub(super) fn away(&self) -> usize {
         self.steps.values().filter(|step| step.away).count()
+    }
+
+    /// Of these, those that take back.
+    pub(super) fn undos_away(&self) -> usize {
+        let away = self.steps.values().filter(|step| step.away);
+        away.filter(|step| undone_of(&step.name).is_some()).count()
     }
 }
 
@@ -68,7 +80,7 @@ impl<S> Drive<S> {
         self.step_ended(map, end, Duration::ZERO, now, 0, tick);
     }
 
-    fn list_of(&self, map: usize) -> Result<Vec<Payload>, String> {
+    pub(super) fn list_of(&self, map: usize) -> Result<Vec<Payload>, String> {
         let output = |index: usize| self.slots[index].output.as_ref();
         let list = self.plan.input(map, &output)?;
         let elements = payload::elements(&list).map_err(|error| error.to_string())?;
@@ -84,7 +96,7 @@ impl<S> Drive<S> {
         Ok(elements)
     }
 
-    fn expand(&mut self, map: usize, elements: Vec<Payload>, now: Duration) {
+    pub(super) fn expand(&mut self, map: usize, elements: Vec<Payload>, now: Duration) {
         for index in self.plan.expand(map, elements) {
             let mut slot = Slot::new();
             let name = &*self.plan.shape.steps[index].name;
@@ -93,6 +105,9 @@ impl<S> Drive<S> {
             }
             if let Some(step) = self.unmade.steps.remove(name) {
                 slot.set_step(step, now);
+            }
+            if self.cancel.is_none() {
+                slot.renew();
             }
             self.slots.push(slot);
         }

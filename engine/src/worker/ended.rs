@@ -20,9 +20,10 @@ impl<S> Drive<S> {
         random: u64,
         tick: &mut TickRequest,
     ) {
-        let end = match self.cancel {
-            Some(_) => last_word(end),
-            None => end,
+        let end = if self.is_winding_down(index) {
+            last_word(end)
+        } else {
+            end
         };
         match end {
             StepEnd::Output(output) => {
@@ -31,6 +32,7 @@ impl<S> Drive<S> {
                     finished_ago: Some(Duration::ZERO),
                     ..self.row(index, StepState::Succeeded, took)
                 });
+                self.push_undone(index, tick);
                 self.slots[index].output = Some(output);
                 self.slots[index].status = Status::Recording;
                 if self.crashes > 0 {
@@ -42,6 +44,7 @@ impl<S> Drive<S> {
                 if self.crashes > 0 {
                     tick.leases_cleared.push(self.lease);
                 }
+                self.push_undone(index, tick);
                 self.slots[index].output = Some(output);
                 self.slots[index].status = Status::Done;
             }
@@ -92,11 +95,12 @@ impl<S> Drive<S> {
             .def(index)
             .map(|def| def.retry)
             .unwrap_or_default();
+        let winding_down = self.is_winding_down(index);
         let slot = &mut self.slots[index];
         slot.attempts = slot.attempts.saturating_add(1);
         let may_retry = match failure {
             AttemptFailure::Error | AttemptFailure::TimeOut | AttemptFailure::Panic => {
-                self.cancel.is_none()
+                !winding_down
             }
             AttemptFailure::GaveUp | AttemptFailure::OutputRefused | AttemptFailure::Cancelled => {
                 false
@@ -181,6 +185,11 @@ impl<S> Drive<S> {
         self.slots[index].status = Status::Children(self.missing(index));
     }
 
+    /// The intent is to stop, and this is no step that takes back.
+    fn is_winding_down(&self, index: usize) -> bool {
+        self.cancel.is_some() && self.plan.undoes(index).is_none()
+    }
+
     /// The step's result is on disk.
     pub(super) fn recorded(&mut self, name: &str) {
         if let Some(index) = self.plan.shape.find(name)
@@ -213,7 +222,8 @@ impl<S> Drive<S> {
         let slot = &self.slots[index];
         let def = self.plan.def(index);
         StepRow {
-            point_of_no_return: def.is_some_and(|def| def.point_of_no_return),
+            point_of_no_return: def.is_some_and(|def| def.point_of_no_return)
+                && self.plan.undoes(index).is_none(),
             first,
             task: self.task,
             intent: self.id,

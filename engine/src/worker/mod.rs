@@ -27,6 +27,7 @@ mod session;
 mod stop;
 mod superseding;
 mod ticking;
+mod undoing;
 mod waking;
 
 use std::collections::{BTreeMap, HashMap};
@@ -34,6 +35,8 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+
+use serde::Serialize;
 
 use crate::client::Intendant;
 use crate::cx::Cx;
@@ -314,6 +317,41 @@ impl<S: Send + Sync + 'static> Worker<S> {
             .iter()
             .map(|kind| format!("{}\n{}", kind.name, kind.conflicts));
         tables.collect::<Vec<_>>().join("\n")
+    }
+
+    /// [`Intendant::skip`], with the output checked against the step's type first. For programs that know the kind, a
+    /// command line of their own for example; the worker need not run.
+    pub async fn skip(
+        &self,
+        id: IntentId,
+        step: &str,
+        output: &(impl Serialize + ?Sized),
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<(), Error> {
+        let what = "the output";
+        let output = payload::encode(output).map_err(|error| Error::Payload { what, error })?;
+        let record = self.intendant.get(id).await?;
+        let kind = self.kinds.get(&*record.kind).ok_or_else(|| {
+            let name = &record.kind;
+            Error::Setup(format!(
+                "this worker has no plan for kind `{name}`; register one"
+            ))
+        })?;
+        match kind.accepts(&payload::trusted(record.input.get()), step, &output) {
+            registry::Accepts::Yes => {}
+            registry::Accepts::No(error) => return Err(Error::Payload { what, error }),
+            registry::Accepts::NoStep => {
+                let step = step.to_owned();
+                return Err(Error::NoStep { id, step });
+            }
+            registry::Accepts::NoPlan(error) => {
+                let kind = record.kind;
+                return Err(Error::NoPlan { kind, error });
+            }
+        }
+        let verb = crate::store::StepVerb::Skip(output);
+        self.intendant.on_step(id, step, verb, actor, reason).await
     }
 
     /// Works until `shutdown` completes ([`shutdown_signal`] does on SIGTERM and SIGINT), then finishes or hands back

@@ -15,7 +15,7 @@ use crate::cx::{Cx, StepContext};
 use crate::id::TaskId;
 use crate::limits;
 use crate::state::{AttemptFailure, StepState};
-use crate::store::{Finish, Life, Once, ParkRow};
+use crate::store::{CancelLoad, Finish, Goal, Life, Once, ParkRow, UndoRow};
 
 impl<S: Send + Sync + 'static> Engine<S> {
     /// An attempt has ended; with it, take in all that have ended meanwhile. While nothing is on its way to the disk,
@@ -136,6 +136,32 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 }
             }
             Move::Park(park) => self.park(id, park),
+            Move::Undo(failure) => {
+                let step = failure.step.as_deref().unwrap_or_default();
+                let reason = format!("step `{step}` has failed: {}", failure.error);
+                self.pending.undos.push(UndoRow {
+                    intent: drive.id,
+                    reason: reason.clone(),
+                    failure: failure.clone(),
+                });
+                drive.cancel = Some(CancelLoad {
+                    actor: "intendant".to_owned(),
+                    reason: Some(reason),
+                    goal: Goal::Fail(failure),
+                });
+                self.go_on(id);
+            }
+            Move::Rerun(steps) => {
+                self.pending.renews.extend(steps);
+                self.pending.reruns.push(drive.id);
+                self.hand_back(id);
+                // It may be claimed by the tick that hands it back.
+                self.lanes.iter_mut().for_each(|lane| lane.hint = true);
+            }
+            Move::TakeBack => {
+                drive.take_back(now, &mut self.pending);
+                self.go_on(id);
+            }
             Move::Finish(finish) => self.finish(id, *finish),
             Move::End(why) => self.end_routed(id, why),
             Move::HandBack => self.hand_back(id),
@@ -162,7 +188,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.lanes[index].running += 1;
             drive.begun = true;
             let def = drive.plan.def(step);
-            if drive.crashes > 0 || def.is_some_and(|def| def.point_of_no_return) {
+            let is_final = def.is_some_and(|def| def.point_of_no_return);
+            if drive.crashes > 0 || (is_final && drive.plan.undoes(step).is_none()) {
                 // A suspect's step is on disk before it runs, so that the next crash has a name (P6); and a point of no
                 // return, so that who cancels knows of it.
                 let row = drive.row(step, StepState::Running, Duration::ZERO);
@@ -185,10 +212,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// Starts one attempt.
     pub(super) fn start(&mut self, task: TaskId, step: usize) {
         let Some(session) = self.session else { return };
-        let Some(drive) = self.drives.get(&task) else {
+        let Some(drive) = self.drives.get_mut(&task) else {
             return;
         };
-        let Some(def) = drive.plan.def(step) else {
+        drive.slots[step].started = true;
+        let (Some(def), Some(run)) = (drive.plan.def(step), drive.run_of(step)) else {
             return;
         };
         let once = Once {
@@ -213,7 +241,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let input = drive.plan.input(step, &output);
         let abort = match input {
             Ok(input) => runner::spawn(
-                &def.run,
+                &run,
                 Cx::new(self.state.clone(), context.clone()),
                 context.clone(),
                 input,
@@ -266,6 +294,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             return;
         };
         let (lease, begun) = (drive.lease, drive.begun);
+        let begun = begun || drive.cancel.is_some();
         let life = if begun { Life::Started } else { Life::Fresh };
         if self.leave(id) {
             if begun {

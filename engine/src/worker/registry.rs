@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::undoing;
 use crate::conflict::Conflicts;
 use crate::intent::{Intent, OnFailure};
-use crate::payload::Payload;
-use crate::plan::{self, BindError, BoundPlan, MakePlan, PlanFailure, Shape};
+use crate::payload::{Payload, PayloadError};
+use crate::plan::{self, BindError, BoundPlan, MakePlan, PlanFailure, Shape, undone_of};
 use crate::state::{FailureReason, StepState};
 use crate::store::{Claimed, RoutedLoad};
 
@@ -33,6 +34,15 @@ pub(super) enum Source {
     Stored,
     /// Made just now.
     Made,
+}
+
+/// Whether a step can have an output that a person gives it.
+#[derive(Debug)]
+pub(super) enum Accepts {
+    Yes,
+    No(PayloadError),
+    NoStep,
+    NoPlan(String),
 }
 
 /// Why an intent cannot be carried out.
@@ -64,7 +74,7 @@ impl From<BindError> for Refusal {
     }
 }
 
-impl<S> Kind<S> {
+impl<S: Send + Sync + 'static> Kind<S> {
     pub(super) fn new<T: Intent>(make_plan: MakePlan<S>) -> Self {
         Self {
             name: Arc::from(T::KIND),
@@ -109,11 +119,13 @@ impl<S> Kind<S> {
                 source: Source::Made,
             });
         }
+        // One that is to stop begins nothing any more; what it needs for taking back is looked for there.
         let is_done = |name: &str| {
-            claimed
-                .steps
-                .iter()
-                .any(|step| step.name == name && step.state == StepState::Succeeded)
+            claimed.cancel.is_some()
+                || claimed
+                    .steps
+                    .iter()
+                    .any(|step| step.name == name && step.state == StepState::Succeeded)
         };
         let plan = BoundPlan::stored(stored_shape, stored_hash, defs, is_done)?;
         Ok(Bound {
@@ -130,14 +142,27 @@ impl<S> Kind<S> {
         routed: &RoutedLoad,
     ) -> Result<Option<Bound<S>>, Refusal> {
         let (defs, _) = self.make(&claimed.input)?;
+        let undone = undone_of(&routed.step);
+        let of = undone.unwrap_or(&routed.step);
         // An element of a map runs by the map's code: `resize[17]` by that of `resize`.
-        let map = routed.step.rsplit_once('[').map(|(map, _)| map);
+        let map = of.rsplit_once('[').map(|(map, _)| map);
         let def = defs.iter().find(|def| match def.each {
-            None => def.name == routed.step,
+            None => *def.name == *of,
             Some(_) => Some(&*def.name) == map,
         });
-        Ok(def.map(|def| Bound {
-            plan: BoundPlan::alone(routed.step.clone(), def, routed.input.clone()),
+        let Some(def) = def else { return Ok(None) };
+        let (run, input) = match undone {
+            None => (def.run.clone(), routed.input.clone()),
+            Some(_) => {
+                let Some(undo) = def.undo.clone() else {
+                    return Ok(None);
+                };
+                let (input, output) = undoing::of_one(&routed.input)?;
+                (undoing::run(undo, output), input)
+            }
+        };
+        Ok(Some(Bound {
+            plan: BoundPlan::alone(routed.step.clone(), def, run, input),
             source: Source::Stored,
         }))
     }
@@ -146,6 +171,39 @@ impl<S> Kind<S> {
     pub(super) fn shape(&self, input: &Payload) -> Result<Arc<Shape>, PlanFailure> {
         let (_, shape) = self.make(input)?;
         Ok(self.recognise(shape)?.0)
+    }
+
+    /// Whether an output is one that a step of the plan for this input can have; an undo has none.
+    pub(super) fn accepts(&self, input: &Payload, step: &str, output: &Payload) -> Accepts {
+        let defs = match self.make(input) {
+            Ok((defs, _)) => defs,
+            Err(failure) => return Accepts::NoPlan(failure.to_string()),
+        };
+        let undone = undone_of(step);
+        let of = undone.unwrap_or(step);
+        let map = of.split_once('[').map_or(of, |(map, _)| map);
+        let def = defs.iter().find(|def| *def.name == *of);
+        let map = || {
+            defs.iter()
+                .find(|def| *def.name == *map && def.each.is_some())
+        };
+        let checked = match (def, undone) {
+            (Some(def), None) if def.each.is_none() => (def.accepts)(output),
+            (None, None) => match map() {
+                Some(map) => (map.accepts)(output),
+                None => return Accepts::NoStep,
+            },
+            // What a map has come to follows from its elements.
+            (Some(_), None) => return Accepts::NoStep,
+            (def, Some(_)) => match def.or_else(map) {
+                Some(_) => crate::payload::decode::<()>(output),
+                None => return Accepts::NoStep,
+            },
+        };
+        match checked {
+            Ok(()) => Accepts::Yes,
+            Err(error) => Accepts::No(error),
+        }
     }
 
     fn make(&self, input: &Payload) -> Result<(Vec<plan::StepDef<S>>, Shape), PlanFailure> {

@@ -7,9 +7,14 @@
 use std::time::Duration;
 
 use super::engine::Engine;
+use crate::cancel::CancelAnswer;
 use crate::client::Intendant;
 use crate::error::Error;
+use crate::state::{FailureReason, IntentState};
 use crate::store::{CancelBy, Superseded};
+
+/// Who does it, in the events.
+const RULE: &str = "rule";
 
 /// How often it is tried again when the database fails, and the pause between two tries.
 const TRIES: usize = 30;
@@ -58,13 +63,45 @@ async fn stop(intendant: &Intendant, superseded: &Superseded) -> Result<(), Erro
         resource,
         ..
     } = superseded;
+    let reason = format!("superseded by intent {by} (`{by_kind}`) on {resource}");
     let rule = CancelBy {
-        actor: "rule".to_owned(),
-        reason: Some(format!(
-            "superseded by intent {by} (`{by_kind}`) on {resource}"
-        )),
+        actor: RULE.to_owned(),
+        reason: Some(reason.clone()),
     };
     let answers = intendant.cancel_all(vec![*intent], rule).await?;
     tracing::info!(%intent, %by, ?answers, "superseded");
+    match answers.as_slice() {
+        [(_, CancelAnswer::Finished(IntentState::Failed))] => {
+            take_back(intendant, superseded, &reason).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// One that has failed and holds what it held is taken back. If that has failed, or cannot be, the other one waits for a
+/// person, unless its rule says that it goes anyway.
+async fn take_back(
+    intendant: &Intendant,
+    superseded: &Superseded,
+    reason: &str,
+) -> Result<(), Error> {
+    let id = superseded.intent;
+    let record = intendant.get(id).await?;
+    let is_hopeless = record.reason.as_deref() == Some(FailureReason::UndoFailed.as_str());
+    let undone = if is_hopeless {
+        None
+    } else {
+        match intendant.undo(id, RULE, Some(reason)).await {
+            Err(error) if error.is_conflict() => None,
+            other => Some(other?),
+        }
+    };
+    if undone.is_none() && superseded.anyway {
+        match intendant.discard(id, RULE, Some(reason)).await {
+            // Somebody has been faster: it has another outcome, which is looked at when it comes to that.
+            Err(error) if !error.is_conflict() => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+    }
     Ok(())
 }

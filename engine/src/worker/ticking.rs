@@ -10,7 +10,7 @@ use super::engine::{Engine, Probation};
 use crate::crash;
 use crate::id::{IntentId, LeaseId, TaskId};
 use crate::limits;
-use crate::state::{FailureReason, StepState};
+use crate::state::{FailureReason, IntentState, StepState};
 use crate::store::{ChildLoad, ChildRow, Lane, Life, TickAnswer, TickRequest};
 
 impl<S: Send + Sync + 'static> Engine<S> {
@@ -207,7 +207,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         for task in left.chain(ends).filter(|task| !refused.contains(task)) {
             self.drop_drive(task);
         }
-        let mut finished = false;
+        let (mut finished, mut failed) = (false, false);
         for finish in request
             .finishes
             .iter()
@@ -217,6 +217,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.drop_drive(finish.intent.into());
             self.report.finished += 1;
             finished = true;
+            failed |= finish.state == IntentState::Failed;
+        }
+        if failed {
+            // Somebody may wait for it to stop, and it has failed instead.
+            self.ask_superseded();
         }
         if finished {
             self.intendant.announce_finished();
@@ -320,7 +325,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             drive.set_children(children, arrived);
             if request.recall.contains(intent) {
                 let sent = answer.sent.get(intent).map_or(&[][..], Vec::as_slice);
-                drive.set_sent(sent, now);
+                drive.set_sent(sent, now, &mut self.pending);
             }
             self.go_on(task);
         }

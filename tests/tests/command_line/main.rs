@@ -4,6 +4,7 @@ mod looking;
 mod measuring;
 mod refusals;
 mod tables;
+mod verbs;
 
 use std::process::{Command, Output};
 

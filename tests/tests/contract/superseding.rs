@@ -176,6 +176,23 @@ async fn is_superseded<T: Intent>(
     Ok(())
 }
 
+/// Asks for one, and waits until it cannot be stopped any more.
+async fn past_return(bench: &Bench, servers: &[u32]) -> Result<Handle<Provision>> {
+    let provision = Provision {
+        for_good: true,
+        ..provision(servers)
+    };
+    let handle = bench.intendant.request(provision).await?;
+    bench
+        .until(|| async {
+            let steps = bench.intendant.steps(handle.id()).await?;
+            let is_there = steps.iter().any(|step| step.name == "hand over");
+            Ok(is_there.then_some(()))
+        })
+        .await?;
+    Ok(handle)
+}
+
 async fn what_runs_is_stopped_and_then_the_other_one_goes(bench: Bench) -> Result<()> {
     let gate = closed();
     let running = start(worker(&bench, &gate));
@@ -199,22 +216,7 @@ async fn what_waits_in_line_is_cancelled_and_everybody_behind_it_has_their_turn(
 ) -> Result<()> {
     let gate = closed();
     let running = start(worker(&bench, &gate));
-    let first = bench
-        .intendant
-        .request(Provision {
-            for_good: true,
-            ..provision(&[1])
-        })
-        .await?;
-    bench
-        .until(|| async {
-            let steps = bench.intendant.steps(first.id()).await?;
-            Ok(steps
-                .iter()
-                .any(|step| step.name == "hand over")
-                .then_some(()))
-        })
-        .await?;
+    let first = past_return(&bench, &[1]).await?;
     let second = bench.intendant.request(provision(&[1, 2])).await?;
     bench.reach(second.id(), IntentState::Blocked).await?;
     let behind = bench.intendant.request(terminate_all(&[2])).await?;
@@ -284,22 +286,7 @@ async fn what_waits_for_a_timer_is_stopped(bench: Bench) -> Result<()> {
 async fn what_cannot_be_stopped_any_more_is_waited_for(bench: Bench) -> Result<()> {
     let gate = closed();
     let running = start(worker(&bench, &gate));
-    let old = bench
-        .intendant
-        .request(Provision {
-            for_good: true,
-            ..provision(&[1])
-        })
-        .await?;
-    bench
-        .until(|| async {
-            let steps = bench.intendant.steps(old.id()).await?;
-            Ok(steps
-                .iter()
-                .any(|step| step.name == "hand over")
-                .then_some(()))
-        })
-        .await?;
+    let old = past_return(&bench, &[1]).await?;
     let new = bench.intendant.request(terminate_all(&[1])).await?;
     bench.reach(new.id(), IntentState::Blocked).await?;
     bench

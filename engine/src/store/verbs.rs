@@ -1,0 +1,347 @@
+//! What an operator does to one step of an intent, or to an intent as a whole: retry, skip, discard, amend, ask again.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde_json::json;
+
+use super::args::{Args, Rows};
+use super::resume::{Actor, into_line, place, withdraw, withdraw_one};
+use super::rows::Start;
+use super::{
+    Conn, IntentRecord, NewIntent, RoutedEnd, Store, finish, history, request, routed, sql,
+};
+use crate::error::Error;
+use crate::id::{IntentId, TaskId};
+use crate::payload::{self, Payload};
+use crate::state::{IntentState, StepState};
+
+/// What is done to a step that has failed, or waits for its retry.
+#[derive(Debug, Clone)]
+pub(crate) enum StepVerb {
+    /// It is tried again now, with a fresh attempt budget.
+    Retry,
+    /// It has this output.
+    Skip(Payload),
+}
+
+impl StepVerb {
+    fn verb(&self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Skip(_) => "skip",
+        }
+    }
+
+    fn trying(&self) -> &'static str {
+        match self {
+            Self::Retry => "retrying a step of",
+            Self::Skip(_) => "skipping a step of",
+        }
+    }
+}
+
+impl Store {
+    /// Retries or skips a step; its intent goes back in line.
+    pub(crate) async fn on_step(
+        &self,
+        id: IntentId,
+        step: String,
+        verb: StepVerb,
+        actor: Actor,
+    ) -> Result<(), Error> {
+        self.transact(move |mut conn| {
+            let (step, verb, actor) = (step.clone(), verb.clone(), actor.clone());
+            Box::pin(async move { on_step(&mut conn, id, &step, &verb, &actor).await })
+        })
+        .await
+    }
+
+    /// Gives a failed intent up, and its failed descendants: cancelled, nothing taken back. Returns how many these are.
+    pub(crate) async fn discard(&self, id: IntentId, actor: Actor) -> Result<usize, Error> {
+        self.transact(move |mut conn| {
+            let actor = actor.clone();
+            Box::pin(async move { discard(&mut conn, id, &actor).await })
+        })
+        .await
+    }
+
+    /// Replaces the input of a failed intent.
+    pub(crate) async fn amend(
+        &self,
+        id: IntentId,
+        input: Payload,
+        actor: Actor,
+    ) -> Result<(), Error> {
+        self.transact(move |mut conn| {
+            let (input, actor) = (input.clone(), actor.clone());
+            Box::pin(async move { amend(&mut conn, id, &input, &actor).await })
+        })
+        .await
+    }
+
+    /// Asks for a finished intent again, as a new one with this id; each has an event that names the other.
+    pub(crate) async fn again(
+        &self,
+        id: IntentId,
+        new: IntentId,
+        actor: Actor,
+    ) -> Result<(), Error> {
+        self.transact(move |mut conn| {
+            let actor = actor.clone();
+            Box::pin(async move { again(&mut conn, id, new, &actor).await })
+        })
+        .await
+    }
+}
+
+async fn on_step(
+    conn: &mut Conn<'_>,
+    id: IntentId,
+    step: &str,
+    verb: &StepVerb,
+    actor: &Actor,
+) -> Result<(), Error> {
+    let detail = json!({ "step": step });
+    let failed = withdraw(conn, &[id], verb.verb(), actor, &detail).await?;
+    if failed.is_empty() {
+        if let Some(task) = routed::task_of(conn, id, step).await? {
+            note(conn, id, verb.verb(), actor, &detail).await?;
+            return on_routed(conn, (id, task), step, verb).await;
+        }
+        // Taken out of *parked*, so that nobody goes on with it meanwhile.
+        let parked = Args::new().ids([id]);
+        if conn.fetch_one(&sql::PARKED_TAKE, parked).await?.is_none() {
+            let (state, _) = place(conn, id).await?;
+            return Err(Error::WrongState {
+                verb: verb.trying(),
+                id,
+                state,
+                expected: "it has to have failed, or to wait, with nothing of it in a worker's hands",
+            });
+        }
+        note(conn, id, verb.verb(), actor, &detail).await?;
+    } else if let (_, Some(parent)) = place(conn, id).await? {
+        let verb = verb.trying();
+        return Err(Error::ResumeParent { verb, id, parent });
+    }
+    let (generation, state, waits_for_time) = step_of(conn, id, step).await?;
+    // One that waits for children goes on by them.
+    if state != StepState::Failed && !waits_for_time {
+        return Err(Error::WrongStep {
+            verb: verb.verb(),
+            id,
+            step: step.to_owned(),
+            state,
+        });
+    }
+    let args = Args::new().uuid(id.0).text(step).int(generation);
+    match verb {
+        StepVerb::Retry => conn.execute(&sql::STEP_RETRY, args).await?,
+        StepVerb::Skip(output) => {
+            let args = args.text(output.text()).now();
+            conn.execute(&sql::STEP_SKIP, args).await?;
+        }
+    }
+    conn.execute(&sql::WAIT_REOPEN, Args::new().ids([id]))
+        .await?;
+    into_line(conn, &[id]).await
+}
+
+/// A step's last generation, its state, and whether it waits until a time.
+async fn step_of(
+    conn: &mut Conn<'_>,
+    id: IntentId,
+    step: &str,
+) -> Result<(i64, StepState, bool), Error> {
+    for row in conn.fetch(&sql::STEP_OF, Args::new().ids([id])).await? {
+        if row.text(1)? == step {
+            let state = row.word::<StepState>(3)?;
+            let until = state == StepState::Waiting && row.opt_time(4)?.is_some();
+            return Ok((row.int(2)?, state, until));
+        }
+    }
+    let step = step.to_owned();
+    Err(Error::NoStep { id, step })
+}
+
+/// The same, of one that waits in another queue. Its own token is what is taken out of *parked*; its intent hears of it like
+/// of any end of a step, wherever it is.
+async fn on_routed(
+    conn: &mut Conn<'_>,
+    (id, task): (IntentId, TaskId),
+    step: &str,
+    verb: &StepVerb,
+) -> Result<(), Error> {
+    finish::lock(conn, &[], [id].into_iter()).await?;
+    let parked = Args::new().ids([task]);
+    if conn.fetch_one(&sql::PARKED_TAKE, parked).await?.is_none() {
+        let (state, _) = place(conn, id).await?;
+        return Err(Error::WrongState {
+            verb: verb.trying(),
+            id,
+            state,
+            expected: "the step is in line, or in a worker's hands, in its queue; it has to wait for its retry, or its \
+                       intent to have failed",
+        });
+    }
+    let (generation, state, _) = step_of(conn, id, step).await?;
+    // One whose worker died in it may be parked since nobody knows it: nobody can say that it waits for its retry.
+    if state != StepState::Waiting {
+        return Err(Error::WrongStep {
+            verb: verb.verb(),
+            id,
+            step: step.to_owned(),
+            state,
+        });
+    }
+    let args = Args::new().uuid(id.0).text(step).int(generation);
+    match verb {
+        StepVerb::Retry => {
+            conn.execute(&sql::STEP_RETRY, args).await?;
+            let rows = Rows::new().uuids([task]).ints([0]).bools([true]);
+            let args = Args::new().rows(rows.bools([false]));
+            conn.execute(&sql::READY_INSERT, args).await
+        }
+        StepVerb::Skip(output) => {
+            let args = args.text(output.text()).now();
+            conn.execute(&sql::STEP_SKIP, args).await?;
+            let end = RoutedEnd {
+                task,
+                intent: id,
+                lease: None,
+            };
+            let ended = routed::end(conn, &[end]).await?;
+            finish::finish(conn, &[], true, ended).await?;
+            Ok(())
+        }
+    }
+}
+
+async fn discard(conn: &mut Conn<'_>, id: IntentId, actor: &Actor) -> Result<usize, Error> {
+    let rows = conn
+        .fetch(&sql::FAMILY_FAILED, Args::new().ids([id]))
+        .await?;
+    let mut family: Vec<IntentId> = Vec::new();
+    for row in rows {
+        family.push(row.uuid(0)?);
+    }
+    family.retain(|member| *member != id);
+    let everybody = || family.iter().copied().chain([id]);
+    if conn.is_pg() {
+        conn.fetch(&sql::RESOURCE_LOCK, Args::new().ids(everybody()))
+            .await?;
+    }
+    withdraw_one(conn, id, "discard", "discarding", actor, json!({})).await?;
+    let with = Actor {
+        name: actor.name.clone(),
+        reason: Some(format!("discarded with intent {id}")),
+    };
+    let mut discarded = withdraw(conn, &family, "discard", &with, &json!({})).await?;
+    discarded.push(id);
+    let error = match &actor.reason {
+        Some(reason) => format!("discarded by {}: {reason}", actor.name),
+        None => format!("discarded by {}", actor.name),
+    };
+    let rows = Rows::new()
+        .uuids(discarded.iter().copied())
+        .texts(discarded.iter().map(|_| error.as_str()));
+    conn.execute(&sql::OUTCOME_DISCARD, Args::new().rows(rows).now())
+        .await?;
+    let ids = || Args::new().ids(discarded.iter().copied());
+    conn.execute(&sql::CANCEL_DELETE, ids()).await?;
+    conn.execute(&sql::STEP_STOP, ids().now()).await?;
+    // Their parents were told when they failed.
+    finish::release(conn, discarded.clone(), HashSet::new(), BTreeMap::new()).await?;
+    Ok(discarded.len())
+}
+
+async fn amend(
+    conn: &mut Conn<'_>,
+    id: IntentId,
+    input: &Payload,
+    actor: &Actor,
+) -> Result<(), Error> {
+    let held = conn
+        .fetch_one(&sql::OUTCOME_HOLD, Args::new().uuid(id.0))
+        .await?;
+    if held.is_none() {
+        let (state, _) = place(conn, id).await?;
+        return Err(Error::WrongState {
+            verb: "amending",
+            id,
+            state,
+            expected: "only a failed intent's input can be amended",
+        });
+    }
+    let args = Args::new().uuid(id.0).text(actor.name.as_str());
+    let args = args.opt_text(actor.reason.as_deref()).now();
+    conn.execute(&sql::REVISION_INSERT, args).await?;
+    let args = Args::new().uuid(id.0).text(input.text());
+    conn.execute(&sql::INPUT_AMEND, args).await?;
+    note(conn, id, "amend", actor, &json!({})).await
+}
+
+async fn again(
+    conn: &mut Conn<'_>,
+    id: IntentId,
+    new: IntentId,
+    actor: &Actor,
+) -> Result<(), Error> {
+    let record = history::records(conn, &[id]).await?.pop();
+    let record = record.ok_or(Error::NotFound { id })?;
+    match record.state {
+        IntentState::Succeeded | IntentState::Cancelled => {}
+        state => {
+            return Err(Error::WrongState {
+                verb: "rerunning",
+                id,
+                state,
+                expected: "only what succeeded or was cancelled is asked for again; a failed one is resumed, or rerun from \
+                           a step",
+            });
+        }
+    }
+    let release = super::load::release_on_failure(conn, id).await?;
+    let intent = copy(record, new, release, actor);
+    request::insert_requests(conn, vec![intent]).await?;
+    note(conn, id, "rerun", actor, &json!({ "as": new })).await?;
+    note(conn, new, "rerun", actor, &json!({ "of": id })).await
+}
+
+/// The same operation, asked for by somebody else, as nobody's child.
+fn copy(record: IntentRecord, id: IntentId, release: bool, actor: &Actor) -> NewIntent {
+    let resources = record.resources.into_iter();
+    NewIntent {
+        id,
+        kind: record.kind,
+        queue: record.queue,
+        account: record.account,
+        input: payload::trusted(record.input.get()),
+        priority: i32::try_from(record.priority).unwrap_or_default(),
+        release_on_failure: release,
+        start: Start::Now,
+        requested_by: Some(actor.name.clone()),
+        parent: None,
+        root: id,
+        depth: 0,
+        correlation_id: record.correlation_id,
+        resources: resources.map(|used| (used.resource, used.mode)).collect(),
+        labels: record.labels.into_iter().collect(),
+        key: None,
+        conflicts: None,
+    }
+}
+
+async fn note(
+    conn: &mut Conn<'_>,
+    id: IntentId,
+    verb: &'static str,
+    actor: &Actor,
+    detail: &serde_json::Value,
+) -> Result<(), Error> {
+    let rows = Rows::new().uuids([id]).texts([detail.to_string()]);
+    let args = Args::new().text(actor.name.as_str()).text(verb);
+    let args = args.opt_text(actor.reason.as_deref());
+    conn.execute(&sql::EVENT_INSERT, args.rows(rows).now())
+        .await
+}

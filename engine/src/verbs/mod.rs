@@ -1,0 +1,285 @@
+//! What an operator does to an intent: each verb is one transaction, and leaves an event with who and why (I9).
+
+mod batch;
+mod preview;
+
+pub use batch::{Batch, Verb};
+pub use preview::Preview;
+
+use serde::Serialize;
+
+use crate::cancel::{CancelAnswer, Cancelled};
+use crate::client::Intendant;
+use crate::error::Error;
+use crate::id::IntentId;
+use crate::intent::{Intent, check_name};
+use crate::payload;
+use crate::request::describe;
+use crate::store::{Actor, CancelBy, Revival, StepVerb};
+
+impl Intendant {
+    /// Puts a failed intent back in line: what succeeded is kept, its failed steps get a fresh attempt budget, and the
+    /// failed outcome becomes an event with the actor and the reason. Children with whose failure it failed are resumed
+    /// with it. Steps that were taken back when it failed begin anew, and so do those that depend on them. Where it failed
+    /// while it was taken back, it goes on with that. Returns how many intents that were.
+    ///
+    /// A second call finds the intent unfinished and says so ([`Error::WrongState`]).
+    pub async fn resume(
+        &self,
+        id: IntentId,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<usize, Error> {
+        self.revive(id, Revival::Resume, actor, reason).await
+    }
+
+    /// Cancels an intent, and with it all its unfinished descendants. Against its finishing there is one definite winner,
+    /// and the answer says who: after [`Cancelled::Stopping`] it will not succeed. Then nothing new of it starts, what
+    /// runs is told ([`Cx::cancelled`](crate::Cx::cancelled)) and after a grace time stopped, and it ends as cancelled when
+    /// nothing of it runs any more. Who did it and why is kept as an event of each of them.
+    ///
+    /// Safe to repeat. Fails where it has finished otherwise ([`Error::WrongState`]), and where it or a descendant has
+    /// started a step after which there is no way back ([`Error::PastReturn`]).
+    ///
+    /// ```
+    /// # use intendant::{Cancelled, Intent, Intendant, IntentState};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Greet { name: String }
+    /// # impl Intent for Greet { const KIND: &'static str = "greet"; type Output = String; }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let intendant = Intendant::open("sqlite::memory:").await?;
+    /// let greeting = intendant.request(Greet { name: "Ada".into() }).await?;
+    /// let cancelled = intendant.cancel(greeting.id(), "ada", Some("not today")).await?;
+    /// assert_eq!(cancelled, Cancelled::Now);
+    /// assert_eq!(greeting.state().await?, IntentState::Cancelled);
+    /// # Ok::<(), intendant::Error>(()) }).unwrap();
+    /// ```
+    pub async fn cancel(
+        &self,
+        id: IntentId,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<Cancelled, Error> {
+        check_name("actor", actor)?;
+        let by = CancelBy {
+            actor: actor.to_owned(),
+            reason: reason.map(str::to_owned),
+        };
+        let answers = self.cancel_all(vec![id], by).await?;
+        match answers.into_iter().next() {
+            Some((_, CancelAnswer::Done(cancelled))) => Ok(cancelled),
+            Some((_, CancelAnswer::Finished(state))) => Err(Error::WrongState {
+                verb: "cancelling",
+                id,
+                state,
+                expected: "only an unfinished intent can be cancelled",
+            }),
+            Some((_, CancelAnswer::PastReturn { intent, step })) => {
+                let verb = "cancelling";
+                Err(Error::PastReturn {
+                    verb,
+                    id,
+                    intent,
+                    step,
+                })
+            }
+            Some((_, CancelAnswer::NotFound)) | None => Err(Error::NotFound { id }),
+        }
+    }
+
+    /// Takes back what a failed intent did, as far as its steps declare an [`undo`](crate::StepBuilder::undo), and that of
+    /// its failed children; then it is cancelled. Returns how many intents that are.
+    ///
+    /// Fails where it has not failed ([`Error::WrongState`]; an unfinished one is cancelled instead), and after a step
+    /// behind which there is no way back ([`Error::PastReturn`]).
+    pub async fn undo(
+        &self,
+        id: IntentId,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<usize, Error> {
+        self.revive(id, Revival::Undo, actor, reason).await
+    }
+
+    /// Runs a step of a failed intent again, and all that depend on it, as their next generation: what they did is taken
+    /// back first, as far as they declare how, and what they had come to stays visible. Results before the step are kept.
+    /// Other failed steps get a fresh attempt budget, as with [`resume`](Self::resume).
+    pub async fn rerun_from(
+        &self,
+        id: IntentId,
+        step: &str,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<usize, Error> {
+        let from = step.to_owned();
+        self.revive(id, Revival::Rerun { from }, actor, reason)
+            .await
+    }
+
+    async fn revive(
+        &self,
+        id: IntentId,
+        revival: Revival,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<usize, Error> {
+        let actor = acting(actor, reason)?;
+        let revived = self.store().revive(id, revival, actor).await?;
+        self.wake();
+        Ok(revived)
+    }
+
+    /// Asks for an operation again that succeeded or was cancelled, as a new intent with the same input, resources and
+    /// labels; the old one stays as it is. Each has an event that names the other. Returns the new one.
+    ///
+    /// Repeated after a lost answer it asks once more.
+    pub async fn rerun(
+        &self,
+        id: IntentId,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<IntentId, Error> {
+        let actor = acting(actor, reason)?;
+        let new = IntentId(self.store().clock().ordered_id());
+        self.store().again(id, new, actor).await?;
+        self.wake();
+        Ok(new)
+    }
+
+    /// Tries one step again now, with a fresh attempt budget: of a failed intent, or of one that rests until the step is
+    /// due.
+    pub async fn retry(
+        &self,
+        id: IntentId,
+        step: &str,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<(), Error> {
+        self.on_step(id, step, StepVerb::Retry, actor, reason).await
+    }
+
+    /// Gives one step its output by hand, and goes on after it: of a failed intent, or of one that rests until the step is
+    /// due. An undo that cannot succeed is skipped in the same way, by its name (`undo(volume)`), with `()`.
+    ///
+    /// The output is checked to be JSON that can be kept; whether it is of the step's type only
+    /// [`Worker::skip`](crate::Worker::skip) can tell, which knows it. If it is not, the intent fails as `undecodable` when
+    /// somebody takes it.
+    pub async fn skip(
+        &self,
+        id: IntentId,
+        step: &str,
+        output: &(impl Serialize + ?Sized),
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<(), Error> {
+        let output = payload::encode(output).map_err(|error| Error::Payload {
+            what: "the output",
+            error,
+        })?;
+        self.on_step(id, step, StepVerb::Skip(output), actor, reason)
+            .await
+    }
+
+    pub(crate) async fn on_step(
+        &self,
+        id: IntentId,
+        step: &str,
+        verb: StepVerb,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<(), Error> {
+        let actor = acting(actor, reason)?;
+        self.store()
+            .on_step(id, step.to_owned(), verb, actor)
+            .await?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Gives a failed intent up, and those of its descendants that have failed: they are cancelled, nothing is taken back,
+    /// and they let go of what they hold. Returns how many these are.
+    pub async fn discard(
+        &self,
+        id: IntentId,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<usize, Error> {
+        let actor = acting(actor, reason)?;
+        let discarded = self.store().discard(id, actor).await?;
+        self.wake();
+        self.announce_finished();
+        Ok(discarded)
+    }
+
+    /// Replaces the input of a failed intent, before it is resumed. What it was is kept as a revision (the view
+    /// `revisions`). Steps that are recorded stay as they are; those that run from now on see the new input.
+    ///
+    /// Kind, account and resources are what they were: they are written down with the request, and an input that says
+    /// otherwise is refused. The intent's key goes with the request as it was made: the same request finds this intent
+    /// still, and one with the new input is another request.
+    pub async fn amend<T: Intent>(
+        &self,
+        id: IntentId,
+        intent: &T,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<(), Error> {
+        let input = payload::encode(intent).map_err(|error| Error::Payload {
+            what: "the input",
+            error,
+        })?;
+        let record = self.get(id).await?;
+        let new = describe(intent, id, input.clone())?;
+        let mut resources: Vec<_> = record.resources.into_iter().collect();
+        resources.sort_by(|a, b| a.resource.cmp(&b.resource));
+        let mut wanted = new.resources;
+        wanted.sort_by(|a, b| a.0.cmp(&b.0));
+        let same = resources.len() == wanted.len()
+            && resources
+                .iter()
+                .zip(&wanted)
+                .all(|(used, wanted)| used.resource == wanted.0 && used.mode == wanted.1);
+        for (what, found, limit) in [
+            ("the kind", new.kind, record.kind),
+            (
+                "the account",
+                new.account.unwrap_or_default(),
+                record.account.unwrap_or_default(),
+            ),
+        ] {
+            if found != limit {
+                return Err(Error::Amended { id, what });
+            }
+        }
+        if !same {
+            let what = "what it wants to hold or touch";
+            return Err(Error::Amended { id, what });
+        }
+        let actor = acting(actor, reason)?;
+        self.store().amend(id, input, actor).await
+    }
+
+    /// [`amend`](Self::amend) by a program that does not know the kind: the input is checked to be JSON that can be kept,
+    /// and no more. An input that the kind's code cannot read fails the intent again.
+    pub async fn amend_json(
+        &self,
+        id: IntentId,
+        input: &serde_json::value::RawValue,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<(), Error> {
+        let input = payload::parse(input.get()).map_err(|error| Error::Payload {
+            what: "the input",
+            error,
+        })?;
+        let actor = acting(actor, reason)?;
+        self.store().amend(id, input, actor).await
+    }
+}
+
+fn acting(actor: &str, reason: Option<&str>) -> Result<Actor, Error> {
+    check_name("actor", actor)?;
+    Ok(Actor {
+        name: actor.to_owned(),
+        reason: reason.map(str::to_owned),
+    })
+}

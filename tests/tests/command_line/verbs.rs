@@ -1,0 +1,185 @@
+//! What an operator does from the command line.
+
+use anyhow::{Result, ensure};
+use intendant::StoreKind;
+
+use crate::{run, stderr, stdout, with_history};
+
+async fn verbs(kind: StoreKind) -> Result<()> {
+    let (database, good, bad) = with_history(kind).await?;
+    let url = database.url.as_str();
+    let says = |words: &[&str], expected: &str| -> Result<()> {
+        let output = run(url, words)?;
+        ensure!(
+            output.status.success() && stdout(&output) == expected,
+            "{words:?}: {output:?}"
+        );
+        Ok(())
+    };
+    let refuses = |words: &[&str], code: i32, expected: &str| -> Result<()> {
+        let output = run(url, words)?;
+        let is_said = stderr(&output).contains(expected) && output.stdout.is_empty();
+        ensure!(
+            output.status.code() == Some(code) && is_said,
+            "{words:?}: {output:?}"
+        );
+        Ok(())
+    };
+    let state = |id: &str, state: &str| -> Result<()> {
+        let listed = stdout(&run(url, &["list", "--state", state, "-o", "id"])?);
+        ensure!(listed.contains(id), "{id} is not {state}");
+        Ok(())
+    };
+
+    // Looking first changes nothing.
+    says(
+        &["resume", &bad, "--dry-run"],
+        &format!("{bad} runs run; keeps nothing\n"),
+    )?;
+    says(
+        &["undo", &bad, "--dry-run"],
+        &format!("{bad} runs nothing; keeps nothing\n"),
+    )?;
+    says(
+        &["resume", "--all", "--dry-run"],
+        "1 intent matches; nothing was done\n",
+    )?;
+    says(
+        &["resume", "--all", "--kind", "mail", "--dry-run"],
+        "0 intents match; nothing was done\n",
+    )?;
+    state(&bad, "failed")?;
+
+    refuses(
+        &["retry", &bad, "--step", "nobody"],
+        3,
+        "has no step `nobody`",
+    )?;
+    refuses(&["retry", &good, "--step", "run"], 4, "it is succeeded")?;
+    refuses(
+        &["skip", &bad, "--step", "run", "--output", "{"],
+        2,
+        "expected JSON",
+    )?;
+    refuses(&["rerun", &bad], 4, "a failed one is resumed")?;
+    refuses(
+        &["rerun", &good, "--from", "run"],
+        4,
+        "only a failed intent",
+    )?;
+    refuses(
+        &["undo", &good],
+        4,
+        "only a failed intent can be taken back",
+    )?;
+    refuses(
+        &["discard", &good],
+        4,
+        "only a failed intent can be discarded",
+    )?;
+    refuses(
+        &["amend", &good, "--input", "{}"],
+        4,
+        "only a failed intent's input",
+    )?;
+    refuses(&["cancel", &bad, "--all"], 2, "cannot be used with")?;
+    refuses(&["resume"], 2, "required")?;
+
+    let input = r#"{"account":"acme","server":3}"#;
+    let amend = ["amend", &bad, "--input", input, "--reason", "wrong server"];
+    says(&amend, &format!("{bad} has the new input; resume it\n"))?;
+    ensure!(stdout(&run(url, &["show", &bad])?).contains("wrong server"));
+    says(
+        &["rerun", &bad, "--from", "run"],
+        &format!("{bad} is back in line, from `run` on\n"),
+    )?;
+    state(&bad, "undoing")?;
+    says(
+        &[
+            "cancel", "--all", "--state", "undoing", "--reason", "enough",
+        ],
+        "1 intent matches; done for 1, refused for 0\n",
+    )?;
+
+    let again = run(url, &["rerun", &good, "--by", "ada"])?;
+    let said = stdout(&again);
+    let new = said.trim_end().rsplit(' ').next().unwrap_or_default();
+    ensure!(
+        said == format!("{good} is asked for again, as {new}\n") && new != good,
+        "{said}"
+    );
+    says(&["cancel", new], &format!("{new} is cancelled\n"))?;
+    says(&["cancel", new], &format!("{new} was cancelled before\n"))?;
+    let batch = run(url, &["resume", "--all", "--state", "succeeded"])?;
+    ensure!(batch.status.code() == Some(4), "{batch:?}");
+    ensure!(
+        stdout(&batch) == "1 intent matches; done for 0, refused for 1\n",
+        "{batch:?}"
+    );
+    ensure!(
+        stderr(&batch).contains("only a failed intent can be resumed"),
+        "{batch:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_operator_acts_on_intents_on_sqlite() -> Result<()> {
+    verbs(StoreKind::Sqlite).await
+}
+
+#[tokio::test]
+async fn an_operator_acts_on_intents_on_postgres() -> Result<()> {
+    verbs(StoreKind::Postgres).await
+}
+
+async fn steps(kind: StoreKind) -> Result<()> {
+    let (database, _, bad) = with_history(kind).await?;
+    let url = database.url.as_str();
+    let retry = run(url, &["retry", &bad, "--step", "run", "--by", "ada"])?;
+    ensure!(
+        stdout(&retry) == format!("{bad} tries `run` again\n"),
+        "{retry:?}"
+    );
+    let (database, _, bad) = with_history(kind).await?;
+    let url = database.url.as_str();
+    let skip = run(
+        url,
+        &[
+            "skip", &bad, "--step", "run", "--output", "7", "--by", "ada",
+        ],
+    )?;
+    ensure!(
+        stdout(&skip) == format!("{bad} goes on after `run`\n"),
+        "{skip:?}"
+    );
+    ensure!(stdout(&run(url, &["show", &bad])?).contains("skip by ada"));
+    let (database, _, bad) = with_history(kind).await?;
+    let url = database.url.as_str();
+    let undo = run(url, &["undo", &bad])?;
+    ensure!(
+        stdout(&undo) == format!("{bad} is being taken back\n"),
+        "{undo:?}"
+    );
+    let (database, _, bad) = with_history(kind).await?;
+    let url = database.url.as_str();
+    let discard = run(url, &["discard", "--all", "--kind", "server.resize"])?;
+    ensure!(
+        stdout(&discard) == "1 intent matches; done for 1, refused for 0\n",
+        "{discard:?}"
+    );
+    ensure!(
+        stdout(&run(url, &["list", "--state", "cancelled", "-o", "id"])?) == format!("{bad}\n")
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_operator_acts_on_steps_on_sqlite() -> Result<()> {
+    steps(StoreKind::Sqlite).await
+}
+
+#[tokio::test]
+async fn an_operator_acts_on_steps_on_postgres() -> Result<()> {
+    steps(StoreKind::Postgres).await
+}
