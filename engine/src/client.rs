@@ -24,6 +24,7 @@ use crate::store::{
     LinkRecord, MigrationStatus, NewIntent, StepRecord, Store, StoreKind, StoreOptions, Unfinished,
 };
 use crate::why::{Why, explain};
+use crate::worker::Asker;
 
 /// A handle on the engine's database: cheap to clone, to be kept for the life of the program.
 ///
@@ -54,6 +55,7 @@ struct Inner {
     cancels: Arc<Notify>,
     /// Something finished in this process.
     finished: Arc<Notify>,
+    asker: Asker,
 }
 
 impl Intendant {
@@ -91,6 +93,7 @@ impl Intendant {
             work: Arc::default(),
             cancels: Arc::default(),
             finished: Arc::default(),
+            asker: Asker::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -383,6 +386,11 @@ impl Intendant {
     /// Told when something is asked to stop.
     pub(crate) fn cancels(&self) -> Arc<Notify> {
         self.inner.cancels.clone()
+    }
+
+    /// Who asks those to stop whom others supersede.
+    pub(crate) fn asker(&self) -> &Asker {
+        &self.inner.asker
     }
 
     /// Tells the handles of this process that something finished.

@@ -8,6 +8,9 @@ use crate::id::IntentId;
 use crate::intent::{NameError, check_name};
 use crate::limits;
 
+/// Who acts in the events where a rule does.
+pub(crate) const ACTOR: &str = "rule";
+
 /// What an intent does about another one that excludes it on a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -247,6 +247,11 @@ fn step_suffix(step: &Option<String>) -> String {
 }
 
 impl Error {
+    /// For `map_err`: which payload it is that cannot be kept.
+    pub(crate) fn payload(what: &'static str) -> impl FnOnce(PayloadError) -> Self {
+        move |error| Self::Payload { what, error }
+    }
+
     /// The request contradicts another one or the intent's state.
     pub fn is_conflict(&self) -> bool {
         matches!(

@@ -117,10 +117,7 @@ pub(crate) fn output_of<T: Intent>(id: IntentId, outcome: OutcomeRow) -> Result<
     match outcome.state {
         IntentState::Succeeded => {
             let output = outcome.output.ok_or(Error::NotFound { id })?;
-            payload::decode(&output).map_err(|error| Error::Payload {
-                what: "the output",
-                error,
-            })
+            payload::decode(&output).map_err(Error::payload("the output"))
         }
         IntentState::Cancelled => Err(Error::Cancelled { id }),
         IntentState::Failed

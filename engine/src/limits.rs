@@ -154,6 +154,9 @@ pub const CANCEL_TRIES: usize = 100;
 /// others nothing, short enough to be seen by whoever mends the cause.
 pub const REFUSED_WAIT: Duration = Duration::from_secs(1);
 
+/// Most failed intents that are looked at for a list of failures in groups, the newest; more are told as more.
+pub const FAILURES: usize = 10_000;
+
 /// Most refusals that are told of a verb for many intents; the others are counted.
 pub const REFUSALS: usize = 100;
 

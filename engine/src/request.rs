@@ -134,10 +134,7 @@ impl<'i, T: Intent> Request<'i, T> {
 
     /// Checks everything that can be checked before the database is asked.
     pub(crate) fn into_new(self) -> Result<NewIntent, Error> {
-        let input = payload::encode(&self.intent).map_err(|error| Error::Payload {
-            what: "the input",
-            error,
-        })?;
+        let input = payload::encode(&self.intent).map_err(Error::payload("the input"))?;
         let id = IntentId(self.intendant.store().clock().ordered_id());
         let mut new = describe(&self.intent, id, input)?;
         if let Some(who) = &self.requested_by {
@@ -267,10 +264,7 @@ pub(crate) struct ChildRequest {
 
 /// Hash of a child's kind and input: a name means the same child every time.
 pub(crate) fn child_hash<T: Intent>(intent: &T) -> Result<(Payload, Vec<u8>), Error> {
-    let input = payload::encode(intent).map_err(|error| Error::Payload {
-        what: "the child's input",
-        error,
-    })?;
+    let input = payload::encode(intent).map_err(Error::payload("the child's input"))?;
     let hash = payload::canonical_hash(&[T::KIND], &input);
     Ok((input, hash))
 }

@@ -129,6 +129,9 @@ pub enum FailureReason {
     /// The database refused what had to be written for it.
     #[serde(rename = "data refused")]
     DataRefused,
+    /// A step that may run only once was running when its worker died or was stopped: nobody knows what it did.
+    #[serde(rename = "interrupted")]
+    Interrupted,
     /// What a step did could not be taken back.
     #[serde(rename = "undo failed")]
     UndoFailed,
@@ -144,6 +147,7 @@ impl FailureReason {
             Self::Quarantined => "quarantined",
             Self::CircularWait => "circular wait",
             Self::DataRefused => "data refused",
+            Self::Interrupted => "interrupted",
             Self::UndoFailed => "undo failed",
         }
     }
@@ -156,6 +160,7 @@ impl FailureReason {
             Self::Quarantined,
             Self::CircularWait,
             Self::DataRefused,
+            Self::Interrupted,
             Self::UndoFailed,
         ];
         all.into_iter().find(|reason| reason.as_str() == word)

@@ -35,7 +35,7 @@ alter table intendant.step add column point_of_no_return boolean;
 alter table intendant.outcome drop constraint outcome_reason_check;
 alter table intendant.outcome add constraint outcome_reason_check
  check (reason in ('step failed', 'plan refused', 'undecodable', 'quarantined', 'circular wait', 'data refused',
-                   'undo failed')) not valid;
+                   'interrupted', 'undo failed')) not valid;
 alter table intendant.attempt drop constraint attempt_failure_check;
 alter table intendant.attempt add constraint attempt_failure_check
  check (failure in ('error', 'gave up', 'time-out', 'panic', 'output refused', 'cancelled')) not valid;

@@ -32,10 +32,10 @@ alter table intendant_session add column cancels integer not null default 0;
 -- Set with the start of a step after which an intent is not cancelled any more; null of all others.
 alter table intendant_step add column point_of_no_return integer;
 
--- Two checks allow one more word. SQLite keeps a table's checks as text, and has no other way to change them but to write
+-- Two checks allow more words. SQLite keeps a table's checks as text, and has no other way to change them but to write
 -- the whole table again (https://www.sqlite.org/lang_altertable.html, at the end).
 pragma writable_schema = on;
-update sqlite_schema set sql = replace(sql, '''data refused''', '''data refused'', ''undo failed''')
+update sqlite_schema set sql = replace(sql, '''data refused''', '''data refused'', ''interrupted'', ''undo failed''')
  where type = 'table' and name = 'intendant_outcome';
 update sqlite_schema set sql = replace(sql, '''output refused''', '''output refused'', ''cancelled''')
  where type = 'table' and name = 'intendant_attempt';

@@ -3,7 +3,6 @@
 pub mod binary;
 pub mod chaos;
 pub mod database;
-pub mod interleave;
 pub mod orders;
 pub mod postgres;
 pub mod proxy;

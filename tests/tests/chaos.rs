@@ -79,10 +79,12 @@ async fn nothing_is_lost_or_doubled_by_kill_9_on_postgres() -> Result<()> {
 
 /// A worker that was stopped for longer than its lease and wakes up: it tries to write, and is refused.
 async fn paused_beyond_its_lease(kind: StoreKind) -> Result<()> {
-    let mut chaos = Chaos::new(kind, backlog(400, 60), 8).await?;
+    const INTENTS: usize = 900;
+    let mut chaos = Chaos::new(kind, backlog(INTENTS, 60), 8).await?;
     let stale = chaos.spawn()?;
     let mut pauses = 0;
-    for _ in 0..2 {
+    // Now and then it hears that it is dead before it has anything to write.
+    for _ in 0..5 {
         while !chaos.is_running_a_step(stale)? {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -90,14 +92,14 @@ async fn paused_beyond_its_lease(kind: StoreKind) -> Result<()> {
         if pauses == 0 {
             chaos.spawn()?;
         }
-        // Two and a half leases; the other one takes over meanwhile.
-        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        // Nearly two leases; the other one takes over meanwhile.
+        tokio::time::sleep(Duration::from_millis(1_800)).await;
         chaos.signal(stale, "CONT")?;
         pauses += 1;
     }
     chaos.drain(Duration::from_secs(60), |_| Ok(())).await?;
     let refused = chaos.stop()?;
-    let judgement = chaos.judge(400, 0).await?;
+    let judgement = chaos.judge(INTENTS, 0).await?;
     println!(
         "{}: {pauses} pauses, {refused} stale writes tried and refused, 0 accepted; {} steps ran again",
         kind.as_str(),
@@ -195,7 +197,9 @@ async fn cancelled_amid_kills(kind: StoreKind) -> Result<()> {
             Ok(Cancelled::Now) => now += 1,
             Ok(_) => stopped += 1,
             Err(Error::WrongState { state, .. }) => {
-                ensure!(state == IntentState::Succeeded, "{id}: {state}");
+                // Three kills look like a poison: it was quarantined before it could be cancelled, and was resumed above.
+                let is_late = matches!(state, IntentState::Succeeded | IntentState::Failed);
+                ensure!(is_late, "{id}: {state}");
                 late += 1;
                 continue;
             }

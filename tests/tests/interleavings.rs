@@ -5,25 +5,14 @@
 //! On PostgreSQL, where transactions run side by side. SQLite has one writer, which takes its turn before its first
 //! statement, so there are no other orders than one after the other.
 
-use std::path::Path;
-use std::time::Duration;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use intendant::StoreKind;
 use intendant_tests::database::Database;
-use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, Transaction};
-use tokio::sync::mpsc;
+use intendant_tests::orders::{Side, orders, race, statement};
+use sqlx::{PgPool, Postgres, Row as _, Transaction};
 use uuid::Uuid;
 
-/// How long a statement may take before it counts as waiting for the other transaction. If it was only slow, the order is
-/// one of the others, which is no harm.
-const BLOCKED: Duration = Duration::from_millis(8);
-
-fn statement(name: &str) -> Result<AssertSqlSafe<String>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let path = path.join(format!("../engine/sql/postgres/{name}.sql"));
-    Ok(AssertSqlSafe(std::fs::read_to_string(path)?))
-}
+const STATEMENTS: usize = 5;
 
 /// A tick that does one of these for a family.
 #[derive(Debug, Clone, Copy)]
@@ -36,29 +25,33 @@ enum Tick {
     Park { wake_at: i64 },
 }
 
-const STATEMENTS: usize = 5;
-
-/// Runs a tick, a statement whenever it is told to. Returns whether it moved the parent.
-async fn run(
-    pool: PgPool,
+/// A tick on its way.
+struct Running {
     parent: Uuid,
     tick: Tick,
-    mut go: mpsc::UnboundedReceiver<()>,
-    done: mpsc::UnboundedSender<()>,
-) -> Result<bool> {
-    let mut tx = pool.begin().await?;
-    let mut moves = false;
-    for nth in 0..STATEMENTS {
-        go.recv().await.context("a schedule that is complete")?;
-        if nth == STATEMENTS - 1 {
-            break;
+    /// It has moved the parent.
+    moves: bool,
+}
+
+impl Running {
+    fn new(parent: Uuid, tick: Tick) -> Self {
+        Self {
+            parent,
+            tick,
+            moves: false,
         }
-        step(&mut tx, parent, tick, nth, &mut moves).await?;
-        done.send(())?;
     }
-    tx.commit().await?;
-    done.send(())?;
-    Ok(moves)
+}
+
+impl Side for Running {
+    async fn step(&mut self, tx: &mut Transaction<'static, Postgres>, nth: usize) -> Result<()> {
+        let Self {
+            parent,
+            tick,
+            moves,
+        } = self;
+        step(tx, *parent, *tick, nth, moves).await
+    }
 }
 
 async fn step(
@@ -181,43 +174,11 @@ impl Family {
     }
 }
 
-/// Every order in which two ticks can take their statements: a bit for each, whose turn it is.
-fn schedules() -> impl Iterator<Item = u32> {
-    (0u32..1 << (2 * STATEMENTS)).filter(|bits| bits.count_ones() as usize == STATEMENTS)
-}
-
-/// Runs two ticks in one order. A tick that waits for the other one loses its turns until that one has gone on.
-async fn race(pool: &PgPool, parent: Uuid, ticks: [Tick; 2], schedule: u32) -> Result<[bool; 2]> {
-    let mut sides = Vec::new();
-    let mut tasks = Vec::new();
-    for tick in ticks {
-        let (go, gone) = mpsc::unbounded_channel();
-        let (done, told) = mpsc::unbounded_channel();
-        tasks.push(tokio::spawn(run(pool.clone(), parent, tick, gone, done)));
-        sides.push((go, told, 0usize, 0usize));
-    }
-    let turns = (0..2 * STATEMENTS).map(|turn| ((schedule >> turn) & 1) as usize);
-    // Those who were blocked go on at the end, in turn.
-    let rest = (0..4 * STATEMENTS).map(|turn| turn % 2);
-    for side in turns.chain(rest) {
-        let (go, told, sent, heard) = &mut sides[side];
-        if sent == heard && *sent < STATEMENTS {
-            go.send(())?;
-            *sent += 1;
-        }
-        if *heard < *sent
-            && tokio::time::timeout(BLOCKED, told.recv())
-                .await
-                .is_ok_and(|told| told.is_some())
-        {
-            *heard += 1;
-        }
-    }
-    let mut moved = [false; 2];
-    for (moved, task) in moved.iter_mut().zip(tasks) {
-        *moved = tokio::time::timeout(Duration::from_secs(60), task).await???;
-    }
-    Ok(moved)
+/// Runs two ticks of one family in one order. Returns which of them moved the parent.
+async fn both(pool: &PgPool, parent: Uuid, ticks: [Tick; 2], order: u32) -> Result<[bool; 2]> {
+    let sides = ticks.map(|tick| Running::new(parent, tick));
+    let (first, second) = race(pool, sides.into(), STATEMENTS, order).await?;
+    Ok([first.moves, second.moves])
 }
 
 #[tokio::test]
@@ -226,13 +187,13 @@ async fn when_the_last_two_children_finish_together_one_of_them_puts_the_parent_
     let (database, _engine) = Database::open(StoreKind::Postgres).await?;
     let pool = PgPool::connect(&database.url).await?;
     let mut by = [0, 0];
-    for schedule in schedules() {
+    for order in orders(STATEMENTS) {
         let family = Family::new(&pool, 5, Some(7)).await?;
         let ticks = family.children.map(|child| Tick::Finish { child });
-        let moved = race(&pool, family.parent, ticks, schedule).await?;
+        let moved = both(&pool, family.parent, ticks, order).await?;
         let places = family.places(&pool).await?;
-        ensure!(places == (0, 1, 7), "{schedule:b}: {places:?}");
-        ensure!(moved[0] != moved[1], "{schedule:b}: {moved:?}");
+        ensure!(places == (0, 1, 7), "{order:b}: {places:?}");
+        ensure!(moved[0] != moved[1], "{order:b}: {moved:?}");
         by[usize::from(moved[1])] += 1;
     }
     ensure!(by[0] > 50 && by[1] > 50, "{by:?}");
@@ -245,13 +206,13 @@ async fn when_the_last_two_routed_steps_end_together_one_of_them_puts_the_intent
     let (database, _engine) = Database::open(StoreKind::Postgres).await?;
     let pool = PgPool::connect(&database.url).await?;
     let mut by = [0, 0];
-    for schedule in schedules() {
+    for order in orders(STATEMENTS) {
         let family = Family::new(&pool, 5, Some(7)).await?;
         let ticks = family.routed.map(|task| Tick::End { task });
-        let moved = race(&pool, family.parent, ticks, schedule).await?;
+        let moved = both(&pool, family.parent, ticks, order).await?;
         let places = family.places(&pool).await?;
-        ensure!(places == (0, 1, 7), "{schedule:b}: {places:?}");
-        ensure!(moved[0] != moved[1], "{schedule:b}: {moved:?}");
+        ensure!(places == (0, 1, 7), "{order:b}: {places:?}");
+        ensure!(moved[0] != moved[1], "{order:b}: {moved:?}");
         by[usize::from(moved[1])] += 1;
     }
     ensure!(by[0] > 50 && by[1] > 50, "{by:?}");
@@ -262,14 +223,14 @@ async fn when_the_last_two_routed_steps_end_together_one_of_them_puts_the_intent
 async fn a_routed_step_of_which_two_say_that_it_has_ended_counts_once() -> Result<()> {
     let (database, _engine) = Database::open(StoreKind::Postgres).await?;
     let pool = PgPool::connect(&database.url).await?;
-    for schedule in schedules() {
+    for order in orders(STATEMENTS) {
         let family = Family::new(&pool, 5, Some(7)).await?;
         let task = family.routed[0];
         let ticks = [Tick::End { task }; 2];
-        let moved = race(&pool, family.parent, ticks, schedule).await?;
+        let moved = both(&pool, family.parent, ticks, order).await?;
         let places = family.places(&pool).await?;
-        ensure!(places == (1, 0, 6), "{schedule:b}: {places:?}");
-        ensure!(moved == [false; 2], "{schedule:b}: {moved:?}");
+        ensure!(places == (1, 0, 6), "{order:b}: {places:?}");
+        ensure!(moved == [false; 2], "{order:b}: {moved:?}");
     }
     Ok(())
 }
@@ -297,23 +258,23 @@ async fn second_sees_the_other(ends: impl Fn(&Family) -> Tick) -> Result<()> {
     let (database, _engine) = Database::open(StoreKind::Postgres).await?;
     let pool = PgPool::connect(&database.url).await?;
     let (mut woken, mut stayed) = (0, 0);
-    for schedule in schedules() {
+    for order in orders(STATEMENTS) {
         let family = Family::new(&pool, 5, None).await?;
         let ticks = [ends(&family), Tick::Park { wake_at: 6 }];
-        let moved = race(&pool, family.parent, ticks, schedule).await?;
+        let moved = both(&pool, family.parent, ticks, order).await?;
         let places = family.places(&pool).await?;
         match moved {
             // It was parked, and the child has put it back in line.
             [true, true] => {
-                ensure!(places == (0, 1, 6), "{schedule:b}: {places:?}");
+                ensure!(places == (0, 1, 6), "{order:b}: {places:?}");
                 woken += 1;
             }
             // The child had finished: it was not parked, and its worker goes on with it.
             [false, false] => {
-                ensure!(places == (0, 0, 6), "{schedule:b}: {places:?}");
+                ensure!(places == (0, 0, 6), "{order:b}: {places:?}");
                 stayed += 1;
             }
-            other => anyhow::bail!("{schedule:b}: {other:?}, {places:?}"),
+            other => anyhow::bail!("{order:b}: {other:?}, {places:?}"),
         }
     }
     ensure!(woken > 50 && stayed > 50, "{woken} woken, {stayed} stayed");

@@ -5,27 +5,14 @@
 //! On PostgreSQL, where transactions run side by side. SQLite has one writer, which takes its turn before its first
 //! statement, so there are no other orders than one after the other.
 
-use std::path::Path;
-use std::time::Duration;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use intendant::StoreKind;
 use intendant_tests::database::Database;
+use intendant_tests::orders::{self, race, statement};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, Transaction};
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
-/// How long a statement may take before it counts as waiting for the other transaction. If it was only slow, the order is
-/// one of the others, which is no harm.
-const BLOCKED: Duration = Duration::from_millis(8);
-
 const STATEMENTS: usize = 5;
-
-fn statement(name: &str) -> Result<AssertSqlSafe<String>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let path = path.join(format!("../engine/sql/postgres/{name}.sql"));
-    Ok(AssertSqlSafe(std::fs::read_to_string(path)?))
-}
 
 /// One intent, and the session that holds it or would claim it.
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +63,7 @@ struct Actor {
     seen: Seen,
 }
 
-impl Actor {
+impl orders::Side for Actor {
     async fn step(&mut self, tx: &mut Transaction<'static, Postgres>, nth: usize) -> Result<()> {
         match (self.side, nth) {
             (Side::Cancel, _) => self.cancel(tx, nth).await,
@@ -147,6 +134,17 @@ impl Actor {
                 Ok(())
             }
             (Side::Finish | Side::Park | Side::Claim | Side::Promote, _) => Ok(()),
+        }
+    }
+}
+
+impl Actor {
+    fn new(side: Side, scene: Scene) -> Self {
+        Self {
+            side,
+            scene,
+            came: Came::Nothing,
+            seen: Seen::default(),
         }
     }
 
@@ -247,72 +245,6 @@ impl Actor {
     }
 }
 
-/// Runs a side, a statement whenever it is told to.
-async fn run(
-    pool: PgPool,
-    mut actor: Actor,
-    mut go: mpsc::UnboundedReceiver<()>,
-    done: mpsc::UnboundedSender<()>,
-) -> Result<Came> {
-    let mut tx = pool.begin().await?;
-    for nth in 0..STATEMENTS {
-        go.recv().await.context("a schedule that is complete")?;
-        if nth == STATEMENTS - 1 {
-            break;
-        }
-        actor.step(&mut tx, nth).await?;
-        done.send(())?;
-    }
-    tx.commit().await?;
-    done.send(())?;
-    Ok(actor.came)
-}
-
-/// Every order in which two transactions can take their statements: a bit for each, whose turn it is.
-fn schedules() -> impl Iterator<Item = u32> {
-    (0u32..1 << (2 * STATEMENTS)).filter(|bits| bits.count_ones() as usize == STATEMENTS)
-}
-
-/// Runs both in one order. One that waits for the other loses its turns until that one has gone on.
-async fn race(pool: &PgPool, scene: Scene, side: Side, schedule: u32) -> Result<[Came; 2]> {
-    let mut sides = Vec::new();
-    let mut tasks = Vec::new();
-    for side in [side, Side::Cancel] {
-        let (go, gone) = mpsc::unbounded_channel();
-        let (done, told) = mpsc::unbounded_channel();
-        let actor = Actor {
-            side,
-            scene,
-            came: Came::Nothing,
-            seen: Seen::default(),
-        };
-        tasks.push(tokio::spawn(run(pool.clone(), actor, gone, done)));
-        sides.push((go, told, 0usize, 0usize));
-    }
-    let turns = (0..2 * STATEMENTS).map(|turn| ((schedule >> turn) & 1) as usize);
-    // Those who were blocked go on at the end, in turn.
-    let rest = (0..4 * STATEMENTS).map(|turn| turn % 2);
-    for side in turns.chain(rest) {
-        let (go, told, sent, heard) = &mut sides[side];
-        if sent == heard && *sent < STATEMENTS {
-            go.send(())?;
-            *sent += 1;
-        }
-        if *heard < *sent
-            && tokio::time::timeout(BLOCKED, told.recv())
-                .await
-                .is_ok_and(|told| told.is_some())
-        {
-            *heard += 1;
-        }
-    }
-    let mut came = [Came::Nothing; 2];
-    for (came, task) in came.iter_mut().zip(tasks) {
-        *came = tokio::time::timeout(Duration::from_secs(60), task).await???;
-    }
-    Ok(came)
-}
-
 impl Scene {
     /// An intent where a side wants it: leased, in line, or parked and due. `begun`: something of it has begun.
     async fn new(pool: &PgPool, side: Side, begun: bool) -> Result<Self> {
@@ -390,13 +322,15 @@ async fn every_order(
     let (database, _engine) = Database::open(StoreKind::Postgres).await?;
     let pool = PgPool::connect(&database.url).await?;
     let mut seen = std::collections::BTreeMap::new();
-    for schedule in schedules() {
+    for order in orders::orders(STATEMENTS) {
         let scene = Scene::new(&pool, side, begun).await?;
-        let came = race(&pool, scene, side, schedule).await?;
+        let sides = (Actor::new(side, scene), Actor::new(Side::Cancel, scene));
+        let (tick, cancel) = race(&pool, sides, STATEMENTS, order).await?;
+        let came = [tick.came, cancel.came];
         let (leased, parked, ready, asked, outcome) = scene.places(&pool).await?;
         ensure!(
             check(came, (leased, parked, ready, asked, outcome.as_deref())),
-            "{schedule:b}: {came:?}, {leased} leased, {parked} parked, {ready} ready, {asked} asked, {outcome:?}"
+            "{order:b}: {came:?}, {leased} leased, {parked} parked, {ready} ready, {asked} asked, {outcome:?}"
         );
         *seen.entry(format!("{came:?}")).or_insert(0) += 1;
         scene.clear(&pool).await?;

@@ -3,24 +3,17 @@
 //! writer.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use anyhow::{Result, ensure};
 use intendant::StoreKind;
 use intendant_tests::database::Database;
-use intendant_tests::interleave::{self, interleave, orders};
+use intendant_tests::orders::{self, orders, race, statement};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, Transaction};
 use uuid::Uuid;
 
-const TURNS: usize = 4;
+const TURNS: usize = 5;
 
 type Tx = Transaction<'static, Postgres>;
-
-fn statement(name: &str) -> Result<AssertSqlSafe<String>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let path = path.join(format!("../engine/sql/postgres/{name}.sql"));
-    Ok(AssertSqlSafe(std::fs::read_to_string(path)?))
-}
 
 /// An intent that is parked for its step in another queue.
 #[derive(Debug, Clone, Copy)]
@@ -71,8 +64,8 @@ struct Side {
     seen: Seen,
 }
 
-impl interleave::Side for Side {
-    async fn turn(&mut self, tx: &mut Tx, nth: usize) -> Result<()> {
+impl orders::Side for Side {
+    async fn step(&mut self, tx: &mut Tx, nth: usize) -> Result<()> {
         match self.who {
             Who::End => self.end(tx, nth).await,
             Who::Claim => self.claim(tx, nth).await,
@@ -323,9 +316,9 @@ async fn every_order(
             came: Came::Nothing,
             seen: Seen::default(),
         };
-        let sides = [side(who), side(Who::Cancel)];
-        let sides = interleave(&pool, sides, TURNS, order).await?;
-        let came = sides.map(|side| side.came);
+        let sides = (side(who), side(Who::Cancel));
+        let (first, second) = race(&pool, sides, TURNS, order).await?;
+        let came = [first.came, second.came];
         let places = scene.places(&pool).await?;
         ensure!(check(came, places), "{order:b}: {came:?}, {places:?}");
         *seen.entry(format!("{came:?}")).or_insert(0) += 1;

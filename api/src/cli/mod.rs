@@ -2,6 +2,7 @@
 
 mod args;
 mod exit;
+mod failures;
 mod look;
 mod verbs;
 
@@ -75,6 +76,11 @@ enum Command {
                             intendant history --account acme --resource server:42 -o json\n\n\
                             Exit code 3: nothing was ever requested for that account")]
     History(look::History),
+    /// What has failed, in groups by kind, step and error, the largest first
+    #[command(after_help = "Examples:\n  \
+                            intendant failures\n  \
+                            intendant failures --kind replica.add --since 24h --json")]
+    Failures(failures::Options),
     /// Put failed intents back in line: what succeeded is kept
     #[command(after_help = "Examples:\n  \
                             intendant resume 01a1fc69-13b4 --reason 'disk replaced'\n  \
@@ -166,6 +172,7 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Show(show) => look::show(show).await?,
         Command::History(history) => look::history(history).await?,
         Command::Why(why) => look::why(why).await?,
+        Command::Failures(options) => failures::failures(options).await?,
         Command::Resume(act) => return act.run(&Verb::Resume).await,
         Command::Cancel(act) => return act.run(&Verb::Cancel).await,
         Command::Undo(act) => return act.run(&Verb::Undo).await,

@@ -65,7 +65,7 @@ impl<S> BoundPlan<S> {
             steps: vec![step],
             output: 0,
         };
-        let point_of_no_return = def.point_of_no_return && undone_of(&name).is_none();
+        let is_undo = undone_of(&name).is_some();
         let def = StepDef {
             name,
             run,
@@ -73,7 +73,8 @@ impl<S> BoundPlan<S> {
             input: Expr::Value(input),
             retry: def.retry,
             time_limit: def.time_limit,
-            point_of_no_return,
+            point_of_no_return: def.point_of_no_return && !is_undo,
+            at_most_once: def.at_most_once && !is_undo,
             undo: None,
             each: None,
             queue: None,

@@ -86,6 +86,7 @@ pub(crate) struct StepDef<S> {
     pub(crate) retry: Retry,
     pub(crate) time_limit: Option<Duration>,
     pub(crate) point_of_no_return: bool,
+    pub(crate) at_most_once: bool,
     /// Takes back what it did.
     pub(crate) undo: Option<RunUndo<S>>,
     /// Of a map: how many of its elements at once.
@@ -149,6 +150,7 @@ impl<S: Send + Sync + 'static> Plan<S> {
             retry: Retry::default(),
             time_limit: None,
             point_of_no_return: false,
+            at_most_once: false,
             undo: None,
             each: None,
             queue: None,
@@ -192,6 +194,7 @@ pub struct StepBuilder<'p, S, I, O> {
     retry: Retry,
     time_limit: Option<Duration>,
     point_of_no_return: bool,
+    at_most_once: bool,
     undo: Option<RunUndo<S>>,
     each: Option<usize>,
     queue: Option<Arc<str>>,
@@ -257,6 +260,16 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
     /// ```
     pub fn queue(mut self, queue: impl Into<Arc<str>>) -> Self {
         self.queue = Some(queue.into());
+        self
+    }
+
+    /// Is not run a second time before a person has looked: for effects that must not be doubled, on systems that take no
+    /// idempotency key. Its start is on disk before it runs, which is one commit more. If its worker dies while it runs, or
+    /// has to stop it, the intent fails as `interrupted`; a person finds out whether it took effect, and skips the step with
+    /// its output, or resumes. A failed attempt, a time-out or a panic is not tried again either. A `snooze`, a wait for
+    /// children and a safe exit point say that it may run again. In another [`queue`](Self::queue) all this is the same.
+    pub fn at_most_once(mut self) -> Self {
+        self.at_most_once = true;
         self
     }
 
@@ -333,6 +346,7 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
             retry: self.retry,
             time_limit: self.time_limit,
             point_of_no_return: self.point_of_no_return,
+            at_most_once: self.at_most_once,
             undo: self.undo,
             each: self.each,
             queue: self.queue,
@@ -447,6 +461,7 @@ where
             retry: Retry::default(),
             time_limit: None,
             point_of_no_return: false,
+            at_most_once: false,
             undo: None,
             each: None,
             queue: None,

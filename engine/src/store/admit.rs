@@ -21,7 +21,7 @@ pub(super) struct Admitted {
     /// These can never be let in, and why.
     pub(super) circular: HashMap<IntentId, String>,
     /// A conflict rule has refused these, or made them the same as others: they have finished.
-    pub(super) lost: HashSet<IntentId>,
+    pub(super) losers: HashSet<IntentId>,
     /// Some wait for others that are to be stopped.
     pub(super) superseding: bool,
 }
@@ -88,8 +88,8 @@ pub(super) async fn admit_claimed(
     let decision = known.admit(applicants, &holders, &line);
     admitted.blocked = decision.blocked.iter().copied().collect();
     admitted.circular = circles(&decision);
-    let lost = decision.rejected.iter().chain(&decision.joined);
-    admitted.lost = lost.map(|(intent, _)| *intent).collect();
+    let losers = decision.rejected.iter().chain(&decision.joined);
+    admitted.losers = losers.map(|(intent, _)| *intent).collect();
     admitted.superseding = !decision.superseding.is_empty();
     conflict::write(conn, &decision).await?;
 

@@ -87,8 +87,8 @@ pub(super) async fn cancel(
     }
     // A token that is where it was may have been away meanwhile, and have left something behind: a step in another queue, a
     // child, a start after which there is no way back. Now that nothing of it moves any more, the facts are definite.
-    let moves = at_rest(&decision).any(|member| member.token.has_begun());
-    if conn.is_pg() && moves && decide(ids, look(conn, ids).await?) != decision {
+    let has_begun = at_rest(&decision).any(|member| member.token.has_begun());
+    if conn.is_pg() && has_begun && decide(ids, look(conn, ids).await?) != decision {
         return Ok(None);
     }
     note(conn, &decision, by).await?;

@@ -102,14 +102,14 @@ async fn make_lease(
         })
         .collect();
     let admitted = admit_claimed(conn, &wanting, &request.rules).await?;
-    answer.lost += admitted.lost.len();
+    answer.losers += admitted.losers.len();
     answer.superseding |= admitted.superseding;
     put_back(conn, &taken, |task| {
         admitted.deferred.contains(&IntentId(task.0))
     })
     .await?;
     taken.retain(|task| {
-        let stays = [&admitted.blocked, &admitted.deferred, &admitted.lost];
+        let stays = [&admitted.blocked, &admitted.deferred, &admitted.losers];
         !stays.iter().any(|set| set.contains(&IntentId(task.task.0)))
     });
     if taken.is_empty() {

@@ -8,9 +8,10 @@ use super::admit::{holders_of, line_of, mode};
 use super::args::{Args, Rows};
 use super::finish::wake_parents;
 use super::rows::KindRules;
-use super::{Conn, NewIntent, Store, sql};
+use super::{Conn, NewIntent, Relation, Store, sql};
 use crate::admit::{Admission, Applicant, Holder, Place, Rules, Scene, Want, admit};
-use crate::conflict::{Conflicts, Rival, Rule, Verdict};
+use crate::conflict::{ACTOR, Conflicts, Rival, Rule, Verdict};
+use crate::dry_run::{Concerned, Ruled};
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::intent::Mode;
@@ -102,16 +103,8 @@ impl Known {
         if rules.is_empty() {
             return Ok(known);
         }
-        let others = holders.iter().map(|holder| holder.intent);
-        let others = others.chain(line.iter().map(|place| place.intent));
-        let all = applicants
-            .iter()
-            .map(|applicant| applicant.intent)
-            .chain(others);
-        let all: HashSet<IntentId> = all.collect();
-        for row in conn.fetch(&sql::KIND_LOAD, Args::new().ids(all)).await? {
-            known.kinds.insert(row.uuid(0)?, row.name(1)?);
-        }
+        let own = applicants.iter().map(|applicant| applicant.intent);
+        known.load_kinds(conn, own, holders, line).await?;
         for applicant in applicants.iter_mut() {
             applicant.rules = known.kinds.get(&applicant.intent).and_then(|kind| {
                 Some(Rules {
@@ -122,6 +115,25 @@ impl Known {
         }
         known.look(conn, applicants).await?;
         Ok(known)
+    }
+
+    async fn load_kinds(
+        &mut self,
+        conn: &mut Conn<'_>,
+        own: impl Iterator<Item = IntentId>,
+        holders: &[Holder],
+        line: &[Place],
+    ) -> Result<(), Error> {
+        let holding = holders.iter().map(|holder| holder.intent);
+        let waiting = line.iter().map(|place| place.intent);
+        let all: HashSet<IntentId> = own.chain(holding).chain(waiting).collect();
+        if all.is_empty() {
+            return Ok(());
+        }
+        for row in conn.fetch(&sql::KIND_LOAD, Args::new().ids(all)).await? {
+            self.kinds.insert(row.uuid(0)?, row.name(1)?);
+        }
+        Ok(())
     }
 
     /// What those with rules have to know besides holders and lines: who is on the way, and whether anybody is the same.
@@ -233,15 +245,8 @@ pub(super) async fn foresee(
     let holders = holders_of(conn, &resources).await?;
     let line = line_of(conn, &resources).await?;
     let mut known = Known::default();
-    let others = holders.iter().map(|holder| holder.intent);
-    let others: HashSet<IntentId> = others
-        .chain(line.iter().map(|place| place.intent))
-        .collect();
-    if !others.is_empty() {
-        for row in conn.fetch(&sql::KIND_LOAD, Args::new().ids(others)).await? {
-            known.kinds.insert(row.uuid(0)?, row.name(1)?);
-        }
-    }
+    let nobody = std::iter::empty();
+    known.load_kinds(conn, nobody, &holders, &line).await?;
     let account = new.account.clone().unwrap_or_default();
     known.bodies.insert(new.id, (account, new.input.clone()));
     known.kinds.insert(new.id, kind);
@@ -252,6 +257,33 @@ pub(super) async fn foresee(
         verdict,
         kinds: known.kinds,
     }))
+}
+
+/// What the rules of its kind would make of an intent, if that is anything but to wait.
+pub(super) async fn ruled(
+    conn: &mut Conn<'_>,
+    new: &NewIntent,
+    conflicts: Arc<Conflicts>,
+) -> Result<Option<Ruled>, Error> {
+    if conflicts.is_default() || !new.locks() {
+        return Ok(None);
+    }
+    let Some(foreseen) = foresee(conn, new, conflicts).await? else {
+        return Ok(None);
+    };
+    let (rule, rivals) = match &foreseen.verdict {
+        Verdict::Wait => return Ok(None),
+        Verdict::Reject(rival) => (Rule::Reject, std::slice::from_ref(rival)),
+        Verdict::Join(rival) => (Rule::Join, std::slice::from_ref(rival)),
+        Verdict::Supersede(rivals) => (Rule::Supersede, rivals.as_slice()),
+    };
+    let other = |rival: &Rival| Concerned {
+        intent: rival.intent,
+        kind: foreseen.kind(rival.intent),
+        resource: rival.resource.clone(),
+    };
+    let others = rivals.iter().map(other).collect();
+    Ok(Some(Ruled { rule, others }))
 }
 
 /// What has become of a single applicant, unless it was let in.
@@ -276,21 +308,21 @@ fn verdict(admission: Admission) -> Option<Verdict> {
 }
 
 /// Writes down what the rules have made of applicants: ends those that are refused or the same as others, and keeps who
-/// superseded whom. Returns how many have come to their end.
-pub(super) async fn write(conn: &mut Conn<'_>, admission: &Admission) -> Result<usize, Error> {
+/// superseded whom.
+pub(super) async fn write(conn: &mut Conn<'_>, admission: &Admission) -> Result<(), Error> {
     let rejected = admission.rejected.iter();
-    let rejected = rejected.map(|(loser, by)| (*loser, "rejected by", by.intent, by));
+    let rejected = rejected.map(|(loser, by)| (*loser, Relation::RejectedBy, by.intent, by));
     let joined = admission.joined.iter();
-    let joined = joined.map(|(loser, to)| (*loser, "joined", to.intent, to));
+    let joined = joined.map(|(loser, to)| (*loser, Relation::Joined, to.intent, to));
     let superseded = admission.superseding.iter();
-    let superseded = superseded.map(|(next, old)| (old.intent, "superseded by", *next, old));
+    let superseded = superseded.map(|(next, old)| (old.intent, Relation::SupersededBy, *next, old));
     let links: Vec<_> = rejected.chain(joined).chain(superseded).collect();
     if links.is_empty() {
-        return Ok(0);
+        return Ok(());
     }
     let rows = Rows::new()
         .uuids(links.iter().map(|(intent, ..)| *intent))
-        .texts(links.iter().map(|(_, relation, ..)| *relation))
+        .texts(links.iter().map(|(_, relation, ..)| relation.as_str()))
         .uuids(links.iter().map(|(_, _, other, _)| *other))
         .texts(links.iter().map(|(_, _, _, rival)| rival.resource.as_str()))
         .bools(
@@ -303,7 +335,7 @@ pub(super) async fn write(conn: &mut Conn<'_>, admission: &Admission) -> Result<
     end_losers(conn, admission).await
 }
 
-async fn end_losers(conn: &mut Conn<'_>, admission: &Admission) -> Result<usize, Error> {
+async fn end_losers(conn: &mut Conn<'_>, admission: &Admission) -> Result<(), Error> {
     let rejected = admission.rejected.iter().map(|(loser, by)| {
         let error = format!(
             "rejected: {} is in use by intent {}",
@@ -320,7 +352,7 @@ async fn end_losers(conn: &mut Conn<'_>, admission: &Admission) -> Result<usize,
     });
     let losers: Vec<_> = rejected.chain(joined).collect();
     if losers.is_empty() {
-        return Ok(0);
+        return Ok(());
     }
     let rows = Rows::new()
         .uuids(losers.iter().map(|(loser, ..)| *loser))
@@ -343,11 +375,11 @@ async fn end_losers(conn: &mut Conn<'_>, admission: &Admission) -> Result<usize,
             let rows = Rows::new()
                 .uuids(of_verb().map(|(loser, ..)| *loser))
                 .texts(of_verb().map(|(_, _, rival, _)| detail(rival)));
-            let args = Args::new().text("rule").text(verb).opt_text(None::<&str>);
+            let args = Args::new().text(ACTOR).text(verb).opt_text(None::<&str>);
             conn.execute(&sql::EVENT_INSERT, args.rows(rows).now())
                 .await?;
         }
     }
     wake_parents(conn, parents).await?;
-    Ok(losers.len())
+    Ok(())
 }

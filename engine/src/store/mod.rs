@@ -27,6 +27,7 @@ mod rows;
 mod session;
 mod sql;
 mod stop;
+mod taking_back;
 mod tick;
 mod verbs;
 mod wake;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::args::{Args, Rows};
-use super::{Conn, Goal, Store, history, sql, tick};
+use super::{Conn, Goal, Store, history, sql, taking_back};
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::state::{IntentState, StepState};
@@ -169,7 +169,7 @@ async fn revive_level(
         let goal = Goal::Rerun { from: again.from };
         (id, actor.reason.clone(), goal)
     });
-    tick::insert_goals(conn, &actor.name, goals.collect()).await?;
+    taking_back::insert_goals(conn, &actor.name, goals.collect()).await?;
     Ok(next)
 }
 

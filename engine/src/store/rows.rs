@@ -379,7 +379,7 @@ pub(crate) struct TickAnswer {
     /// Tasks that were promoted because they were due.
     pub(crate) promoted: usize,
     /// Intents that a rule refused, or made the same as another one.
-    pub(crate) lost: usize,
+    pub(crate) losers: usize,
     /// Some intents wait for others that a rule has stop.
     pub(crate) superseding: bool,
     /// Tasks for which the database refused what was to be written, and why; nothing of this tick was written for them.

@@ -10,10 +10,10 @@ use super::args::{Args, Rows};
 use super::rows::Start;
 use super::session::us;
 use super::{
-    ChildRow, Conn, Flush, Goal, Life, ParkRow, StepRow, Store, StoreKind, TickAnswer, TickEnd,
+    ChildRow, Conn, Flush, Life, ParkRow, StepRow, Store, StoreKind, TickAnswer, TickEnd,
     TickRequest,
 };
-use super::{claim, finish, load, request, routed, sql, stop};
+use super::{claim, finish, load, request, routed, sql, stop, taking_back};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId, TaskId};
 use crate::limits;
@@ -211,7 +211,7 @@ async fn write_steps(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), E
         conn.execute(&sql::RESULT_INSERT, args).await?;
     }
     record_steps(conn, &request.worker, &steps).await?;
-    write_undos(conn, request).await?;
+    taking_back::write(conn, request).await?;
     write_attempts(conn, request).await
 }
 
@@ -263,70 +263,6 @@ async fn write_attempts(conn: &mut Conn<'_>, request: &TickRequest) -> Result<()
         .await?;
     }
     Ok(())
-}
-
-/// What is to be taken back, and what has been.
-async fn write_undos(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), Error> {
-    if !request.undos.is_empty() {
-        let goals = request
-            .undos
-            .iter()
-            .map(|row| Goal::Fail(row.failure.clone()));
-        let rows = request.undos.iter().zip(goals);
-        let rows = rows.map(|(row, goal)| (row.intent, Some(row.reason.clone()), goal));
-        let begun = insert_goals(conn, "intendant", rows.collect()).await?;
-        let noted = || {
-            request
-                .undos
-                .iter()
-                .filter(|row| begun.contains(&row.intent))
-        };
-        let rows = Rows::new()
-            .uuids(noted().map(|row| row.intent))
-            .texts(noted().map(|row| row.reason.as_str()));
-        conn.execute(&sql::EVENT_UNDO, Args::new().rows(rows).now())
-            .await?;
-    }
-    if !request.undone.is_empty() {
-        let rows = Rows::new()
-            .uuids(request.undone.iter().map(|row| row.intent))
-            .texts(request.undone.iter().map(|row| row.step.clone()))
-            .ints(request.undone.iter().map(|row| i64::from(row.generation)));
-        let args = Args::new().text(request.worker.clone()).rows(rows).now();
-        conn.execute(&sql::STEP_UNDONE, args).await?;
-    }
-    if !request.renews.is_empty() {
-        let rows = Rows::new()
-            .uuids(request.renews.iter().map(|row| row.intent))
-            .texts(request.renews.iter().map(|row| row.step.clone()))
-            .ints(request.renews.iter().map(|row| i64::from(row.generation)));
-        conn.execute(&sql::STEP_RENEW, Args::new().rows(rows))
-            .await?;
-    }
-    if !request.reruns.is_empty() {
-        let args = Args::new().ids(request.reruns.iter().copied());
-        conn.execute(&sql::RERUN_DONE, args).await?;
-    }
-    Ok(())
-}
-
-/// Says for what intents are taken back. Returns those of which nobody had asked for anything.
-pub(super) async fn insert_goals(
-    conn: &mut Conn<'_>,
-    actor: &str,
-    goals: Vec<(IntentId, Option<String>, Goal)>,
-) -> Result<Vec<IntentId>, Error> {
-    let json = goals.iter().map(|(_, _, goal)| serde_json::to_string(goal));
-    let json = json.collect::<Result<Vec<_>, _>>();
-    let json = json.map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
-    let rows = Rows::new()
-        .uuids(goals.iter().map(|(id, _, _)| *id))
-        .opt_texts(goals.iter().map(|(_, reason, _)| reason.clone()))
-        .texts(json);
-    let rows = conn
-        .fetch(&sql::GOAL_INSERT, Args::new().text(actor).rows(rows).now())
-        .await?;
-    rows.iter().map(|row| row.uuid(0)).collect()
 }
 
 /// Children before parks: a parent is parked for children that are there.

@@ -7,8 +7,7 @@ use super::admit::mode;
 use super::args::Args;
 use super::conn::Row;
 use super::{Conn, Goal, NewIntent, Store, conflict, load, sql};
-use crate::conflict::{Conflicts, Rival as Excluding, Rule, Verdict};
-use crate::dry_run::{Concerned, Ruled};
+use crate::conflict::Conflicts;
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::intent::Mode;
@@ -47,7 +46,7 @@ impl Store {
         let (new, now) = (new.clone(), self.now());
         self.snapshot(move |mut conn| {
             Box::pin(async move {
-                let ruled = ruled(&mut conn, &new, conflicts).await?;
+                let ruled = conflict::ruled(&mut conn, &new, conflicts).await?;
                 let mut seen = Vec::new();
                 for want in new.resources {
                     if want.1 != Mode::Touched {
@@ -63,33 +62,6 @@ impl Store {
         })
         .await
     }
-}
-
-/// What the rules of its kind would make of an intent, if that is anything but to wait.
-async fn ruled(
-    conn: &mut Conn<'_>,
-    new: &NewIntent,
-    conflicts: Arc<Conflicts>,
-) -> Result<Option<Ruled>, Error> {
-    if conflicts.is_default() || !new.locks() {
-        return Ok(None);
-    }
-    let Some(foreseen) = conflict::foresee(conn, new, conflicts).await? else {
-        return Ok(None);
-    };
-    let (rule, rivals) = match &foreseen.verdict {
-        Verdict::Wait => return Ok(None),
-        Verdict::Reject(rival) => (Rule::Reject, std::slice::from_ref(rival)),
-        Verdict::Join(rival) => (Rule::Join, std::slice::from_ref(rival)),
-        Verdict::Supersede(rivals) => (Rule::Supersede, rivals.as_slice()),
-    };
-    let other = |rival: &Excluding| Concerned {
-        intent: rival.intent,
-        kind: foreseen.kind(rival.intent),
-        resource: rival.resource.clone(),
-    };
-    let others = rivals.iter().map(other).collect();
-    Ok(Some(Ruled { rule, others }))
 }
 
 async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {

@@ -171,10 +171,7 @@ impl Intendant {
         actor: &str,
         reason: Option<&str>,
     ) -> Result<(), Error> {
-        let output = payload::encode(output).map_err(|error| Error::Payload {
-            what: "the output",
-            error,
-        })?;
+        let output = payload::encode(output).map_err(Error::payload("the output"))?;
         self.on_step(id, step, StepVerb::Skip(output), actor, reason)
             .await
     }
@@ -223,10 +220,7 @@ impl Intendant {
         actor: &str,
         reason: Option<&str>,
     ) -> Result<(), Error> {
-        let input = payload::encode(intent).map_err(|error| Error::Payload {
-            what: "the input",
-            error,
-        })?;
+        let input = payload::encode(intent).map_err(Error::payload("the input"))?;
         let record = self.get(id).await?;
         let new = describe(intent, id, input.clone())?;
         let mut resources: Vec<_> = record.resources.into_iter().collect();
@@ -267,10 +261,7 @@ impl Intendant {
         actor: &str,
         reason: Option<&str>,
     ) -> Result<(), Error> {
-        let input = payload::parse(input.get()).map_err(|error| Error::Payload {
-            what: "the input",
-            error,
-        })?;
+        let input = payload::parse(input.get()).map_err(Error::payload("the input"))?;
         let actor = acting(actor, reason)?;
         self.store().amend(id, input, actor).await
     }

@@ -283,6 +283,9 @@ fn advice(why: &str) -> &'static str {
         "undecodable" | "plan refused" => "run workers whose code fits it, then",
         "quarantined" => "find out why its workers died, then",
         "circular wait" => "change who wants what, then",
+        "interrupted" => {
+            "find out whether it took effect, and skip the step if it did; if it did not,"
+        }
         "undo failed" => "mend what keeps it from being taken back, then",
         _ => "mend the cause, then",
     }

@@ -108,6 +108,14 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
     /// A routed step that cannot be begun fails, and says why.
     pub(super) fn refuse_step(&mut self, task: &Claimed, routed: &RoutedLoad, refusal: Refusal) {
+        let step = task.steps.first();
+        let mut error = clip(refusal.error);
+        if step.is_some_and(|step| step.state == StepState::Running) {
+            // Without its plan nobody can tell whether it may run a second time; a resume would let it.
+            error.push_str(
+                "; it ran when its worker died: before a resume, find out whether it took effect",
+            );
+        }
         self.pending.steps.push(StepRow {
             point_of_no_return: false,
             first: false,
@@ -116,9 +124,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
             name: routed.step.clone(),
             generation: routed.generation,
             state: StepState::Failed,
-            attempt: task.steps.first().map_or(1, |step| step.attempt),
+            attempt: step.map_or(1, |step| step.attempt),
             output: None,
-            error: Some(clip(refusal.error)),
+            error: Some(error),
             progress: None,
             due_in: None,
             started_ago: None,

@@ -63,6 +63,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     self.begin_probation(id, task.lease, task.crashes);
                 }
                 let mut drive = Drive::new(task, claimed_at, kind, bound, now);
+                drive.stop_at_interrupted(&mut self.pending);
                 if source == Source::Made && drive.cancel.is_none() && !self.write_plan(&drive) {
                     drive.phase = Phase::Planning;
                 }

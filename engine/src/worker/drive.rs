@@ -40,6 +40,8 @@ pub(super) struct Slot {
     pub(super) started: bool,
     /// What it did has been taken back.
     pub(super) undone: bool,
+    /// It is said to run, by whoever had it before.
+    pub(super) ran: bool,
     /// An undo of a step that has nothing to take back: done as soon as those before it are.
     pub(super) idle: bool,
 }
@@ -58,6 +60,7 @@ impl Slot {
             reason: ParkReason::Retry,
             started: false,
             undone: false,
+            ran: false,
             idle: false,
         }
     }
@@ -88,6 +91,7 @@ impl Slot {
         self.has_row = true;
         self.generation = step.generation;
         self.forgiven = step.forgiven;
+        self.ran = step.state == StepState::Running;
         self.output = step.output.filter(|_| ended);
         self.status = if ended { Status::Done } else { Status::Pending };
     }
@@ -128,6 +132,7 @@ impl Slot {
             }
             // What ran when its worker died runs again; a resumed step runs now, whatever its last wait was.
             StepState::Pending | StepState::Running => {
+                self.ran = step.state == StepState::Running;
                 self.status = Status::Pending;
             }
         }
@@ -460,7 +465,9 @@ impl<S> Drive<S> {
                 Move::Finish(Box::new(self.undo_failed(step)))
             }
             Next::Fail(step) => match self.on_failure() {
-                OnFailure::Undo if self.has_to_undo() => Move::Undo(self.failure(step)),
+                OnFailure::Undo if self.has_to_undo() && !self.is_interrupted(step) => {
+                    Move::Undo(self.failure(step))
+                }
                 _ => Move::Finish(Box::new(self.fail(step))),
             },
         }
@@ -497,6 +504,11 @@ impl<S> Drive<S> {
         }
     }
 
+    fn is_interrupted(&self, step: usize) -> bool {
+        let failure = self.slots[step].failure.as_ref();
+        failure.is_some_and(|(reason, _)| *reason == FailureReason::Interrupted)
+    }
+
     /// With what it fails, when this step has.
     pub(super) fn failure(&self, step: usize) -> Failure {
         let failure = self.slots[step].failure.clone();
@@ -511,7 +523,7 @@ impl<S> Drive<S> {
 
     fn fail(&self, step: usize) -> Finish {
         Finish {
-            frees: self.locks && self.on_failure() != OnFailure::Hold,
+            frees: self.locks && self.on_failure() != OnFailure::Hold && !self.is_interrupted(step),
             ..self.fail_with(self.failure(step))
         }
     }

@@ -72,7 +72,10 @@ impl<S> Drive<S> {
                 self.slots[index].reason = ParkReason::Snooze;
             }
             StepEnd::Awaits(children) => self.await_children(index, children, took, tick),
-            StepEnd::Left => self.slots[index].status = Status::Pending,
+            StepEnd::Left => {
+                self.slots[index].status = Status::Pending;
+                self.not_begun(index, tick);
+            }
         }
     }
 
@@ -95,12 +98,13 @@ impl<S> Drive<S> {
             .def(index)
             .map(|def| def.retry)
             .unwrap_or_default();
+        let once = self.runs_once(index);
         let winding_down = self.is_winding_down(index);
         let slot = &mut self.slots[index];
         slot.attempts = slot.attempts.saturating_add(1);
         let may_retry = match failure {
             AttemptFailure::Error | AttemptFailure::TimeOut | AttemptFailure::Panic => {
-                !winding_down
+                !winding_down && !once
             }
             AttemptFailure::GaveUp | AttemptFailure::OutputRefused | AttemptFailure::Cancelled => {
                 false
@@ -183,6 +187,50 @@ impl<S> Drive<S> {
         }
         tick.steps.push(self.row(index, StepState::Waiting, took));
         self.slots[index].status = Status::Children(self.missing(index));
+    }
+
+    /// It is not to run a second time before a person has looked.
+    pub(super) fn runs_once(&self, index: usize) -> bool {
+        let def = self.plan.def(index);
+        def.is_some_and(|def| def.at_most_once) && self.plan.undoes(index).is_none()
+    }
+
+    /// Takes back the word that a step runs, which would keep it from being run.
+    pub(super) fn not_begun(&mut self, index: usize, tick: &mut TickRequest) {
+        if self.runs_once(index) {
+            let (state, queue) = match self.is_routed {
+                // As it was sent off.
+                true => (StepState::Waiting, Some(self.queue.clone())),
+                false => (StepState::Pending, None),
+            };
+            let row = self.row(index, state, Duration::ZERO);
+            tick.steps.push(StepRow {
+                started_ago: None,
+                queue,
+                ..row
+            });
+        }
+    }
+
+    /// Steps that are not to run a second time, and of which nobody knows what became of the first: they have failed.
+    pub(super) fn stop_at_interrupted(&mut self, tick: &mut TickRequest) {
+        for index in 0..self.slots.len() {
+            if self.cancel.is_some() || !self.slots[index].ran || !self.runs_once(index) {
+                continue;
+            }
+            let error = "it may run only once, and its worker died or was stopped while it ran; find out whether it took \
+                         effect"
+                .to_owned();
+            let row = self.row(index, StepState::Failed, Duration::ZERO);
+            tick.steps.push(StepRow {
+                error: Some(error.clone()),
+                reason: Some(FailureReason::Interrupted),
+                finished_ago: Some(Duration::ZERO),
+                ..row
+            });
+            self.slots[index].status = Status::Failed;
+            self.slots[index].failure = Some((FailureReason::Interrupted, error));
+        }
     }
 
     /// The intent is to stop, and this is no step that takes back.

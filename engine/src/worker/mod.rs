@@ -51,6 +51,7 @@ use crate::request::describe;
 use crate::step::{StepOutput, StepResult};
 
 pub use stop::shutdown_signal;
+pub(crate) use superseding::Asker;
 
 /// Carries out intents. `S` is the application's state, which every step gets.
 ///
@@ -294,10 +295,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
                 "this worker has no plan for kind `{name}`; register one"
             ))
         })?;
-        let input = payload::encode(intent).map_err(|error| Error::Payload {
-            what: "the input",
-            error,
-        })?;
+        let input = payload::encode(intent).map_err(Error::payload("the input"))?;
         let store = self.intendant.store();
         let new = describe(intent, IntentId(store.clock().ordered_id()), input)?;
         let shape = kind.shape(&new.input).map_err(|failure| Error::NoPlan {
@@ -330,7 +328,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
         reason: Option<&str>,
     ) -> Result<(), Error> {
         let what = "the output";
-        let output = payload::encode(output).map_err(|error| Error::Payload { what, error })?;
+        let output = payload::encode(output).map_err(Error::payload(what))?;
         let record = self.intendant.get(id).await?;
         let kind = self.kinds.get(&*record.kind).ok_or_else(|| {
             let name = &record.kind;

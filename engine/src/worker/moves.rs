@@ -188,10 +188,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.lanes[index].running += 1;
             drive.begun = true;
             let def = drive.plan.def(step);
-            let is_final = def.is_some_and(|def| def.point_of_no_return);
+            let is_final = def.is_some_and(|def| def.point_of_no_return || def.at_most_once);
             if drive.crashes > 0 || (is_final && drive.plan.undoes(step).is_none()) {
                 // A suspect's step is on disk before it runs, so that the next crash has a name (P6); and a point of no
-                // return, so that who cancels knows of it.
+                // return, so that who cancels knows of it; and what may run only once.
                 let row = drive.row(step, StepState::Running, Duration::ZERO);
                 self.pending.steps.push(row);
                 let queue = drive.queue.clone();

@@ -60,6 +60,12 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let announced = announced
             .into_iter()
             .map(|(intent, step, _)| (intent, step));
+        let announced: Vec<_> = announced.collect();
+        for (intent, step) in &announced {
+            if let Some(drive) = self.drives.get_mut(intent) {
+                drive.not_begun(*step, &mut self.pending);
+            }
+        }
         for (intent, step) in waiting.into_iter().chain(announced) {
             if let Some(drive) = self.drives.get_mut(&intent) {
                 drive.slots[step].status = Status::Pending;

@@ -4,21 +4,29 @@
 //! wait for. Whoever claimed goes on from the rows; if it dies before, the next session that begins, or finds somebody
 //! dead, does.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use tokio::sync::Mutex;
 
 use super::engine::Engine;
 use crate::cancel::CancelAnswer;
 use crate::client::Intendant;
+use crate::conflict::ACTOR;
 use crate::error::Error;
 use crate::state::{FailureReason, IntentState};
 use crate::store::{CancelBy, Superseded};
 
-/// Who does it, in the events.
-const RULE: &str = "rule";
-
 /// How often it is tried again when the database fails, and the pause between two tries.
 const TRIES: usize = 30;
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Whoever asks in this process: one at a time, and once more if there was a reason to meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct Asker {
+    wanted: AtomicBool,
+    asking: Mutex<()>,
+}
 
 impl<S: Send + Sync + 'static> Engine<S> {
     /// Asks everybody who is to be asked, beside the loop.
@@ -30,6 +38,18 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
 /// Asks everybody who is to be asked. What cannot be done now is left to the next one.
 pub(super) async fn ask(intendant: &Intendant) {
+    let Asker { wanted, asking } = intendant.asker();
+    wanted.store(true, Ordering::SeqCst);
+    // Whoever wants it while somebody asks is answered by that one, which looks again before it goes and after it has gone.
+    while wanted.load(Ordering::SeqCst) {
+        let Ok(_one) = asking.try_lock() else { return };
+        while wanted.swap(false, Ordering::SeqCst) {
+            ask_patiently(intendant).await;
+        }
+    }
+}
+
+async fn ask_patiently(intendant: &Intendant) {
     for _ in 0..TRIES {
         match ask_all(intendant).await {
             Ok(()) => return,
@@ -65,7 +85,7 @@ async fn stop(intendant: &Intendant, superseded: &Superseded) -> Result<(), Erro
     } = superseded;
     let reason = format!("superseded by intent {by} (`{by_kind}`) on {resource}");
     let rule = CancelBy {
-        actor: RULE.to_owned(),
+        actor: ACTOR.to_owned(),
         reason: Some(reason.clone()),
     };
     let answers = intendant.cancel_all(vec![*intent], rule).await?;
@@ -91,13 +111,13 @@ async fn take_back(
     let undone = if is_hopeless {
         None
     } else {
-        match intendant.undo(id, RULE, Some(reason)).await {
+        match intendant.undo(id, ACTOR, Some(reason)).await {
             Err(error) if error.is_conflict() => None,
             other => Some(other?),
         }
     };
     if undone.is_none() && superseded.anyway {
-        match intendant.discard(id, RULE, Some(reason)).await {
+        match intendant.discard(id, ACTOR, Some(reason)).await {
             // Somebody has been faster: it has another outcome, which is looked at when it comes to that.
             Err(error) if !error.is_conflict() => return Err(error),
             Ok(_) | Err(_) => {}

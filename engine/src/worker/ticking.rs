@@ -104,8 +104,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// A tick is on disk: what the next one has to know of it.
     pub(super) fn tick_heard(&mut self, request: &TickRequest, answer: &TickAnswer) {
         self.report.ticks += 1;
-        self.report.finished += answer.lost as u64;
-        if answer.lost > 0 {
+        self.report.finished += answer.losers as u64;
+        if answer.losers > 0 {
             self.intendant.announce_finished();
         }
         if answer.superseding {

@@ -105,14 +105,14 @@ impl<S> Drive<S> {
     }
 
     /// A step that somebody else may have begun without a word of it on disk counts as started (PROTOCOL P6), if it could
-    /// have been.
+    /// have been. If something that it depends on has been taken back, it could not, or was taken back before that.
     fn may_have_started(&self, step: usize) -> bool {
         let slot = &self.slots[step];
         let of = self.plan.map_of(step).unwrap_or(step);
         let could = || {
             let after = self.plan.stored.steps[of].after.iter();
-            let mut after = after.map(|&before| self.slots[before as usize].status);
-            after.all(|status| status == Status::Done)
+            let mut after = after.map(|&before| &self.slots[before as usize]);
+            after.all(|slot| slot.status == Status::Done && !slot.undone)
         };
         slot.started
             || slot.status == Status::Done

@@ -32,6 +32,23 @@ async fn verbs(kind: StoreKind) -> Result<()> {
     };
 
     // Looking first changes nothing.
+    let failures = stdout(&run(url, &["failures"])?);
+    ensure!(
+        failures.starts_with("1 × server.resize in run: no such server: it was "),
+        "{failures}"
+    );
+    ensure!(
+        failures.lines().count() == 1 && failures.contains(&bad),
+        "{failures}"
+    );
+    let none = run(url, &["failures", "--kind", "mail"])?;
+    ensure!(
+        none.stdout.is_empty() && stderr(&none) == "nothing is failed\n",
+        "{none:?}"
+    );
+    let json: serde_json::Value =
+        serde_json::from_slice(&run(url, &["failures", "--json"])?.stdout)?;
+    ensure!(json["groups"][0]["count"] == 1, "{json}");
     says(
         &["resume", &bad, "--dry-run"],
         &format!("{bad} runs run; keeps nothing\n"),

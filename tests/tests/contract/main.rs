@@ -6,7 +6,9 @@
 )]
 
 mod asking;
+mod at_most_once;
 mod cancels;
+mod cancels_of_families;
 mod conflicts;
 mod crashes;
 mod dry_runs;
@@ -28,8 +30,10 @@ mod promises;
 mod races;
 mod refusals;
 mod requests;
+mod reruns;
 mod resources;
 mod routed;
+mod routed_at_most_once;
 mod routed_cancels;
 mod routed_crashes;
 mod routed_undo;
@@ -38,6 +42,7 @@ mod superseding_failed;
 mod support;
 mod trees;
 mod undo;
+mod undo_crashes;
 mod undo_failures;
 mod verbs;
 mod verbs_many;

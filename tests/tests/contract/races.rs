@@ -180,8 +180,9 @@ async fn a_termination_and_a_provisioning_of_one_server_have_one_clean_outcome(
     }
     let mut counts: BTreeMap<(&str, usize), usize> = BTreeMap::new();
     for (server, (provisioned, terminated)) in pairs.into_iter().enumerate() {
-        let terminated = bench.rest(terminated).await?;
         let provisioned = bench.rest(provisioned).await?;
+        ensure!(provisioned.state != IntentState::Failed, "{provisioned:?}");
+        let terminated = bench.rest(terminated).await?;
         let left = cloud.of(u32::try_from(server)?);
         ensure!(terminated.state == IntentState::Succeeded, "{terminated:?}");
         let gone = match provisioned.state {

@@ -81,11 +81,19 @@ impl Bench {
 
     /// Waits until an intent is at rest; fails after half a minute.
     pub(crate) async fn rest(&self, id: IntentId) -> Result<IntentRecord> {
-        self.until(|| async move {
-            let record = self.intendant.get(id).await?;
-            Ok(record.state.is_finished().then_some(record))
-        })
-        .await
+        let rested = self
+            .until(|| async move {
+                let record = self.intendant.get(id).await?;
+                Ok(record.state.is_finished().then_some(record))
+            })
+            .await;
+        match rested {
+            Ok(record) => Ok(record),
+            Err(error) => {
+                let why = self.intendant.why(id).await?;
+                Err(error.context(format!("{id} is {}: {why}", why.state)))
+            }
+        }
     }
 
     /// Waits until an intent is in a state.

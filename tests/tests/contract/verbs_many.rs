@@ -12,6 +12,7 @@ on_both! {
     all_that_match_are_resumed_and_the_others_are_left;
     what_cannot_be_done_for_one_is_told_and_the_others_are_done;
     all_that_is_unfinished_is_cancelled;
+    what_failed_for_the_same_reason_is_one_group;
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -151,5 +152,45 @@ async fn all_that_is_unfinished_is_cancelled(bench: Bench) -> Result<()> {
     for handle in handles {
         ensure!(handle.state().await? == IntentState::Cancelled);
     }
+    bench.check().await
+}
+
+async fn what_failed_for_the_same_reason_is_one_group(bench: Bench) -> Result<()> {
+    async fn broken(_: Cx<()>, mail: Mail) -> StepResult<String> {
+        match mail.to.as_str() {
+            "bob" => Err(fail("no such address")),
+            _ => Err(fail(format!("connection {} refused", mail.to.len()))),
+        }
+    }
+    let worker = start(bench.worker(()).register_step(broken));
+    for to in ["ann", "ada", "bob", "cyril"] {
+        let handle = bench.intendant.request(mail(to)).await?;
+        bench.reach(handle.id(), IntentState::Failed).await?;
+    }
+    let failures = bench.intendant.failures(IntentFilter::default()).await?;
+    let groups: Vec<_> = failures
+        .groups
+        .iter()
+        .map(|group| (group.count, &*group.error))
+        .collect();
+    ensure!(
+        groups == [(3, "connection 5 refused"), (1, "no such address")],
+        "{groups:?}"
+    );
+    let first = &failures.groups[0];
+    ensure!(
+        first.kind == "mail" && first.step.as_deref() == Some("run") && first.since < first.last
+    );
+    ensure!(!failures.more);
+    let acme = IntentFilter {
+        account: Some("acme".to_owned()),
+        ..IntentFilter::default()
+    };
+    let failures = bench.intendant.failures(acme).await?;
+    ensure!(
+        failures.groups.len() == 1 && failures.groups[0].count == 2,
+        "{failures:?}"
+    );
+    worker.stop().await?;
     bench.check().await
 }
