@@ -8,4 +8,4 @@ delete from intendant_ready
         where queue = ?1 and kind = ?2 and crashes = 0
         order by position, intent_id limit ?3)
       order by position desc, intent_id desc limit 1)
-returning intent_id, position, started, locks, crashes
+returning intent_id, position, started, locks, crashes, routed
