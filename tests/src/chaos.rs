@@ -173,7 +173,8 @@ impl Chaos {
         })
     }
 
-    fn ledger(&self) -> PathBuf {
+    /// Where effects are written down.
+    pub fn ledger(&self) -> PathBuf {
         self.directory.path().join("ledger")
     }
 

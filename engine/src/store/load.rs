@@ -100,6 +100,7 @@ async fn records(
             output,
             due_in: row.opt_int(7)?.map(from_us),
             error: row.opt_text(8)?,
+            checkpoint: row.bool(9)?,
         });
     }
     let mut attempts: HashMap<IntentId, Vec<AttemptLoad>> = HashMap::new();

@@ -115,6 +115,8 @@ pub(crate) struct StepLoad {
     pub(crate) output: Option<Payload>,
     pub(crate) due_in: Option<Duration>,
     pub(crate) error: Option<String>,
+    /// It has left a safe point, from which its next attempt may go on.
+    pub(crate) checkpoint: bool,
 }
 
 /// The last attempt of a step of a claimed intent.

@@ -32,6 +32,15 @@ pub(crate) enum OnceAnswer {
     Refused,
 }
 
+/// The session lives and has the task: a reaper waits until this transaction has ended.
+pub(super) async fn is_ours(conn: &mut Conn<'_>, once: &Once) -> Result<bool, Error> {
+    let fence = Args::new()
+        .uuid(once.session.0)
+        .uuid(once.lease.0)
+        .uuid(once.intent.0);
+    Ok(conn.fetch_one(&sql::ONCE_FENCE, fence).await?.is_some())
+}
+
 /// The last statements of the user's transaction: fence, lease, generation, result.
 pub(crate) async fn record(
     conn: &mut Conn<'_>,
@@ -39,11 +48,7 @@ pub(crate) async fn record(
     output: &Payload,
     started_ago: Duration,
 ) -> Result<OnceAnswer, Error> {
-    let fence = Args::new()
-        .uuid(once.session.0)
-        .uuid(once.lease.0)
-        .uuid(once.intent.0);
-    if conn.fetch_one(&sql::ONCE_FENCE, fence).await?.is_none() {
+    if !is_ours(conn, once).await? {
         return Ok(OnceAnswer::Refused);
     }
     let args = Args::new()

@@ -12,7 +12,7 @@ use super::session::us;
 use super::{
     ChildRow, Conn, Flush, Life, ParkRow, Store, StoreKind, TickAnswer, TickEnd, TickRequest,
 };
-use super::{claim, finish, load, request, sql, stop, taking_back};
+use super::{claim, finish, load, notes, request, sql, stop, taking_back};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
 use crate::limits;
@@ -101,6 +101,7 @@ async fn tick(
     .await?;
     write_plans(conn, session, request).await?;
     write_steps(conn, request).await?;
+    notes::write(conn, &request.worker, &request.notes).await?;
     write_children(conn, request, &mut answer).await?;
     answer.readied += finish::finish(conn, &request.finishes, request.careful).await?;
     let stays = park(conn, request, &mut answer).await?;

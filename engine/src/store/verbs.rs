@@ -1,13 +1,14 @@
 //! What an operator does to one step of an intent, or to an intent as a whole: retry, skip, discard, amend, ask again.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use serde_json::json;
 
 use super::args::{Args, Rows};
 use super::resume::{Actor, into_line, place, withdraw, withdraw_one};
 use super::rows::Start;
-use super::{Conn, IntentRecord, NewIntent, Store, finish, history, request, sql};
+use super::{Conn, IntentRecord, NewIntent, Store, checkpoint, finish, history, request, sql};
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::payload::{self, Payload};
@@ -145,6 +146,8 @@ async fn on_step(
         StepVerb::Skip(output) => {
             let args = args.text(output.text()).now();
             conn.execute(&sql::STEP_SKIP, args).await?;
+            let generation = u32::try_from(generation).unwrap_or(u32::MAX);
+            checkpoint::forget(conn, [(id, Arc::from(step), generation)]).await?;
         }
     }
     conn.execute(&sql::WAIT_REOPEN, Args::new().ids([id]))

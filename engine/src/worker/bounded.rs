@@ -31,6 +31,7 @@ pub(super) fn put_off(request: &mut TickRequest) -> Option<TickRequest> {
         started: take(&mut request.started, |row| is_later(&row.intent)),
         steps: take(&mut request.steps, |row| is_later(&row.intent)),
         attempts: take(&mut request.attempts, |row| is_later(&row.intent)),
+        notes: take(&mut request.notes, |row| is_later(&row.intent)),
         undos: take(&mut request.undos, |row| is_later(&row.intent)),
         undone: take(&mut request.undone, |row| is_later(&row.intent)),
         renews: take(&mut request.renews, |row| is_later(&row.intent)),

@@ -186,6 +186,7 @@ fn part(request: &TickRequest, keep: impl Fn(&IntentId) -> bool) -> TickRequest 
     part.started.retain(|row| keep(&row.intent));
     part.steps.retain(|row| keep(&row.intent));
     part.attempts.retain(|row| keep(&row.intent));
+    part.notes.retain(|row| keep(&row.intent));
     part.undos.retain(|row| keep(&row.intent));
     part.undone.retain(|row| keep(&row.intent));
     part.renews.retain(|row| keep(&row.intent));
@@ -222,6 +223,7 @@ fn intents(request: &TickRequest) -> HashSet<IntentId> {
         .map(|row| row.intent)
         .chain(request.steps.iter().map(|row| row.intent))
         .chain(request.attempts.iter().map(|row| row.intent))
+        .chain(request.notes.iter().map(|row| row.intent))
         .chain(request.undos.iter().map(|row| row.intent))
         .chain(request.undone.iter().map(|row| row.intent))
         .chain(request.renews.iter().map(|row| row.intent))
