@@ -25,9 +25,8 @@ impl fmt::Debug for Done {
 ///
 /// [`Worker::middleware`](crate::Worker::middleware) adds one for all kinds, and
 /// [`middleware_for`](crate::Worker::middleware_for) for one kind; the first one added is the outermost, those of one kind
-/// are inside those of all. They run around undo functions too, and around steps that were sent to other queues, in the
-/// worker that runs them. What is on record of a step goes by what the outermost returns, unless the step's own
-/// [transaction](Cx::transaction) has recorded its result already.
+/// are inside those of all. They run around undo functions too. What is on record of a step goes by what the outermost
+/// returns, unless the step's own [transaction](Cx::transaction) has recorded its result already.
 ///
 /// A time-out, a panic of the step and the end of a cancel's grace time come back from [`Next::run`] as errors, so a
 /// middleware sees all ends of an attempt, except that of its worker. What it does itself may take five seconds more than
