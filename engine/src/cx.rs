@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, watch};
 
 use crate::client::Intendant;
-use crate::id::IntentId;
+use crate::id::{IntentId, TaskId};
 use crate::notes::Notes;
 use crate::payload::{self, Payload};
 use crate::request::ChildRequest;
@@ -127,6 +127,11 @@ impl StepContext {
             recorded: Mutex::default(),
             settling: Arc::default(),
         }
+    }
+
+    /// It is away from its intent's driver, in another queue.
+    pub(crate) fn is_routed(&self) -> bool {
+        self.once.task != TaskId::from(self.intent.id)
     }
 
     /// Runs what finds out whether the step's result is on disk, to its end even if the step is dropped meanwhile.

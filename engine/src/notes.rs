@@ -108,6 +108,7 @@ impl Notes {
     /// What goes with the result where a step's own transaction records it.
     pub(crate) fn measured(&self, once: &Once) -> NoteRow {
         NoteRow {
+            task: once.task,
             intent: once.intent,
             step: once.step.clone(),
             generation: once.generation,

@@ -6,13 +6,15 @@ use super::args::{Args, Rows};
 use super::records::{LogLine, LogRecord, MeasureRecord};
 use super::{Conn, Store, checkpoint, sql};
 use crate::error::Error;
-use crate::id::IntentId;
+use crate::id::{IntentId, TaskId};
 use crate::notes::Lines;
 use crate::payload::Payload;
 
 /// What one attempt leaves.
 #[derive(Debug, Clone)]
 pub(crate) struct NoteRow {
+    /// Whose word it is.
+    pub(crate) task: TaskId,
     pub(crate) intent: IntentId,
     pub(crate) step: Arc<str>,
     pub(crate) generation: u32,

@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 
 use super::watchdog::Leash;
 use crate::cx::{Cx, StepContext};
-use crate::id::IntentId;
+use crate::id::TaskId;
 use crate::limits;
 use crate::middleware::{Done, Layers, Next};
 use crate::payload::Payload;
@@ -47,7 +47,7 @@ pub(super) enum StepEnd {
 /// An attempt that has ended.
 #[derive(Debug)]
 pub(super) struct Ended {
-    pub(super) intent: IntentId,
+    pub(super) task: TaskId,
     pub(super) step: usize,
     pub(super) end: StepEnd,
     pub(super) took: Duration,
@@ -94,7 +94,7 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
     let context = run.cx.step().clone();
     let span = step_logs::open(&context);
     let task = async move {
-        let intent = context.intent.id;
+        let task = context.once.task;
         let result = attempt(run, &context).await;
         let end = match context.recorded() {
             // Whatever the step did afterwards: its result is on disk.
@@ -109,7 +109,7 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
             .saturating_duration_since(context.started);
         // The worker is gone: so is the attempt.
         let _ = ended.send(Ended {
-            intent,
+            task,
             step,
             end,
             took,
