@@ -21,7 +21,8 @@ use crate::request::Request;
 use crate::state::IntentState;
 use crate::store::{
     AttemptRecord, CancelBy, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord,
-    LinkRecord, MigrationStatus, NewIntent, StepRecord, Store, StoreKind, StoreOptions, Unfinished,
+    LinkRecord, LogRecord, MeasureRecord, MigrationStatus, NewIntent, StepRecord, Store, StoreKind,
+    StoreOptions, Unfinished,
 };
 use crate::why::{Why, explain};
 use crate::worker::Asker;
@@ -260,6 +261,17 @@ impl Intendant {
     /// An intent's failed attempts.
     pub async fn attempts(&self, id: IntentId) -> Result<Vec<AttemptRecord>, Error> {
         self.store().attempts(id).await
+    }
+
+    /// What an intent's attempts have logged, in the order in which they ended; see [`StepLogs`](crate::StepLogs).
+    pub async fn logs(&self, id: IntentId) -> Result<Vec<LogRecord>, Error> {
+        self.store().logs(id).await
+    }
+
+    /// What an intent's attempts have measured ([`Cx::measure`](crate::Cx::measure)). The view `measurements` has the same
+    /// for SQL, with the kind, the account and each attempt's duration.
+    pub async fn measurements(&self, id: IntentId) -> Result<Vec<MeasureRecord>, Error> {
+        self.store().measurements(id).await
     }
 
     /// What people did to an intent, and what the engine noted: that it was taken over after a crash.

@@ -145,6 +145,7 @@ pub(super) fn step(row: &Row) -> Result<(IntentId, StepLoad, Option<String>), Er
             .and_then(FailureReason::from_word),
         queue: row.opt_name(10)?,
         away: row.bool(11)?,
+        checkpoint: row.bool(12)?,
     };
     Ok((row.uuid(0)?, step, corrupt))
 }

@@ -161,6 +161,8 @@ pub(crate) struct StepLoad {
     pub(crate) queue: Option<Arc<str>>,
     /// It is under way there.
     pub(crate) away: bool,
+    /// It has left a safe point, from which its next attempt may go on.
+    pub(crate) checkpoint: bool,
 }
 
 /// The last attempt of a step of a claimed intent.

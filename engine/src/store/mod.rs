@@ -7,6 +7,7 @@
 mod admit;
 mod args;
 mod cancel;
+mod checkpoint;
 mod claim;
 mod conflict;
 mod conn;
@@ -16,6 +17,7 @@ mod history;
 mod load;
 mod loaded;
 mod migrate;
+mod notes;
 mod once;
 mod open;
 mod reap;
@@ -49,6 +51,7 @@ use crate::error::Error;
 use crate::limits;
 
 pub(crate) use cancel::CancelBy;
+pub(crate) use checkpoint::Kept;
 pub(crate) use conflict::Superseded;
 pub(crate) use conn::Conn;
 pub(crate) use loaded::{
@@ -56,10 +59,12 @@ pub(crate) use loaded::{
     ToStop,
 };
 pub use migrate::{MigrationStatus, migration_sql};
+pub(crate) use notes::{NoteRow, write as write_notes};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
 pub use records::{
     AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, LinkRecord,
-    Relation, ResourceRecord, StepRecord, Unfinished, UnknownRelation,
+    LogLine, LogRecord, MeasureRecord, Relation, ResourceRecord, StepRecord, Unfinished,
+    UnknownRelation,
 };
 pub(crate) use request::insert_requests;
 pub(crate) use resume::{Actor, Revival};

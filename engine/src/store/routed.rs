@@ -84,6 +84,7 @@ pub(super) async fn load(
             reason: None,
             queue: row.opt_name(4)?,
             away: false,
+            checkpoint: row.bool(23)?,
         };
         let cancel = match row.opt_text(20)? {
             Some(actor) => Some(CancelLoad {

@@ -20,6 +20,7 @@ use super::reaping::Reaping;
 use super::registry::Kind;
 use super::runner::Ended;
 use super::session::Session;
+use super::watchdog::Watchdog;
 use super::{Settings, WorkReport, Worker};
 use crate::client::Intendant;
 use crate::cx::StepContext;
@@ -116,6 +117,8 @@ pub(super) struct Engine<S> {
     pub(super) ended_tx: mpsc::UnboundedSender<Ended>,
     /// What requests of this process may lease to this session.
     pub(super) offering: Option<Offering>,
+    /// Sees who does not come back.
+    pub(super) watchdog: Option<Watchdog>,
 }
 
 /// Why a session is over.
@@ -136,8 +139,13 @@ impl<S: Send + Sync + 'static> Engine<S> {
             LaneState::new(queue, kinds, concurrency)
         });
         let lanes = lanes.collect();
-        let kinds = worker.kinds.values();
-        let ruled = kinds.filter(|kind| !kind.conflicts.is_default());
+        let middleware = &worker.middleware;
+        let kinds = worker.kinds.into_iter().map(|(name, mut kind)| {
+            kind.layers = middleware.of(&name);
+            (name, Arc::new(kind))
+        });
+        let kinds: HashMap<_, _> = kinds.collect();
+        let ruled = kinds.values().filter(|kind| !kind.conflicts.is_default());
         let rules = ruled.map(|kind| (kind.name.clone(), kind.conflicts.clone()));
         Self {
             rules: Arc::new(rules.collect()),
@@ -145,7 +153,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             intendant: worker.intendant,
             state: worker.state,
             settings: worker.settings,
-            kinds: worker.kinds,
+            kinds,
             lanes,
             report: WorkReport::default(),
             reaping: Arc::default(),
@@ -176,6 +184,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             // Replaced when a session begins: what a dead session's steps still send goes nowhere.
             ended_tx: mpsc::unbounded_channel().0,
             offering: None,
+            watchdog: None,
         }
     }
 
@@ -197,6 +206,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<WorkReport, Error> {
         let mut shutdown = pin!(shutdown);
+        let name = &self.settings.name;
+        let watchdog = self.settings.watchdog;
+        self.watchdog = watchdog.map(|limit| Watchdog::start(name.clone(), limit));
         let mut first = true;
         loop {
             let session = tokio::select! {
@@ -226,7 +238,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     ) -> Over {
         let (ended_tx, ended) = mpsc::unbounded_channel();
         self.ended_tx = ended_tx;
-        let free = self.lanes.iter().map(LaneState::free).sum();
+        let free = self.free();
         let (pulse, pulses) = Heartbeat::start(self.store(), &session, &self.settings, free);
         let arrivals = self.begin_offer(session.id);
         let mut ears = Ears {
@@ -256,7 +268,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 break Over::Shutdown;
             }
             self.send_tick(&mut committer, &mut ears, stop_by.is_some());
-            pulse.set_free(self.lanes.iter().map(LaneState::free).sum());
+            pulse.set_free(self.free());
             self.publish_offer(stop_by.is_some());
             if self.inflight.is_none()
                 || self.now().saturating_sub(self.sent) < limits::COMMIT_PATIENCE
@@ -300,6 +312,13 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 }) => {
                     self.hear_cancels |= cancels > self.cancels;
                     self.beat(asked, others_idle);
+                    if stop_by.is_none()
+                        && let Some(stopped) = self.worn()
+                    {
+                        self.report.stopped = stopped;
+                        stop_by = Some(self.now() + self.settings.grace);
+                        self.begin_stop();
+                    }
                 }
                 Heard::Pulse(Pulse::Silent(session, beat)) => self.reap(session, beat),
                 Heard::Peeked(peeked) => {
