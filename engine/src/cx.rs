@@ -66,6 +66,8 @@ pub(crate) struct StepContext {
     /// The children that this step has asked for in earlier runs, by name.
     pub(crate) children: Arc<HashMap<String, ChildLoad>>,
     pub(crate) stopping: watch::Receiver<bool>,
+    /// Of the step.
+    pub(crate) at_most_once: bool,
     cancelled: AtomicBool,
     told: Notify,
     awaited: Mutex<Awaited>,
@@ -106,6 +108,7 @@ impl StepContext {
             started,
             children,
             stopping,
+            at_most_once: false,
             cancelled: AtomicBool::new(false),
             told: Notify::new(),
             awaited: Mutex::default(),
@@ -113,6 +116,12 @@ impl StepContext {
             recorded,
             settling: Arc::default(),
         }
+    }
+
+    /// An attempt at a step that is run at most once.
+    pub(crate) fn at_most_once(mut self, at_most_once: bool) -> Self {
+        self.at_most_once = at_most_once;
+        self
     }
 
     /// Runs what finds out whether the step's result is on disk, to its end even if the step is dropped meanwhile.

@@ -8,6 +8,7 @@
 //! Start with [`Intendant::open`] and [`Worker`]. The promises and how they are kept are in ARCHITECTURE.md.
 
 pub mod limits;
+pub mod testing;
 pub mod why;
 
 mod admit;
@@ -32,6 +33,7 @@ mod payload;
 mod plan;
 mod request;
 mod retry;
+mod seam;
 mod state;
 mod step;
 mod store;

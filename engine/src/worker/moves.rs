@@ -219,13 +219,14 @@ impl<S: Send + Sync + 'static> Engine<S> {
             worker: self.settings.name.clone(),
         };
         let children = drive.children_of(step);
-        let context = Arc::new(StepContext::new(
+        let context = StepContext::new(
             self.intendant.clone(),
             drive.context.clone(),
             once,
             children,
             self.stopping.subscribe(),
-        ));
+        );
+        let context = Arc::new(context.at_most_once(def.at_most_once));
         let output = |index: usize| drive.slots[index].output.as_ref();
         let input = drive.plan.input(step, &output);
         let abort = match input {

@@ -62,6 +62,8 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
     let run = run.clone();
     let task = async move {
         let intent = context.intent.id;
+        let seam = context.intendant.store().seam();
+        let (run, _turn) = seam.turn(run, &context, step).await;
         // Calling the function is part of the attempt: decoding the input can panic as well.
         let attempt = AssertUnwindSafe(async move { run(cx, input).await }).catch_unwind();
         let attempt = async {
