@@ -34,7 +34,7 @@ pub(crate) trait Watch: Send + Sync + fmt::Debug {
     /// An attempt is about to begin; it does when this completes.
     fn turn(&self, step: Upcoming) -> BoxFuture<'static, Turn>;
     /// The loop has nothing to do before `due`; it looks again when this completes.
-    fn idle(&self, idle: Idle) -> BoxFuture<'static, ()>;
+    fn idle(&self, idle: Idle) -> BoxFuture<'static, Poke>;
     /// Something is done beside the loop, until what this returns is dropped.
     fn busy(&self) -> Box<dyn Any + Send>;
 }
@@ -46,6 +46,15 @@ pub(crate) struct Idle {
     pub(crate) running: usize,
     /// Until something of its own is due.
     pub(crate) due: Option<Duration>,
+}
+
+/// What a loop that waits is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Poke {
+    /// Look whether there is anything for it.
+    Look,
+    /// Do what is due: time has passed.
+    Due,
 }
 
 /// An attempt that is about to begin.
@@ -134,7 +143,7 @@ impl Seam {
 
     /// Completes when the loop is to look again, which is never outside the kit. `idle`: none while it waits for the
     /// database.
-    pub(crate) async fn idle(&self, idle: Option<Idle>) {
+    pub(crate) async fn idle(&self, idle: Option<Idle>) -> Poke {
         match (&self.0, idle) {
             (Some(watch), Some(idle)) => watch.idle(idle).await,
             (None, _) | (Some(_), None) => pending().await,

@@ -18,6 +18,7 @@ const BOTH: [When; 2] = [When::Before, When::After];
 
 /// A run that has been played to its end.
 pub(super) struct Played {
+    pub(super) id: IntentId,
     pub(super) outcome: Outcome,
     /// The world before it.
     pub(super) before: Value,
@@ -33,8 +34,8 @@ impl Played {
     }
 
     /// A person is asked, as it should be after a crash in a step that is run at most once.
-    fn asks(&self) -> bool {
-        self.outcome.asks && self.ran.iter().any(|ran| ran.at_most_once)
+    fn asks(&self, clean: &Self) -> bool {
+        self.outcome.asks && clean.ran.iter().any(|ran| ran.at_most_once)
     }
 }
 
@@ -47,10 +48,10 @@ struct Mishap {
 }
 
 /// The workflow that is checked, and how its world is looked at.
-struct Subject<'k, S, I, L> {
-    kit: &'k Kit<S>,
-    intent: I,
-    look: L,
+pub(super) struct Subject<'k, S, I, L> {
+    pub(super) kit: &'k Kit<S>,
+    pub(super) intent: I,
+    pub(super) look: L,
 }
 
 impl<S: Send + Sync + 'static> Kit<S> {
@@ -158,7 +159,7 @@ where
                 let played = self.play(mishap, report).await?;
                 let what = report::crash(*commit, when, &clean.ran, T::KIND);
                 met(played.crashes == 1, &what)?;
-                if played.asks() {
+                if played.asks(clean) {
                     report.asked += 1;
                 } else {
                     report.find(what, played.outcome.differs(&clean.outcome));
@@ -323,6 +324,7 @@ pub(super) async fn conclude<S: Send + Sync + 'static, W: Serialize>(
     }
     let script = stage.script();
     Ok(Played {
+        id,
         outcome,
         before,
         ran: script.ran.clone(),
@@ -331,7 +333,7 @@ pub(super) async fn conclude<S: Send + Sync + 'static, W: Serialize>(
     })
 }
 
-async fn seen<S: Send + Sync + 'static, W: Serialize>(
+pub(super) async fn seen<S: Send + Sync + 'static, W: Serialize>(
     stage: &Stage<S>,
     look: &impl AsyncFn(&S) -> W,
 ) -> Result<Value, TestError> {

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 use super::script::Script;
 use crate::error::Error;
 use crate::id::IntentId;
-use crate::seam::{Idle, Injected, Turn, Upcoming, Watch, When};
+use crate::seam::{Idle, Injected, Poke, Turn, Upcoming, Watch, When};
 
 /// Watches one process, from its start to its end.
 #[derive(Debug)]
@@ -21,14 +21,17 @@ pub(super) struct Director {
     changed: Arc<Notify>,
 }
 
+/// An attempt that waits, and how it is given leave.
+type Waiting = (Upcoming, oneshot::Sender<Option<Injected>>);
+
 #[derive(Debug, Default)]
 struct State {
     dead: bool,
     /// The loop has nothing to do.
     idle: Option<Idle>,
-    poke: Option<oneshot::Sender<()>>,
+    poke: Option<oneshot::Sender<Poke>>,
     /// Attempts that wait for their turn: first come by intent, then by place in the plan.
-    waiting: BTreeMap<(IntentId, usize), (Upcoming, oneshot::Sender<Option<Injected>>)>,
+    waiting: BTreeMap<(IntentId, usize), Waiting>,
     /// An attempt has its turn.
     on_stage: Option<Upcoming>,
     /// What is done beside the loop.
@@ -106,14 +109,14 @@ impl Director {
     }
 
     /// Makes the loop look again.
-    pub(super) fn poke(&self) {
+    pub(super) fn poke(&self, what: Poke) {
         let poke = self.change(|state| {
             state.idle = None;
             state.poke.take()
         });
         if let Some(poke) = poke {
             // Gone: it looks already.
-            poke.send(()).ok();
+            poke.send(what).ok();
         }
     }
 
@@ -191,7 +194,7 @@ impl Watch for Director {
         })
     }
 
-    fn idle(&self, idle: Idle) -> BoxFuture<'static, ()> {
+    fn idle(&self, idle: Idle) -> BoxFuture<'static, Poke> {
         let director = self.me.clone();
         Box::pin(async move {
             let (poke, poked) = oneshot::channel();
@@ -209,8 +212,9 @@ impl Watch for Director {
                     });
                 }
             }));
-            if set.is_none() || poked.await.is_err() {
-                std::future::pending::<()>().await;
+            match (set, poked.await) {
+                (Some(()), Ok(poke)) => poke,
+                (None, _) | (_, Err(_)) => std::future::pending().await,
             }
         })
     }

@@ -10,6 +10,7 @@ mod database;
 mod director;
 mod ended;
 mod outcome;
+mod recovery;
 mod report;
 mod script;
 mod stage;

@@ -23,6 +23,8 @@ pub struct Report {
     pub cancels: usize,
     /// How many runs ended as failed since a step that is run at most once was interrupted, as they should.
     pub asked: usize,
+    /// How often an operator was told that there is nothing to be done that way.
+    pub refused: usize,
     /// Where the outcome was another one.
     pub findings: Vec<Finding>,
 }
@@ -43,14 +45,13 @@ impl Report {
         self.findings.is_empty()
     }
 
-    /// Panics with what was found, if anything was. Returns the report otherwise.
+    /// Panics with what was found, if anything was.
     ///
     /// # Panics
     /// If anything was found.
     #[track_caller]
-    pub fn assert_clean(self) -> Self {
+    pub fn assert_clean(&self) {
         assert!(self.is_clean(), "{self}");
-        self
     }
 
     pub(super) fn find(&mut self, when: impl Into<String>, differences: Vec<String>) {

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::id::IntentId;
 use crate::intent::Intent;
 use crate::limits;
-use crate::seam::{Injected, Seam, Upcoming, What, When};
+use crate::seam::{Injected, Poke, Seam, Upcoming, What, When};
 use crate::worker::{WorkReport, Worker};
 
 /// How long, in real time, nothing may happen: then a step hangs, and the test says which.
@@ -218,16 +218,16 @@ impl<S: Send + Sync + 'static> Stage<S> {
             };
             if !looked {
                 looked = true;
-                self.director()?.poke();
+                self.director()?.poke(Poke::Look);
             } else if let Some(next) = next {
                 self.give_turn(next).await?;
                 (looked, vain) = (false, 0);
             } else if self.is_reached(until, idle.due.is_none()).await? {
                 return Ok(());
             } else if let Some(due) = idle.due.filter(|_| vain < VAIN_LOOKS) {
-                vain += 1;
+                (looked, vain) = (false, vain + 1);
                 self.clock.advance(due);
-                self.director()?.poke();
+                self.director()?.poke(Poke::Due);
             } else {
                 return self.stuck(until).await;
             }
@@ -292,7 +292,7 @@ impl<S: Send + Sync + 'static> Stage<S> {
                 Err(error) => return Err(error.into()),
             }
             self.tell();
-            self.director()?.poke();
+            self.director()?.poke(Poke::Look);
             // What comes of it is heard of before anything goes on; the worker may die of that.
             match self.still().await? {
                 Standing::Still {

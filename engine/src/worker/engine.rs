@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
 use crate::limits;
 use crate::offer::Offering;
-use crate::seam::Idle;
+use crate::seam::{Idle, Poke};
 use crate::store::{CancelLoad, KindRules, Store, TickRequest};
 
 /// A map by ids. They are made by the engine, so nobody can choose them to collide; a fast hash will do.
@@ -282,13 +282,18 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 running: self.running.len(),
                 due,
             });
+            // Who is watched is told what time it is.
+            let due = due.filter(|due| due.is_zero() || !seam.is_watched());
             let heard = tokio::select! {
                 biased;
                 // Once, and not to be missed for all the work there is.
                 () = &mut *shutdown, if stop_by.is_none() => Heard::Shutdown,
                 heard = ears.hear(due) => heard,
                 // Only when all ears have nothing to tell.
-                () = seam.idle(idle) => Heard::Poll,
+                poke = seam.idle(idle) => match poke {
+                    Poke::Look => Heard::Poll,
+                    Poke::Due => Heard::Timer,
+                },
             };
             match heard {
                 Heard::Ended(ended) => {

@@ -87,3 +87,25 @@ async fn an_output_that_is_another_one_each_time_is_found() -> Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn whatever_fails_can_be_resumed_rerun_skipped_and_undone() -> Result<()> {
+    let report = kit(Flaw::None)
+        .check_recovery(order, async |cloud: &Cloud| cloud.things())
+        .await?;
+    expect!["no run came to anything else: 81 runs, 10 crashes, 0 steps run twice, 0 cancels"]
+        .assert_eq(&report.to_string());
+    let report = kit(Flaw::UndoLeaks)
+        .check_recovery(order, async |cloud: &Cloud| cloud.things())
+        .await?;
+    expect![[r#"
+        step `server` met with a failure for good when it had done all it does; then undone:
+        step `address` met with a failure for good before it had done anything; then undone:
+        step `address` met with a failure for good when it had done all it does; then undone:
+        step `join` met with a failure for good before it had done anything; then undone:
+        and 1 more with the same differences:
+          world.disk-of-s7 is too much: "s7"
+        5 runs came to something else: 81 runs, 10 crashes, 0 steps run twice, 0 cancels"#]]
+    .assert_eq(&report.to_string());
+    Ok(())
+}
