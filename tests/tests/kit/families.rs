@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Result, ensure};
-use expect_test::expect;
 use intendant::testing::{Kit, Report};
 use intendant::{Committed, Cx, Intent, Node, Plan, Resources, StepResult, value};
 use serde::{Deserialize, Serialize};
@@ -195,7 +194,6 @@ async fn what_runs_at_most_once_asks_after_a_crash_and_what_has_no_way_back_goes
     let report = kit.check_idempotent(|| Sell, async |world: &World| world.seen().await);
     let report = report.await?;
     report.assert_clean();
-    ensure!(report.asked > 0, "{report:?}");
-    expect![[""]].assert_eq(&report.to_string());
+    ensure!(report.asked > 0 && report.crashes > report.asked, "{report:?}");
     Ok(())
 }
