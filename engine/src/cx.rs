@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, watch};
 
 use crate::client::Intendant;
-use crate::id::IntentId;
+use crate::id::{IntentId, TaskId};
 use crate::payload::{self, Payload};
 use crate::request::ChildRequest;
 use crate::step::{Ending, StepError};
@@ -122,6 +122,11 @@ impl StepContext {
     pub(crate) fn at_most_once(mut self, at_most_once: bool) -> Self {
         self.at_most_once = at_most_once;
         self
+    }
+
+    /// It is away from its intent's driver, in another queue.
+    pub(crate) fn is_routed(&self) -> bool {
+        self.once.task != TaskId::from(self.intent.id)
     }
 
     /// Runs what finds out whether the step's result is on disk, to its end even if the step is dropped meanwhile.

@@ -22,6 +22,7 @@ mod reap;
 mod records;
 mod request;
 mod resume;
+mod routed;
 mod rows;
 mod session;
 mod sql;
@@ -31,6 +32,7 @@ mod tick;
 mod verbs;
 mod wake;
 mod why;
+mod why_routed;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -51,7 +53,8 @@ pub(crate) use cancel::CancelBy;
 pub(crate) use conflict::Superseded;
 pub(crate) use conn::Conn;
 pub(crate) use loaded::{
-    AttemptLoad, CancelLoad, ChildLoad, Claimed, Failure, Goal, OutcomeRow, StepLoad,
+    AttemptLoad, CancelLoad, ChildLoad, Claimed, Failure, Goal, OutcomeRow, RoutedLoad, StepLoad,
+    ToStop,
 };
 pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
@@ -63,8 +66,8 @@ pub(crate) use request::insert_requests;
 pub(crate) use resume::{Actor, Revival};
 pub(crate) use rows::{
     AttemptRow, ChildRow, Finish, KindRow, KindRules, Lane, Life, NewIntent, ParkReason, ParkRow,
-    Peek, Requested, SessionRow, SessionSeen, Start, StartedRow, StepAt, StepRow, TickAnswer,
-    TickEnd, TickRequest, UndoRow,
+    Peek, Requested, RoutedEnd, RoutedRow, SessionRow, SessionSeen, Start, StartedRow, StepAt,
+    StepRow, TickAnswer, TickEnd, TickRequest, UndoRow,
 };
 pub(crate) use verbs::StepVerb;
 pub(crate) use wake::{CANCEL, Listening, nudge_within};

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::cx::{Cx, StepContext};
-use crate::id::IntentId;
+use crate::id::TaskId;
 use crate::limits;
 use crate::payload::Payload;
 use crate::plan::{RunStep, StepDone};
@@ -43,7 +43,7 @@ pub(super) enum StepEnd {
 /// An attempt that has ended.
 #[derive(Debug)]
 pub(super) struct Ended {
-    pub(super) intent: IntentId,
+    pub(super) task: TaskId,
     pub(super) step: usize,
     pub(super) end: StepEnd,
     pub(super) took: Duration,
@@ -61,9 +61,9 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
 ) -> AbortHandle {
     let run = run.clone();
     let task = async move {
-        let intent = context.intent.id;
         let seam = context.intendant.store().seam();
         let (run, _turn) = seam.turn(run, &context, step).await;
+        let task = context.once.task;
         // Calling the function is part of the attempt: decoding the input can panic as well.
         let attempt = AssertUnwindSafe(async move { run(cx, input).await }).catch_unwind();
         let attempt = async {
@@ -109,7 +109,7 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
             .saturating_duration_since(context.started);
         // The worker is gone: so is the attempt.
         let _ = ended.send(Ended {
-            intent,
+            task,
             step,
             end,
             took,

@@ -134,6 +134,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             lease: self.settings.lease,
             free: self.lanes.iter().map(LaneState::free).sum(),
             kinds,
+            lanes: self.lanes.iter().flat_map(LaneState::served).collect(),
         };
         self.store().open_session(row).await?;
         Ok(Session { id, lock })

@@ -28,6 +28,7 @@ async fn main() -> Result<()> {
     let report = Worker::new(&intendant, effects)
         .register(plan)
         .concurrency(concurrency)
+        .queue("inside", concurrency)
         .lease(Duration::from_secs(1))
         .poll(Duration::from_millis(20))
         .run(intendant::shutdown_signal())
