@@ -18,6 +18,7 @@ use crate::nudge::Nudge;
 use crate::offer::Offers;
 use crate::plan::Graph;
 use crate::request::Request;
+use crate::seam::Seam;
 use crate::state::IntentState;
 use crate::store::{
     AttemptRecord, CancelBy, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord,
@@ -85,7 +86,15 @@ impl Intendant {
 
     /// Connects, with a clock of the caller's, without looking at the schema.
     pub async fn with_clock(options: &StoreOptions, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        let store = Store::connect(options, clock).await?;
+        Ok(Self::over(Store::connect(options, clock).await?))
+    }
+
+    /// Another process on the same database, as far as anybody can see; watched by the test kit.
+    pub(crate) fn watched(&self, seam: Seam) -> Self {
+        Self::over(self.store().watched(seam))
+    }
+
+    fn over(store: Store) -> Self {
         let inner = Inner {
             store,
             gather: Gather::default(),
@@ -96,9 +105,9 @@ impl Intendant {
             finished: Arc::default(),
             asker: Asker::default(),
         };
-        Ok(Self {
+        Self {
             inner: Arc::new(inner),
-        })
+        }
     }
 
     /// Brings the database up to this program's schema; returns the migrations that it carried out, none if there was

@@ -69,6 +69,8 @@ pub(crate) struct StepContext {
     pub(crate) stopping: watch::Receiver<bool>,
     /// Odd while the step is polled; twice the number of its polls otherwise. For the watchdog.
     pub(crate) polls: AtomicU64,
+    /// Of the step.
+    pub(crate) at_most_once: bool,
     cancelled: AtomicBool,
     told: Notify,
     awaited: Mutex<Awaited>,
@@ -119,6 +121,7 @@ impl StepContext {
             children,
             stopping,
             polls: AtomicU64::new(0),
+            at_most_once: false,
             cancelled: AtomicBool::new(false),
             told: Notify::new(),
             awaited: Mutex::default(),
@@ -127,6 +130,12 @@ impl StepContext {
             recorded: Mutex::default(),
             settling: Arc::default(),
         }
+    }
+
+    /// An attempt at a step that is run at most once.
+    pub(crate) fn at_most_once(mut self, at_most_once: bool) -> Self {
+        self.at_most_once = at_most_once;
+        self
     }
 
     /// It is away from its intent's driver, in another queue.

@@ -8,6 +8,7 @@
 //! Start with [`Intendant::open`] and [`Worker`]. The promises and how they are kept are in ARCHITECTURE.md.
 
 pub mod limits;
+pub mod testing;
 pub mod why;
 
 mod admit;
@@ -37,6 +38,7 @@ mod plan;
 mod progress;
 mod request;
 mod retry;
+mod seam;
 mod state;
 mod step;
 mod step_logs;
@@ -84,3 +86,8 @@ pub use worker::{Stopped, WorkReport, Worker, shutdown_signal};
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// And those of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/TESTING.md")]
+struct Testing;

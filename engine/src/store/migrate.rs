@@ -120,7 +120,7 @@ impl Store {
                         .await?;
                     sqlx::raw_sql(RECORD_POSTGRES).execute(&mut **tx).await?;
                 }
-                OpenTx::Sqlite(tx, _) => {
+                OpenTx::Sqlite(tx, ..) => {
                     sqlx::raw_sql(RECORD_SQLITE).execute(&mut **tx).await?;
                 }
             }
@@ -138,7 +138,7 @@ impl Store {
                             .execute(&mut **tx)
                             .await?;
                     }
-                    OpenTx::Sqlite(tx, _) => {
+                    OpenTx::Sqlite(tx, ..) => {
                         sqlx::raw_sql(sql).execute(&mut **tx).await?;
                         sqlx::query("insert into intendant_migration (version, name, checksum) values (?1, ?2, ?3)")
                             .bind(migration.version)
@@ -242,7 +242,7 @@ async fn applied(tx: &mut OpenTx) -> Result<Vec<(i64, String)>, Error> {
                 .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
                 .collect()
         }
-        OpenTx::Sqlite(tx, _) => {
+        OpenTx::Sqlite(tx, ..) => {
             let rows =
                 sqlx::query("select version, checksum from intendant_migration order by version")
                     .fetch_all(&mut **tx)

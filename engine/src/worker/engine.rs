@@ -28,6 +28,7 @@ use crate::error::Error;
 use crate::id::{LeaseId, SessionId, TaskId};
 use crate::limits;
 use crate::offer::Offering;
+use crate::seam::{Idle, Poke};
 use crate::store::{CancelLoad, KindRules, Store, TickRequest};
 
 /// A map by ids. They are made by the engine, so nobody can choose them to collide; a fast hash will do.
@@ -259,6 +260,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
             pulse.progress(),
         ));
         let mut stop_by: Option<Duration> = None;
+        let seam = self.store().seam().clone();
+        if seam.is_watched() {
+            // It looks when it is told to, and never while the database is at something else.
+            ears.poll.reset();
+        }
         self.confirmed = self.now();
         self.cancels = 0;
         self.lanes.iter_mut().for_each(|lane| lane.hint = true);
@@ -276,11 +282,22 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 pulse.made_progress();
             }
             let due = self.due_in(stop_by);
+            let idle = ears.is_quiet().then_some(Idle {
+                running: self.running.len(),
+                due,
+            });
+            // Who is watched is told what time it is.
+            let due = due.filter(|due| due.is_zero() || !seam.is_watched());
             let heard = tokio::select! {
                 biased;
                 // Once, and not to be missed for all the work there is.
                 () = &mut *shutdown, if stop_by.is_none() => Heard::Shutdown,
                 heard = ears.hear(due) => heard,
+                // Only when all ears have nothing to tell.
+                poke = seam.idle(idle) => match poke {
+                    Poke::Look => Heard::Poll,
+                    Poke::Due => Heard::Timer,
+                },
             };
             match heard {
                 Heard::Ended(ended) => {
@@ -341,7 +358,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 }
             }
         };
-        if let Some(tick) = ears.tick {
+        if let Some(tick) = &ears.tick {
             // A tick that was fenced by the heartbeat's word ends by itself; nothing of it will be written.
             tick.abort();
         }

@@ -144,6 +144,9 @@ impl Heartbeat {
             last: Instant::now(),
             stalled: false,
         };
+        if store.seam().is_watched() {
+            return (pulses, receiver);
+        }
         let poll = settings.poll;
         let thread = std::thread::Builder::new().name("intendant-heartbeat".to_owned());
         let spawned = thread.spawn(move || {

@@ -132,9 +132,14 @@ pub struct WorkReport {
 impl<S: Send + Sync + 'static> Worker<S> {
     /// A worker with the application's state.
     pub fn new(intendant: &Intendant, state: S) -> Self {
+        Self::sharing(intendant, Arc::new(state))
+    }
+
+    /// A worker beside others of this process with the same state.
+    pub(crate) fn sharing(intendant: &Intendant, state: Arc<S>) -> Self {
         Self {
             intendant: intendant.clone(),
-            state: Arc::new(state),
+            state,
             kinds: HashMap::new(),
             middleware: Stack::default(),
             doubled: None,

@@ -241,13 +241,15 @@ impl<S: Send + Sync + 'static> Engine<S> {
             worker: self.settings.name.clone(),
         };
         let children = drive.children_of(step);
-        let context = Arc::new(StepContext::new(
+        let context = StepContext::new(
             self.intendant.clone(),
             drive.context.clone(),
             once,
             children,
             self.stopping.subscribe(),
-        ));
+        )
+        .at_most_once(def.at_most_once);
+        let context = Arc::new(context);
         if drive.slots[step].checkpoint {
             context.notes.set_checkpoint();
         }

@@ -94,6 +94,12 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
     let context = run.cx.step().clone();
     let span = step_logs::open(&context);
     let task = async move {
+        let seam = context.intendant.store().seam();
+        let (function, _turn) = seam.turn(run.run, &context, step).await;
+        let run = Run {
+            run: function,
+            ..run
+        };
         let task = context.once.task;
         let result = attempt(run, &context).await;
         let end = match context.recorded() {
