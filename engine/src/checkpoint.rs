@@ -1,13 +1,12 @@
 //! What a step keeps and leaves on its way: checkpoints, measurements, things for those who run inside a middleware.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::again::Again;
 use crate::cx::{Cx, StepContext};
-use crate::error::Error;
 use crate::payload::{self, Payload};
 use crate::step::StepError;
 use crate::store::Kept;
@@ -101,7 +100,7 @@ impl<S> Cx<S> {
 /// Writes a checkpoint. A database that cannot be reached is asked again: to write it twice is to write it once.
 async fn keep(step: Arc<StepContext>, value: Payload) -> Result<Kept, StepError> {
     let store = step.intendant.store();
-    let mut wait = Duration::from_millis(20);
+    let mut again = Again::new();
     loop {
         let ago = store
             .clock()
@@ -109,12 +108,11 @@ async fn keep(step: Arc<StepContext>, value: Payload) -> Result<Kept, StepError>
             .saturating_duration_since(step.started);
         match store.checkpoint(&step.once, value.clone(), ago).await {
             Ok(kept) => return Ok(kept),
-            Err(error @ Error::Unreachable(_)) => {
+            Err(error) if error.is_retryable() => {
                 tracing::debug!(%error, "a checkpoint is written again");
             }
             Err(error) => return Err(error.into()),
         }
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(Duration::from_secs(1));
+        again.wait().await;
     }
 }

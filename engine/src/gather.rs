@@ -5,10 +5,10 @@
 //! its requests are made one by one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::again::Again;
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId};
 use crate::limits;
@@ -142,7 +142,7 @@ fn deliver(intents: &[NewIntent], requested: Requested, reservation: Reservation
 /// The answer to a request that was to be leased was lost: finds out whether it was made, for the worker's sake.
 async fn settle(store: Store, reservation: Reservation) {
     let lease = (reservation.lease, reservation.session);
-    let mut wait = Duration::from_millis(20);
+    let mut again = Again::new();
     loop {
         match store.settle_lease(lease).await {
             Ok(Some(answer)) => return reservation.deliver(answer.claimed, answer.claimed_at),
@@ -151,8 +151,7 @@ async fn settle(store: Store, reservation: Reservation) {
             Err(error) if error.is_data_error() => return,
             Err(error) => tracing::debug!(%error, "a request's lease is looked at again"),
         }
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(Duration::from_secs(1));
+        again.wait().await;
     }
 }
 

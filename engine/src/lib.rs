@@ -13,6 +13,7 @@ pub mod why;
 
 mod admit;
 mod advance;
+mod again;
 mod cancel;
 mod checkpoint;
 mod children;

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 
+use crate::again::Again;
 use crate::cx::{Cx, StepContext};
 use crate::error::Error;
 use crate::limits;
@@ -187,7 +188,7 @@ where
 /// Takes in the step's result, if it is on disk. A database that cannot be reached is asked again: as long as it is not
 /// known whether the transaction took place, the step must not be run again (promise 4).
 async fn look(step: Arc<StepContext>) -> Result<Option<Payload>, StepError> {
-    let mut wait = Duration::from_millis(20);
+    let mut again = Again::new();
     loop {
         match step.intendant.store().recorded(&step.once).await {
             Ok(output) => {
@@ -201,8 +202,7 @@ async fn look(step: Arc<StepContext>) -> Result<Option<Payload>, StepError> {
             }
             Err(error) => return Err(error.into()),
         }
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(Duration::from_secs(1));
+        again.wait().await;
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use intendant::StoreKind;
 use intendant_tests::database::Database;
-use sqlx::{AssertSqlSafe, Executor as _, SqlSafeStr as _};
+use sqlx::{AssertSqlSafe, Column, Executor, SqlSafeStr as _, Statement as _};
 
 fn directory(dialect: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -111,6 +111,47 @@ async fn sqlite_takes_every_statement() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// They are read by place, by the same code.
+#[tokio::test]
+async fn all_claims_of_a_database_return_the_same_columns() -> Result<()> {
+    fn same(claims: &[(String, Vec<String>)]) -> Result<()> {
+        ensure!(claims.len() > 1, "{claims:?}");
+        ensure!(
+            claims.windows(2).all(|pair| pair[0].1 == pair[1].1),
+            "{claims:?}"
+        );
+        Ok(())
+    }
+    fn names<C: Column>(columns: &[C]) -> Vec<String> {
+        columns
+            .iter()
+            .map(|column| column.name().to_owned())
+            .collect()
+    }
+    let claims = |dialect| -> Result<_> {
+        let claims = statements(dialect)?.into_iter();
+        Ok(claims.filter(|(name, _)| name.starts_with("claim_")))
+    };
+
+    let (database, _engine) = Database::open(StoreKind::Postgres).await?;
+    let pool = sqlx::PgPool::connect(&database.url).await?;
+    let mut returned = Vec::new();
+    for (name, text) in claims("postgres")? {
+        let claim = pool.prepare(AssertSqlSafe(text).into_sql_str()).await?;
+        returned.push((name, names(claim.columns())));
+    }
+    same(&returned)?;
+
+    let (database, _engine) = Database::open(StoreKind::Sqlite).await?;
+    let pool = sqlx::SqlitePool::connect(&database.url).await?;
+    let mut returned = Vec::new();
+    for (name, text) in claims("sqlite")? {
+        let claim = pool.prepare(AssertSqlSafe(text).into_sql_str()).await?;
+        returned.push((name, names(claim.columns())));
+    }
+    same(&returned)
 }
 
 /// What drives a look back through history, and which index that is on SQLite.

@@ -129,12 +129,7 @@ async fn on_step(
     let (generation, state, waits_for_time) = step_of(conn, id, step).await?;
     // One that waits for children goes on by them.
     if state != StepState::Failed && !waits_for_time {
-        return Err(Error::WrongStep {
-            verb: verb.verb(),
-            id,
-            step: step.to_owned(),
-            state,
-        });
+        return Err(wrong_step(verb, id, step, state));
     }
     let args = Args::new().uuid(id.0).text(step).int(generation);
     match verb {
@@ -146,6 +141,15 @@ async fn on_step(
     conn.execute(&sql::WAIT_REOPEN, Args::new().ids([id]))
         .await?;
     into_line(conn, &[id]).await
+}
+
+fn wrong_step(verb: &StepVerb, id: IntentId, step: &str, state: StepState) -> Error {
+    Error::WrongStep {
+        verb: verb.verb(),
+        id,
+        step: step.to_owned(),
+        state,
+    }
 }
 
 /// A step's last generation, its state, and whether it waits until a time.
@@ -201,12 +205,7 @@ async fn on_routed(
     let (generation, state, _) = step_of(conn, id, step).await?;
     // One whose worker died in it may be parked since nobody knows it: nobody can say that it waits for its retry.
     if state != StepState::Waiting {
-        return Err(Error::WrongStep {
-            verb: verb.verb(),
-            id,
-            step: step.to_owned(),
-            state,
-        });
+        return Err(wrong_step(verb, id, step, state));
     }
     let args = Args::new().uuid(id.0).text(step).int(generation);
     match verb {

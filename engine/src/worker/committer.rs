@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::bounded::parent;
 use super::heartbeat::Progress;
+use crate::again::Again;
 use crate::error::Error;
 use crate::id::{SessionId, TaskId};
 use crate::store::{Store, TickAnswer, TickEnd, TickRequest};
@@ -55,7 +56,7 @@ impl Committer {
         request: Arc<TickRequest>,
     ) -> Pin<Box<dyn Future<Output = Option<Box<TickAnswer>>> + Send + '_>> {
         Box::pin(async move {
-            let mut wait = Duration::from_millis(20);
+            let mut again = Again::new();
             loop {
                 let number = self.number + 1;
                 let error = match self.store.tick(self.session, number, request.clone()).await {
@@ -76,8 +77,7 @@ impl Committer {
                 }
                 tracing::warn!(%error, number, "a tick is tried again");
                 self.progress.made();
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(Duration::from_secs(1));
+                again.wait().await;
             }
         })
     }

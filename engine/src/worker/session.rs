@@ -3,11 +3,12 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::engine::Engine;
 use super::heartbeat::Pulses;
 use super::lane::LaneState;
+use crate::again::Again;
 use crate::error::Error;
 use crate::id::SessionId;
 use crate::limits;
@@ -84,9 +85,9 @@ pub(super) fn build() -> String {
 }
 
 impl<S: Send + Sync + 'static> Engine<S> {
-    /// Begins a session. The first one fails if the database cannot be reached; later ones wait for it.
+    /// Begins a session. The first one waits a while for the database and then fails; later ones wait for it.
     pub(super) async fn begin_session(&mut self, first: bool) -> Result<Session, Error> {
-        let mut wait = Duration::from_millis(50);
+        let mut again = Again::new();
         let begun = self.now();
         loop {
             match self.try_session().await {
@@ -100,15 +101,14 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 // The database was there when it was opened: it may only be locked by another process, or restart.
                 Err(error)
                     if first
-                        && (!matches!(error, Error::Unreachable(_))
+                        && (!error.is_retryable()
                             || self.now().saturating_sub(begun) >= limits::DATABASE_CALL) =>
                 {
                     return Err(error);
                 }
                 Err(error) => tracing::warn!(%error, "a new session is tried again"),
             }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(1));
+            again.wait().await;
         }
     }
 

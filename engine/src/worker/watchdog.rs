@@ -1,8 +1,8 @@
 //! The watchdog: a thread that sees when a step does not come back to the runtime, in which then nothing fires that could
 //! stop it, and when the runtime itself does not come back.
 //!
-//! Whether a step is being polled, and for the how manyeth time, is a counter of its own: odd while it is polled. So a
-//! poll costs two additions, and the thread looks at the counters now and then.
+//! Each step has a counter that goes up when a poll of it begins and when it ends: odd while it is polled. So a poll costs
+//! two additions, and the thread looks at the counters now and then.
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};

@@ -19,6 +19,7 @@ mod history;
 mod invariants;
 mod keys_of_sql;
 mod labels;
+mod locked;
 mod looking;
 mod maps;
 mod meters;
