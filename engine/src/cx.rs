@@ -18,6 +18,7 @@ use crate::payload::{self, Payload};
 use crate::request::ChildRequest;
 use crate::step::{Ending, StepError};
 use crate::store::{ChildLoad, Once};
+use crate::waits::{KnownWait, WaitRequest};
 
 /// The context of one attempt at one step: the application's state, the intent that it is for, and the ways to talk to
 /// the engine. Cheap to clone.
@@ -65,6 +66,8 @@ pub(crate) struct StepContext {
     pub(crate) started: Instant,
     /// The children that this step has asked for in earlier runs, by name.
     pub(crate) children: Arc<HashMap<String, ChildLoad>>,
+    /// The sleeps and signals that it has waited for in earlier runs, by name.
+    pub(crate) waits: HashMap<String, KnownWait>,
     pub(crate) stopping: watch::Receiver<bool>,
     cancelled: AtomicBool,
     told: Notify,
@@ -75,11 +78,24 @@ pub(crate) struct StepContext {
     settling: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// The children that a step waits for when it ends by waiting.
+/// What a step waits for when it ends by waiting.
 #[derive(Debug, Default)]
 struct Awaited {
     children: Vec<ChildRequest>,
+    waits: Vec<WaitRequest>,
     asked: Asked,
+    /// How many of them have to finish before the step can ask for more; none where it has asked for all.
+    enough: Option<usize>,
+}
+
+/// What a step waits for, as it ends.
+#[derive(Debug, Default)]
+pub(crate) struct Awaits {
+    pub(crate) children: Vec<ChildRequest>,
+    /// How many of the children may be unfinished when it goes on.
+    pub(crate) spare: u32,
+    /// Sleeps and signals; it goes on by the first that comes.
+    pub(crate) waits: Vec<WaitRequest>,
 }
 
 /// How many of them are new, and the size of their inputs.
@@ -95,6 +111,7 @@ impl StepContext {
         intent: Arc<IntentContext>,
         once: Once,
         children: Arc<HashMap<String, ChildLoad>>,
+        waits: HashMap<String, KnownWait>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let started = intendant.store().clock().monotonic();
@@ -105,6 +122,7 @@ impl StepContext {
             once,
             started,
             children,
+            waits,
             stopping,
             cancelled: AtomicBool::new(false),
             told: Notify::new(),
@@ -173,10 +191,36 @@ impl StepContext {
         awaited.asked
     }
 
-    /// The children that the step waits for.
-    pub(crate) fn take_awaited(&self) -> Vec<ChildRequest> {
+    /// The step has more to ask for when so many of those that it waits for have finished.
+    pub(crate) fn await_some(&self, enough: usize) {
         let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *awaited).children
+        let enough = awaited.enough.map_or(enough, |known| known.min(enough));
+        awaited.enough = Some(enough);
+    }
+
+    /// The step waits for what this name stands for, if it ends by waiting.
+    pub(crate) fn await_name(&self, wait: WaitRequest) {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        if !awaited.waits.iter().any(|known| known.name == wait.name) {
+            awaited.waits.push(wait);
+        }
+    }
+
+    /// What the step waits for.
+    pub(crate) fn take_awaited(&self) -> Awaits {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        let Awaited {
+            children,
+            waits,
+            enough,
+            ..
+        } = std::mem::take(&mut *awaited);
+        let spare = enough.map_or(0, |enough| children.len().saturating_sub(enough));
+        Awaits {
+            children,
+            spare: u32::try_from(spare).unwrap_or(u32::MAX),
+            waits,
+        }
     }
 
     /// What the step last said about how far it is; taken, so that it is written once.

@@ -32,12 +32,14 @@ mod payload;
 mod plan;
 mod request;
 mod retry;
+mod signal;
 mod state;
 mod step;
 mod store;
 mod transaction;
 mod undo;
 mod verbs;
+mod waits;
 mod worker;
 
 pub use cancel::Cancelled;
@@ -50,7 +52,7 @@ pub use dry_run::{Concerned, DryRun, Ruled, Used, Wanted};
 pub use error::Error;
 pub use failures::{FailureGroup, Failures};
 pub use handle::Handle;
-pub use id::IntentId;
+pub use id::{IntentId, SignalId};
 pub use intent::{Intent, Mode, NameError, OnFailure, Resources};
 pub use payload::PayloadError;
 pub use plan::{
@@ -58,15 +60,17 @@ pub use plan::{
     StepBuilder, Value, value,
 };
 pub use request::{Request, Within};
+pub use signal::{Sent, Signal};
 pub use state::{AttemptFailure, FailureReason, IntentState, StepState, UnknownState};
 pub use step::{StepError, StepOutput, StepResult, fail, snooze};
 pub use store::{
     AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, LinkRecord,
-    MigrationStatus, Relation, ResourceRecord, StepRecord, StoreKind, StoreOptions, Unfinished,
-    UnknownRelation, migration_sql,
+    MigrationStatus, Relation, ResourceRecord, SignalRecord, StepRecord, StoreKind, StoreOptions,
+    Unfinished, UnknownRelation, migration_sql,
 };
 pub use transaction::{Committed, StepConnection};
 pub use verbs::{Batch, Preview, Verb};
+pub use waits::{SignalWait, SignalWithin};
 pub use why::Why;
 pub use worker::{WorkReport, Worker, shutdown_signal};
 

@@ -28,6 +28,7 @@ mod stop;
 mod superseding;
 mod ticking;
 mod undoing;
+mod waiting;
 mod waking;
 
 use std::collections::{BTreeMap, HashMap};
