@@ -70,6 +70,8 @@ select 'I3: a step waits by a name that is nowhere', s.intent_id from intendant.
  where s.state = 'waiting' and s.waits is not null
    and not exists (
        select from intendant.awaited a where a.intent_id = s.intent_id and a.step = s.name and a.generation = s.generation)
+   and not exists (
+       select from intendant.step n where n.intent_id = s.intent_id and n.name = s.name and n.generation > s.generation)
 union all
 select 'I3: a task is parked for a message that is there', a.intent_id from intendant.awaited a
   join intendant.parked p on p.intent_id = a.intent_id

@@ -221,6 +221,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// Starts one attempt.
     pub(super) fn start(&mut self, task: TaskId, step: usize) {
         let Some(session) = self.session else { return };
+        let now = self.now();
         let Some(drive) = self.drives.get_mut(&task) else {
             return;
         };
@@ -239,7 +240,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             worker: self.settings.name.clone(),
         };
         let children = drive.children_of(step);
-        let waits = drive.slots[step].known_waits(self.now());
+        let waits = drive.slots[step].known_waits(now);
         let context = Arc::new(StepContext::new(
             self.intendant.clone(),
             drive.context.clone(),

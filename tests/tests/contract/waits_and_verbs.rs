@@ -359,11 +359,12 @@ async fn a_sleep_that_is_retried_sleeps_on(bench: Bench) -> Result<()> {
     let why = bench.intendant.why(handle.id()).await?.to_string();
     ensure!(why.contains("`pause` sleeps until"), "{why}");
     bench.check().await?;
+    // Before the message, while nobody has the intent in hand.
+    let_pass(&bench).await?;
     bench
         .intendant
         .signal(handle.id(), "approve", "granted")
         .await?;
-    let_pass(&bench).await?;
     ensure!(handle.output().await? == "granted");
     worker.stop().await?;
     bench.check().await
