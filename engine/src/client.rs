@@ -19,10 +19,12 @@ use crate::nudge::Nudge;
 use crate::offer::Offers;
 use crate::plan::Graph;
 use crate::request::Request;
+use crate::seam::Seam;
 use crate::state::IntentState;
 use crate::store::{
     AttemptRecord, CancelBy, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord,
-    LinkRecord, MigrationStatus, NewIntent, StepRecord, Store, StoreKind, StoreOptions, Unfinished,
+    LinkRecord, LogRecord, MeasureRecord, MigrationStatus, NewIntent, StepRecord, Store, StoreKind,
+    StoreOptions, Unfinished,
 };
 use crate::why::{Why, explain};
 use crate::worker::Asker;
@@ -87,7 +89,15 @@ impl Intendant {
 
     /// Connects, with a clock of the caller's, without looking at the schema.
     pub async fn with_clock(options: &StoreOptions, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        let store = Store::connect(options, clock).await?;
+        Ok(Self::over(Store::connect(options, clock).await?))
+    }
+
+    /// Another process on the same database, as far as anybody can see; watched by the test kit.
+    pub(crate) fn watched(&self, seam: Seam) -> Self {
+        Self::over(self.store().watched(seam))
+    }
+
+    fn over(store: Store) -> Self {
         let inner = Inner {
             store,
             gather: Gather::default(),
@@ -99,9 +109,9 @@ impl Intendant {
             finished: Arc::default(),
             asker: Asker::default(),
         };
-        Ok(Self {
+        Self {
             inner: Arc::new(inner),
-        })
+        }
     }
 
     /// Brings the database up to this program's schema; returns the migrations that it carried out, none if there was
@@ -264,6 +274,17 @@ impl Intendant {
     /// An intent's failed attempts.
     pub async fn attempts(&self, id: IntentId) -> Result<Vec<AttemptRecord>, Error> {
         self.store().attempts(id).await
+    }
+
+    /// What an intent's attempts have logged, in the order in which they ended; see [`StepLogs`](crate::StepLogs).
+    pub async fn logs(&self, id: IntentId) -> Result<Vec<LogRecord>, Error> {
+        self.store().logs(id).await
+    }
+
+    /// What an intent's attempts have measured ([`Cx::measure`](crate::Cx::measure)). The view `measurements` has the same
+    /// for SQL, with the kind, the account and each attempt's duration.
+    pub async fn measurements(&self, id: IntentId) -> Result<Vec<MeasureRecord>, Error> {
+        self.store().measurements(id).await
     }
 
     /// What people did to an intent, and what the engine noted: that it was taken over after a crash.

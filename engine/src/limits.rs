@@ -17,6 +17,18 @@ pub const PAYLOAD_DEPTH: usize = 100;
 /// enough for a list of failures.
 pub const ERROR_BYTES: usize = 8 * 1024;
 
+/// Most lines of an attempt's log that are kept, the last ones: what a person reads who looks for the reason.
+pub const LOG_LINES: usize = 200;
+
+/// Most bytes of an attempt's log that are kept: the logs of a tick of a hundred failures are then a few megabytes.
+pub const LOG_BYTES: usize = 32 * 1024;
+
+/// Longest line of an attempt's log, in bytes; the rest is cut at a character.
+pub const LOG_LINE_BYTES: usize = 4 * 1024;
+
+/// Most measurements of one attempt: each is a row for ever.
+pub const MEASURES: usize = 50;
+
 /// Longest name of a kind, queue, account, key, step or child, in characters: it stands in indexes.
 pub const NAME_CHARS: usize = 200;
 
@@ -116,6 +128,10 @@ pub const POLL: Duration = Duration::from_millis(333);
 /// Most steps that a worker runs at once in a queue, unless it says otherwise.
 pub const CONCURRENCY: usize = 64;
 
+/// Ended attempts that are taken in before a look at whether the tick on its way is back: the disk waits for whoever
+/// takes in its answer.
+pub(crate) const ENDED_AT_ONCE: usize = 128;
+
 /// Most tasks that one tick claims: keeps a tick within some tens of milliseconds.
 pub const CLAIM: usize = 1_000;
 
@@ -156,6 +172,21 @@ pub const GRACE: Duration = Duration::from_secs(25);
 /// How long a running step may go on after its intent was asked to stop, before its future is dropped: time to end well,
 /// short enough for whoever waits for it.
 pub const CANCEL_GRACE: Duration = Duration::from_secs(10);
+
+/// What middleware may take beyond a step's own time limit, and beyond the grace time after a cancel: to report that the
+/// time was up.
+pub const MIDDLEWARE: Duration = Duration::from_secs(5);
+
+/// How long a step may keep its thread without coming back to the runtime before the watchdog calls it stuck. Well beyond
+/// what a busy machine or a garbage-collected library takes, well within what people wait before they ask.
+pub const WATCHDOG: Duration = Duration::from_secs(10);
+
+/// After how many times that a worker with a step that is still stuck stops, to be started anew: a minute unless said.
+pub const WATCHDOG_PATIENCE: u32 = 6;
+
+/// A worker with a maximum age stops up to this part of it earlier, by chance, so that workers that were started together do
+/// not stop together.
+pub const AGE_SPREAD: u32 = 10;
 
 /// How often a cancel looks anew when what it is to stop has moved between its look and its locks. Each is some
 /// milliseconds; an intent that moves every time is hardly thinkable.

@@ -1,5 +1,6 @@
 //! How a step says how it ended.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -61,6 +62,19 @@ impl StepError {
             | Ending::Awaits
             | Ending::SignalRefused { .. }
             | Ending::Left => None,
+        }
+    }
+
+    /// What sort of failure this is of the attempt, and in which words; none where it is no failure: the step snoozes, waits
+    /// for a child, or was left at a safe exit point. For a [`Middleware`](crate::Middleware) that reports.
+    pub fn failure(&self) -> Option<(AttemptFailure, Cow<'_, str>)> {
+        match &*self.0 {
+            Ending::Failed { failure, error } => Some((*failure, Cow::Borrowed(error))),
+            Ending::Undecodable { error } => Some((AttemptFailure::GaveUp, Cow::Borrowed(error))),
+            Ending::ChildFailed(failed) => {
+                Some((AttemptFailure::GaveUp, Cow::Owned(failed.to_string())))
+            }
+            Ending::Snoozed(_) | Ending::Awaits | Ending::Left => None,
         }
     }
 

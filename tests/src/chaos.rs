@@ -176,7 +176,8 @@ impl Chaos {
         })
     }
 
-    fn ledger(&self) -> PathBuf {
+    /// Where effects are written down.
+    pub fn ledger(&self) -> PathBuf {
         self.directory.path().join("ledger")
     }
 

@@ -1,7 +1,8 @@
 //! The races that one wait row decides (PROTOCOL P3), statement by statement, in every order: the last two children of a
 //! parent finish at the same time; a child finishes while its parent parks; the same with steps that run in other queues;
 //! a message is sent, or counted, while its intent begins to wait for it.
-//! The statements are the engine's own, in the order of a tick.
+//! The statements are the engine's own, in the order of a tick. And a checkpoint of a step
+//! whose session is reaped.
 //!
 //! On PostgreSQL, where transactions run side by side. SQLite has one writer, which takes its turn before its first
 //! statement, so there are no other orders than one after the other.
@@ -450,5 +451,132 @@ async fn second_sees_the_other(ends: impl Fn(&Family) -> Tick) -> Result<()> {
         }
     }
     ensure!(woken > 0 && stayed > 0, "{woken} woken, {stayed} stayed");
+    Ok(())
+}
+
+/// One of the two that meet at a session which was taken for dead: a checkpoint of its step, or the reaper.
+enum AtDeath {
+    Checkpoint { ids: Ids, kept: bool, refused: bool },
+    Reap { ids: Ids },
+}
+
+#[derive(Clone, Copy)]
+struct Ids {
+    session: Uuid,
+    lease: Uuid,
+    intent: Uuid,
+}
+
+impl Side for AtDeath {
+    async fn step(&mut self, tx: &mut Transaction<'static, Postgres>, nth: usize) -> Result<()> {
+        match (self, nth) {
+            (Self::Checkpoint { ids, refused, .. }, 0) => {
+                let query = sqlx::query(statement("once_fence")?)
+                    .bind(ids.session)
+                    .bind(ids.lease)
+                    .bind(ids.intent);
+                *refused = query.fetch_optional(&mut **tx).await?.is_none();
+            }
+            (Self::Checkpoint { ids, refused, .. }, 1) if !*refused => {
+                let query = sqlx::query(statement("checkpoint_step")?)
+                    .bind(ids.intent)
+                    .bind("run")
+                    .bind(1i64)
+                    .bind(1i64)
+                    .bind(0i64)
+                    .bind("w");
+                *refused = query.fetch_optional(&mut **tx).await?.is_none();
+            }
+            (Self::Checkpoint { ids, refused, kept }, 2) if !*refused => {
+                let query = sqlx::query(statement("checkpoint_insert")?)
+                    .bind(ids.intent)
+                    .bind("run")
+                    .bind(1i64)
+                    .bind(1i64)
+                    .bind("7")
+                    .bind("w");
+                query.execute(&mut **tx).await?;
+                *kept = true;
+            }
+            (Self::Reap { ids }, 0) => {
+                let query = sqlx::query(statement("session_lock")?)
+                    .bind(ids.session)
+                    .bind(-1i64);
+                query.fetch_all(&mut **tx).await?;
+            }
+            (Self::Reap { ids }, 1) => {
+                let query = sqlx::query(statement("session_leases_delete")?).bind(ids.session);
+                query.execute(&mut **tx).await?;
+            }
+            (Self::Reap { ids }, 2) => {
+                let query = sqlx::query(statement("session_delete")?).bind(ids.session);
+                query.execute(&mut **tx).await?;
+            }
+            (Self::Checkpoint { .. } | Self::Reap { .. }, _) => {}
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_on_disk_before_its_session_is_reaped_or_not_at_all() -> Result<()> {
+    const TURNS: usize = 4;
+    let (database, _engine) = Database::open(StoreKind::Postgres).await?;
+    let pool = PgPool::connect(&database.url).await?;
+    let (mut before, mut never) = (0, 0);
+    for order in orders(TURNS) {
+        let [session, lease, intent] = [(); 3].map(|()| Uuid::now_v7());
+        sqlx::query(
+            "insert into intendant.session (id, worker, host, pid, build, lease_ms, started_at, beat_at)
+             values ($1, 'w', 'h', 1, 'b', 1000, now(), now())",
+        )
+        .bind(session)
+        .execute(&pool)
+        .await?;
+        sqlx::query(
+            "insert into intendant.lease (id, session_id, claimed_at, tasks) values ($1, $2, now(), array[$3])",
+        )
+        .bind(lease)
+        .bind(session)
+        .bind(intent)
+        .execute(&pool)
+        .await?;
+        let ids = Ids {
+            session,
+            lease,
+            intent,
+        };
+        let checkpoint = AtDeath::Checkpoint {
+            ids,
+            kept: false,
+            refused: false,
+        };
+        let (checkpoint, _) =
+            race(&pool, (checkpoint, AtDeath::Reap { ids }), TURNS, order).await?;
+        let kept = sqlx::query("select count(*) from intendant.checkpoint where intent_id = $1");
+        let kept: i64 = kept.bind(intent).fetch_one(&pool).await?.get(0);
+        match checkpoint {
+            AtDeath::Checkpoint {
+                kept: true,
+                refused: false,
+                ..
+            } => {
+                ensure!(kept == 1, "{order:b}");
+                before += 1;
+            }
+            AtDeath::Checkpoint {
+                kept: false,
+                refused: true,
+                ..
+            } => {
+                ensure!(kept == 0, "{order:b}");
+                never += 1;
+            }
+            AtDeath::Checkpoint { .. } | AtDeath::Reap { .. } => {
+                anyhow::bail!("{order:b}: neither kept nor refused")
+            }
+        }
+    }
+    ensure!(before > 10 && never > 10, "{before} kept, {never} refused");
     Ok(())
 }

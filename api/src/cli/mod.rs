@@ -3,6 +3,7 @@
 mod args;
 mod exit;
 mod failures;
+mod logs;
 mod look;
 mod signal;
 mod verbs;
@@ -77,6 +78,11 @@ enum Command {
                             intendant history --account acme --resource server:42 -o json\n\n\
                             Exit code 3: nothing was ever requested for that account")]
     History(look::History),
+    /// What an intent's steps have logged, attempt by attempt
+    #[command(after_help = "Examples:\n  \
+                            intendant logs 01a1fc69-13b4\n  \
+                            intendant logs 01a1fc69-13b4 --step volume -o jsonl")]
+    Logs(logs::Options),
     /// What has failed, in groups by kind, step and error, the largest first
     #[command(after_help = "Examples:\n  \
                             intendant failures\n  \
@@ -178,6 +184,7 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Show(show) => look::show(show).await?,
         Command::History(history) => look::history(history).await?,
         Command::Why(why) => look::why(why).await?,
+        Command::Logs(options) => logs::logs(options).await?,
         Command::Failures(options) => failures::failures(options).await?,
         Command::Resume(act) => return act.run(&Verb::Resume).await,
         Command::Cancel(act) => return act.run(&Verb::Cancel).await,

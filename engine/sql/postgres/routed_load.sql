@@ -5,7 +5,8 @@ select r.task_id, r.intent_id, r.step, r.generation::bigint, r.queue, r.input, i
        s.output, s.error,
        (select max(a.attempt) from intendant.attempt a
          where a.intent_id = r.intent_id and a.step = r.step and a.generation = r.generation)::bigint,
-       c.actor, c.reason, c.goal
+       c.actor, c.reason, c.goal,
+       exists (select from intendant.checkpoint k where k.intent_id = r.intent_id and k.step = r.step)
   from intendant.routed r
   join intendant.intent i on i.id = r.intent_id
   left join intendant.cancel c on c.intent_id = r.intent_id and r.step not like 'undo(%'

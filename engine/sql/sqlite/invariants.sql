@@ -112,3 +112,18 @@ select 'I7: the times are out of order', o.intent_id from intendant_outcome o
 union all
 select 'I10: the account has changed', o.intent_id from intendant_outcome o
   join intendant_intent i on i.id = o.intent_id where o.account is not i.account
+union all
+select 'I5: a step has a result and a checkpoint', c.intent_id from intendant_checkpoint c
+  join intendant_step s on s.intent_id = c.intent_id and s.name = c.step and s.generation >= c.generation
+ where s.generation > c.generation or s.state in ('succeeded', 'skipped', 'undone')
+union all
+select 'I5: a checkpoint of a step that has not begun', c.intent_id from intendant_checkpoint c
+ where not exists (select 1 from intendant_step s where s.intent_id = c.intent_id and s.name = c.step and s.generation = c.generation)
+union all
+select 'I8: an attempt has logged or measured before it began', n.intent_id
+  from (select intent_id, step, generation, attempt from intendant_log
+        union select intent_id, step, generation, attempt from intendant_measure) n
+ where not exists (select 1 from intendant_attempt a
+        where a.intent_id = n.intent_id and a.step = n.step and a.generation = n.generation and a.attempt >= n.attempt)
+   and not exists (select 1 from intendant_step s
+        where s.intent_id = n.intent_id and s.name = n.step and s.generation = n.generation and s.attempt >= n.attempt)

@@ -58,12 +58,15 @@ pub(super) async fn claim(
 }
 
 async fn take(conn: &mut Conn<'_>, lane: &Lane) -> Result<Vec<Taken>, Error> {
-    let rows = Rows::new().texts(lane.kinds.iter().cloned());
-    let args = Args::new()
-        .text(lane.queue.clone())
-        .rows(rows)
-        .int(lane.room as i64);
-    read_taken(conn.fetch(&sql::CLAIM_TAKE, args).await?)
+    let queue = Args::new().text(lane.queue.clone());
+    let (statement, args) = match &*lane.kinds {
+        [kind] if !conn.is_pg() => (&sql::CLAIM_TAKE_KIND, queue.text(kind.clone())),
+        kinds => {
+            let rows = Rows::new().texts(kinds.iter().cloned());
+            (&sql::CLAIM_TAKE, queue.rows(rows))
+        }
+    };
+    read_taken(conn.fetch(statement, args.int(lane.room as i64)).await?)
 }
 
 fn read_taken(rows: Vec<super::conn::Row>) -> Result<Vec<Taken>, Error> {

@@ -158,6 +158,7 @@ pub(super) fn step(row: &Row) -> Result<(IntentId, StepLoad, Option<String>), Er
             .opt_json(13)?
             .and_then(|waits| payload::decode(&waits).ok())
             .unwrap_or_default(),
+        checkpoint: row.bool(14)?,
     };
     Ok((row.uuid(0)?, step, corrupt))
 }

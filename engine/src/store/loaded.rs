@@ -170,6 +170,8 @@ pub(crate) struct StepLoad {
     pub(crate) spare: Option<u32>,
     /// What it waits for by names.
     pub(crate) waits: Vec<String>,
+    /// It has left a safe point, from which its next attempt may go on.
+    pub(crate) checkpoint: bool,
 }
 
 /// What a step of a claimed intent has waited for by a name.

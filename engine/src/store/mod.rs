@@ -8,6 +8,7 @@ mod admit;
 mod args;
 mod awaited;
 mod cancel;
+mod checkpoint;
 mod claim;
 mod conflict;
 mod conn;
@@ -17,6 +18,7 @@ mod history;
 mod load;
 mod loaded;
 mod migrate;
+mod notes;
 mod once;
 mod open;
 mod reap;
@@ -49,8 +51,10 @@ use sqlx::{Postgres, Sqlite, Transaction};
 use crate::clock::{Clock, Micros};
 use crate::error::Error;
 use crate::limits;
+use crate::seam::Seam;
 
 pub(crate) use cancel::CancelBy;
+pub(crate) use checkpoint::Kept;
 pub(crate) use conflict::Superseded;
 pub(crate) use conn::Conn;
 pub(crate) use loaded::{
@@ -58,10 +62,12 @@ pub(crate) use loaded::{
     RoutedLoad, StepLoad, ToStop,
 };
 pub use migrate::{MigrationStatus, migration_sql};
+pub(crate) use notes::{NoteRow, write as write_notes};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
 pub use records::{
     AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, LinkRecord,
-    Relation, ResourceRecord, SignalRecord, StepRecord, Unfinished, UnknownRelation,
+    LogLine, LogRecord, MeasureRecord, Relation, ResourceRecord, SignalRecord, StepRecord,
+    Unfinished, UnknownRelation,
 };
 pub(crate) use request::insert_requests;
 pub(crate) use resume::{Actor, Revival};
@@ -124,6 +130,7 @@ impl StoreOptions {
 pub(crate) struct Store {
     db: Db,
     clock: Arc<dyn Clock>,
+    seam: Seam,
 }
 
 #[derive(Clone, Debug)]
@@ -181,21 +188,28 @@ const BEGIN_SNAPSHOT: &str = "begin isolation level repeatable read read only; \
 /// An open transaction. Dropped without a commit, it is rolled back.
 pub(crate) enum OpenTx {
     Pg(Transaction<'static, Postgres>),
-    Sqlite(Transaction<'static, Sqlite>, Micros),
+    Sqlite(Transaction<'static, Sqlite>, Micros, Seam),
 }
 
 impl OpenTx {
     pub(crate) fn conn(&mut self) -> Conn<'_> {
         match self {
             Self::Pg(tx) => Conn::Pg(tx),
-            Self::Sqlite(tx, now) => Conn::Sqlite(tx, *now),
+            Self::Sqlite(tx, now, _) => Conn::Sqlite(tx, *now),
         }
     }
 
     pub(crate) async fn commit(self) -> Result<(), Error> {
         match self {
             Self::Pg(tx) => tx.commit().await?,
-            Self::Sqlite(tx, _) => tx.commit().await?,
+            Self::Sqlite(tx, _, seam) => {
+                if let Err(dead) = seam.before_commit() {
+                    tx.rollback().await?;
+                    return Err(dead);
+                }
+                tx.commit().await?;
+                seam.after_commit()?;
+            }
         }
         Ok(())
     }
@@ -203,7 +217,7 @@ impl OpenTx {
     pub(crate) async fn rollback(self) -> Result<(), Error> {
         match self {
             Self::Pg(tx) => tx.rollback().await?,
-            Self::Sqlite(tx, _) => tx.rollback().await?,
+            Self::Sqlite(tx, ..) => tx.rollback().await?,
         }
         Ok(())
     }
@@ -243,7 +257,11 @@ impl Store {
                 url: url.to_owned(),
             });
         };
-        Ok(Self { db, clock })
+        Ok(Self {
+            db,
+            clock,
+            seam: Seam::default(),
+        })
     }
 
     pub(crate) fn kind(&self) -> StoreKind {
@@ -255,6 +273,19 @@ impl Store {
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// Whoever watches what this process does.
+    pub(crate) fn seam(&self) -> &Seam {
+        &self.seam
+    }
+
+    /// The same database, for a process that is watched.
+    pub(crate) fn watched(&self, seam: Seam) -> Self {
+        Self {
+            seam,
+            ..self.clone()
+        }
     }
 
     /// The SQLite file, if there is one.
@@ -273,6 +304,7 @@ impl Store {
     /// later that somebody else was faster. On PostgreSQL its limits and its planner settings are local to it: nothing
     /// stays on the connection, so a pooler may hand it to anybody afterwards.
     pub(crate) async fn begin(&self, flush: Flush) -> Result<OpenTx, Error> {
+        self.seam.alive()?;
         match &self.db {
             Db::Pg { pool, .. } => {
                 let begin = match flush {
@@ -290,7 +322,7 @@ impl Store {
                     }
                 };
                 let tx = writer.begin_with(begin).await?;
-                Ok(OpenTx::Sqlite(tx, self.now()))
+                Ok(OpenTx::Sqlite(tx, self.now(), self.seam.clone()))
             }
         }
     }
@@ -360,10 +392,12 @@ impl Store {
     {
         let store = self.clone();
         detached(async move {
+            store.seam.alive()?;
             let mut tx = match &store.db {
                 Db::Pg { pool, .. } => OpenTx::Pg(pool.begin_with(BEGIN_SNAPSHOT).await?),
                 Db::Sqlite { readers, .. } => {
-                    OpenTx::Sqlite(readers.begin_with("begin").await?, store.now())
+                    let tx = readers.begin_with("begin").await?;
+                    OpenTx::Sqlite(tx, store.now(), Seam::default())
                 }
             };
             let value = work(tx.conn()).await;
@@ -389,6 +423,7 @@ impl Store {
     {
         let store = self.clone();
         detached(async move {
+            store.seam.alive()?;
             match (&store.db, purpose) {
                 (Db::Pg { pool, .. }, Purpose::Read)
                 | (Db::Pg { beats: pool, .. }, Purpose::Beat) => {

@@ -95,6 +95,7 @@ pub(super) async fn load(
             away: false,
             spare: None,
             waits: Vec::new(),
+            checkpoint: row.bool(23)?,
         };
         let cancel = match row.opt_text(20)? {
             Some(actor) => Some(CancelLoad {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::loaded::{AwaitedLoad, ChildLoad, Claimed, Failure, StepLoad, ToStop};
+use super::notes::NoteRow;
 use crate::clock::{Micros, micros};
 use crate::conflict::Conflicts;
 use crate::id::{IntentId, LeaseId, SessionId, TaskId};
@@ -280,6 +281,8 @@ pub(crate) struct TickRequest {
     pub(crate) started: Vec<StartedRow>,
     pub(crate) steps: Vec<StepRow>,
     pub(crate) attempts: Vec<AttemptRow>,
+    /// What ended attempts leave beside that, if anything.
+    pub(crate) notes: Vec<NoteRow>,
     pub(crate) undos: Vec<UndoRow>,
     pub(crate) undone: Vec<StepAt>,
     /// Steps that are run again, as their next generation.
@@ -369,6 +372,7 @@ impl TickRequest {
             && self.started.is_empty()
             && self.steps.is_empty()
             && self.attempts.is_empty()
+            && self.notes.is_empty()
             && self.undos.is_empty()
             && self.undone.is_empty()
             && self.renews.is_empty()

@@ -13,7 +13,7 @@ use super::{
     ChildRow, Conn, Flush, Life, ParkRow, StepRow, Store, StoreKind, TickAnswer, TickEnd,
     TickRequest,
 };
-use super::{awaited, claim, finish, load, request, routed, sql, stop, taking_back};
+use super::{awaited, claim, finish, load, notes, request, routed, sql, stop, taking_back};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId, TaskId};
 use crate::limits;
@@ -108,6 +108,7 @@ async fn tick(
     let woken = awaited::count(conn, &messages).await?;
     write_plans(conn, session, request).await?;
     write_steps(conn, request).await?;
+    notes::write(conn, &request.worker, &request.notes).await?;
     write_children(conn, request, &mut answer).await?;
     send_routed(conn, request, &mut answer).await?;
     open_waits(conn, request).await?;

@@ -1,6 +1,7 @@
 //! What an operator does to one step of an intent, or to an intent as a whole: retry, skip, discard, amend, ask again.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -8,7 +9,8 @@ use super::args::{Args, Rows};
 use super::resume::{Actor, into_line, place, withdraw, withdraw_one};
 use super::rows::Start;
 use super::{
-    Conn, IntentRecord, NewIntent, RoutedEnd, Store, finish, history, request, routed, sql,
+    Conn, IntentRecord, NewIntent, RoutedEnd, Store, checkpoint, finish, history, request, routed,
+    sql,
 };
 use crate::error::Error;
 use crate::id::{IntentId, TaskId};
@@ -138,8 +140,7 @@ async fn on_step(
     match verb {
         StepVerb::Retry => conn.execute(&sql::STEP_RETRY, args).await?,
         StepVerb::Skip(output) => {
-            let args = args.text(output.text()).now();
-            conn.execute(&sql::STEP_SKIP, args).await?;
+            skip(conn, (id, step, generation), output).await?;
         }
     }
     conn.execute(&sql::WAIT_REOPEN, Args::new().ids([id]))
@@ -163,6 +164,19 @@ async fn step_of(
     }
     let step = step.to_owned();
     Err(Error::NoStep { id, step })
+}
+
+/// Gives a step its output; where it had got to by itself is of no use any more.
+async fn skip(
+    conn: &mut Conn<'_>,
+    (id, step, generation): (IntentId, &str, i64),
+    output: &Payload,
+) -> Result<(), Error> {
+    let args = Args::new().uuid(id.0).text(step).int(generation);
+    let args = args.text(output.text()).now();
+    conn.execute(&sql::STEP_SKIP, args).await?;
+    let generation = u32::try_from(generation).unwrap_or(u32::MAX);
+    checkpoint::forget(conn, [(id, Arc::from(step), generation)]).await
 }
 
 /// The same, of one that waits in another queue. Its own token is what is taken out of *parked*; its intent hears of it like
@@ -204,8 +218,7 @@ async fn on_routed(
             conn.execute(&sql::READY_INSERT, args).await
         }
         StepVerb::Skip(output) => {
-            let args = args.text(output.text()).now();
-            conn.execute(&sql::STEP_SKIP, args).await?;
+            skip(conn, (id, step, generation), output).await?;
             let end = RoutedEnd {
                 task,
                 intent: id,

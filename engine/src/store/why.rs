@@ -315,7 +315,9 @@ async fn steps(conn: &mut Conn<'_>, id: IntentId) -> Result<Vec<StepFacts>, Erro
                 error: row.opt_text(3)?,
                 due_at: row.opt_time(4)?.map(|time| time.to_utc()),
                 started_at: row.opt_time(5)?.map(|time| time.to_utc()),
-                progress: row.opt_json(7)?.map(|progress| progress.get().to_owned()),
+                progress: row
+                    .opt_json(7)?
+                    .map(|progress| crate::progress::words(progress.get())),
             })
         })
         .collect()

@@ -31,6 +31,7 @@ pub(super) fn put_off(request: &mut TickRequest) -> Option<TickRequest> {
         started: take(&mut request.started, |row| is_later(row.intent.into())),
         steps: take(&mut request.steps, |row| is_later(row.task)),
         attempts: take(&mut request.attempts, |row| is_later(row.task)),
+        notes: take(&mut request.notes, |row| is_later(row.task)),
         undos: take(&mut request.undos, |row| is_later(row.intent.into())),
         undone: take(&mut request.undone, |row| is_later(row.intent.into())),
         renews: take(&mut request.renews, |row| is_later(row.intent.into())),

@@ -188,6 +188,7 @@ fn part(request: &TickRequest, keep: impl Fn(TaskId) -> bool) -> TickRequest {
     part.started.retain(|row| keep(row.intent.into()));
     part.steps.retain(|row| keep(row.task));
     part.attempts.retain(|row| keep(row.task));
+    part.notes.retain(|row| keep(row.task));
     part.undos.retain(|row| keep(row.intent.into()));
     part.undone.retain(|row| keep(row.intent.into()));
     part.renews.retain(|row| keep(row.intent.into()));
@@ -234,6 +235,7 @@ fn tasks(request: &TickRequest) -> HashSet<TaskId> {
         .map(TaskId::from)
         .chain(request.steps.iter().map(|row| row.task))
         .chain(request.attempts.iter().map(|row| row.task))
+        .chain(request.notes.iter().map(|row| row.task))
         .chain(request.ends.iter().map(|row| row.task))
         .chain(request.parks.iter().map(|row| row.task))
         .chain(request.hand_backs.iter().map(|(task, _, _)| *task))

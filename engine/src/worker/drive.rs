@@ -55,6 +55,8 @@ pub(super) struct Slot {
     pub(super) ran: bool,
     /// An undo of a step that has nothing to take back: done as soon as those before it are.
     pub(super) idle: bool,
+    /// It has left a safe point.
+    pub(super) checkpoint: bool,
 }
 
 impl Slot {
@@ -77,6 +79,7 @@ impl Slot {
             undone: false,
             ran: false,
             idle: false,
+            checkpoint: false,
         }
     }
 
@@ -122,6 +125,7 @@ impl Slot {
         self.generation = step.generation;
         self.started = step.state != StepState::Pending || step.attempt > 0;
         self.forgiven = step.forgiven;
+        self.checkpoint = step.checkpoint;
         match step.state {
             // Whatever its row says already: as long as its task is there, it has not ended.
             _ if step.away => self.status = Status::Routed,

@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 use super::drive::{Drive, Move, Phase, Recall};
 use super::engine::{Engine, Running};
 use super::lane::Waiting;
-use super::runner::{self, Ended, StepEnd};
+use super::noting::AtEnd;
+use super::runner::{self, Bounds, Ended, Run, StepEnd};
 use crate::advance::Status;
 use crate::cx::{Cx, StepContext};
 use crate::id::TaskId;
@@ -29,7 +30,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
         self.step_ended(ended);
         loop {
             let mut heard = false;
-            while let Ok(ended) = more.try_recv() {
+            for _ in 0..limits::ENDED_AT_ONCE {
+                let Ok(ended) = more.try_recv() else { break };
                 self.step_ended(ended);
                 heard = true;
             }
@@ -86,7 +88,16 @@ impl<S: Send + Sync + 'static> Engine<S> {
             end => end,
         };
         let is_recorded = matches!(end, StepEnd::Recorded(_));
+        let at_end = AtEnd::of(&end);
+        drive.hear_of_checkpoint(ended.step, &running.context);
         drive.step_ended(ended.step, end, ended.took, now, random, &mut self.pending);
+        drive.note(
+            ended.step,
+            &running.context,
+            at_end,
+            ended.took,
+            &mut self.pending,
+        );
         if is_recorded {
             self.progressed(ended.task);
         }
@@ -241,26 +252,37 @@ impl<S: Send + Sync + 'static> Engine<S> {
         };
         let children = drive.children_of(step);
         let waits = drive.slots[step].known_waits(now);
-        let context = Arc::new(StepContext::new(
+        let context = StepContext::new(
             self.intendant.clone(),
             drive.context.clone(),
             once,
             children,
             waits,
             self.stopping.subscribe(),
-        ));
+        )
+        .at_most_once(def.at_most_once);
+        let context = Arc::new(context);
+        if drive.slots[step].checkpoint {
+            context.notes.set_checkpoint();
+        }
         let output = |index: usize| drive.slots[index].output.as_ref();
         let input = drive.plan.input(step, &output);
         let abort = match input {
-            Ok(input) => runner::spawn(
-                &run,
-                Cx::new(self.state.clone(), context.clone()),
-                context.clone(),
-                input,
-                (def.time_limit, self.settings.cancel_grace),
-                step,
-                self.ended_tx.clone(),
-            ),
+            Ok(input) => {
+                let watchdog = self.watchdog.as_ref();
+                let run = Run {
+                    run,
+                    cx: Cx::new(self.state.clone(), context.clone()),
+                    input,
+                    bounds: Bounds {
+                        time_limit: def.time_limit,
+                        grace: self.settings.cancel_grace,
+                    },
+                    layers: drive.kind.layers.clone(),
+                    leash: watchdog.map(|dog| dog.kennel().watch(context.clone())),
+                };
+                runner::spawn(run, step, self.ended_tx.clone())
+            }
             Err(error) => {
                 let end = StepEnd::Undecodable { error };
                 let _ = self.ended_tx.send(Ended {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::undoing;
 use crate::conflict::Conflicts;
 use crate::intent::{Intent, OnFailure};
+use crate::middleware::Layers;
 use crate::payload::{Payload, PayloadError};
 use crate::plan::{self, BindError, BoundPlan, MakePlan, PlanFailure, Shape, undone_of};
 use crate::state::{FailureReason, StepState};
@@ -16,6 +17,8 @@ pub(super) struct Kind<S> {
     pub(super) queue: Arc<str>,
     pub(super) on_failure: OnFailure,
     pub(super) conflicts: Arc<Conflicts>,
+    /// What runs around its steps.
+    pub(super) layers: Option<Layers<S>>,
     make_plan: MakePlan<S>,
     /// The last shape that was seen and found sound; a kind mostly has but one.
     known: Mutex<Option<(Arc<Shape>, Arc<str>)>>,
@@ -81,6 +84,7 @@ impl<S: Send + Sync + 'static> Kind<S> {
             queue: Arc::from(T::QUEUE),
             on_failure: T::ON_FAILURE,
             conflicts: Arc::new(T::conflicts()),
+            layers: None,
             make_plan,
             known: Mutex::new(None),
         }

@@ -59,7 +59,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
     fn ask(&mut self, request: &mut TickRequest, now: Duration) {
         request.promote = self.next_due.is_some_and(|due| due <= now);
         request.deliver = std::mem::take(&mut self.signals_due);
-        if self.probation.is_some() || self.bytes >= limits::PREFETCH_BYTES {
+        let full = self.bytes >= limits::PREFETCH_BYTES;
+        if self.probation.is_some() || full || self.is_stuck() {
             return;
         }
         request.claim_bytes = limits::PREFETCH_BYTES - self.bytes;

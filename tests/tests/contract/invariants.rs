@@ -64,6 +64,26 @@ async fn a_broken_invariant_is_found(bench: Bench) -> Result<()> {
     let unblock = "delete from @blocked".to_owned();
     let account =
         |to: &str| format!("update @outcome set account = '{to}' where intent_id = '{finished}'");
+    let time = format!("(select requested_at from @intent where id = '{ready}')");
+    let checkpoint = |id: &str, step: &str, generation: u32| {
+        format!(
+            "insert into @checkpoint (intent_id, step, generation, attempt, value, at, worker) \
+             values ('{id}', '{step}', {generation}, 1, '7', {time}, 'w')"
+        )
+    };
+    let unkept = "delete from @checkpoint".to_owned();
+    let measure = |id: &str, attempt: u32| {
+        format!(
+            "insert into @measure (intent_id, step, generation, attempt, name, value, at) \
+             values ('{id}', 'run', 1, {attempt}, 'rows', 1.5, {time})"
+        )
+    };
+    let log = |id: &str| {
+        format!(
+            "insert into @log (intent_id, step, generation, attempt, lines, cut_lines, cut_bytes, at, worker) \
+             values ('{id}', 'run', 1, 1, '[]', 0, 0, {time}, 'w')"
+        )
+    };
     // What breaks it, what is found, what mends it.
     let send = |id: &str, task: &str| {
         format!(
@@ -97,7 +117,7 @@ async fn a_broken_invariant_is_found(bench: Bench) -> Result<()> {
         "delete from @signal".to_owned(),
     ];
     let [asking, awaiting] = wait("signal");
-    let cases: [(Vec<String>, &str, Vec<String>); 15] = [
+    let cases: [(Vec<String>, &str, Vec<String>); 19] = [
         (
             vec![park(&ready)],
             "I1: a task has two tokens",
@@ -180,6 +200,26 @@ async fn a_broken_invariant_is_found(bench: Bench) -> Result<()> {
             vec![account("bob")],
             "I10: the account has changed",
             vec![account("ada")],
+        ),
+        (
+            vec![checkpoint(&finished, "run", 1)],
+            "I5: a step has a result and a checkpoint",
+            vec![unkept.clone()],
+        ),
+        (
+            vec![checkpoint(&ready, "run", 1)],
+            "I5: a checkpoint of a step that has not begun",
+            vec![unkept],
+        ),
+        (
+            vec![measure(&finished, 2)],
+            "I8: an attempt has logged or measured before it began",
+            vec!["delete from @measure".to_owned()],
+        ),
+        (
+            vec![log(&ready)],
+            "I8: an attempt has logged or measured before it began",
+            vec!["delete from @log".to_owned()],
         ),
     ];
     for (broken, found, mended) in cases {
