@@ -66,7 +66,7 @@ impl StepError {
     }
 
     /// What sort of failure this is of the attempt, and in which words; none where it is no failure: the step snoozes, waits
-    /// for a child, or was left at a safe exit point. For a [`Middleware`](crate::Middleware) that reports.
+    /// for a child, a time or a message, or was left at a safe exit point. For a [`Middleware`](crate::Middleware) that reports.
     pub fn failure(&self) -> Option<(AttemptFailure, Cow<'_, str>)> {
         match &*self.0 {
             Ending::Failed { failure, error } => Some((*failure, Cow::Borrowed(error))),
@@ -74,7 +74,9 @@ impl StepError {
             Ending::ChildFailed(failed) => {
                 Some((AttemptFailure::GaveUp, Cow::Owned(failed.to_string())))
             }
-            Ending::Snoozed(_) | Ending::Awaits | Ending::Left => None,
+            Ending::Snoozed(_) | Ending::Awaits | Ending::SignalRefused { .. } | Ending::Left => {
+                None
+            }
         }
     }
 
