@@ -147,8 +147,8 @@ pub const TIMERS_PER_TICK: usize = 500;
 /// Crashes after which a suspect is quarantined, if it was alone in the last one (PROTOCOL P6).
 pub const CRASHES: u32 = 3;
 
-/// Time limit of one call on the database by the engine. Shorter than the lease, so that a worker that hangs on its
-/// database notices before the others do.
+/// Time limit of one call on the database by the engine, and of waiting for one that is busy when a worker begins.
+/// Shorter than the lease, so that a worker that hangs on its database notices before the others do.
 pub const DATABASE_CALL: Duration = Duration::from_secs(10);
 
 /// How long a worker's loop answers for a tick of which nothing is heard; the committer itself speaks after every try. A

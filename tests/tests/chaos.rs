@@ -129,7 +129,8 @@ async fn a_checkpoint_survives_kill_9_on_postgres() -> Result<()> {
 /// A worker that was stopped for longer than its lease and wakes up: it tries to write, and is refused.
 async fn paused_beyond_its_lease(kind: StoreKind) -> Result<()> {
     const INTENTS: usize = 900;
-    let mut chaos = Chaos::new(kind, backlog(INTENTS, 60), 8).await?;
+    const SLOTS: usize = 8;
+    let mut chaos = Chaos::new(kind, backlog(INTENTS, 60), SLOTS).await?;
     let stale = chaos.spawn()?;
     let mut pauses = 0;
     // Now and then it hears that it is dead before it has anything to write.
@@ -148,7 +149,7 @@ async fn paused_beyond_its_lease(kind: StoreKind) -> Result<()> {
     }
     chaos.drain(Duration::from_secs(60), |_| Ok(())).await?;
     let refused = chaos.stop()?;
-    let judgement = chaos.judge(INTENTS, 0).await?;
+    let judgement = chaos.judge_paused(INTENTS, 0, pauses * SLOTS).await?;
     println!(
         "{}: {pauses} pauses, {refused} stale writes tried and refused, 0 accepted; {} steps ran again",
         kind.as_str(),

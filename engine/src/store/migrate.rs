@@ -50,8 +50,8 @@ static MIGRATIONS: &[Migration] = migrations! {
     7 cancel "0007_cancel.sql",
     8 conflicts "0008_conflicts.sql",
     9 routed_steps "0009_routed_steps.sql",
-    10 waits "0010_waits.sql",
     13 long_work "0013_long_work.sql",
+    14 waits "0014_waits.sql",
 };
 
 const RECORD_POSTGRES: &str = "\
