@@ -138,6 +138,9 @@ async fn paused_beyond_its_lease(kind: StoreKind) -> Result<()> {
         while !chaos.is_running_a_step(stale)? {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        // Some way into it: as a step begins a tick is on its way, and on SQLite nobody can take over from a process that
+        // is stopped in a transaction.
+        tokio::time::sleep(Duration::from_millis(rand::rng().random_range(10..50))).await;
         chaos.signal(stale, "STOP")?;
         if pauses == 0 {
             chaos.spawn()?;
