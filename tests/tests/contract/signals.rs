@@ -475,7 +475,8 @@ async fn no_message_is_lost_while_workers_die(bench: Bench) -> Result<()> {
     for (nth, id) in ids.iter().enumerate() {
         let message = approval(nth as u64);
         bench.intendant.signal(*id, "approve", &message).await?;
-        if nth % 40 == 20 {
+        // Twice: whoever is hit three times is quarantined.
+        if nth % 70 == 20 {
             one.kill().await;
             one = begin();
         }
