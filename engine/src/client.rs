@@ -1,6 +1,7 @@
 //! The engine as a program uses it: asks for intents, looks at history, resumes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
@@ -55,6 +56,8 @@ struct Inner {
     work: Arc<Notify>,
     /// Something was asked to stop by this process.
     cancels: Arc<Notify>,
+    /// A message was sent in this process.
+    signalled: AtomicBool,
     /// Something finished in this process.
     finished: Arc<Notify>,
     asker: Asker,
@@ -102,6 +105,7 @@ impl Intendant {
             offers: Offers::default(),
             work: Arc::default(),
             cancels: Arc::default(),
+            signalled: AtomicBool::new(false),
             finished: Arc::default(),
             asker: Asker::default(),
         };
@@ -384,6 +388,17 @@ impl Intendant {
     pub(crate) fn wake(&self) {
         self.wake_here();
         self.wake_elsewhere();
+    }
+
+    /// Tells the workers that there is a message to be counted: one of this process, those elsewhere if they are idle.
+    pub(crate) fn wake_for_signal(&self) {
+        self.inner.signalled.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether that was said since somebody last asked.
+    pub(crate) fn take_signalled(&self) -> bool {
+        self.inner.signalled.swap(false, Ordering::Acquire)
     }
 
     pub(crate) fn wake_here(&self) {

@@ -19,6 +19,7 @@ use crate::payload::{self, Payload};
 use crate::request::ChildRequest;
 use crate::step::{Ending, StepError};
 use crate::store::{ChildLoad, Once};
+use crate::waits::{KnownWait, WaitRequest};
 
 /// The context of one attempt at one step: the application's state, the intent that it is for, and the ways to talk to
 /// the engine. Cheap to clone.
@@ -66,6 +67,8 @@ pub(crate) struct StepContext {
     pub(crate) started: Instant,
     /// The children that this step has asked for in earlier runs, by name.
     pub(crate) children: Arc<HashMap<String, ChildLoad>>,
+    /// The sleeps and signals that it has waited for in earlier runs, by name.
+    pub(crate) waits: HashMap<String, KnownWait>,
     pub(crate) stopping: watch::Receiver<bool>,
     /// Odd while the step is polled; twice the number of its polls otherwise. For the watchdog.
     pub(crate) polls: AtomicU64,
@@ -82,11 +85,24 @@ pub(crate) struct StepContext {
     settling: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// The children that a step waits for when it ends by waiting.
+/// What a step waits for when it ends by waiting.
 #[derive(Debug, Default)]
 struct Awaited {
     children: Vec<ChildRequest>,
+    waits: Vec<WaitRequest>,
     asked: Asked,
+    /// How many of them have to finish before the step can ask for more; none where it has asked for all.
+    enough: Option<usize>,
+}
+
+/// What a step waits for, as it ends.
+#[derive(Debug, Default)]
+pub(crate) struct Awaits {
+    pub(crate) children: Vec<ChildRequest>,
+    /// How many of the children may be unfinished when it goes on.
+    pub(crate) spare: u32,
+    /// Sleeps and signals; it goes on by the first that comes.
+    pub(crate) waits: Vec<WaitRequest>,
 }
 
 /// How far a step has said that it is.
@@ -110,6 +126,7 @@ impl StepContext {
         intent: Arc<IntentContext>,
         once: Once,
         children: Arc<HashMap<String, ChildLoad>>,
+        waits: HashMap<String, KnownWait>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let started = intendant.store().clock().monotonic();
@@ -119,6 +136,7 @@ impl StepContext {
             once,
             started,
             children,
+            waits,
             stopping,
             polls: AtomicU64::new(0),
             at_most_once: false,
@@ -196,10 +214,36 @@ impl StepContext {
         awaited.asked
     }
 
-    /// The children that the step waits for.
-    pub(crate) fn take_awaited(&self) -> Vec<ChildRequest> {
+    /// The step has more to ask for when so many of those that it waits for have finished.
+    pub(crate) fn await_some(&self, enough: usize) {
         let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *awaited).children
+        let enough = awaited.enough.map_or(enough, |known| known.min(enough));
+        awaited.enough = Some(enough);
+    }
+
+    /// The step waits for what this name stands for, if it ends by waiting.
+    pub(crate) fn await_name(&self, wait: WaitRequest) {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        if !awaited.waits.iter().any(|known| known.name == wait.name) {
+            awaited.waits.push(wait);
+        }
+    }
+
+    /// What the step waits for.
+    pub(crate) fn take_awaited(&self) -> Awaits {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        let Awaited {
+            children,
+            waits,
+            enough,
+            ..
+        } = std::mem::take(&mut *awaited);
+        let spare = enough.map_or(0, |enough| children.len().saturating_sub(enough));
+        Awaits {
+            children,
+            spare: u32::try_from(spare).unwrap_or(u32::MAX),
+            waits,
+        }
     }
 
     /// Nobody finds out right now whether something is on disk.

@@ -40,6 +40,7 @@ mod progress;
 mod request;
 mod retry;
 mod seam;
+mod signal;
 mod state;
 mod step;
 mod step_logs;
@@ -47,6 +48,7 @@ mod store;
 mod transaction;
 mod undo;
 mod verbs;
+mod waits;
 mod worker;
 
 pub use cancel::Cancelled;
@@ -59,7 +61,7 @@ pub use dry_run::{Concerned, DryRun, Ruled, Used, Wanted};
 pub use error::Error;
 pub use failures::{FailureGroup, Failures};
 pub use handle::Handle;
-pub use id::IntentId;
+pub use id::{IntentId, SignalId};
 pub use intent::{Intent, Mode, NameError, OnFailure, Resources};
 pub use metering::Metrics;
 pub use middleware::{Done, Middleware, Next};
@@ -70,16 +72,18 @@ pub use plan::{
 };
 pub use progress::Progress;
 pub use request::{Request, Within};
+pub use signal::{Sent, Signal};
 pub use state::{AttemptFailure, FailureReason, IntentState, StepState, UnknownState};
 pub use step::{StepError, StepOutput, StepResult, fail, snooze};
 pub use step_logs::StepLogs;
 pub use store::{
     AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, LinkRecord,
-    LogLine, LogRecord, MeasureRecord, MigrationStatus, Relation, ResourceRecord, StepRecord,
-    StoreKind, StoreOptions, Unfinished, UnknownRelation, migration_sql,
+    LogLine, LogRecord, MeasureRecord, MigrationStatus, Relation, ResourceRecord, SignalRecord,
+    StepRecord, StoreKind, StoreOptions, Unfinished, UnknownRelation, migration_sql,
 };
 pub use transaction::{Committed, StepConnection};
 pub use verbs::{Batch, Preview, Verb};
+pub use waits::{SignalWait, SignalWithin};
 pub use why::Why;
 pub use worker::{Stopped, WorkReport, Worker, shutdown_signal};
 

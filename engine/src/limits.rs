@@ -70,9 +70,20 @@ pub const CHILDREN_PER_TICK: usize = 2_000;
 /// them is read whenever one has ended.
 pub const ROUTED_AT_ONCE: usize = 256;
 
+/// Most sleeps and signals that one step waits for by names, one after the other or together: its driver keeps them, and
+/// what has come, in memory.
+pub const WAITS_PER_STEP: usize = 100;
+
+/// Most messages that one tick counts: each wakes an intent.
+pub const SIGNALS_PER_TICK: usize = 500;
+
 /// How long a routed step waits before it is offered again, after a worker took it whose code does not have it. Short
 /// beside a deployment, long beside a claim.
 pub const HANDLER_WAIT: Duration = Duration::from_secs(5);
+
+/// How often an intent that fails looks whether its steps in other queues can be taken back that somebody had in hand when
+/// it looked last. Rare enough to cost nothing beside the steps.
+pub const RECALL_WAIT: Duration = Duration::from_secs(5);
 
 /// Most rows of requests in one statement, and most bytes of their inputs: what the two databases and the network
 /// between take well at once.

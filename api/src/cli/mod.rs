@@ -5,6 +5,7 @@ mod exit;
 mod failures;
 mod logs;
 mod look;
+mod signal;
 mod verbs;
 
 use std::process::ExitCode;
@@ -131,6 +132,11 @@ enum Command {
         after_help = "Example:\n  intendant amend 01a1fc69-13b4 --input '{\"size\":8}' --reason 'too small'"
     )]
     Amend(verbs::Amend),
+    /// Send a message to an unfinished intent, for a step that waits for one of this name, now or later
+    #[command(after_help = "Examples:\n  \
+                            intendant signal 0193a1b2 approve '{\"granted\": true}' --by ada\n  \
+                            intendant signal 0193a1b2 paid --key transfer-88 '{\"cents\": 1250}'")]
+    Signal(signal::Signal),
     /// Measure the engine, in a database or file of its own beside the one given, which it removes
     #[command(after_help = "Examples:\n  \
                             intendant bench single\n  \
@@ -198,6 +204,7 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
             return rerun.act.run(&verb).await;
         }
         Command::Amend(amend) => return verbs::amend(amend).await,
+        Command::Signal(options) => signal::signal(options).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

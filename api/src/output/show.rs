@@ -61,6 +61,18 @@ pub async fn intent(intendant: &Intendant, record: &IntentRecord) -> Result<()> 
     print("children", children.chain(more).collect());
     let links = intendant.links(id).await?;
     print("conflicts", links.iter().map(link).collect());
+    let signals = intendant.signals(id).await?.into_iter().map(|signal| {
+        let by = signal
+            .sent_by
+            .map_or_else(String::new, |who| format!(" by {who}"));
+        let taken = match (signal.refused, signal.taken_by) {
+            (Some(error), _) => format!("set aside: {error}"),
+            (None, Some(step)) => format!("taken by `{step}`"),
+            (None, None) => "not taken yet".to_owned(),
+        };
+        format!("{}  `{}`{by}: {taken}", time(signal.sent_at), signal.name)
+    });
+    print("signals", signals.collect());
     let events = intendant.events(id).await?;
     print("events", events.iter().map(event).collect());
     Ok(())

@@ -51,6 +51,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     8 conflicts "0008_conflicts.sql",
     9 routed_steps "0009_routed_steps.sql",
     13 long_work "0013_long_work.sql",
+    14 waits "0014_waits.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

@@ -6,6 +6,7 @@
 
 mod admit;
 mod args;
+mod awaited;
 mod cancel;
 mod checkpoint;
 mod claim;
@@ -27,6 +28,7 @@ mod resume;
 mod routed;
 mod rows;
 mod session;
+mod signal;
 mod sql;
 mod stop;
 mod taking_back;
@@ -56,24 +58,25 @@ pub(crate) use checkpoint::Kept;
 pub(crate) use conflict::Superseded;
 pub(crate) use conn::Conn;
 pub(crate) use loaded::{
-    AttemptLoad, CancelLoad, ChildLoad, Claimed, Failure, Goal, OutcomeRow, RoutedLoad, StepLoad,
-    ToStop,
+    AttemptLoad, AwaitedLoad, CancelLoad, ChildLoad, Claimed, Failure, Goal, OutcomeRow,
+    RoutedLoad, StepLoad, ToStop,
 };
 pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use notes::{NoteRow, write as write_notes};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
 pub use records::{
     AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, LinkRecord,
-    LogLine, LogRecord, MeasureRecord, Relation, ResourceRecord, StepRecord, Unfinished,
-    UnknownRelation,
+    LogLine, LogRecord, MeasureRecord, Relation, ResourceRecord, SignalRecord, StepRecord,
+    Unfinished, UnknownRelation,
 };
 pub(crate) use request::insert_requests;
 pub(crate) use resume::{Actor, Revival};
 pub(crate) use rows::{
-    AttemptRow, ChildRow, Finish, KindRow, KindRules, Lane, Life, NewIntent, ParkReason, ParkRow,
-    Peek, Requested, RoutedEnd, RoutedRow, SessionRow, SessionSeen, Start, StartedRow, StepAt,
-    StepRow, TickAnswer, TickEnd, TickRequest, UndoRow,
+    AttemptRow, AwaitedRow, ChildRow, Finish, KindRow, KindRules, Lane, Life, NewIntent,
+    ParkReason, ParkRow, Peek, Requested, RoutedEnd, RoutedRow, SessionRow, SessionSeen,
+    SetAsideRow, Start, StartedRow, StepAt, StepRow, TickAnswer, TickEnd, TickRequest, UndoRow,
 };
+pub(crate) use signal::NewSignal;
 pub(crate) use verbs::StepVerb;
 pub(crate) use wake::{CANCEL, Listening, nudge_within};
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::id::IntentId;
+use crate::id::{IntentId, SignalId};
 use crate::intent::Mode;
 use crate::state::{IntentState, StepState};
 
@@ -266,6 +266,27 @@ pub struct EventRecord {
     pub reason: Option<String>,
     /// What was there before.
     pub detail: Option<Box<RawValue>>,
+}
+
+/// A message to an intent.
+#[derive(Debug, Clone, Serialize)]
+pub struct SignalRecord {
+    /// Its id.
+    pub id: SignalId,
+    /// The name by which steps wait for it.
+    pub name: String,
+    /// The key under which it counts once.
+    pub key: Option<String>,
+    /// What it says.
+    pub payload: Option<Box<RawValue>>,
+    /// When it was sent.
+    pub sent_at: DateTime<Utc>,
+    /// Who sent it.
+    pub sent_by: Option<String>,
+    /// The step that has taken it; none that nobody has waited for yet.
+    pub taken_by: Option<String>,
+    /// Why the step that took it set it aside.
+    pub refused: Option<String>,
 }
 
 /// A child of an intent.

@@ -118,6 +118,7 @@ impl Store {
                     ready: row.bool(0)?,
                     suspects: row.bool(1)?,
                     next_due,
+                    signals: row.bool(3)?,
                 })
             })
         })

@@ -37,11 +37,16 @@ pub(super) async fn write(conn: &mut Conn<'_>, request: &TickRequest) -> Result<
         forget_checkpoints(conn, &request.undone).await?;
     }
     if !request.renews.is_empty() {
-        let rows = Rows::new()
-            .uuids(request.renews.iter().map(|row| row.intent))
-            .texts(request.renews.iter().map(|row| row.step.clone()))
-            .ints(request.renews.iter().map(|row| i64::from(row.generation)));
-        conn.execute(&sql::STEP_RENEW, Args::new().rows(rows))
+        let rows = || {
+            let renews = request.renews.iter();
+            Rows::new()
+                .uuids(renews.clone().map(|row| row.intent))
+                .texts(renews.clone().map(|row| row.step.clone()))
+                .ints(renews.map(|row| i64::from(row.generation)))
+        };
+        conn.execute(&sql::STEP_RENEW, Args::new().rows(rows()))
+            .await?;
+        conn.execute(&sql::AWAITED_RENEW, Args::new().rows(rows()))
             .await?;
         forget_checkpoints(conn, &request.renews).await?;
     }

@@ -126,9 +126,9 @@ async fn on_step(
         let verb = verb.trying();
         return Err(Error::ResumeParent { verb, id, parent });
     }
-    let (generation, state, waits_for_time) = step_of(conn, id, step).await?;
+    let (generation, state, waits) = step_of(conn, id, step).await?;
     // One that waits for children goes on by them.
-    if state != StepState::Failed && !waits_for_time {
+    if state != StepState::Failed && !waits {
         return Err(wrong_step(verb, id, step, state));
     }
     let args = Args::new().uuid(id.0).text(step).int(generation);
@@ -152,7 +152,7 @@ fn wrong_step(verb: &StepVerb, id: IntentId, step: &str, state: StepState) -> Er
     }
 }
 
-/// A step's last generation, its state, and whether it waits until a time.
+/// A step's last generation, its state, and whether it waits until a time or for a message.
 async fn step_of(
     conn: &mut Conn<'_>,
     id: IntentId,
@@ -161,8 +161,9 @@ async fn step_of(
     for row in conn.fetch(&sql::STEP_OF, Args::new().ids([id])).await? {
         if row.text(1)? == step {
             let state = row.word::<StepState>(3)?;
-            let until = state == StepState::Waiting && row.opt_time(4)?.is_some();
-            return Ok((row.int(2)?, state, until));
+            let waits =
+                state == StepState::Waiting && (row.opt_time(4)?.is_some() || row.bool(5)?);
+            return Ok((row.int(2)?, state, waits));
         }
     }
     let step = step.to_owned();
@@ -262,6 +263,7 @@ async fn discard(conn: &mut Conn<'_>, id: IntentId, actor: &Actor) -> Result<usi
     let ids = || Args::new().ids(discarded.iter().copied());
     conn.execute(&sql::CANCEL_DELETE, ids()).await?;
     conn.execute(&sql::STEP_STOP, ids().now()).await?;
+    conn.execute(&sql::AWAITED_DELETE, ids()).await?;
     // Their parents were told when they failed.
     finish::release(conn, discarded.clone(), HashSet::new(), BTreeMap::new()).await?;
     Ok(discarded.len())

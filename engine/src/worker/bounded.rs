@@ -40,6 +40,9 @@ pub(super) fn put_off(request: &mut TickRequest) -> Option<TickRequest> {
             parent(row).is_some_and(|parent| is_later(parent.into()))
         }),
         routed: take(&mut request.routed, |row| is_later(row.intent.into())),
+        recalls: take(&mut request.recalls, |intent| is_later((*intent).into())),
+        awaited: take(&mut request.awaited, |row| is_later(row.intent.into())),
+        set_aside: take(&mut request.set_aside, |row| is_later(row.intent.into())),
         finishes: take(&mut request.finishes, |row| is_later(row.intent.into())),
         leases_done: take(&mut request.leases_done, |lease| kept.contains(lease)),
         parks,
@@ -152,6 +155,8 @@ mod tests {
                 finished_ago: None,
                 queue: None,
                 reason: None,
+                spare: None,
+                waits: None,
             });
             request.parks.push(ParkRow {
                 task: id(parent).into(),

@@ -132,6 +132,7 @@ impl Committer {
         answer.not_parked.extend(more.not_parked);
         answer.refused.extend(more.refused);
         answer.readied += more.readied;
+        answer.taken.extend(more.taken);
         answer.adopted += more.adopted;
         answer.cancels = answer.cancels.max(more.cancels);
         answer.to_stop.extend(more.to_stop);
@@ -195,6 +196,9 @@ fn part(request: &TickRequest, keep: impl Fn(TaskId) -> bool) -> TickRequest {
     part.children
         .retain(|row| parent(row).is_some_and(|parent| keep(parent.into())));
     part.routed.retain(|row| keep(row.intent.into()));
+    part.recalls.retain(|intent| keep((*intent).into()));
+    part.awaited.retain(|row| keep(row.intent.into()));
+    part.set_aside.retain(|row| keep(row.intent.into()));
     part.finishes.retain(|row| keep(row.intent.into()));
     part.ends.retain(|row| keep(row.task));
     part.parks.retain(|row| keep(row.task));
@@ -209,6 +213,8 @@ fn part(request: &TickRequest, keep: impl Fn(TaskId) -> bool) -> TickRequest {
     part.watch.clear();
     part.reload.clear();
     part.recall.clear();
+    part.listen.clear();
+    part.deliver = false;
     part
 }
 
@@ -221,6 +227,9 @@ fn tasks(request: &TickRequest) -> HashSet<TaskId> {
         .chain(request.reruns.iter().copied())
         .chain(parents)
         .chain(request.routed.iter().map(|row| row.intent))
+        .chain(request.recalls.iter().copied())
+        .chain(request.awaited.iter().map(|row| row.intent))
+        .chain(request.set_aside.iter().map(|row| row.intent))
         .chain(request.finishes.iter().map(|row| row.intent));
     drivers
         .map(TaskId::from)

@@ -88,6 +88,8 @@ pub(super) struct Engine<S> {
     pub(super) announced: Vec<(TaskId, usize, Arc<str>)>,
     /// The plan's shape by kind that this session has written down.
     pub(super) session_plans: HashMap<Arc<str>, Arc<str>>,
+    /// There may be messages that nobody has counted.
+    pub(super) signals_due: bool,
     /// The next timer of anybody's that is due.
     pub(super) next_due: Option<Duration>,
     pub(super) probation: Option<Probation>,
@@ -168,6 +170,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             inflight: None,
             announced: Vec::new(),
             session_plans: HashMap::new(),
+            signals_due: false,
             next_due: None,
             probation: None,
             suspects_since: None,
@@ -346,10 +349,13 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 }
                 Heard::Cancel => self.hear_cancels = true,
                 Heard::Nudge => self.look(&mut ears, stop_by.is_some()),
-                Heard::Work => self.lanes.iter_mut().for_each(|lane| lane.hint = true),
+                Heard::Work => {
+                    self.lanes.iter_mut().for_each(|lane| lane.hint = true);
+                    self.signals_due |= self.intendant.take_signalled();
+                }
                 Heard::Timer => self.timers_due(&mut stop_by),
                 Heard::Poll => {
-                    self.watch_due = self.drives.values().any(Drive::waits_for_others);
+                    self.watch_due = self.drives.values().any(Drive::listens);
                     self.look(&mut ears, stop_by.is_some());
                 }
                 Heard::Shutdown => {

@@ -29,6 +29,7 @@ mod stop;
 mod superseding;
 mod ticking;
 mod undoing;
+mod waiting;
 mod waking;
 mod watchdog;
 mod wear;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::drive::{Drive, Move, Phase};
+use super::drive::{Drive, Move, Phase, Recall};
 use super::engine::{Engine, Running};
 use super::lane::Waiting;
 use super::noting::AtEnd;
@@ -66,6 +66,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             | StepEnd::Recorded(_)
             | StepEnd::Snoozed(_)
             | StepEnd::Awaits(_)
+            | StepEnd::SignalRefused { .. }
             | StepEnd::Left => 0,
         };
         let Some(drive) = self.drives.get_mut(&ended.task) else {
@@ -73,13 +74,17 @@ impl<S: Send + Sync + 'static> Engine<S> {
             return;
         };
         let end = match ended.end {
-            StepEnd::Awaits(_) if !drive.may_have_children() => StepEnd::Failed {
-                failure: AttemptFailure::GaveUp,
-                error: format!(
-                    "the tree of intents is {} levels deep, which is the limit",
-                    limits::TREE_DEPTH
-                ),
-            },
+            StepEnd::Awaits(awaits)
+                if !awaits.children.is_empty() && !drive.may_have_children() =>
+            {
+                StepEnd::Failed {
+                    failure: AttemptFailure::GaveUp,
+                    error: format!(
+                        "the tree of intents is {} levels deep, which is the limit",
+                        limits::TREE_DEPTH
+                    ),
+                }
+            }
             end => end,
         };
         let is_recorded = matches!(end, StepEnd::Recorded(_));
@@ -175,6 +180,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
             }
             Move::Finish(finish) => self.finish(id, *finish),
             Move::End(why) => self.end_routed(id, why),
+            Move::Recall => {
+                drive.recall = Recall::Asked;
+                self.pending.recalls.push(drive.id);
+            }
             Move::HandBack => self.hand_back(id),
         }
     }
@@ -223,6 +232,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// Starts one attempt.
     pub(super) fn start(&mut self, task: TaskId, step: usize) {
         let Some(session) = self.session else { return };
+        let now = self.now();
         let Some(drive) = self.drives.get_mut(&task) else {
             return;
         };
@@ -241,11 +251,13 @@ impl<S: Send + Sync + 'static> Engine<S> {
             worker: self.settings.name.clone(),
         };
         let children = drive.children_of(step);
+        let waits = drive.slots[step].known_waits(now);
         let context = StepContext::new(
             self.intendant.clone(),
             drive.context.clone(),
             once,
             children,
+            waits,
             self.stopping.subscribe(),
         )
         .at_most_once(def.at_most_once);

@@ -25,6 +25,7 @@ impl AtEnd {
             | StepEnd::Undecodable { .. }
             | StepEnd::Snoozed(_)
             | StepEnd::Awaits(_)
+            | StepEnd::SignalRefused { .. }
             | StepEnd::Left => Resulted::No,
         };
         Self {

@@ -11,13 +11,12 @@ use tokio::task::AbortHandle;
 use tracing::Instrument as _;
 
 use super::watchdog::Leash;
-use crate::cx::{Cx, StepContext};
+use crate::cx::{Awaits, Cx, StepContext};
 use crate::id::TaskId;
 use crate::limits;
 use crate::middleware::{Done, Layers, Next};
 use crate::payload::Payload;
 use crate::plan::{RunStep, StepDone};
-use crate::request::ChildRequest;
 use crate::state::AttemptFailure;
 use crate::step::{Ending, StepError, StepResult};
 use crate::step_logs;
@@ -39,7 +38,12 @@ pub(super) enum StepEnd {
         error: String,
     },
     Snoozed(Duration),
-    Awaits(Vec<ChildRequest>),
+    Awaits(Awaits),
+    /// A message that it took is not what it expects.
+    SignalRefused {
+        name: String,
+        error: String,
+    },
     /// At a safe exit point, since the worker is stopping.
     Left,
 }
@@ -229,6 +233,10 @@ fn end_of(result: Result<StepDone, StepError>, context: &StepContext) -> StepEnd
             Ending::Undecodable { error } => StepEnd::Undecodable { error },
             Ending::Snoozed(time) => StepEnd::Snoozed(time.min(limits::FUTURE)),
             Ending::Awaits => StepEnd::Awaits(context.take_awaited()),
+            Ending::SignalRefused { name, error } => StepEnd::SignalRefused {
+                name,
+                error: clip(error),
+            },
             Ending::ChildFailed(failed) => StepEnd::Failed {
                 failure: AttemptFailure::GaveUp,
                 error: clip(failed.to_string()),

@@ -209,6 +209,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         self.probation = None;
         self.suspects_since = None;
         self.next_due = None;
+        self.signals_due = false;
         for lane in &mut self.lanes {
             *lane = LaneState::new(
                 Arc::clone(&lane.queue),

@@ -3,6 +3,7 @@
 mod looking;
 mod measuring;
 mod refusals;
+mod signalling;
 mod tables;
 mod verbs;
 

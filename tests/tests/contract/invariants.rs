@@ -95,7 +95,29 @@ async fn a_broken_invariant_is_found(bench: Bench) -> Result<()> {
     let recall = "delete from @routed".to_owned();
     let task = "0192aaaa-0000-7000-8000-000000000001";
     let unpark_task = format!("delete from @parked where intent_id = '{task}'");
-    let cases: [(Vec<String>, &str, Vec<String>); 17] = [
+    let wait = |sort: &str| {
+        let now = format!("(select requested_at from @intent where id = '{ready}')");
+        let due = if sort == "sleep" { &now } else { "null" };
+        let step = format!(
+            "insert into @step (intent_id, name, state, attempt, waits) values ('{ready}', 'ask', 'waiting', 1, '[\"yes\"]')"
+        );
+        let awaited = format!(
+            "insert into @awaited (intent_id, step, generation, name, sort, asked_at, due_at) \
+             values ('{ready}', 'ask', 1, 'yes', '{sort}', {now}, {due})"
+        );
+        [step, awaited]
+    };
+    let message = format!(
+        "insert into @signal (id, intent_id, name, payload, sent_at, counted) \
+         select '{task}', id, 'yes', '1', requested_at, 1 = 1 from @intent where id = '{ready}'"
+    );
+    let unwait = vec![
+        format!("delete from @step where intent_id = '{ready}'"),
+        "delete from @awaited".to_owned(),
+        "delete from @signal".to_owned(),
+    ];
+    let [asking, awaiting] = wait("signal");
+    let cases: [(Vec<String>, &str, Vec<String>); 19] = [
         (
             vec![park(&ready)],
             "I1: a task has two tokens",
@@ -138,6 +160,16 @@ async fn a_broken_invariant_is_found(bench: Bench) -> Result<()> {
                 "delete from @wait".to_owned(),
                 ready_again.clone(),
             ],
+        ),
+        (
+            vec![asking.clone()],
+            "I3: a step waits by a name that is nowhere",
+            unwait.clone(),
+        ),
+        (
+            vec![unready.clone(), park(&ready), asking, awaiting, message],
+            "I3: a task is parked for a message that is there",
+            [unwait, vec![unpark.clone(), ready_again.clone()]].concat(),
         ),
         (
             vec![park(&finished)],
