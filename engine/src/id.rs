@@ -42,6 +42,11 @@ id! {
     pub(crate) LeaseId
 }
 
+id! {
+    /// An alert's id.
+    pub AlertId
+}
+
 impl FromStr for IntentId {
     type Err = uuid::Error;
 

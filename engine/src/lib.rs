@@ -12,6 +12,7 @@ pub mod why;
 
 mod admit;
 mod advance;
+mod alert;
 mod cancel;
 mod children;
 mod client;
@@ -40,6 +41,7 @@ mod undo;
 mod verbs;
 mod worker;
 
+pub use alert::{Alert, AlertFilter, AlertKind, Notice, UnknownAlertKind, Watch, Which};
 pub use cancel::Cancelled;
 pub use children::{ChildFailed, Children};
 pub use client::Intendant;
@@ -50,7 +52,7 @@ pub use dry_run::{Concerned, DryRun, Ruled, Used, Wanted};
 pub use error::Error;
 pub use failures::{FailureGroup, Failures};
 pub use handle::Handle;
-pub use id::IntentId;
+pub use id::{AlertId, IntentId};
 pub use intent::{Intent, Mode, NameError, OnFailure, Resources};
 pub use payload::PayloadError;
 pub use plan::{

@@ -90,6 +90,18 @@ impl<S: Send + Sync + 'static, I, O> MapBuilder<'_, S, I, O> {
         self
     }
 
+    /// Longest time that all attempts at an element may take together: see [`StepBuilder::total_limit`].
+    pub fn total_limit(mut self, limit: Duration) -> Self {
+        self.step = self.step.total_limit(limit);
+        self
+    }
+
+    /// By when an element is to be done: see [`StepBuilder::deadline`].
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.step = self.step.deadline(deadline);
+        self
+    }
+
     /// How to take back what an element did: see [`StepBuilder::undo`].
     pub fn undo<R, F, Fut>(mut self, undo: F) -> Self
     where

@@ -100,6 +100,7 @@ async fn records(
             output,
             due_in: row.opt_int(7)?.map(from_us),
             error: row.opt_text(8)?,
+            begun_ago: row.opt_int(9)?.map(from_us),
         });
     }
     let mut attempts: HashMap<IntentId, Vec<AttemptLoad>> = HashMap::new();
@@ -146,7 +147,10 @@ async fn starts(
     Error,
 > {
     let rows = conn
-        .fetch(&sql::STARTED_LOAD, Args::new().ids(ids.iter().copied()))
+        .fetch(
+            &sql::STARTED_LOAD,
+            Args::new().ids(ids.iter().copied()).now(),
+        )
         .await?;
     let mut hashes = HashSet::new();
     for row in &rows {
@@ -176,6 +180,7 @@ async fn starts(
                 started,
                 plan: plan.map(|(hash, shape)| (hash.clone(), shape.clone())),
                 assumed_build: row.opt_text(3)?,
+                ago: row.opt_int(7)?.map(from_us).unwrap_or_default(),
             },
         );
     }

@@ -5,11 +5,13 @@
 //! begins (here).
 
 mod admit;
+mod alerts;
 mod args;
 mod cancel;
 mod claim;
 mod conflict;
 mod conn;
+mod deadlines;
 mod find;
 mod finish;
 mod history;
@@ -18,6 +20,7 @@ mod loaded;
 mod migrate;
 mod once;
 mod open;
+mod poison;
 mod reap;
 mod records;
 mod request;
@@ -46,6 +49,7 @@ use crate::clock::{Clock, Micros};
 use crate::error::Error;
 use crate::limits;
 
+pub(crate) use alerts::{Due, Turn};
 pub(crate) use cancel::CancelBy;
 pub(crate) use conflict::Superseded;
 pub(crate) use conn::Conn;
@@ -54,6 +58,7 @@ pub(crate) use loaded::{
 };
 pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
+pub(crate) use poison::BacksOff;
 pub use records::{
     AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, LinkRecord,
     Relation, ResourceRecord, StepRecord, Unfinished, UnknownRelation,
@@ -61,9 +66,9 @@ pub use records::{
 pub(crate) use request::insert_requests;
 pub(crate) use resume::{Actor, Revival};
 pub(crate) use rows::{
-    AttemptRow, ChildRow, Finish, KindRow, KindRules, Lane, Life, NewIntent, ParkReason, ParkRow,
-    Peek, Requested, SessionRow, SessionSeen, Start, StartedRow, StepAt, StepRow, TickAnswer,
-    TickEnd, TickRequest, UndoRow,
+    AttemptRow, ChildRow, Deadline, DeadlineRow, Finish, KindRow, KindRules, Lane, Life, NewIntent,
+    ParkReason, ParkRow, Peek, Probe, Requested, SessionRow, SessionSeen, Start, StartedRow,
+    StepAt, StepRow, TickAnswer, TickEnd, TickRequest, UndoRow,
 };
 pub(crate) use verbs::StepVerb;
 pub(crate) use wake::{CANCEL, Listening, nudge_within};

@@ -24,6 +24,23 @@ pub(crate) enum Start {
     In(Duration),
 }
 
+/// By when an intent is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deadline {
+    At(Micros),
+    /// Counted from when it may start.
+    In(Duration),
+}
+
+/// By when a step is to be done that is ready now.
+#[derive(Debug, Clone)]
+pub(crate) struct DeadlineRow {
+    pub(crate) intent: IntentId,
+    pub(crate) step: Arc<str>,
+    pub(crate) generation: u32,
+    pub(crate) due_in: Duration,
+}
+
 /// An intent that is asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct NewIntent {
@@ -48,6 +65,7 @@ pub(crate) struct NewIntent {
     pub(crate) key: Option<(String, Vec<u8>)>,
     /// The rules of its kind, where they can refuse it, or make it the same as another one.
     pub(crate) conflicts: Option<Arc<Conflicts>>,
+    pub(crate) deadline: Option<Deadline>,
 }
 
 /// What came of requests.
@@ -78,6 +96,14 @@ pub(crate) struct Lane {
     pub(crate) queue: Arc<str>,
     pub(crate) kinds: Arc<[Arc<str>]>,
     pub(crate) room: usize,
+}
+
+/// A kind that backs off, of which one task may be tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Probe {
+    pub(crate) lane: Lane,
+    /// How many of its intents, in a row, have crashed their workers.
+    pub(crate) intents: u32,
 }
 
 /// A step's row: a result, or that it runs or waits.
@@ -221,6 +247,8 @@ pub(crate) struct TickRequest {
     pub(crate) renews: Vec<StepAt>,
     /// Intents of which everything is taken back that was to be before they run again.
     pub(crate) reruns: Vec<IntentId>,
+    /// Steps that have a deadline and have become ready.
+    pub(crate) deadlines: Vec<DeadlineRow>,
     pub(crate) children: Vec<ChildRow>,
     pub(crate) finishes: Vec<Finish>,
     pub(crate) parks: Vec<ParkRow>,
@@ -241,6 +269,8 @@ pub(crate) struct TickRequest {
     pub(crate) claim_bytes: usize,
     /// Queues of which one suspect is asked for.
     pub(crate) claim_suspect: Vec<Lane>,
+    /// Kinds that back off, of which one task may be tried if there is no suspect.
+    pub(crate) probes: Vec<Probe>,
     /// Chosen before the tick, so that a claim whose answer was lost can be found again.
     pub(crate) lease: Option<LeaseId>,
     /// Lease of the suspect, which is by itself.
@@ -278,6 +308,7 @@ impl TickRequest {
     pub(crate) fn asks(&self) -> bool {
         !(self.claim.is_empty()
             && self.claim_suspect.is_empty()
+            && self.probes.is_empty()
             && self.reload.is_empty()
             && self.watch.is_empty()
             && !self.promote
@@ -295,6 +326,7 @@ impl TickRequest {
             && self.undone.is_empty()
             && self.renews.is_empty()
             && self.reruns.is_empty()
+            && self.deadlines.is_empty()
             && self.children.is_empty()
             && self.finishes.is_empty()
             && self.parks.is_empty()
@@ -344,6 +376,8 @@ pub(crate) struct TickAnswer {
     pub(crate) cancels: i64,
     /// Intents of the session that are to stop.
     pub(crate) to_stop: Vec<(IntentId, CancelLoad)>,
+    /// One task of a kind that backs off was claimed: it is to be alone, as a suspect.
+    pub(crate) probed: bool,
     /// These were not finished: they were asked to stop first.
     pub(crate) not_finished: Vec<IntentId>,
 }
@@ -355,6 +389,7 @@ impl TickAnswer {
         self.not_parked.is_empty()
             && self.refused.is_empty()
             && self.to_stop.is_empty()
+            && !self.probed
             && self.claimed.iter().all(|task| task.crashes == 0)
     }
 }

@@ -12,7 +12,7 @@ use super::session::us;
 use super::{
     ChildRow, Conn, Flush, Life, ParkRow, Store, StoreKind, TickAnswer, TickEnd, TickRequest,
 };
-use super::{claim, finish, load, request, sql, stop, taking_back};
+use super::{claim, deadlines, finish, load, request, sql, stop, taking_back};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
 use crate::limits;
@@ -230,6 +230,7 @@ async fn write_steps(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), E
         .await?;
     }
     taking_back::write(conn, request).await?;
+    deadlines::of_steps(conn, &request.deadlines).await?;
     let attempts = &request.attempts;
     if !attempts.is_empty() {
         let rows = Rows::new()

@@ -34,6 +34,7 @@ pub(super) fn put_off(request: &mut TickRequest) -> Option<TickRequest> {
         undos: take(&mut request.undos, |row| is_later(&row.intent)),
         undone: take(&mut request.undone, |row| is_later(&row.intent)),
         renews: take(&mut request.renews, |row| is_later(&row.intent)),
+        deadlines: take(&mut request.deadlines, |row| is_later(&row.intent)),
         reruns: take(&mut request.reruns, is_later),
         children: take(&mut request.children, |row| {
             parent(row).is_some_and(|parent| is_later(&parent))
@@ -122,6 +123,7 @@ mod tests {
                 labels: Vec::new(),
                 key: None,
                 conflicts: None,
+                deadline: None,
             },
         }
     }

@@ -189,6 +189,7 @@ fn part(request: &TickRequest, keep: impl Fn(&IntentId) -> bool) -> TickRequest 
     part.undos.retain(|row| keep(&row.intent));
     part.undone.retain(|row| keep(&row.intent));
     part.renews.retain(|row| keep(&row.intent));
+    part.deadlines.retain(|row| keep(&row.intent));
     part.reruns.retain(&keep);
     part.children.retain(|row| {
         row.intent
@@ -203,6 +204,7 @@ fn part(request: &TickRequest, keep: impl Fn(&IntentId) -> bool) -> TickRequest 
     part.leases_done.clear();
     part.claim.clear();
     part.claim_suspect.clear();
+    part.probes.clear();
     part.lease = None;
     part.suspect_lease = None;
     part.promote = false;
@@ -225,6 +227,7 @@ fn intents(request: &TickRequest) -> HashSet<IntentId> {
         .chain(request.undos.iter().map(|row| row.intent))
         .chain(request.undone.iter().map(|row| row.intent))
         .chain(request.renews.iter().map(|row| row.intent))
+        .chain(request.deadlines.iter().map(|row| row.intent))
         .chain(request.reruns.iter().copied())
         .chain(parents)
         .chain(request.finishes.iter().map(|row| row.intent))

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::children::{ByName, Children};
 use super::elements::Unmade;
+use super::limiting::Begun;
 use super::registry::{Bound, Kind};
 use crate::advance::{Next, Status, advance, wind_down};
 use crate::clock::Micros;
@@ -44,6 +45,10 @@ pub(super) struct Slot {
     pub(super) ran: bool,
     /// An undo of a step that has nothing to take back: done as soon as those before it are.
     pub(super) idle: bool,
+    /// When its first attempt began, for its limit.
+    pub(super) begun: Option<Begun>,
+    /// Its deadline is on disk, or on its way there.
+    pub(super) deadline_noted: bool,
 }
 
 impl Slot {
@@ -62,6 +67,8 @@ impl Slot {
             undone: false,
             ran: false,
             idle: false,
+            begun: None,
+            deadline_noted: false,
         }
     }
 
@@ -96,6 +103,7 @@ impl Slot {
         self.generation = step.generation;
         self.started = step.state != StepState::Pending || step.attempt > 0;
         self.forgiven = step.forgiven;
+        self.begun = step.begun_ago.map(|used| Begun::new(now, used));
         match step.state {
             StepState::Succeeded | StepState::Skipped => {
                 self.status = Status::Done;
@@ -165,6 +173,12 @@ pub(super) struct Drive<S> {
     pub(super) children_unsure: bool,
     /// Not before then: its failure was refused as well.
     pub(super) refused_until: Duration,
+    /// From when on its own limit counts.
+    pub(super) begun_at: Begun,
+    /// It has a limit, or a step of it has one for all attempts.
+    pub(super) limited: bool,
+    /// A step of it has a deadline.
+    pub(super) has_deadlines: bool,
 }
 
 /// What a driver does next with an intent.
@@ -212,6 +226,10 @@ impl<S> Drive<S> {
                 None => unmade.step(step),
             }
         }
+        let defs = || (0..slots.len()).filter_map(|step| plan.def(step));
+        let limited = kind.time_limit.is_some() || defs().any(|def| def.total_limit.is_some());
+        let has_deadlines = defs().any(|def| def.deadline.is_some());
+        let used = claimed.started.as_ref().map(|started| started.ago);
         let mut drive = Self {
             id: claimed.intent,
             lease: claimed.lease,
@@ -246,6 +264,9 @@ impl<S> Drive<S> {
             cancel: claimed.cancel,
             children_unsure: false,
             refused_until: Duration::ZERO,
+            begun_at: Begun::new(now, used.unwrap_or_default()),
+            limited,
+            has_deadlines,
         };
         if drive.cancel.is_none() {
             drive.slots.iter_mut().for_each(Slot::renew);
@@ -329,6 +350,8 @@ impl<S> Drive<S> {
                 }
             } else if self.waits_for_children() {
                 Move::Park(self.park_for_children())
+            } else if *reason == FailureReason::IntentLimit {
+                self.over_limit(error.clone())
             } else {
                 Move::Finish(Box::new(self.refuse(*reason, error.clone())))
             };
@@ -353,9 +376,12 @@ impl<S> Drive<S> {
                     Move::HandBack
                 }
             }
-            Next::Busy(None) => Move::Nothing,
-            Next::Busy(Some(due)) => Move::Later(due),
+            Next::Busy(due) => match due.into_iter().chain(self.next_limit()).min() {
+                Some(due) => Move::Later(due),
+                None => Move::Nothing,
+            },
             Next::Park { due, children } => {
+                let due = due.into_iter().chain(self.next_limit()).min();
                 Move::Park(self.park(due.map(|due| due.saturating_sub(now)), children))
             }
             Next::Succeed | Next::Fail(_) if self.waits_for_children() => {

@@ -100,8 +100,7 @@ impl<S> Drive<S> {
             .unwrap_or_default();
         let once = self.runs_once(index);
         let winding_down = self.is_winding_down(index);
-        let slot = &mut self.slots[index];
-        slot.attempts = slot.attempts.saturating_add(1);
+        self.slots[index].attempts = self.slots[index].attempts.saturating_add(1);
         let may_retry = match failure {
             AttemptFailure::Error | AttemptFailure::TimeOut | AttemptFailure::Panic => {
                 !winding_down && !once
@@ -110,9 +109,17 @@ impl<S> Drive<S> {
                 false
             }
         };
+        let tried = self.slots[index].attempts;
         let wait = retry
-            .wait(slot.attempts.saturating_sub(slot.forgiven), random)
+            .wait(tried.saturating_sub(self.slots[index].forgiven), random)
             .filter(|_| may_retry);
+        let retry_at = now + wait.unwrap_or_default();
+        let out_of_time = self.out_of_time(index, failure, retry_at, &error);
+        let wait = wait.filter(|_| out_of_time.is_none());
+        let slot = &mut self.slots[index];
+        if let Some(out_of_time) = out_of_time {
+            slot.failure = Some(out_of_time);
+        }
         let (attempt, generation) = (slot.attempts, slot.generation);
         slot.status = match wait {
             Some(wait) => Status::Until(now + wait),

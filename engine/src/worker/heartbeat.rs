@@ -17,7 +17,7 @@ use crate::advance::Status;
 use crate::id::{IntentId, SessionId};
 use crate::limits;
 use crate::state::StepState;
-use crate::store::{SessionSeen, Store};
+use crate::store::{BacksOff, SessionSeen, Store};
 
 /// What the heartbeat tells the loop.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub(super) enum Pulse {
         others_idle: bool,
         /// How often the session has been told to stop something.
         cancels: i64,
+        /// Kinds that are tried one at a time.
+        backing_off: Vec<BacksOff>,
     },
     /// A session is silent, or (without a beat) its process is gone.
     Silent(SessionId, Option<i64>),
@@ -223,6 +225,14 @@ impl Heartbeat {
                 return Beat::Missed;
             }
         }
+        let backing_off = match self.store.backing_off().await {
+            Ok(backing_off) => backing_off,
+            Err(error) => {
+                tracing::warn!(%error, "which kinds back off cannot be seen");
+                self.seen.clear();
+                return Beat::Missed;
+            }
+        };
         // Whoever could not look for a while (paused, or waiting for the database) has not seen the others silent.
         if self.last.elapsed() > self.lease / limits::BEATS_PER_LEASE * 2 {
             self.seen.clear();
@@ -234,6 +244,7 @@ impl Heartbeat {
             asked,
             others_idle,
             cancels,
+            backing_off,
         });
         Beat::Done
     }
@@ -301,6 +312,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             }
         }
         self.offer_to_others();
+        self.keep_house();
     }
 
     /// The database says that this session lived when it was asked: what waits may start.

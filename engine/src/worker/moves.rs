@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::drive::{Move, Phase};
 use super::engine::{Engine, Running};
 use super::lane::Waiting;
+use super::limiting::stop_children;
 use super::runner::{self, Ended, StepEnd};
 use crate::advance::Status;
 use crate::cx::{Cx, StepContext};
@@ -97,6 +98,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let Some(drive) = self.drives.get_mut(&id) else {
             return;
         };
+        if drive.limited
+            && let Some(lost) = drive.mind_limits(now, &mut self.pending)
+        {
+            stop_children(&self.intendant, id, lost);
+        }
         match drive.next(now, stopping) {
             Move::Nothing => {}
             Move::Later(due) => self.timers.push(Reverse((due, id))),
@@ -114,6 +120,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     self.timers.push(Reverse((due, id)));
                 }
                 let queue = drive.kind.queue.clone();
+                drive.note_deadlines(&steps, &mut self.pending);
                 for &step in &steps {
                     drive.slots[step].status = Status::Running;
                 }
@@ -128,8 +135,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
             }
             Move::Park(park) => self.park(id, park),
             Move::Undo(failure) => {
-                let step = failure.step.as_deref().unwrap_or_default();
-                let reason = format!("step `{step}` has failed: {}", failure.error);
+                let reason = match &failure.step {
+                    Some(step) => format!("step `{step}` has failed: {}", failure.error),
+                    None => failure.error.clone(),
+                };
+                drive.refusal = None;
                 self.pending.undos.push(UndoRow {
                     intent: id,
                     reason: reason.clone(),
@@ -201,14 +211,16 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
     /// Starts one attempt.
     pub(super) fn start(&mut self, intent: IntentId, step: usize) {
+        let now = self.now();
         let Some(session) = self.session else { return };
         let Some(drive) = self.drives.get_mut(&intent) else {
             return;
         };
         drive.slots[step].started = true;
-        let (Some(def), Some(run)) = (drive.plan.def(step), drive.run_of(step)) else {
+        let Some(run) = drive.run_of(step) else {
             return;
         };
+        let limit = drive.attempt_limit(step, now);
         let once = Once {
             session,
             lease: drive.lease,
@@ -234,7 +246,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 Cx::new(self.state.clone(), context.clone()),
                 context.clone(),
                 input,
-                (def.time_limit, self.settings.cancel_grace),
+                (limit, self.settings.cancel_grace),
                 step,
                 self.ended_tx.clone(),
             ),

@@ -1,6 +1,7 @@
 //! The kinds that a worker carries out, and how a claimed intent gets its plan.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::conflict::Conflicts;
 use crate::intent::{Intent, OnFailure};
@@ -15,6 +16,7 @@ pub(super) struct Kind<S> {
     pub(super) queue: Arc<str>,
     pub(super) on_failure: OnFailure,
     pub(super) conflicts: Arc<Conflicts>,
+    pub(super) time_limit: Option<Duration>,
     make_plan: MakePlan<S>,
     /// The last shape that was seen and found sound; a kind mostly has but one.
     known: Mutex<Option<(Arc<Shape>, Arc<str>)>>,
@@ -80,6 +82,7 @@ impl<S> Kind<S> {
             queue: Arc::from(T::QUEUE),
             on_failure: T::ON_FAILURE,
             conflicts: Arc::new(T::conflicts()),
+            time_limit: T::TIME_LIMIT,
             make_plan,
             known: Mutex::new(None),
         }

@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use super::limiting::{LimitOf, TimeLimit};
 use crate::cx::{Cx, StepContext};
 use crate::id::IntentId;
 use crate::limits;
@@ -55,7 +56,7 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
     cx: Cx<S>,
     context: Arc<StepContext>,
     input: Payload,
-    (time_limit, grace): (Option<Duration>, Duration),
+    (limit, grace): (Option<TimeLimit>, Duration),
     step: usize,
     ended: mpsc::UnboundedSender<Ended>,
 ) -> AbortHandle {
@@ -65,10 +66,12 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
         // Calling the function is part of the attempt: decoding the input can panic as well.
         let attempt = AssertUnwindSafe(async move { run(cx, input).await }).catch_unwind();
         let attempt = async {
-            match time_limit {
-                Some(limit) => tokio::time::timeout(limit, attempt)
+            match limit {
+                // It has waited for a slot until nothing was left.
+                Some(limit) if limit.left.is_zero() => Err(Over::Time(limit.of)),
+                Some(limit) => tokio::time::timeout(limit.left, attempt)
                     .await
-                    .map_err(|_| Over::Time(limit)),
+                    .map_err(|_| Over::Time(limit.of)),
                 None => Ok(attempt.await),
             }
         };
@@ -96,7 +99,7 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
             },
             (None, Err(Over::Time(limit))) => StepEnd::Failed {
                 failure: AttemptFailure::TimeOut,
-                error: format!("ran longer than its time limit of {limit:?}"),
+                error: limit.words(),
             },
         };
         let took = context
@@ -118,7 +121,7 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
 
 /// Why an attempt was dropped.
 enum Over {
-    Time(Duration),
+    Time(LimitOf),
     Cancelled,
 }
 

@@ -136,6 +136,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
             kinds,
         };
         self.store().open_session(row).await?;
+        // Before the first claim: the session before may have died of one of them.
+        let backing_off = self.store().backing_off().await?;
+        self.backing_off.set(backing_off, self.now());
         Ok(Session { id, lock })
     }
 
@@ -160,6 +163,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// The heartbeat is the last thing to stop.
     pub(super) async fn end_session(&mut self, session: Session, pulse: Pulses, clean: bool) {
         if clean {
+            self.housekeeping.end().await;
             if let Err(error) = self.store().close_session(session.id).await {
                 tracing::warn!(%error, "the session could not be closed; it will be found dead");
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use intendant::{Intendant, Worker};
-use intendant_tests::chaos::{Effects, plan};
+use intendant_tests::chaos::{Effects, plan, poison};
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
@@ -27,6 +27,7 @@ async fn main() -> Result<()> {
     };
     let report = Worker::new(&intendant, effects)
         .register(plan)
+        .register_step(poison)
         .concurrency(concurrency)
         .lease(Duration::from_secs(1))
         .poll(Duration::from_millis(20))

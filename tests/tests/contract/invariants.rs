@@ -65,7 +65,11 @@ async fn a_broken_invariant_is_found(bench: Bench) -> Result<()> {
     let account =
         |to: &str| format!("update @outcome set account = '{to}' where intent_id = '{finished}'");
     // What breaks it, what is found, what mends it.
-    let cases: [(Vec<String>, &str, Vec<String>); 8] = [
+    let deadline = format!(
+        "insert into @deadline (intent_id, due_at) select '01890000-0000-7000-8000-000000000000', requested_at from @intent \
+         where id = '{ready}'"
+    );
+    let cases: [(Vec<String>, &str, Vec<String>); 9] = [
         (
             vec![park(&ready)],
             "I1: a task has two tokens",
@@ -105,6 +109,11 @@ async fn a_broken_invariant_is_found(bench: Bench) -> Result<()> {
             vec![account("bob")],
             "I10: the account has changed",
             vec![account("ada")],
+        ),
+        (
+            vec![deadline],
+            "I11: a deadline has no intent",
+            vec!["delete from @deadline".to_owned()],
         ),
     ];
     for (broken, found, mended) in cases {

@@ -5,8 +5,10 @@
     reason = "a test that finds nothing to unwrap fails, as it should"
 )]
 
+mod alerts;
 mod asking;
 mod at_most_once;
+mod backing_off;
 mod cancels;
 mod cancels_of_families;
 mod conflicts;
@@ -18,9 +20,11 @@ mod history;
 mod invariants;
 mod keys_of_sql;
 mod labels;
+mod limits;
 mod looking;
 mod maps;
 mod mixed;
+mod notices;
 mod offers;
 mod outcomes;
 mod plain_sql;

@@ -1,0 +1,13 @@
+-- Housekeeping: steps that have been running for long and have no open alert for that, the longest first. By the leases, and
+-- primary keys. 1 for how long at least (microseconds), 2 how many.
+select s.intent_id, i.kind, s.name, s.generation::bigint,
+       (extract(epoch from clock_timestamp() - s.started_at) * 1000000)::bigint, coalesce(s.worker, '')
+  from intendant.lease l
+  cross join lateral unnest(l.tasks) as t (id)
+  join intendant.step s on s.intent_id = t.id
+  join intendant.intent i on i.id = t.id
+ where s.state = 'running' and s.started_at <= clock_timestamp() - $1::bigint * interval '1 microsecond'
+   and not exists (select from intendant.alert a
+                    where a.kind = 'slow step' and a.resolved_at is null
+                      and a.about = s.intent_id || '/' || s.name || '/' || s.generation)
+ order by s.started_at limit $2::bigint
