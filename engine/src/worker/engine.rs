@@ -314,7 +314,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     cancels,
                     backing_off,
                 }) => {
-                    self.hear_backing_off(backing_off);
+                    if let Some(all) = backing_off {
+                        self.hear_backing_off(all);
+                    }
                     self.hear_cancels |= cancels > self.cancels;
                     self.beat(asked, others_idle);
                 }

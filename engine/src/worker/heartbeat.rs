@@ -30,8 +30,8 @@ pub(super) enum Pulse {
         others_idle: bool,
         /// How often the session has been told to stop something.
         cancels: i64,
-        /// Kinds that are tried one at a time.
-        backing_off: Vec<BacksOff>,
+        /// Kinds that are tried one at a time; none if that could not be asked.
+        backing_off: Option<Vec<BacksOff>>,
     },
     /// A session is silent, or (without a beat) its process is gone.
     Silent(SessionId, Option<i64>),
@@ -225,14 +225,11 @@ impl Heartbeat {
                 return Beat::Missed;
             }
         }
-        let backing_off = match self.store.backing_off().await {
-            Ok(backing_off) => backing_off,
-            Err(error) => {
-                tracing::warn!(%error, "which kinds back off cannot be seen");
-                self.seen.clear();
-                return Beat::Missed;
-            }
-        };
+        // Not a part of being alive: what is known of it stands until the next heartbeat.
+        let backing_off = self.store.backing_off().await;
+        let backing_off = backing_off.inspect_err(|error| {
+            tracing::warn!(%error, "which kinds back off cannot be seen");
+        });
         // Whoever could not look for a while (paused, or waiting for the database) has not seen the others silent.
         if self.last.elapsed() > self.lease / limits::BEATS_PER_LEASE * 2 {
             self.seen.clear();
@@ -244,7 +241,7 @@ impl Heartbeat {
             asked,
             others_idle,
             cancels,
-            backing_off,
+            backing_off: backing_off.ok(),
         });
         Beat::Done
     }

@@ -135,10 +135,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
             free: self.lanes.iter().map(LaneState::free).sum(),
             kinds,
         };
-        self.store().open_session(row).await?;
-        // Before the first claim: the session before may have died of one of them.
+        // Before the first claim: the session before may have died of one of them. And before there is a session, which would be
+        // left alone if this failed.
         let backing_off = self.store().backing_off().await?;
         self.backing_off.set(backing_off, self.now());
+        self.store().open_session(row).await?;
         Ok(Session { id, lock })
     }
 
