@@ -17,10 +17,28 @@ pub(crate) enum Status {
     Until(Duration),
     /// Waits for this many children.
     Children(u32),
+    /// Under way in another queue.
+    Routed,
     /// Its result is on disk.
     Done,
     /// Out of attempts, or given up.
     Failed,
+}
+
+impl Status {
+    /// How much has to come before it can go on.
+    pub(crate) fn missing(self) -> Option<u32> {
+        match self {
+            Self::Children(missing) => Some(missing).filter(|missing| *missing > 0),
+            Self::Routed => Some(1),
+            Self::Pending
+            | Self::Running
+            | Self::Recording
+            | Self::Until(_)
+            | Self::Done
+            | Self::Failed => None,
+        }
+    }
 }
 
 /// What the driver has to do.
@@ -30,10 +48,11 @@ pub(crate) enum Next {
     Start(Vec<usize>),
     /// Nothing now: something runs here, or is on its way to the disk. Look again at the given time, if any.
     Busy(Option<Duration>),
-    /// Nothing can go on before a timer is due or `children` more children have finished: let go of the intent.
+    /// Nothing can go on before a timer is due or `others` more have come to their end, children or steps in other queues:
+    /// let go of the intent.
     Park {
         due: Option<Duration>,
-        children: Option<u32>,
+        others: Option<u32>,
     },
     /// Every step is done.
     Succeed,
@@ -47,19 +66,16 @@ pub(crate) enum Next {
 pub(crate) fn advance(shape: &Shape, steps: &[Status], now: Duration, stopping: bool) -> Next {
     let failed = steps.iter().position(|status| *status == Status::Failed);
     let running = steps.contains(&Status::Running);
-    let missing = steps.iter().filter_map(|status| match status {
-        Status::Children(missing) if *missing > 0 => Some(*missing),
-        _ => None,
-    });
+    let missing = steps.iter().filter_map(|status| status.missing());
 
     if let Some(failed) = failed {
         // No outcome while a step or a child of the intent is still running (PROTOCOL P3).
         return match (running, missing.sum::<u32>()) {
             (true, _) => Next::Busy(None),
             (false, 0) => Next::Fail(failed),
-            (false, children) => Next::Park {
+            (false, others) => Next::Park {
                 due: None,
-                children: Some(children),
+                others: Some(others),
             },
         };
     }
@@ -78,6 +94,7 @@ pub(crate) fn advance(shape: &Shape, steps: &[Status], now: Duration, stopping: 
             Status::Running
             | Status::Recording
             | Status::Children(_)
+            | Status::Routed
             | Status::Done
             | Status::Failed => continue,
         }
@@ -95,20 +112,21 @@ pub(crate) fn advance(shape: &Shape, steps: &[Status], now: Duration, stopping: 
     } else {
         match (due, missing.min()) {
             (None, None) => Next::Succeed,
-            (due, children) => Next::Park { due, children },
+            (due, others) => Next::Park { due, others },
         }
     }
 }
 
-/// Decides what is next for an intent that was asked to stop, of whose children so many have not finished: nothing
-/// starts, and there is no outcome while a step or a child of it is still running (PROTOCOL P3).
-pub(crate) fn wind_down(steps: &[Status], children: u32) -> Next {
+/// Decides what is next for an intent that was asked to stop, of whose children and steps in other queues so many have not
+/// come to their end: nothing starts, and there is no outcome while any of these, or a step here, is still running (PROTOCOL
+/// P3).
+pub(crate) fn wind_down(steps: &[Status], others: u32) -> Next {
     if steps.contains(&Status::Running) || steps.contains(&Status::Recording) {
         Next::Busy(None)
-    } else if children > 0 {
+    } else if others > 0 {
         Next::Park {
             due: None,
-            children: Some(children),
+            others: Some(others),
         }
     } else {
         Next::TakeBack
@@ -131,6 +149,7 @@ fn dependencies(shape: &Shape, steps: &[Status], index: usize) -> Dependencies {
             | Status::Running
             | Status::Until(_)
             | Status::Children(_)
+            | Status::Routed
             | Status::Failed => {
                 return Dependencies::Open;
             }
@@ -145,7 +164,7 @@ mod tests {
     use expect_test::{Expect, expect};
     use serde_json::json;
 
-    /// A diamond a → (b, c) → d; one letter a step: p r . d f, `3` waits for children, `t5` until five seconds.
+    /// A diamond a → (b, c) → d; one letter a step: p r . d f, `q` in another queue, `3` waits for children, `t5` until five seconds.
     fn check(steps: &str, expected: Expect) {
         let shape: Shape = serde_json::from_value(json!({"steps": [
             {"name": "a"}, {"name": "b", "after": [0]}, {"name": "c", "after": [0]}, {"name": "d", "after": [1, 2]}
@@ -157,6 +176,7 @@ mod tests {
             (".", _) => Status::Recording,
             ("d", _) => Status::Done,
             ("f", _) => Status::Failed,
+            ("q", _) => Status::Routed,
             ("t", seconds) => Status::Until(Duration::from_secs(seconds.parse().unwrap())),
             _ => Status::Children(word.parse().unwrap()),
         };
@@ -185,22 +205,30 @@ mod tests {
 
     #[test]
     fn an_intent_is_let_go_of_when_only_timers_and_children_are_left() {
-        check(
-            "d t5 t9 p",
-            expect!["Park { due: Some(5s), children: None }"],
-        );
+        check("d t5 t9 p", expect!["Park { due: Some(5s), others: None }"]);
         check(
             "d t5 2 p",
-            expect!["Park { due: Some(5s), children: Some(2) }"],
+            expect!["Park { due: Some(5s), others: Some(2) }"],
         );
         check("d r 2 p", expect!["Busy(None)"]);
         check("d r t5 p", expect!["Busy(Some(5s))"]);
         check("d t2 t9 p", expect!["Start([1])"]);
         check("d 0 t9 p", expect!["Start([1])"]);
+        check("d . t9 p", expect!["Park { due: Some(9s), others: None }"]);
+    }
+
+    #[test]
+    fn an_intent_is_let_go_of_while_its_steps_are_in_other_queues() {
+        check("q p p p", expect!["Park { due: None, others: Some(1) }"]);
+        check("d q 3 p", expect!["Park { due: None, others: Some(1) }"]);
         check(
-            "d . t9 p",
-            expect!["Park { due: Some(9s), children: None }"],
+            "d q t5 p",
+            expect!["Park { due: Some(5s), others: Some(1) }"],
         );
+        check("d q r p", expect!["Busy(None)"]);
+        check("d q p p", expect!["Start([2])"]);
+        check("d f q p", expect!["Park { due: None, others: Some(1) }"]);
+        check("d f 2 q", expect!["Park { due: None, others: Some(3) }"]);
     }
 
     #[test]
@@ -213,7 +241,7 @@ mod tests {
         is(
             &[Status::Done, Status::Children(2), later],
             2,
-            expect!["Park { due: None, children: Some(2) }"],
+            expect!["Park { due: None, others: Some(2) }"],
         );
         is(
             &[Status::Done, Status::Failed, later, Status::Pending],
@@ -228,6 +256,6 @@ mod tests {
         check("d f r p", expect!["Busy(None)"]);
         check("d f . p", expect!["Fail(1)"]);
         check("d f t9 p", expect!["Fail(1)"]);
-        check("d f 2 p", expect!["Park { due: None, children: Some(2) }"]);
+        check("d f 2 p", expect!["Park { due: None, others: Some(2) }"]);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::id::{IntentId, SessionId};
+use crate::id::{IntentId, SessionId, TaskId};
 use crate::state::IntentState;
 
 /// What came of a cancel: see [`Intendant::cancel`](crate::Intendant::cancel).
@@ -52,6 +52,14 @@ pub(crate) enum Token {
     },
 }
 
+/// A step of an intent that is under way in another queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Away {
+    pub(crate) task: TaskId,
+    /// Who runs it, or is about to; nobody where it is in *ready* or *parked*.
+    pub(crate) session: Option<SessionId>,
+}
+
 /// One that was asked for, or an unfinished descendant of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Member {
@@ -65,6 +73,8 @@ pub(crate) struct Member {
     /// The step after which there is no way back, if it has started.
     pub(crate) past: Option<String>,
     pub(crate) locks: bool,
+    /// Its steps in other queues. Those at rest are taken back, the others are stopped by who runs them.
+    pub(crate) away: Vec<Away>,
 }
 
 /// What is to be done.
@@ -143,6 +153,35 @@ impl Decision {
     }
 }
 
+impl Decision {
+    /// The sessions that hold what is to be stopped, intents or steps of them.
+    pub(crate) fn sessions(&self) -> BTreeSet<SessionId> {
+        let members = self.stop.values();
+        let sessions = members.flat_map(|member| {
+            let own = match member.token {
+                Token::Leased(session) => Some(session),
+                Token::Finished(_)
+                | Token::Ready { .. }
+                | Token::Parked { .. }
+                | Token::Blocked { .. } => None,
+            };
+            let others = member.away.iter().filter_map(|away| away.session);
+            own.into_iter().chain(others)
+        });
+        sessions.collect()
+    }
+
+    /// Steps in other queues that nobody holds, and whose they are: they are taken back.
+    pub(crate) fn taken_back(&self) -> BTreeMap<TaskId, IntentId> {
+        let members = self.stop.values();
+        let steps = members.flat_map(|member| {
+            let resting = member.away.iter().filter(|away| away.session.is_none());
+            resting.map(|away| (away.task, member.id))
+        });
+        steps.collect()
+    }
+}
+
 impl Token {
     pub(crate) fn has_begun(self) -> bool {
         match self {
@@ -208,6 +247,7 @@ mod tests {
                     stopping: word.contains('~'),
                     past: word.contains('!').then(|| "pay".to_owned()),
                     locks: false,
+                    away: Vec::new(),
                 });
             }
             asked.extend(head);
@@ -254,6 +294,42 @@ mod tests {
             "1 parked+, 2 ready; 2 ready",
             expect!["now [2] stop [1] 1: Done(Stopping); 2: Done(Now)"],
         );
+    }
+
+    #[test]
+    fn steps_in_other_queues_are_taken_back_or_stopped_by_who_runs_them() {
+        let session = |number| SessionId(Uuid::from_u128(number));
+        let away = |number, session| Away {
+            task: TaskId(Uuid::from_u128(number)),
+            session,
+        };
+        let member = Member {
+            asked: id(1),
+            id: id(1),
+            parent: None,
+            token: Token::Leased(session(7)),
+            stopping: false,
+            past: None,
+            locks: false,
+            away: vec![away(2, None), away(3, Some(session(8))), away(4, None)],
+        };
+        let decision = decide(&[id(1)], vec![member.clone()]);
+        assert_eq!(
+            Vec::from_iter(decision.sessions()),
+            [session(7), session(8)]
+        );
+        let taken_back = decision.taken_back();
+        assert_eq!(
+            Vec::from_iter(taken_back),
+            [(away(2, None).task, id(1)), (away(4, None).task, id(1))]
+        );
+        // Once it is asked to stop nothing of it is at rest any more, and who runs the others has been told.
+        let stopping = Member {
+            stopping: true,
+            ..member
+        };
+        let decision = decide(&[id(1)], vec![stopping]);
+        assert!(decision.sessions().is_empty() && decision.taken_back().is_empty());
     }
 
     #[test]

@@ -209,6 +209,13 @@ fn look<T: Intent>(
     intent: &T,
     attempts: u32,
 ) -> Result<Option<Result<T::Output, ChildFailed>>, StepError> {
+    if step.is_routed() {
+        return Err(fail(format!(
+            "step `{}` runs in another queue than its intent, where it cannot ask for children; ask for `{name}` in a step \
+             without `.queue(…)`",
+            step.once.step
+        )));
+    }
     let (input, input_hash) = child_hash(intent).map_err(fail)?;
     let mut instead_of = None;
     for attempt in 1.. {

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, watch};
 
 use crate::client::Intendant;
-use crate::id::IntentId;
+use crate::id::{IntentId, TaskId};
 use crate::payload::{self, Payload};
 use crate::request::ChildRequest;
 use crate::step::{Ending, StepError};
@@ -113,6 +113,11 @@ impl StepContext {
             recorded,
             settling: Arc::default(),
         }
+    }
+
+    /// It is away from its intent's driver, in another queue.
+    pub(crate) fn is_routed(&self) -> bool {
+        self.once.task != TaskId::from(self.intent.id)
     }
 
     /// Runs what finds out whether the step's result is on disk, to its end even if the step is dropped meanwhile.

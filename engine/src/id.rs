@@ -47,6 +47,18 @@ id! {
     pub AlertId
 }
 
+id! {
+    /// A task's id: what stands in *ready*, in *parked* and in leases. Of a driver it is its intent's id; a routed step has
+    /// one of its own.
+    pub(crate) TaskId
+}
+
+impl From<IntentId> for TaskId {
+    fn from(intent: IntentId) -> Self {
+        Self(intent.0)
+    }
+}
+
 impl FromStr for IntentId {
     type Err = uuid::Error;
 

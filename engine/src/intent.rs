@@ -39,8 +39,8 @@ pub trait Intent: Serialize + DeserializeOwned + Send + Sync + 'static {
     const ON_FAILURE: OnFailure = OnFailure::Hold;
 
     /// Longest time that its intents may take from their start, with all waiting. When it is over, what runs is stopped,
-    /// children that it waits for are cancelled, and it fails as `intent limit`, with what [`ON_FAILURE`](Self::ON_FAILURE)
-    /// says; a resume begins anew. No limit unless said.
+    /// children that it waits for are cancelled, steps that wait in other queues are taken back, and it fails as
+    /// `intent limit`, with what [`ON_FAILURE`](Self::ON_FAILURE) says; a resume begins anew. No limit unless said.
     const TIME_LIMIT: Option<Duration> = None;
 
     /// By when its intents are to be done, counted from the request, or from when they may start, unless the request says

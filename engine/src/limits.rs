@@ -54,6 +54,18 @@ pub const CHILDREN_BYTES: usize = 64 * 1024 * 1024;
 /// milliseconds, however many fan-outs come together.
 pub const CHILDREN_PER_TICK: usize = 2_000;
 
+/// Most steps of one intent that are under way in other queues at once; the rest is sent as they end. What has become of
+/// them is read whenever one has ended.
+pub const ROUTED_AT_ONCE: usize = 256;
+
+/// How long a routed step waits before it is offered again, after a worker took it whose code does not have it. Short
+/// beside a deployment, long beside a claim.
+pub const HANDLER_WAIT: Duration = Duration::from_secs(5);
+
+/// How long an intent whose limit is over waits for its steps in other queues before it is looked again whether somebody is
+/// still there to end them. Rare, and a bound on how late such an intent ends when a worker dies with the last of them.
+pub const OVERDUE_LOOK: Duration = Duration::from_secs(15);
+
 /// Most rows of requests in one statement, and most bytes of their inputs: what the two databases and the network
 /// between take well at once.
 pub const STATEMENT_ROWS: usize = 1_000;
@@ -96,6 +108,10 @@ pub const POLL: Duration = Duration::from_millis(333);
 
 /// Most steps that a worker runs at once in a queue, unless it says otherwise.
 pub const CONCURRENCY: usize = 64;
+
+/// Ended attempts that are taken in before a look at whether the tick on its way is back: the disk waits for whoever
+/// takes in its answer.
+pub(crate) const ENDED_AT_ONCE: usize = 128;
 
 /// Most tasks that one tick claims: keeps a tick within some tens of milliseconds.
 pub const CLAIM: usize = 1_000;

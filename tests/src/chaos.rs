@@ -120,10 +120,13 @@ async fn number(cx: Cx<Effects>, work: Work) -> StepResult<usize> {
 /// The plan of [`Work`].
 pub fn plan(work: &Work, plan: &mut Plan<Effects>) -> Node<usize> {
     let first = plan.step("first", outside).input(value(work.clone()));
-    let second = plan
+    let mut second = plan
         .step("second", inside)
-        .backoff(Duration::from_millis(5), Duration::from_millis(50))
-        .input(first);
+        .backoff(Duration::from_millis(5), Duration::from_millis(50));
+    if work.number.is_multiple_of(4) {
+        second = second.queue("inside");
+    }
+    let second = second.input(first);
     plan.step("third", number).input(second)
 }
 

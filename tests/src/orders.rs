@@ -74,7 +74,7 @@ pub async fn race<A: Side, B: Side>(
             *heard += 1;
         }
     }
-    let limit = Duration::from_secs(10);
+    let limit = Duration::from_secs(60);
     let first = tokio::time::timeout(limit, first).await???;
     let second = tokio::time::timeout(limit, second).await???;
     Ok((first, second))

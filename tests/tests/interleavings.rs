@@ -1,6 +1,6 @@
 //! The races that one wait row decides (PROTOCOL P3), statement by statement, in every order: the last two children of a
-//! parent finish at the same time; a child finishes while its parent parks. The statements are the engine's own, in the
-//! order of a tick.
+//! parent finish at the same time; a child finishes while its parent parks; the same with steps that run in other queues.
+//! The statements are the engine's own, in the order of a tick.
 //!
 //! On PostgreSQL, where transactions run side by side. SQLite has one writer, which takes its turn before its first
 //! statement, so there are no other orders than one after the other.
@@ -19,6 +19,8 @@ const STATEMENTS: usize = 5;
 enum Tick {
     /// This child finishes.
     Finish { child: Uuid },
+    /// This step of the parent's, which ran in another queue, ends.
+    End { task: Uuid },
     /// The parent is parked until so many have finished.
     Park { wake_at: i64 },
 }
@@ -76,13 +78,19 @@ async fn step(
                 .bind(vec![None::<String>]);
             query.execute(&mut **tx).await?;
         }
-        (Tick::Finish { .. }, 2) => {
+        (Tick::End { task }, 1) => {
+            let query = sqlx::query(statement("routed_delete")?).bind(vec![task]);
+            *moves = query.fetch_optional(&mut **tx).await?.is_some();
+        }
+        // Somebody else has said so: there is nothing to count.
+        (Tick::End { .. }, 2) if !*moves => {}
+        (Tick::Finish { .. } | Tick::End { .. }, 2) => {
             let query = sqlx::query(statement("wait_arrive")?)
                 .bind(parents)
                 .bind(vec![1i64]);
             *moves = query.fetch_one(&mut **tx).await?.get(1);
         }
-        (Tick::Finish { .. }, _) if *moves => {
+        (Tick::Finish { .. } | Tick::End { .. }, _) if *moves => {
             let query = sqlx::query(statement("parked_ready")?).bind(parents);
             *moves = query.fetch_optional(&mut **tx).await?.is_some();
         }
@@ -100,15 +108,16 @@ async fn step(
                 .bind(vec![None::<i64>]);
             query.execute(&mut **tx).await?;
         }
-        (Tick::Finish { .. } | Tick::Park { .. }, _) => {}
+        (Tick::Finish { .. } | Tick::End { .. } | Tick::Park { .. }, _) => {}
     }
     Ok(())
 }
 
-/// A parent with two children, in rows.
+/// A parent with two children and two steps in other queues, in rows.
 struct Family {
     parent: Uuid,
     children: [Uuid; 2],
+    routed: [Uuid; 2],
 }
 
 impl Family {
@@ -135,9 +144,21 @@ impl Family {
                 .execute(pool)
                 .await?;
         }
+        let routed = [(); 2].map(|()| Uuid::now_v7());
+        for task in routed {
+            sqlx::query(
+                "insert into intendant.routed (task_id, intent_id, step, generation, queue, kind, position, input, sent_at)
+                 values ($1, $2, $1::text, 1, 'network', 'family', 0, '1', to_timestamp(0))",
+            )
+            .bind(task)
+            .bind(parent)
+            .execute(pool)
+            .await?;
+        }
         Ok(Self {
             parent,
             children: [first, second],
+            routed,
         })
     }
 
@@ -180,15 +201,66 @@ async fn when_the_last_two_children_finish_together_one_of_them_puts_the_parent_
 }
 
 #[tokio::test]
+async fn when_the_last_two_routed_steps_end_together_one_of_them_puts_the_intent_back_in_line()
+-> Result<()> {
+    let (database, _engine) = Database::open(StoreKind::Postgres).await?;
+    let pool = PgPool::connect(&database.url).await?;
+    let mut by = [0, 0];
+    for order in orders(STATEMENTS) {
+        let family = Family::new(&pool, 5, Some(7)).await?;
+        let ticks = family.routed.map(|task| Tick::End { task });
+        let moved = both(&pool, family.parent, ticks, order).await?;
+        let places = family.places(&pool).await?;
+        ensure!(places == (0, 1, 7), "{order:b}: {places:?}");
+        ensure!(moved[0] != moved[1], "{order:b}: {moved:?}");
+        by[usize::from(moved[1])] += 1;
+    }
+    ensure!(by[0] > 50 && by[1] > 50, "{by:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_routed_step_of_which_two_say_that_it_has_ended_counts_once() -> Result<()> {
+    let (database, _engine) = Database::open(StoreKind::Postgres).await?;
+    let pool = PgPool::connect(&database.url).await?;
+    for order in orders(STATEMENTS) {
+        let family = Family::new(&pool, 5, Some(7)).await?;
+        let task = family.routed[0];
+        let ticks = [Tick::End { task }; 2];
+        let moved = both(&pool, family.parent, ticks, order).await?;
+        let places = family.places(&pool).await?;
+        ensure!(places == (1, 0, 6), "{order:b}: {places:?}");
+        ensure!(moved == [false; 2], "{order:b}: {moved:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn when_a_child_finishes_while_its_parent_parks_the_second_of_them_sees_the_other()
 -> Result<()> {
+    second_sees_the_other(|family| Tick::Finish {
+        child: family.children[0],
+    })
+    .await
+}
+
+#[tokio::test]
+async fn when_a_routed_step_ends_while_its_intent_parks_the_second_of_them_sees_the_other()
+-> Result<()> {
+    second_sees_the_other(|family| Tick::End {
+        task: family.routed[0],
+    })
+    .await
+}
+
+/// Something comes to its end while the parent parks.
+async fn second_sees_the_other(ends: impl Fn(&Family) -> Tick) -> Result<()> {
     let (database, _engine) = Database::open(StoreKind::Postgres).await?;
     let pool = PgPool::connect(&database.url).await?;
     let (mut woken, mut stayed) = (0, 0);
     for order in orders(STATEMENTS) {
         let family = Family::new(&pool, 5, None).await?;
-        let child = family.children[0];
-        let ticks = [Tick::Finish { child }, Tick::Park { wake_at: 6 }];
+        let ticks = [ends(&family), Tick::Park { wake_at: 6 }];
         let moved = both(&pool, family.parent, ticks, order).await?;
         let places = family.places(&pool).await?;
         match moved {

@@ -43,10 +43,12 @@ fn both_dialects_have_the_same_statements() -> Result<()> {
     };
     let (postgres, sqlite) = (names("postgres")?, names("sqlite")?);
     let missing: Vec<_> = postgres.symmetric_difference(&sqlite).collect();
-    // SQLite has one writer, which needs no locks within its transaction; PostgreSQL writes a whole request at once.
+    // SQLite has one writer, which needs no locks within its transaction; PostgreSQL writes a whole request at once, and
+    // claims from one lane as from many.
     let expected = [
         "cancel_hold",
         "cancel_resource",
+        "claim_take_kind",
         "data_version",
         "nudge",
         "nudge_cancel",

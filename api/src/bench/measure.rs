@@ -33,6 +33,8 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) async fn start(place: &Place) -> Result<Self> {
+        // What the preparation has left in memory is the preparation's to write.
+        place.settle().await?;
         Ok(Self {
             bytes_before: place.bytes().await?,
             before: place.counters().await?,
@@ -100,6 +102,7 @@ async fn measure_in(options: &BenchOptions, workload: Workload, place: &Place) -
     // A server's connection adds its share to the counters when it ends.
     intendant.close().await;
     let after = place.counters().await?;
+    place.settle().await?;
     let bytes = place.bytes().await?;
     let count = options.intents as f64;
     let steps = options.intents * steps_per_intent(options, workload);

@@ -67,6 +67,25 @@ impl Place {
         }
     }
 
+    /// Gets to the disk what has been written so far.
+    pub(super) async fn settle(&self) -> Result<()> {
+        match self {
+            Self::Postgres { url, .. } => {
+                let mut conn = PgConnection::connect(url).await?;
+                sqlx::raw_sql("checkpoint").execute(&mut conn).await?;
+                conn.close().await?;
+            }
+            Self::Sqlite { path } => {
+                let mut conn = super::setting::sqlite(path).await?;
+                // Passive: a snapshot that is held open is not waited for.
+                let checkpoint = "pragma wal_checkpoint(passive)";
+                sqlx::raw_sql(checkpoint).execute(&mut conn).await?;
+                conn.close().await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a commit waits for the disk.
     pub(super) async fn durability(&self) -> Result<String> {
         match self {

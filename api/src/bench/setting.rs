@@ -155,7 +155,6 @@ impl Place {
             Self::Postgres { url, .. } => {
                 let mut conn = PgConnection::connect(url).await?;
                 sqlx::raw_sql("vacuum analyze").execute(&mut conn).await?;
-                sqlx::raw_sql("checkpoint").execute(&mut conn).await?;
                 conn.close().await?;
             }
             Self::Sqlite { path } => {
@@ -165,7 +164,7 @@ impl Place {
                 conn.close().await?;
             }
         }
-        Ok(())
+        self.settle().await
     }
 
     async fn hold_snapshot(&self) -> Result<Snapshot> {
@@ -187,7 +186,7 @@ impl Place {
     }
 }
 
-async fn sqlite(path: &std::path::Path) -> Result<SqliteConnection> {
+pub(super) async fn sqlite(path: &std::path::Path) -> Result<SqliteConnection> {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
     Ok(SqliteConnection::connect_with(&options).await?)
 }

@@ -164,8 +164,15 @@ fn print_steps(steps: &[StepRecord], intent: IntentState) {
 }
 
 fn says(step: &StepRecord, intent: IntentState) -> String {
+    let queue = step.queue.as_ref();
+    let queue = queue.map(|queue| format!("in queue {queue}"));
+    let said = Some(said(step, intent)).filter(|said| !said.is_empty());
+    queue.into_iter().chain(said).collect::<Vec<_>>().join("; ")
+}
+
+fn said(step: &StepRecord, intent: IntentState) -> String {
     // What a dead worker was running keeps saying so until another one takes it up.
-    if step.state == StepState::Running && intent != IntentState::Running {
+    if step.state == StepState::Running && intent != IntentState::Running && step.queue.is_none() {
         return "its worker is gone".to_owned();
     }
     let due = step

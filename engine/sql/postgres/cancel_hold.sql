@@ -1,7 +1,9 @@
--- Cancel: locks the tokens of these intents where they are at rest, *parked* before *ready*; a claim or a promotion skips
--- what is locked, and whoever took one before is waited for. Primary keys. 1 intents.
+-- Cancel: locks the tokens of these tasks, intents and routed steps, where they are at rest, *parked* before *ready*; a claim
+-- or a promotion skips what is locked, and whoever took one before is waited for. Primary keys. 1 tasks.
 with i as (
   select id, queue, kind, position from intendant.intent where id = any ($1::uuid[])
+  union all
+  select task_id, queue, kind, position from intendant.routed where task_id = any ($1::uuid[])
 ), p as (
   select p.intent_id, 'parked' as place, p.reason <> 'start time' as begun
     from intendant.parked p where p.intent_id = any ($1::uuid[]) order by p.intent_id for update

@@ -12,4 +12,4 @@ delete from intendant.ready d
          for update skip locked
     ) r
    limit 1))
-returning d.intent_id, d.position, d.started, d.locks, d.crashes::bigint
+returning d.intent_id, d.position, d.started, d.locks, d.crashes::bigint, d.routed

@@ -15,4 +15,4 @@ delete from intendant.ready d
     ) r
    order by r.position, r.intent_id
    limit $3::bigint))
-returning d.intent_id, d.position, d.started, d.locks, d.crashes::bigint
+returning d.intent_id, d.position, d.started, d.locks, d.crashes::bigint, d.routed

@@ -1,2 +1,2 @@
--- Cancel: takes the tasks of these intents out of *parked*; they are locked. Primary key. 1 intents.
+-- Cancel: takes the tasks of these tasks out of *parked*; they are locked. Primary key. 1 tasks.
 delete from intendant.parked where intent_id = any ($1::uuid[]) returning intent_id

@@ -1,5 +1,10 @@
--- Cancel: takes the tasks of these intents out of *ready*; they are locked. Primary key. 1 intents.
-delete from intendant.ready r using intendant.intent i
- where i.id = any ($1::uuid[]) and r.queue = i.queue and r.kind = i.kind
+-- Cancel: takes these tasks, intents and routed steps, out of *ready*; they are locked. Primary keys. 1 tasks.
+with i as (
+  select id, queue, kind, position from intendant.intent where id = any ($1::uuid[])
+  union all
+  select task_id, queue, kind, position from intendant.routed where task_id = any ($1::uuid[])
+)
+delete from intendant.ready r using i
+ where r.queue = i.queue and r.kind = i.kind
    and r.crashes = any ('{0,1,2,3,4,5,6,7,8,9}'::smallint[]) and r.position = i.position and r.intent_id = i.id
 returning r.intent_id, r.crashes::bigint

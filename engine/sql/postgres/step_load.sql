@@ -1,7 +1,11 @@
--- Claim of intents that have been in a lease before: what their steps have to say. Primary key, highest generation.
+-- Claim of intents that have been in a lease before: what their steps have to say, and which are under way in another
+-- queue. Primary key, highest generation.
 select distinct on (intent_id, name)
        intent_id, name, generation::bigint, state, attempt::bigint, forgiven::bigint, output,
-       (extract(epoch from due_at - now()) * 1000000)::bigint, error,
+       (extract(epoch from due_at - now()) * 1000000)::bigint, error, reason, queue,
+       queue is not null and exists (
+         select from intendant.routed r
+          where r.intent_id = s.intent_id and r.step = s.name and r.generation = s.generation),
        (extract(epoch from now() - begun_at) * 1000000)::bigint
-  from intendant.step where intent_id = any ($1::uuid[])
+  from intendant.step s where intent_id = any ($1::uuid[])
  order by intent_id, name, generation desc

@@ -7,4 +7,4 @@ delete from intendant_ready where (queue, kind, crashes, position, intent_id) in
                where queue = ?1 and kind = lane.value and crashes > 0
                order by crashes, position, intent_id limit 1) r)) first
    order by 3, 4, 5 limit 1)
-returning intent_id, position, started, locks, crashes
+returning intent_id, position, started, locks, crashes, routed

@@ -12,4 +12,4 @@ delete from intendant_ready
                     order by position, intent_id limit ?3) r)) first
         order by position, intent_id limit ?3)
       order by position desc, intent_id desc limit 1)
-returning intent_id, position, started, locks, crashes
+returning intent_id, position, started, locks, crashes, routed

@@ -12,6 +12,17 @@ select 'I1: an unfinished intent has no token', i.id from intendant_intent i
  where not exists (select 1 from task where task.id = i.id)
    and not exists (select 1 from intendant_outcome o where o.intent_id = i.id)
 union all
+select 'I1: a token is of no task', task.id from task
+ where not exists (select 1 from intendant_intent i where i.id = task.id)
+   and not exists (select 1 from intendant_routed r where r.task_id = task.id)
+union all
+select 'I1: a routed step has no token', r.intent_id from intendant_routed r
+ where not exists (select 1 from task where task.id = r.task_id)
+union all
+select 'I1: a routed step stands in a wrong lane', r.intent_id from intendant_routed r
+  join intendant_ready t on t.intent_id = r.task_id
+ where t.queue <> r.queue or t.kind <> r.kind or t.position <> r.position
+union all
 select 'I1: a lease has no session', l.id from intendant_lease l
  where not exists (select 1 from intendant_session s where s.id = l.session_id)
 union all
@@ -36,10 +47,28 @@ select 'I9: a cancel or an undo has no event', i.id from intendant_intent i
                     where o.intent_id = i.id and o.state = 'cancelled' and o.error like 'cancelled by %'))
    and not exists (select 1 from intendant_event e where e.intent_id = i.id and e.verb in ('cancel', 'undo', 'rerun', 'resume'))
 union all
-select 'I3: a task is parked for children that have all finished', p.intent_id from intendant_parked p
- where p.reason = 'child' and not exists (
+select 'I2: a finished intent has a step under way in another queue', r.intent_id from intendant_routed r
+  join intendant_outcome o on o.intent_id = r.intent_id
+union all
+select 'I2: a step waits in another queue though its intent is to stop', r.intent_id from intendant_routed r
+  join intendant_cancel c on c.intent_id = r.intent_id join task on task.id = r.task_id
+ where task.place <> 'lease' and r.step not like 'undo(%'
+union all
+select 'I3: a task is parked for what has all come', p.intent_id from intendant_parked p
+ where p.reason = 'child'
+   and not exists (
        select 1 from intendant_child c where c.parent_id = p.intent_id
           and not exists (select 1 from intendant_outcome o where o.intent_id = c.child_id))
+   and not exists (select 1 from intendant_routed r where r.intent_id = p.intent_id)
+union all
+select 'I3: a task is parked though it has enough', w.intent_id from intendant_wait w
+  join intendant_parked p on p.intent_id = w.intent_id
+ where p.reason = 'child' and w.arrived >= w.wake_at
+union all
+select 'I3: a routed step has no row that says so', r.intent_id from intendant_routed r
+ where not exists (
+       select 1 from intendant_step s where s.intent_id = r.intent_id and s.name = r.step and s.generation = r.generation
+          and s.queue = r.queue)
 union all
 select 'I3: a task is blocked and stands in no line', b.intent_id from intendant_blocked b
  where not exists (select 1 from intendant_line l where l.intent_id = b.intent_id)

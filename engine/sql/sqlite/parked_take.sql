@@ -1,2 +1,2 @@
--- Cancel: takes the tasks of these intents out of *parked*. Primary key. 1 intents.
+-- Cancel: takes the tasks of these tasks out of *parked*. Primary key. 1 tasks.
 delete from intendant_parked where intent_id in (select n.value from jsonb_each(?1) n) returning intent_id

@@ -1,5 +1,10 @@
--- Claim of intents that have been in a lease before: what their steps have to say. Primary key, highest generation.
--- 1 intents, 2 now. (SQLite takes the other columns from the row that has the maximum.)
-select intent_id, name, max(generation), state, attempt, forgiven, output, due_at - ?2, error, ?2 - begun_at
-  from intendant_step where intent_id in (select n.value from jsonb_each(?1) n)
+-- Claim of intents that have been in a lease before: what their steps have to say, and which are under way in another
+-- queue. Primary key, highest generation. 1 intents, 2 now. (SQLite takes the other columns from the row that has the
+-- maximum.)
+select intent_id, name, max(generation), state, attempt, forgiven, output, due_at - ?2, error, reason, queue,
+       queue is not null and exists (
+         select 1 from intendant_routed r
+          where r.intent_id = s.intent_id and r.step = s.name and r.generation = s.generation),
+       ?2 - begun_at
+  from intendant_step s where intent_id in (select n.value from jsonb_each(?1) n)
  group by intent_id, name

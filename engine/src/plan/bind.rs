@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::shape::ShapeStep;
-use super::{Form, Shape, StepDef};
+use super::{Expr, Form, RunStep, Shape, StepDef};
 use crate::payload::Payload;
 
 /// A shape with the functions for its steps.
@@ -49,6 +49,41 @@ impl<S> BoundPlan<S> {
     /// The code's own shape: nothing to look up.
     pub(crate) fn own(shape: Arc<Shape>, hash: Arc<str>, defs: Vec<StepDef<S>>) -> Self {
         Self::new(shape, hash, defs, Vec::new())
+    }
+
+    /// A step by itself, with the input that its driver has put together, and what runs it: its function, or what takes it
+    /// back.
+    pub(crate) fn alone(name: Arc<str>, def: &StepDef<S>, run: RunStep<S>, input: Payload) -> Self {
+        let step = ShapeStep {
+            name: name.clone(),
+            after: Vec::new(),
+            form: Form::One,
+            queue: None,
+            undo: false,
+        };
+        let shape = Shape {
+            steps: vec![step],
+            output: 0,
+        };
+        let is_undo = undone_of(&name).is_some();
+        let def = StepDef {
+            name,
+            run,
+            accepts: def.accepts,
+            input: Expr::Value(input),
+            retry: def.retry,
+            time_limit: def.time_limit,
+            total_limit: def.total_limit.filter(|_| !is_undo),
+            deadline: def.deadline,
+            point_of_no_return: def.point_of_no_return && !is_undo,
+            at_most_once: def.at_most_once && !is_undo,
+            undo: None,
+            each: None,
+            queue: None,
+            after: Vec::new(),
+        };
+        // Its hash is nobody's: it is never stored.
+        Self::own(Arc::new(shape), Arc::from(""), vec![def])
     }
 
     fn new(shape: Arc<Shape>, hash: Arc<str>, defs: Vec<StepDef<S>>, by_shape: Vec<usize>) -> Self {
@@ -121,12 +156,15 @@ impl<S> BoundPlan<S> {
         let first = self.shape.steps.len();
         let range = first..first + elements.len();
         let shape = Arc::make_mut(&mut self.shape);
-        let (name, undo) = (shape.steps[map].name.clone(), shape.steps[map].undo);
+        let ShapeStep {
+            name, queue, undo, ..
+        } = shape.steps[map].clone();
         for index in 0..elements.len() {
             shape.steps.push(ShapeStep {
                 name: Arc::from(format!("{name}[{index}]")),
                 after: Vec::new(),
                 form: Form::One,
+                queue: queue.clone(),
                 undo,
             });
         }
@@ -194,6 +232,11 @@ impl<S> BoundPlan<S> {
     pub(crate) fn add_undos(&mut self) -> Range<usize> {
         let first = self.shape.steps.len();
         let order = crate::undo::order(&self.before());
+        let queue = |step: usize| {
+            let queue = self.shape.steps[step].queue.clone();
+            queue.filter(|_| !self.is_map(step))
+        };
+        let queues: Vec<_> = (0..first).map(queue).collect();
         let shape = Arc::make_mut(&mut self.shape);
         let mut undos = Vec::with_capacity(order.len());
         for (step, after) in order {
@@ -204,6 +247,8 @@ impl<S> BoundPlan<S> {
                     .filter_map(|place| u32::try_from(place).ok())
                     .collect(),
                 form: Form::One,
+                // What can reach the thing to make it can take it back.
+                queue: queues[step].clone(),
                 undo: false,
             });
             undos.push(step);
@@ -253,4 +298,9 @@ impl<S> BoundPlan<S> {
 /// The name under which it is kept what came of taking a step back.
 pub(crate) fn undo_name(step: &str) -> Arc<str> {
     Arc::from(format!("undo({step})"))
+}
+
+/// The step that is taken back under this name.
+pub(crate) fn undone_of(name: &str) -> Option<&str> {
+    name.strip_prefix("undo(")?.strip_suffix(')')
 }

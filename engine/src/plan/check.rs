@@ -61,7 +61,7 @@ pub enum PlanError {
         /// The name that nobody has.
         name: String,
     },
-    /// A step's name cannot be used.
+    /// A step's name, or that of its queue, cannot be used.
     #[error(transparent)]
     Name(#[from] NameError),
     /// Steps wait for each other.
@@ -101,6 +101,9 @@ pub(crate) fn check(shape: &Shape) -> Result<(), PlanError> {
     let mut names = HashSet::with_capacity(steps);
     for step in &shape.steps {
         check_name("step", &step.name)?;
+        if let Some(queue) = &step.queue {
+            check_name("queue", queue)?;
+        }
         if step.name.starts_with("undo(") && step.name.ends_with(')') {
             return Err(PlanError::NamedLikeUndo {
                 step: step.name.to_string(),
@@ -210,6 +213,7 @@ mod tests {
                     name: name.into(),
                     after,
                     form,
+                    queue: None,
                     undo: false,
                 }
             })
@@ -226,6 +230,7 @@ mod tests {
             name: format!("s{index}").into(),
             after: (index > 0).then(|| index as u32 - 1).into_iter().collect(),
             form: Form::One,
+            queue: None,
             undo: false,
         };
         Shape {

@@ -27,6 +27,8 @@ pub struct GraphStep {
     pub after: Vec<String>,
     /// Where it is, of an intent's plan; none in a dry run.
     pub state: Option<StepState>,
+    /// The queue in which it runs; none where it runs with its intent.
+    pub queue: Option<String>,
 }
 
 impl Graph {
@@ -39,6 +41,7 @@ impl Graph {
             name: step.name.to_string(),
             after: step.after.iter().map(|index| name(*index)).collect(),
             state: state(&step.name),
+            queue: step.queue.as_ref().map(ToString::to_string),
         });
         Self {
             steps: steps.collect(),
@@ -56,6 +59,9 @@ impl Graph {
             if let Some(state) = step.state {
                 // The longest state has nine letters. Writing to a `String` cannot fail.
                 let _ = write!(line, "  {state:<9}");
+            }
+            if let Some(queue) = &step.queue {
+                let _ = write!(line, "  in queue {queue}");
             }
             if !step.after.is_empty() {
                 let _ = write!(line, "  after {}", step.after.join(", "));
@@ -78,12 +84,16 @@ impl Graph {
             let state = step
                 .state
                 .map_or_else(String::new, |state| format!("\\n{state}"));
+            let queue = step.queue.as_deref();
+            let queue = queue.map_or_else(String::new, |queue| {
+                format!("\\nin queue {}", quoted(queue))
+            });
             let shape = if step.name == self.output {
                 ", peripheries=2"
             } else {
                 ""
             };
-            let _ = writeln!(dot, "  \"{name}\" [label=\"{name}{state}\"{shape}];");
+            let _ = writeln!(dot, "  \"{name}\" [label=\"{name}{queue}{state}\"{shape}];");
         }
         for step in &self.steps {
             for before in &step.after {
@@ -108,12 +118,16 @@ impl Graph {
             let state = step
                 .state
                 .map_or_else(String::new, |state| format!("<br>{state}"));
+            let queue = step.queue.as_deref();
+            let queue = queue.map_or_else(String::new, |queue| {
+                format!("<br>in queue {}", entities(queue))
+            });
             let (open, close) = if step.name == self.output {
                 ("([", "])")
             } else {
                 ("[", "]")
             };
-            let _ = writeln!(mermaid, "  s{number}{open}\"{name}{state}\"{close}");
+            let _ = writeln!(mermaid, "  s{number}{open}\"{name}{queue}{state}\"{close}");
         }
         for (number, step) in self.steps.iter().enumerate() {
             for before in step.after.iter().filter_map(|name| index(name)) {
@@ -189,6 +203,30 @@ mod tests {
               s2 --> s3
         "#]]
         .assert_eq(&graph.mermaid());
+    }
+
+    #[test]
+    fn a_step_of_another_queue_is_drawn_with_it() {
+        let shape: Shape = serde_json::from_value(json!({"steps": [
+            {"name": "a"}, {"name": "b", "after": [0], "queue": "net\"work"}
+        ], "output": 1}))
+        .unwrap();
+        let graph = Graph::of(&shape, |_| None);
+        expect![[r#"
+            a
+            b  in queue net"work  after a  (its output is the intent's)
+        "#]]
+        .assert_eq(&graph.text());
+        assert!(
+            graph
+                .dot()
+                .contains(r#"[label="b\nin queue net\"work", peripheries=2];"#)
+        );
+        assert!(
+            graph
+                .mermaid()
+                .contains(r#"s1(["b<br>in queue net#34;work"])"#)
+        );
     }
 
     #[test]

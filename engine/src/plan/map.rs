@@ -102,6 +102,12 @@ impl<S: Send + Sync + 'static, I, O> MapBuilder<'_, S, I, O> {
         self
     }
 
+    /// Its elements run on the workers of that queue: see [`StepBuilder::queue`].
+    pub fn queue(mut self, queue: impl Into<std::sync::Arc<str>>) -> Self {
+        self.step = self.step.queue(queue);
+        self
+    }
+
     /// How to take back what an element did: see [`StepBuilder::undo`].
     pub fn undo<R, F, Fut>(mut self, undo: F) -> Self
     where

@@ -21,7 +21,7 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use bind::{BindError, BoundPlan, undo_name};
+pub(crate) use bind::{BindError, BoundPlan, undo_name, undone_of};
 pub use check::PlanError;
 pub(crate) use check::{check, depth};
 pub use graph::{Graph, GraphStep};
@@ -94,6 +94,8 @@ pub(crate) struct StepDef<S> {
     pub(crate) undo: Option<RunUndo<S>>,
     /// Of a map: how many of its elements at once.
     pub(crate) each: Option<usize>,
+    /// The queue whose workers carry it out, if that is not its intent's.
+    pub(crate) queue: Option<Arc<str>>,
     after: Vec<After>,
 }
 
@@ -156,8 +158,16 @@ impl<S: Send + Sync + 'static> Plan<S> {
             at_most_once: false,
             undo: None,
             each: None,
+            queue: None,
             after: Vec::new(),
             types: PhantomData,
+        }
+    }
+
+    /// Steps that name the intent's own queue are ordinary ones.
+    fn stay_in(&mut self, own: &str) {
+        for step in &mut self.steps {
+            step.queue.take_if(|queue| **queue == *own);
         }
     }
 
@@ -194,6 +204,7 @@ pub struct StepBuilder<'p, S, I, O> {
     at_most_once: bool,
     undo: Option<RunUndo<S>>,
     each: Option<usize>,
+    queue: Option<Arc<str>>,
     after: Vec<After>,
     types: PhantomData<fn(I) -> O>,
 }
@@ -230,8 +241,9 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
 
     /// Longest time that all attempts may take together, with the waits between them, for children and by `snooze`, counted
     /// from the beginning of the first. When it is over, or the next attempt would be later, the step has failed, and the
-    /// intent with it, as `step limit`; children that it still waits for are cancelled. A resume begins anew. No limit
-    /// unless said. For the intent as a whole: [`Intent::TIME_LIMIT`](crate::Intent::TIME_LIMIT).
+    /// intent with it, as `step limit`; children that it still waits for are cancelled. A step that waits in another
+    /// queue is found over its limit by whoever claims it there. A resume begins anew. No limit unless said. For the
+    /// intent as a whole: [`Intent::TIME_LIMIT`](crate::Intent::TIME_LIMIT).
     pub fn total_limit(mut self, limit: Duration) -> Self {
         self.total_limit = Some(limit);
         self
@@ -253,11 +265,34 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
         self
     }
 
+    /// Runs on the workers of that queue which know the kind (see [`Worker::queue`](crate::Worker::queue)), and its intent
+    /// goes on when it is done. Meanwhile the intent holds no worker, unless something else of it runs. The queue of the
+    /// intent itself makes it an ordinary step.
+    ///
+    /// Everything but [`cx.child`](crate::Cx::child) works as in any other step: a step away from its intent cannot ask for
+    /// children. What the plan says at its first start holds: an intent that is on its way keeps the queue.
+    /// Its [`undo`](Self::undo) runs in the same queue, which has to be served for that.
+    ///
+    /// ```
+    /// # use intendant::{Cx, Node, Plan, StepResult, value};
+    /// # struct Order { server: u32 }
+    /// # async fn boot(_: Cx<()>, server: u32) -> StepResult<u32> { Ok(server) }
+    /// # async fn attach_address(_: Cx<()>, server: u32) -> StepResult<String> { Ok(format!("10.0.0.{server}")) }
+    /// fn add_server(order: &Order, plan: &mut Plan<()>) -> Node<String> {
+    ///     let server = plan.step("boot", boot).input(value(order.server));
+    ///     plan.step("address", attach_address).queue("network").input(server)
+    /// }
+    /// ```
+    pub fn queue(mut self, queue: impl Into<Arc<str>>) -> Self {
+        self.queue = Some(queue.into());
+        self
+    }
+
     /// Is not run a second time before a person has looked: for effects that must not be doubled, on systems that take no
     /// idempotency key. Its start is on disk before it runs, which is one commit more. If its worker dies while it runs, or
     /// has to stop it, the intent fails as `interrupted`; a person finds out whether it took effect, and skips the step with
     /// its output, or resumes. A failed attempt, a time-out or a panic is not tried again either. A `snooze`, a wait for
-    /// children and a safe exit point say that it may run again.
+    /// children and a safe exit point say that it may run again. In another [`queue`](Self::queue) all this is the same.
     pub fn at_most_once(mut self) -> Self {
         self.at_most_once = true;
         self
@@ -271,7 +306,8 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
     /// output, and the undo has to bear that there is nothing to take back. Steps are taken back after all that depend on
     /// them. An undo is a step itself, named `undo(…)`: it is tried as often as its step, may `snooze`, and can be seen; if
     /// it fails in the end, the intent has failed, and a resume goes on with it. Children that its step has asked for, and
-    /// that succeeded, are its to take back.
+    /// that succeeded, are its to take back. What ran in another [`queue`](Self::queue) is taken back there; as soon as it has
+    /// been sent there it counts as started.
     ///
     /// ```
     /// # use intendant::{Cx, Node, Plan, StepResult, value};
@@ -340,6 +376,7 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
             at_most_once: self.at_most_once,
             undo: self.undo,
             each: self.each,
+            queue: self.queue,
             after: self.after,
         });
         Node {
@@ -426,6 +463,7 @@ where
         let node = function(&intent, &mut plan)
             .into_node()
             .map_err(PlanFailure::Function)?;
+        plan.stay_in(T::QUEUE);
         Ok(plan.finish(node.index)?)
     })
 }
@@ -455,6 +493,7 @@ where
             at_most_once: false,
             undo: None,
             each: None,
+            queue: None,
             after: Vec::new(),
         });
         Ok(plan.finish(0)?)

@@ -27,6 +27,9 @@ pub(crate) struct ShapeStep {
     pub(crate) after: Vec<u32>,
     #[serde(default, skip_serializing_if = "Form::is_one")]
     pub(crate) form: Form,
+    /// The queue whose workers carry it out, if that is not its intent's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) queue: Option<Arc<str>>,
     /// It can be taken back. Left out of the JSON where it cannot, as [`Form::One`] is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) undo: bool,
@@ -120,6 +123,7 @@ pub(super) fn of<S>(steps: &[StepDef<S>], output: u32) -> Result<Shape, PlanErro
                 Some(_) => Form::Each,
                 None => Form::One,
             },
+            queue: step.queue.clone(),
             undo: step.undo.is_some(),
         });
     }

@@ -12,10 +12,10 @@ use serde_json::json;
 
 use super::args::{Args, Rows};
 use super::conn::Row;
-use super::{Conn, Store, finish, sql};
-use crate::cancel::{self, CancelAnswer, Decision, Member, Token, decide};
+use super::{Conn, RoutedEnd, Store, finish, routed, sql};
+use crate::cancel::{self, Away, CancelAnswer, Decision, Member, Token, decide};
 use crate::error::Error;
-use crate::id::{IntentId, SessionId};
+use crate::id::{IntentId, SessionId, TaskId};
 use crate::limits;
 
 /// Who wants it, and why.
@@ -69,7 +69,7 @@ pub(super) async fn cancel(
     by: &CancelBy,
 ) -> Result<Option<CancelDone>, Error> {
     let first = decide(ids, look(conn, ids).await?);
-    let sessions = holders(&first);
+    let sessions = first.sessions();
     let decision = if sessions.is_empty() {
         first
     } else {
@@ -77,7 +77,7 @@ pub(super) async fn cancel(
         let there = conn.fetch(&sql::CANCEL_SESSION, args).await?;
         // A look of its own after the locks: what a tick committed until then is seen.
         let decision = decide(ids, look(conn, ids).await?);
-        if there.len() < sessions.len() || !holders(&decision).is_subset(&sessions) {
+        if there.len() < sessions.len() || !decision.sessions().is_subset(&sessions) {
             return Ok(None);
         }
         decision
@@ -85,8 +85,8 @@ pub(super) async fn cancel(
     if !hold(conn, &decision).await? {
         return Ok(None);
     }
-    // A token that is where it was may have been away meanwhile, and have left something behind: a child, or a start after
-    // which there is no way back. Now that nothing of it moves any more, the facts are definite.
+    // A token that is where it was may have been away meanwhile, and have left something behind: a step in another queue, a
+    // child, a start after which there is no way back. Now that nothing of it moves any more, the facts are definite.
     let has_begun = at_rest(&decision).any(|member| member.token.has_begun());
     if conn.is_pg() && has_begun && decide(ids, look(conn, ids).await?) != decision {
         return Ok(None);
@@ -105,7 +105,27 @@ async fn look(conn: &mut Conn<'_>, ids: &[IntentId]) -> Result<Vec<Member>, Erro
     let rows = conn
         .fetch(&sql::CANCEL_LOOK, Args::new().ids(asked))
         .await?;
-    rows.iter().map(member).collect()
+    let mut members = rows.iter().map(member).collect::<Result<Vec<_>, _>>()?;
+    let begun = members.iter().filter(|member| {
+        !matches!(member.token, Token::Finished(_)) && member.token.has_begun() && !member.stopping
+    });
+    let begun: BTreeSet<IntentId> = begun.map(|member| member.id).collect();
+    if begun.is_empty() {
+        return Ok(members);
+    }
+    let mut away: HashMap<IntentId, Vec<Away>> = HashMap::new();
+    let args = Args::new().ids(begun);
+    for row in conn.fetch(&sql::CANCEL_ROUTED, args).await? {
+        let (task, session) = (row.uuid(1)?, row.opt_uuid(2)?);
+        let steps = away.entry(row.uuid(0)?).or_default();
+        steps.push(Away { task, session });
+    }
+    for member in &mut members {
+        // Also where it is there twice, by itself and below an ancestor.
+        member.away = away.get(&member.id).cloned().unwrap_or_default();
+        member.away.sort_by_key(|away| away.task);
+    }
+    Ok(members)
 }
 
 fn member(row: &Row) -> Result<Member, Error> {
@@ -134,21 +154,8 @@ fn member(row: &Row) -> Result<Member, Error> {
         stopping: row.bool(9)?,
         past: row.opt_text(10)?,
         locks: row.bool(11)?,
+        away: Vec::new(),
     })
-}
-
-/// The sessions that hold what is to be stopped.
-fn holders(decision: &Decision) -> BTreeSet<SessionId> {
-    let members = decision.stop.values();
-    members
-        .filter_map(|member| match member.token {
-            Token::Leased(session) => Some(session),
-            Token::Finished(_)
-            | Token::Ready { .. }
-            | Token::Parked { .. }
-            | Token::Blocked { .. } => None,
-        })
-        .collect()
 }
 
 fn at_rest(decision: &Decision) -> impl Iterator<Item = &Member> {
@@ -161,7 +168,9 @@ async fn hold(conn: &mut Conn<'_>, decision: &Decision) -> Result<bool, Error> {
     if !conn.is_pg() {
         return Ok(true);
     }
-    let resting: Vec<IntentId> = at_rest(decision).map(|member| member.id).collect();
+    let taken_back = decision.taken_back();
+    let resting = at_rest(decision).map(|member| TaskId::from(member.id));
+    let resting: Vec<TaskId> = resting.chain(taken_back.keys().copied()).collect();
     if resting.is_empty() {
         return Ok(true);
     }
@@ -173,12 +182,12 @@ async fn hold(conn: &mut Conn<'_>, decision: &Decision) -> Result<bool, Error> {
         conn.fetch(&sql::CANCEL_RESOURCE, Args::new().ids(locking))
             .await?;
     }
-    let parents: BTreeSet<IntentId> = decision.now.values().filter_map(|m| m.parent).collect();
-    if !parents.is_empty() {
-        conn.fetch(&sql::WAIT_LOCK, Args::new().ids(parents))
-            .await?;
+    let parents = decision.now.values().filter_map(|m| m.parent);
+    let waits: BTreeSet<IntentId> = parents.chain(taken_back.values().copied()).collect();
+    if !waits.is_empty() {
+        conn.fetch(&sql::WAIT_LOCK, Args::new().ids(waits)).await?;
     }
-    let mut held: HashMap<IntentId, Token> = HashMap::new();
+    let mut held: HashMap<TaskId, Token> = HashMap::new();
     for row in conn
         .fetch(&sql::CANCEL_HOLD, Args::new().ids(resting))
         .await?
@@ -191,7 +200,8 @@ async fn hold(conn: &mut Conn<'_>, decision: &Decision) -> Result<bool, Error> {
         };
         held.insert(row.uuid(0)?, token);
     }
-    Ok(at_rest(decision).all(|member| held.get(&member.id) == Some(&member.token)))
+    let is_there = |member: &Member| held.get(&member.id.into()) == Some(&member.token);
+    Ok(at_rest(decision).all(is_there) && taken_back.keys().all(|task| held.contains_key(task)))
 }
 
 /// The events, and the rows that ask to stop.
@@ -238,16 +248,20 @@ fn reason_of(member: &Member, by: &CancelBy) -> Option<String> {
 
 /// Cancels what has not begun, and puts what has begun and is at rest in line. Returns whether there was any.
 async fn carry_out(conn: &mut Conn<'_>, decision: &Decision, by: &CancelBy) -> Result<bool, Error> {
-    let of = |wanted: fn(&Token) -> bool| -> Vec<IntentId> {
+    let of = |wanted: fn(&Token) -> bool| -> Vec<TaskId> {
         let members = at_rest(decision).filter(|member| wanted(&member.token));
-        members.map(|member| member.id).collect()
+        members.map(|member| member.id.into()).collect()
     };
+    let taken_back = decision.taken_back();
     // One that is in line for its locks again goes without them: it only has to end.
     let ready = at_rest(decision)
         .filter(|member| member.locks || !member.token.has_begun())
         .filter(|member| matches!(member.token, Token::Ready { .. }));
-    let ready: Vec<IntentId> = ready.map(|member| member.id).collect();
-    let parked = of(|token| matches!(token, Token::Parked { .. }));
+    // A step in another queue is in one of the two.
+    let mut ready: Vec<TaskId> = ready.map(|member| member.id.into()).collect();
+    ready.extend(taken_back.keys());
+    let mut parked = of(|token| matches!(token, Token::Parked { .. }));
+    parked.extend(taken_back.keys());
     let blocked = of(|token| matches!(token, Token::Blocked { .. }));
     let mut freed = HashSet::new();
     let mut crashes: HashMap<IntentId, i64> = HashMap::new();
@@ -277,7 +291,9 @@ async fn carry_out(conn: &mut Conn<'_>, decision: &Decision, by: &CancelBy) -> R
             freed.insert(row.text(0)?);
         }
     }
-    finish_now(conn, decision, by, freed).await?;
+    let taken_back = take_back(conn, taken_back).await?;
+    let moved = at_rest(decision).next().is_some() || !taken_back.is_empty();
+    finish_now(conn, decision, by, freed, taken_back).await?;
     let is_taken = |member: &&Member| match member.token {
         Token::Parked { .. } | Token::Blocked { .. } => true,
         Token::Ready { .. } => crashes.contains_key(&member.id),
@@ -298,7 +314,21 @@ async fn carry_out(conn: &mut Conn<'_>, decision: &Decision, by: &CancelBy) -> R
         conn.execute(&sql::READY_INSERT, Args::new().rows(rows))
             .await?;
     }
-    Ok(at_rest(decision).next().is_some())
+    Ok(moved)
+}
+
+/// Nobody carries these steps out any more: they count as ended, each once. What is known of them stays with their rows.
+async fn take_back(
+    conn: &mut Conn<'_>,
+    steps: BTreeMap<TaskId, IntentId>,
+) -> Result<BTreeMap<IntentId, i64>, Error> {
+    let end = |(task, intent)| RoutedEnd {
+        task,
+        intent,
+        lease: None,
+    };
+    let ends: Vec<RoutedEnd> = steps.into_iter().map(end).collect();
+    routed::end(conn, &ends).await
 }
 
 async fn finish_now(
@@ -306,6 +336,7 @@ async fn finish_now(
     decision: &Decision,
     by: &CancelBy,
     freed: HashSet<String>,
+    mut arrived: BTreeMap<IntentId, i64>,
 ) -> Result<(), Error> {
     let ids = || decision.now.keys().copied();
     if !decision.now.is_empty() {
@@ -318,11 +349,10 @@ async fn finish_now(
             .await?;
     }
     let locking = decision.now.values().filter(|member| member.locks);
-    let mut parents: BTreeMap<IntentId, i64> = BTreeMap::new();
     for parent in decision.now.values().filter_map(|member| member.parent) {
-        *parents.entry(parent).or_default() += 1;
+        *arrived.entry(parent).or_default() += 1;
     }
     let freeing = locking.map(|member| member.id).collect();
-    finish::release(conn, freeing, freed, parents).await?;
+    finish::release(conn, freeing, freed, arrived).await?;
     Ok(())
 }

@@ -4,16 +4,20 @@ use std::collections::{HashMap, HashSet};
 
 use super::admit::{Asking, admit_claimed, circular};
 use super::args::{Args, Rows};
-use super::{Claimed, Conn, Lane, ParkRow, Probe, TickAnswer, TickRequest, load, poison, sql};
+use super::{
+    Claimed, Conn, Lane, ParkRow, Probe, TickAnswer, TickRequest, load, poison, routed, sql,
+};
 use crate::clock::Micros;
 use crate::error::Error;
-use crate::id::{IntentId, LeaseId, SessionId};
+use crate::id::{IntentId, LeaseId, SessionId, TaskId};
 use crate::state::FailureReason;
 
 /// A task as it comes out of *ready*.
 struct Taken {
-    intent: IntentId,
+    task: TaskId,
     position: i64,
+    /// A step that runs in a queue of its own; the others are intents to drive.
+    routed: bool,
     started: bool,
     locks: bool,
     crashes: u32,
@@ -101,26 +105,30 @@ async fn try_kind(conn: &mut Conn<'_>, probe: &Probe) -> Result<Vec<Taken>, Erro
 }
 
 async fn take(conn: &mut Conn<'_>, lane: &Lane) -> Result<Vec<Taken>, Error> {
-    let rows = Rows::new().texts(lane.kinds.iter().cloned());
-    let args = Args::new()
-        .text(lane.queue.clone())
-        .rows(rows)
-        .int(lane.room as i64);
-    read_taken(conn.fetch(&sql::CLAIM_TAKE, args).await?)
+    let queue = Args::new().text(lane.queue.clone());
+    let (statement, args) = match &*lane.kinds {
+        [kind] if !conn.is_pg() => (&sql::CLAIM_TAKE_KIND, queue.text(kind.clone())),
+        kinds => {
+            let rows = Rows::new().texts(kinds.iter().cloned());
+            (&sql::CLAIM_TAKE, queue.rows(rows))
+        }
+    };
+    read_taken(conn.fetch(statement, args.int(lane.room as i64)).await?)
 }
 
 fn read_taken(rows: Vec<super::conn::Row>) -> Result<Vec<Taken>, Error> {
     let mut taken = Vec::with_capacity(rows.len());
     for row in rows {
         taken.push(Taken {
-            intent: row.uuid(0)?,
+            task: row.uuid(0)?,
+            routed: row.bool(5)?,
             position: row.int(1)?,
             started: row.bool(2)?,
             locks: row.bool(3)?,
             crashes: row.small(4)?,
         });
     }
-    taken.sort_by_key(|task| (task.position, task.intent));
+    taken.sort_by_key(|task| (task.position, task.task));
     Ok(taken)
 }
 
@@ -138,7 +146,7 @@ async fn make_lease(
         .iter()
         .filter(|task| task.locks)
         .map(|task| Asking {
-            intent: task.intent,
+            intent: IntentId(task.task.0),
             position: task.position,
             started: task.started || task.crashes > 0,
         })
@@ -146,25 +154,22 @@ async fn make_lease(
     let admitted = admit_claimed(conn, &wanting, &request.rules).await?;
     answer.losers += admitted.losers.len();
     answer.superseding |= admitted.superseding;
-    put_back(conn, &taken, |task| admitted.deferred.contains(task)).await?;
+    put_back(conn, &taken, |task| {
+        admitted.deferred.contains(&IntentId(task.0))
+    })
+    .await?;
     taken.retain(|task| {
         let stays = [&admitted.blocked, &admitted.deferred, &admitted.losers];
-        !stays.iter().any(|set| set.contains(&task.intent))
+        !stays.iter().any(|set| set.contains(&IntentId(task.task.0)))
     });
     if taken.is_empty() {
         return Ok(());
     }
-    let started: HashSet<IntentId> = taken
-        .iter()
-        .filter(|task| task.started)
-        .map(|task| task.intent)
-        .collect();
-    let ids = taken.iter().map(|task| task.intent);
-    let mut claimed = load::intents(conn, lease, ids, &started, request.claim_bytes).await?;
+    let mut claimed = load_taken(conn, lease, &taken, request.claim_bytes).await?;
     if claimed.len() < taken.len() {
-        let loaded: HashSet<IntentId> = claimed.iter().map(|task| task.intent).collect();
+        let loaded: HashSet<TaskId> = claimed.iter().map(|task| task.task).collect();
         put_back(conn, &taken, |task| !loaded.contains(task)).await?;
-        taken.retain(|task| loaded.contains(&task.intent));
+        taken.retain(|task| loaded.contains(&task.task));
     }
     let crashes = taken.iter().map(|task| task.crashes).max();
     let crashes = crashes.unwrap_or_default();
@@ -173,41 +178,64 @@ async fn make_lease(
         .uuid(session.0)
         .int(i64::from(crashes))
         .bool(beside == Beside::Nothing)
-        .ids(taken.iter().map(|task| task.intent))
+        .ids(taken.iter().map(|task| task.task))
         .now();
     let row = conn
         .fetch_one(&sql::LEASE_INSERT, args)
         .await?
         .ok_or(sqlx::Error::RowNotFound)?;
     answer.claimed_at = row.time(0)?;
-    let order: HashMap<IntentId, (usize, u32)> = taken
+    let order: HashMap<TaskId, (usize, u32)> = taken
         .iter()
         .enumerate()
-        .map(|(index, task)| (task.intent, (index, task.crashes)))
+        .map(|(index, task)| (task.task, (index, task.crashes)))
         .collect();
-    claimed.sort_by_key(|task| order.get(&task.intent).map_or(0, |(index, _)| *index));
+    claimed.sort_by_key(|task| order.get(&task.task).map_or(0, |(index, _)| *index));
     for task in &mut claimed {
-        if let Some(error) = admitted.circular.get(&task.intent) {
+        if let Some(error) = admitted.circular.get(&task.intent)
+            && task.routed.is_none()
+        {
             task.unfit = Some((FailureReason::CircularWait, error.clone()));
         }
-        task.crashes = order.get(&task.intent).map_or(0, |(_, crashes)| *crashes);
+        task.crashes = order.get(&task.task).map_or(0, |(_, crashes)| *crashes);
     }
     answer.claimed.append(&mut claimed);
     Ok(())
+}
+
+/// Loads what was taken, as far as the inputs of the intents fit into `bytes`; routed steps are few and are all loaded.
+async fn load_taken(
+    conn: &mut Conn<'_>,
+    lease: LeaseId,
+    taken: &[Taken],
+    bytes: usize,
+) -> Result<Vec<Claimed>, Error> {
+    let (steps, intents): (Vec<&Taken>, Vec<&Taken>) = taken.iter().partition(|task| task.routed);
+    let mut claimed = Vec::new();
+    if !intents.is_empty() {
+        let started = intents.iter().filter(|task| task.started);
+        let started: HashSet<IntentId> = started.map(|task| IntentId(task.task.0)).collect();
+        let ids = intents.iter().map(|task| IntentId(task.task.0));
+        claimed = load::intents(conn, lease, ids, &started, bytes).await?;
+    }
+    if !steps.is_empty() {
+        claimed.extend(routed::load(conn, lease, steps.iter().map(|task| task.task)).await?);
+    }
+    Ok(claimed)
 }
 
 /// Some of the tasks that were taken go back where they were.
 async fn put_back(
     conn: &mut Conn<'_>,
     taken: &[Taken],
-    goes: impl Fn(&IntentId) -> bool,
+    goes: impl Fn(&TaskId) -> bool,
 ) -> Result<(), Error> {
-    let back: Vec<&Taken> = taken.iter().filter(|task| goes(&task.intent)).collect();
+    let back: Vec<&Taken> = taken.iter().filter(|task| goes(&task.task)).collect();
     if back.is_empty() {
         return Ok(());
     }
     let rows = Rows::new()
-        .uuids(back.iter().map(|task| task.intent))
+        .uuids(back.iter().map(|task| task.task))
         .ints(back.iter().map(|task| i64::from(task.crashes)))
         .bools(back.iter().map(|task| task.started))
         .bools(back.iter().map(|_| true));
@@ -221,27 +249,34 @@ pub(super) async fn adopt(
     lease: LeaseId,
     answer: &mut TickAnswer,
 ) -> Result<(), Error> {
-    let mut tasks: Vec<IntentId> = Vec::new();
+    let mut tasks: Vec<TaskId> = Vec::new();
     let (mut claimed_at, mut crashes) = (Micros::default(), 0);
     for row in conn
         .fetch(&sql::LEASE_READ, Args::new().uuid(lease.0))
         .await?
     {
         claimed_at = row.time(0)?;
-        tasks.extend(row.opt_uuid::<IntentId>(1)?);
+        tasks.extend(row.opt_uuid::<TaskId>(1)?);
         crashes = row.small(2)?;
     }
     if tasks.is_empty() {
         return Ok(());
     }
     answer.claimed_at = claimed_at;
-    let all: HashSet<IntentId> = tasks.iter().copied().collect();
-    let mut circular = circular(conn, &tasks).await?;
-    let mut claimed: Vec<Claimed> =
-        load::intents(conn, lease, tasks.into_iter(), &all, usize::MAX).await?;
+    let intents: Vec<IntentId> = tasks.iter().map(|task| IntentId(task.0)).collect();
+    let all: HashSet<IntentId> = intents.iter().copied().collect();
+    let mut circular = circular(conn, &intents).await?;
+    let ids = intents.into_iter();
+    let mut claimed: Vec<Claimed> = load::intents(conn, lease, ids, &all, usize::MAX).await?;
+    if claimed.len() < tasks.len() {
+        // What is no intent is a routed step.
+        claimed.extend(routed::load(conn, lease, tasks.into_iter()).await?);
+    }
     for task in &mut claimed {
         task.crashes = crashes;
-        if let Some(error) = circular.remove(&task.intent) {
+        if task.routed.is_none()
+            && let Some(error) = circular.remove(&task.intent)
+        {
             task.unfit = Some((FailureReason::CircularWait, error));
         }
     }
@@ -257,18 +292,18 @@ pub(super) async fn not_parked(
 ) -> Result<(), Error> {
     let waiting = parks.iter().filter(|park| park.wake_at.is_some());
     let leases: HashSet<LeaseId> = waiting.clone().map(|park| park.lease).collect();
-    let mut held: HashSet<IntentId> = HashSet::new();
+    let mut held: HashSet<TaskId> = HashSet::new();
     for lease in leases {
         for row in conn
             .fetch(&sql::LEASE_READ, Args::new().uuid(lease.0))
             .await?
         {
-            held.extend(row.opt_uuid::<IntentId>(1)?);
+            held.extend(row.opt_uuid::<TaskId>(1)?);
         }
     }
     answer.not_parked = waiting
-        .map(|park| park.intent)
-        .filter(|intent| held.contains(intent))
+        .map(|park| park.task)
+        .filter(|task| held.contains(task))
         .collect();
     Ok(())
 }

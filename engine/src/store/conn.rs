@@ -1,8 +1,10 @@
 //! One connection, whichever database it is to: runs a statement, reads its rows.
 
+use std::iter;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
+use futures_util::future;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Postgres, Row as _, Sqlite};
@@ -28,7 +30,7 @@ impl Conn<'_> {
     /// Runs a statement and returns its rows.
     pub(super) async fn fetch(
         &mut self,
-        statement: &Statement,
+        statement: &'static Statement,
         args: Args,
     ) -> Result<Vec<Row>, Error> {
         match self {
@@ -57,7 +59,7 @@ impl Conn<'_> {
     /// Runs a statement and hands its rows over one by one, so that what is not kept takes no memory.
     pub(super) async fn fetch_each(
         &mut self,
-        statement: &Statement,
+        statement: &'static Statement,
         args: Args,
         mut each: impl FnMut(Row) -> Result<(), Error> + Send,
     ) -> Result<(), Error> {
@@ -81,7 +83,11 @@ impl Conn<'_> {
     }
 
     /// Runs a statement for its effect.
-    pub(super) async fn execute(&mut self, statement: &Statement, args: Args) -> Result<(), Error> {
+    pub(super) async fn execute(
+        &mut self,
+        statement: &'static Statement,
+        args: Args,
+    ) -> Result<(), Error> {
         match self {
             Self::Pg(conn) => {
                 bind_pg(statement.postgres, args)
@@ -90,11 +96,14 @@ impl Conn<'_> {
                     .map_err(|e| named(e, statement))?;
             }
             Self::Sqlite(conn, now) => {
-                for query in sqlite_queries(statement, args, *now) {
-                    query
-                        .execute(&mut **conn)
-                        .await
-                        .map_err(|e| named(e, statement))?;
+                // The next query is built while SQLite's thread works on this one.
+                let mut queries = sqlite_queries(statement, args, *now);
+                let mut next = queries.next();
+                while let Some(query) = next {
+                    let build = async { queries.next() };
+                    let (done, following) = future::join(query.execute(&mut **conn), build).await;
+                    done.map_err(|e| named(e, statement))?;
+                    next = following;
                 }
             }
         }
@@ -104,7 +113,7 @@ impl Conn<'_> {
     /// Runs a statement and returns its first row.
     pub(super) async fn fetch_one(
         &mut self,
-        statement: &Statement,
+        statement: &'static Statement,
         args: Args,
     ) -> Result<Option<Row>, Error> {
         Ok(self.fetch(statement, args).await?.into_iter().next())
@@ -151,39 +160,36 @@ fn bind_pg(sql: &'static str, args: Args) -> PgQuery {
 }
 
 /// A statement with its set of rows: one query, with the rows as JSON; or, where the statement takes them as values, as
-/// many as are needed.
-fn sqlite_queries(statement: &Statement, args: Args, now: Micros) -> Vec<SqliteQuery> {
+/// many as are needed, each built when it is asked for.
+fn sqlite_queries(
+    statement: &'static Statement,
+    args: Args,
+    now: Micros,
+) -> Box<dyn Iterator<Item = SqliteQuery> + Send> {
     let Args {
         mut list,
         now: timed,
     } = args;
     let now = timed.then_some(now.0);
+    let sql = statement.sqlite;
     if !statement.takes_values() {
-        let mut query = sqlx::query(statement.sqlite);
-        for arg in &list {
-            query = bind_sqlite(query, arg);
-        }
-        return vec![now.into_iter().fold(query, |query, now| query.bind(now))];
+        let query = list.iter().fold(sqlx::query(sql), bind_sqlite);
+        let query = now.into_iter().fold(query, |query, now| query.bind(now));
+        return Box::new(iter::once(query));
     }
     let rows = match list.pop() {
         Some(Arg::Rows(rows)) => rows,
         _ => unreachable!("a statement that takes values is given its rows last"),
     };
     let (total, columns) = (rows.len(), rows.columns.len());
-    let mut queries = Vec::new();
-    for first in (0..total).step_by(VALUES_ROWS[0]) {
+    let chunks = (0..total).step_by(VALUES_ROWS[0]);
+    Box::new(chunks.map(move |first| {
         let count = VALUES_ROWS[0].min(total - first);
-        let size = VALUES_ROWS
-            .iter()
-            .copied()
-            .filter(|size| *size >= count)
-            .min();
-        let size = size.unwrap_or(count);
-        let mut query = sqlx::query(AssertSqlSafe(statement.with_rows(size, columns)));
-        for arg in &list {
-            query = bind_sqlite(query, arg);
-        }
-        query = now.into_iter().fold(query, |query, now| query.bind(now));
+        let sizes = VALUES_ROWS.iter().copied();
+        let size = sizes.filter(|size| *size >= count).min().unwrap_or(count);
+        let query = sqlx::query(AssertSqlSafe(statement.with_rows(size, columns)));
+        let query = list.iter().fold(query, bind_sqlite);
+        let mut query = now.into_iter().fold(query, |query, now| query.bind(now));
         for row in first..first + count {
             for column in &rows.columns {
                 query = bind_value(query, column, row);
@@ -192,9 +198,8 @@ fn sqlite_queries(statement: &Statement, args: Args, now: Micros) -> Vec<SqliteQ
         for _ in 0..(size - count) * columns {
             query = query.bind(None::<i64>);
         }
-        queries.push(query);
-    }
-    queries
+        query
+    }))
 }
 
 /// Statements that take their rows as values exist for these numbers of rows; a set is filled up with nulls to the next

@@ -10,11 +10,12 @@ use crate::error::Error;
 use crate::id::IntentId;
 use crate::state::IntentState;
 
-/// Takes the locks that finishing and parking need, each sort in one order: resources, then wait rows.
+/// Takes the locks that finishing, ending and parking need, each sort in one order: resources, then wait rows, those of
+/// `waits` beside the parents'.
 pub(super) async fn lock(
     conn: &mut Conn<'_>,
     finishes: &[Finish],
-    parking: impl Iterator<Item = IntentId>,
+    waits: impl Iterator<Item = IntentId>,
 ) -> Result<(), Error> {
     if !conn.is_pg() {
         return Ok(());
@@ -28,11 +29,8 @@ pub(super) async fn lock(
         conn.fetch(&sql::RESOURCE_LOCK, Args::new().ids(freeing))
             .await?;
     }
-    let waits: BTreeSet<IntentId> = finishes
-        .iter()
-        .filter_map(|finish| finish.parent)
-        .chain(parking)
-        .collect();
+    let parents = finishes.iter().filter_map(|finish| finish.parent);
+    let waits: BTreeSet<IntentId> = parents.chain(waits).collect();
     if !waits.is_empty() {
         conn.fetch(&sql::WAIT_LOCK, Args::new().ids(waits)).await?;
     }
@@ -40,11 +38,12 @@ pub(super) async fn lock(
 }
 
 /// Finishes intents. Returns how many others it made ready. [`lock`] comes before. `careful`: some of them may have
-/// finished already.
+/// finished already. `ended`: how many routed steps have ended in this commit, of which intents.
 pub(super) async fn finish(
     conn: &mut Conn<'_>,
     finishes: &[Finish],
     careful: bool,
+    ended: BTreeMap<IntentId, i64>,
 ) -> Result<usize, Error> {
     // The outcome's insert is what allows everything after it, once.
     let (succeeded, others): (Vec<&Finish>, Vec<&Finish>) = finishes
@@ -82,7 +81,7 @@ pub(super) async fn finish(
         conn.execute(&sql::WAIT_DELETE, Args::new().ids(waited))
             .await?;
     }
-    let mut parents: BTreeMap<IntentId, i64> = BTreeMap::new();
+    let mut parents = ended;
     for parent in finishes.iter().filter_map(|f| f.parent) {
         *parents.entry(parent).or_default() += 1;
     }
@@ -169,7 +168,7 @@ async fn wake_lines(conn: &mut Conn<'_>, freed: HashSet<String>) -> Result<usize
         .len())
 }
 
-/// Counts completed children; readies the parents that are parked and have enough (P3).
+/// Counts finished children and ended routed steps; readies the intents that are parked and have enough (P3).
 pub(super) async fn wake_parents(
     conn: &mut Conn<'_>,
     parents: BTreeMap<IntentId, i64>,

@@ -48,7 +48,10 @@ impl Store {
                         .steps
                         .into_iter()
                         .filter(|step| !begun.contains(&*step.name))
-                        .map(|step| StepRecord::pending(step.name.to_string())),
+                        .map(|step| {
+                            let queue = step.queue.map(|queue| queue.to_string());
+                            StepRecord::pending(step.name.to_string(), queue)
+                        }),
                 );
                 Ok(steps)
             })
@@ -286,6 +289,7 @@ async fn steps(conn: &mut Conn<'_>, id: IntentId) -> Result<Vec<StepRecord>, Err
                 started_at: row.opt_time(8)?.map(|time| time.to_utc()),
                 finished_at: row.opt_time(9)?.map(|time| time.to_utc()),
                 worker: row.opt_text(10)?,
+                queue: row.opt_text(11)?,
             })
         })
         .collect()

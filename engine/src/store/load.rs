@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::args::{Args, Rows};
 use super::conn::Row;
 use super::loaded::{Goal, StartedLoad};
-use super::{AttemptLoad, CancelLoad, ChildLoad, Claimed, Conn, OutcomeRow, StepLoad, sql};
+use super::{AttemptLoad, CancelLoad, ChildLoad, Claimed, Conn, OutcomeRow, StepLoad, ToStop, sql};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
 use crate::limits;
@@ -48,6 +48,7 @@ pub(super) async fn intents(
 fn intent(row: &Row, lease: LeaseId) -> Result<Claimed, Error> {
     let mut corrupt = None;
     Ok(Claimed {
+        task: row.uuid(0)?,
         intent: row.uuid(0)?,
         lease,
         crashes: 0,
@@ -71,6 +72,7 @@ fn intent(row: &Row, lease: LeaseId) -> Result<Claimed, Error> {
         attempts: Vec::new(),
         children: Vec::new(),
         arrived: 0,
+        routed: None,
     })
 }
 
@@ -81,27 +83,17 @@ async fn records(
 ) -> Result<(), Error> {
     let ids = || started.iter().copied();
     let (mut starts, mut cancels) = starts(conn, started).await?;
+    // Counts before what is counted: what comes in between is then counted too little, never too much.
+    let arrived = arrived(conn, ids()).await?;
     let mut corrupted: HashMap<IntentId, String> = HashMap::new();
     let mut steps: HashMap<IntentId, Vec<StepLoad>> = HashMap::new();
     for row in conn
         .fetch(&sql::STEP_LOAD, Args::new().ids(ids()).now())
         .await?
     {
-        let intent = row.uuid(0)?;
-        let mut corrupt = None;
-        let output = row.stored_json(6, &mut corrupt)?;
+        let (intent, step, corrupt) = step(&row)?;
         corrupted.extend(corrupt.map(|error| (intent, error)));
-        steps.entry(intent).or_default().push(StepLoad {
-            name: row.text(1)?,
-            generation: row.small(2)?,
-            state: row.word(3)?,
-            attempt: row.small(4)?,
-            forgiven: row.small(5)?,
-            output,
-            due_in: row.opt_int(7)?.map(from_us),
-            error: row.opt_text(8)?,
-            begun_ago: row.opt_int(9)?.map(from_us),
-        });
+        steps.entry(intent).or_default().push(step);
     }
     let mut attempts: HashMap<IntentId, Vec<AttemptLoad>> = HashMap::new();
     for row in conn
@@ -115,8 +107,6 @@ async fn records(
             retry_in: row.opt_int(4)?.map(from_us),
         });
     }
-    // Counts before outcomes: a child that finishes in between is then counted too little, never too much.
-    let arrived = arrived(conn, ids()).await?;
     let mut loaded: HashMap<IntentId, Vec<ChildLoad>> = HashMap::new();
     if !arrived.is_empty() {
         for child in children(conn, arrived.keys().copied()).await? {
@@ -134,6 +124,30 @@ async fn records(
         task.arrived = arrived.get(&task.intent).copied().unwrap_or_default();
     }
     Ok(())
+}
+
+/// A row of `step_load`, and why its output cannot be read any more.
+pub(super) fn step(row: &Row) -> Result<(IntentId, StepLoad, Option<String>), Error> {
+    let mut corrupt = None;
+    let output = row.stored_json(6, &mut corrupt)?;
+    let step = StepLoad {
+        name: row.text(1)?,
+        generation: row.small(2)?,
+        state: row.word(3)?,
+        attempt: row.small(4)?,
+        forgiven: row.small(5)?,
+        output,
+        due_in: row.opt_int(7)?.map(from_us),
+        error: row.opt_text(8)?,
+        reason: row
+            .opt_text(9)?
+            .as_deref()
+            .and_then(FailureReason::from_word),
+        queue: row.opt_name(10)?,
+        away: row.bool(11)?,
+        begun_ago: row.opt_int(12)?.map(from_us),
+    };
+    Ok((row.uuid(0)?, step, corrupt))
 }
 
 async fn starts(
@@ -207,7 +221,7 @@ async fn shapes(
     Ok(shapes)
 }
 
-/// Counts of finished children, of those that have a wait row.
+/// Counts of what has come (finished children, steps of other queues), of those that have a wait row.
 pub(super) async fn arrived(
     conn: &mut Conn<'_>,
     ids: impl Iterator<Item = IntentId>,
@@ -267,21 +281,22 @@ fn child(row: &Row) -> Result<ChildLoad, Error> {
 }
 
 /// Which of a session's tasks are to stop.
-pub(super) async fn cancels(
-    conn: &mut Conn<'_>,
-    session: SessionId,
-) -> Result<Vec<(IntentId, CancelLoad)>, Error> {
+pub(super) async fn cancels(conn: &mut Conn<'_>, session: SessionId) -> Result<Vec<ToStop>, Error> {
     let rows = conn
         .fetch(&sql::CANCEL_OF_SESSION, Args::new().uuid(session.0))
         .await?;
     rows.iter()
         .map(|row| {
-            let cancel = CancelLoad {
-                actor: row.text(1)?,
-                reason: row.opt_text(2)?,
-                goal: goal(row, 3)?,
+            let by = CancelLoad {
+                actor: row.text(2)?,
+                reason: row.opt_text(3)?,
+                goal: goal(row, 4)?,
             };
-            Ok((row.uuid(0)?, cancel))
+            Ok(ToStop {
+                task: row.uuid(0)?,
+                intent: row.uuid(1)?,
+                by,
+            })
         })
         .collect()
 }
@@ -305,11 +320,11 @@ pub(super) async fn release_on_failure(conn: &mut Conn<'_>, id: IntentId) -> Res
 }
 
 /// A time that may have passed already.
-fn from_us(us: i64) -> Duration {
+pub(super) fn from_us(us: i64) -> Duration {
     Duration::from_micros(u64::try_from(us).unwrap_or(0))
 }
 
-fn unreadable(error: String) -> (FailureReason, String) {
+pub(super) fn unreadable(error: String) -> (FailureReason, String) {
     let error = format!("what is stored for it is no JSON any more: {error}");
     (FailureReason::Undecodable, error)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::rows::NewIntent;
 use crate::clock::Micros;
-use crate::id::{IntentId, LeaseId};
+use crate::id::{IntentId, LeaseId, TaskId};
 use crate::payload::Payload;
 use crate::plan::Shape;
 use crate::state::{FailureReason, IntentState, StepState};
@@ -13,6 +13,7 @@ use crate::state::{FailureReason, IntentState, StepState};
 /// A task that the worker holds from now on.
 #[derive(Debug)]
 pub(crate) struct Claimed {
+    pub(crate) task: TaskId,
     pub(crate) intent: IntentId,
     pub(crate) lease: LeaseId,
     pub(crate) crashes: u32,
@@ -37,12 +38,15 @@ pub(crate) struct Claimed {
     pub(crate) attempts: Vec<AttemptLoad>,
     pub(crate) children: Vec<ChildLoad>,
     pub(crate) arrived: i64,
+    /// It is a step of the intent, in a queue of its own; none where the task is to drive the intent.
+    pub(crate) routed: Option<RoutedLoad>,
 }
 
 impl Claimed {
     /// One that was leased when it was made.
     pub(crate) fn at_request(new: NewIntent, lease: LeaseId, requested: Micros) -> Self {
         Self {
+            task: new.id.into(),
             intent: new.id,
             lease,
             crashes: 0,
@@ -64,8 +68,31 @@ impl Claimed {
             attempts: Vec::new(),
             children: Vec::new(),
             arrived: 0,
+            routed: None,
         }
     }
+
+    /// Steps that are under way in other queues.
+    pub(crate) fn away(&self) -> usize {
+        self.steps.iter().filter(|step| step.away).count()
+    }
+
+    /// It has a wait row.
+    pub(crate) fn waits(&self) -> bool {
+        !self.children.is_empty() || self.steps.iter().any(|step| step.queue.is_some())
+    }
+}
+
+/// Which step a claimed task is.
+#[derive(Debug)]
+pub(crate) struct RoutedLoad {
+    pub(crate) queue: Arc<str>,
+    pub(crate) step: Arc<str>,
+    pub(crate) generation: u32,
+    /// As its driver has put it together.
+    pub(crate) input: Payload,
+    /// How long ago its intent started, or was put back in line after a failure.
+    pub(crate) intent_ago: Duration,
 }
 
 /// When and by which plan a claimed intent had started.
@@ -106,8 +133,23 @@ pub(crate) struct Failure {
     pub(crate) step: Option<Arc<str>>,
 }
 
+/// A task of a session that is to stop.
+#[derive(Debug, Clone)]
+pub(crate) struct ToStop {
+    pub(crate) task: TaskId,
+    pub(crate) intent: IntentId,
+    pub(crate) by: CancelLoad,
+}
+
+impl ToStop {
+    /// A step of the intent, not its driver.
+    pub(crate) fn is_routed(&self) -> bool {
+        TaskId::from(self.intent) != self.task
+    }
+}
+
 /// What a step of a claimed intent has to say.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct StepLoad {
     pub(crate) name: String,
     pub(crate) generation: u32,
@@ -119,6 +161,12 @@ pub(crate) struct StepLoad {
     /// How long ago its first attempt began, as far as that is known.
     pub(crate) begun_ago: Option<Duration>,
     pub(crate) error: Option<String>,
+    /// Why it failed, where that is not that its attempts did.
+    pub(crate) reason: Option<FailureReason>,
+    /// The queue to which it was sent.
+    pub(crate) queue: Option<Arc<str>>,
+    /// It is under way there.
+    pub(crate) away: bool,
 }
 
 /// The last attempt of a step of a claimed intent.

@@ -49,6 +49,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     6 child_instead_of "0006_child_instead_of.sql",
     7 cancel "0007_cancel.sql",
     8 conflicts "0008_conflicts.sql",
+    9 routed_steps "0009_routed_steps.sql",
     12 alerts "0012_alerts.sql",
 };
 

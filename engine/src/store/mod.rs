@@ -20,11 +20,13 @@ mod loaded;
 mod migrate;
 mod once;
 mod open;
+mod overdue;
 mod poison;
 mod reap;
 mod records;
 mod request;
 mod resume;
+mod routed;
 mod rows;
 mod session;
 mod sql;
@@ -34,6 +36,7 @@ mod tick;
 mod verbs;
 mod wake;
 mod why;
+mod why_routed;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -54,10 +57,12 @@ pub(crate) use cancel::CancelBy;
 pub(crate) use conflict::Superseded;
 pub(crate) use conn::Conn;
 pub(crate) use loaded::{
-    AttemptLoad, CancelLoad, ChildLoad, Claimed, Failure, Goal, OutcomeRow, StepLoad,
+    AttemptLoad, CancelLoad, ChildLoad, Claimed, Failure, Goal, OutcomeRow, RoutedLoad, StepLoad,
+    ToStop,
 };
 pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
+pub(crate) use overdue::Overdue;
 pub(crate) use poison::BacksOff;
 pub use records::{
     AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, LinkRecord,
@@ -67,8 +72,8 @@ pub(crate) use request::insert_requests;
 pub(crate) use resume::{Actor, Revival};
 pub(crate) use rows::{
     AttemptRow, ChildRow, Deadline, DeadlineRow, Finish, KindRow, KindRules, Lane, Life, NewIntent,
-    ParkReason, ParkRow, Peek, Probe, Requested, SessionRow, SessionSeen, Start, StartedRow,
-    StepAt, StepRow, TickAnswer, TickEnd, TickRequest, UndoRow,
+    ParkReason, ParkRow, Peek, Probe, Requested, RoutedEnd, RoutedRow, SessionRow, SessionSeen,
+    Start, StartedRow, StepAt, StepRow, TickAnswer, TickEnd, TickRequest, UndoRow,
 };
 pub(crate) use verbs::StepVerb;
 pub(crate) use wake::{CANCEL, Listening, nudge_within};

@@ -8,7 +8,7 @@ use crate::clock::micros;
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::id::{IntentId, LeaseId, SessionId};
+use crate::id::{IntentId, LeaseId, SessionId, TaskId};
 use crate::payload::Payload;
 
 /// Whose transaction it is.
@@ -16,6 +16,8 @@ use crate::payload::Payload;
 pub(crate) struct Once {
     pub(crate) session: SessionId,
     pub(crate) lease: LeaseId,
+    /// What the lease holds: the intent's driver, or the step by itself.
+    pub(crate) task: TaskId,
     pub(crate) intent: IntentId,
     pub(crate) step: Arc<str>,
     pub(crate) generation: u32,
@@ -42,7 +44,7 @@ pub(crate) async fn record(
     let fence = Args::new()
         .uuid(once.session.0)
         .uuid(once.lease.0)
-        .uuid(once.intent.0);
+        .uuid(once.task.0);
     if conn.fetch_one(&sql::ONCE_FENCE, fence).await?.is_none() {
         return Ok(OnceAnswer::Refused);
     }

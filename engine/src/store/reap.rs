@@ -1,17 +1,20 @@
 //! Reap: a dead session's tasks go back in line as suspects, or are quarantined (PROTOCOL P2, P6).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::args::{Args, Rows};
-use super::{BacksOff, Conn, Finish, Store, alerts, finish, load, poison, sql};
+use super::{
+    BacksOff, Claimed, Conn, Finish, RoutedEnd, StepRow, Store, alerts, finish, load, poison,
+    routed, sql, tick,
+};
 use crate::alert::judge;
 use crate::clock::{Clock, Micros};
 use crate::crash::{Verdict, verdict};
 use crate::error::Error;
-use crate::id::{IntentId, LeaseId, SessionId};
+use crate::id::{IntentId, LeaseId, SessionId, TaskId};
 use crate::limits;
-use crate::state::{FailureReason, IntentState};
+use crate::state::{FailureReason, IntentState, StepState};
 
 /// What a reaper found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,7 +27,7 @@ pub(crate) struct Reaped {
 
 /// A task that is left in a dead session's lease.
 struct Left {
-    intent: IntentId,
+    task: TaskId,
     claimed: Micros,
     crashes: u32,
     alone: bool,
@@ -87,20 +90,38 @@ async fn reap(
         .await?
     {
         left.push(Left {
-            intent: row.uuid(0)?,
+            task: row.uuid(0)?,
             claimed: row.time(1)?,
             crashes: row.small(2)?,
             alone: row.bool(3)?,
         });
     }
     let mut reaped = Reaped::default();
+    let held = left.len();
+    // Which intents they are of, for those that are steps of one.
+    let mut of_steps: HashMap<TaskId, IntentId> = HashMap::new();
     if !left.is_empty() {
         mark_started(conn, session, &build, &left).await?;
+        let nobody = LeaseId(uuid::Uuid::nil());
+        let steps = routed::load(conn, nobody, left.iter().map(|task| task.task)).await?;
+        let (stopped, steps): (Vec<_>, Vec<_>) =
+            steps.into_iter().partition(|step| step.cancel.is_some());
+        let stopped: HashMap<TaskId, IntentId> = stopped
+            .iter()
+            .map(|step| (step.task, step.intent))
+            .collect();
+        left.retain(|task| !stopped.contains_key(&task.task));
+        let steps: HashMap<TaskId, Claimed> =
+            steps.into_iter().map(|step| (step.task, step)).collect();
+        of_steps = steps
+            .values()
+            .map(|step| (step.task, step.intent))
+            .collect();
         let (mut suspects, mut quarantined) = (Vec::new(), Vec::new());
         for task in &left {
             match verdict(task.crashes, task.alone, leaving) {
-                Verdict::Suspect { crashes } => suspects.push((task.intent, crashes)),
-                Verdict::Quarantine { crashes } => quarantined.push((task, crashes)),
+                Verdict::Suspect { crashes } => suspects.push((task.task, crashes)),
+                Verdict::Quarantine { crashes } => quarantined.push((task.task, crashes)),
             }
         }
         reaped = Reaped {
@@ -109,14 +130,16 @@ async fn reap(
             backs_off: Vec::new(),
         };
         return_suspects(conn, &suspects).await?;
-        note_takeover(conn, &suspects, &worker, leaving).await?;
-        quarantine(conn, &quarantined, &worker).await?;
+        note_takeover(conn, &suspects, &steps, &worker, leaving).await?;
+        quarantine(conn, &quarantined, steps, stopped, &worker).await?;
     }
     end_session(conn, session).await?;
     if !leaving {
-        let mut found = vec![judge::gone(session, &worker, &host, last_beat, left.len())];
+        let mut found = vec![judge::gone(session, &worker, &host, last_beat, held)];
         for task in left.iter().filter(|task| task.alone) {
-            if let Some((backs_off, alert)) = poison::blame(conn, task.intent).await? {
+            let intent = of_steps.get(&task.task).copied();
+            let intent = intent.unwrap_or(IntentId(task.task.0));
+            if let Some((backs_off, alert)) = poison::blame(conn, intent).await? {
                 reaped.backs_off.push(backs_off);
                 // Once: the alert is open until one of the kind has succeeded.
                 if !alerts::is_open(conn, &alert).await? {
@@ -146,18 +169,16 @@ async fn mark_started(
     let intents = load::intents(
         conn,
         LeaseId(session.0),
-        left.iter().map(|task| task.intent),
+        left.iter().map(|task| IntentId(task.task.0)),
         &HashSet::new(),
         usize::MAX,
     )
     .await?;
-    let claimed: HashMap<IntentId, Micros> = left
-        .iter()
-        .map(|task| (task.intent, task.claimed))
-        .collect();
-    let started = |intent: &super::Claimed| {
+    let claimed: HashMap<TaskId, Micros> =
+        left.iter().map(|task| (task.task, task.claimed)).collect();
+    let started = |intent: &Claimed| {
         claimed
-            .get(&intent.intent)
+            .get(&intent.task)
             .copied()
             .unwrap_or_default()
             .max(intent.requested)
@@ -175,7 +196,7 @@ async fn mark_started(
         .await
 }
 
-async fn return_suspects(conn: &mut Conn<'_>, suspects: &[(IntentId, u32)]) -> Result<(), Error> {
+async fn return_suspects(conn: &mut Conn<'_>, suspects: &[(TaskId, u32)]) -> Result<(), Error> {
     if suspects.is_empty() {
         return Ok(());
     }
@@ -188,19 +209,27 @@ async fn return_suspects(conn: &mut Conn<'_>, suspects: &[(IntentId, u32)]) -> R
         .await
 }
 
-/// Whoever looks at one of these intents later shall see that a worker died with it, or left it.
+/// Whoever looks at one of these intents later shall see that a worker died with it, or left it: once, however many of
+/// its tasks the worker had.
 async fn note_takeover(
     conn: &mut Conn<'_>,
-    suspects: &[(IntentId, u32)],
+    suspects: &[(TaskId, u32)],
+    steps: &HashMap<TaskId, Claimed>,
     worker: &str,
     leaving: bool,
 ) -> Result<(), Error> {
     if suspects.is_empty() {
         return Ok(());
     }
+    let mut intents: BTreeMap<IntentId, u32> = BTreeMap::new();
+    for (task, crashes) in suspects {
+        let intent = steps.get(task).map_or(IntentId(task.0), |step| step.intent);
+        let most = intents.entry(intent).or_default();
+        *most = (*most).max(*crashes);
+    }
     let rows = Rows::new()
-        .uuids(suspects.iter().map(|(id, _)| *id))
-        .ints(suspects.iter().map(|(_, crashes)| i64::from(*crashes)));
+        .uuids(intents.keys().copied())
+        .ints(intents.values().map(|crashes| i64::from(*crashes)));
     let reason = if leaving {
         format!("taken over from worker {worker}, which stopped and left it running")
     } else {
@@ -210,15 +239,55 @@ async fn note_takeover(
     conn.execute(&sql::EVENT_TAKEOVER, args).await
 }
 
+/// What does not go back in line: intents and steps that are quarantined, and steps of intents that are to stop, `stopped`,
+/// for which nobody shall have to come.
 async fn quarantine(
     conn: &mut Conn<'_>,
-    tasks: &[(&Left, u32)],
+    tasks: &[(TaskId, u32)],
+    mut steps: HashMap<TaskId, Claimed>,
+    stopped: HashMap<TaskId, IntentId>,
     worker: &str,
 ) -> Result<(), Error> {
-    if tasks.is_empty() {
+    if tasks.is_empty() && stopped.is_empty() {
         return Ok(());
     }
-    let ids: HashSet<IntentId> = tasks.iter().map(|(task, _)| task.intent).collect();
+    let crashes: HashMap<TaskId, u32> = tasks.iter().copied().collect();
+    steps.retain(|task, _| crashes.contains_key(task));
+    let says = |task: TaskId, step: Option<&str>| {
+        let crashes = crashes.get(&task).copied().unwrap_or_default();
+        let place = step.map_or_else(String::new, |step| format!(" in step `{step}`"));
+        format!(
+            "its worker died {crashes} times while it ran, the last time `{worker}`{place}; mend it, then resume"
+        )
+    };
+    let finishes = quarantined_intents(conn, tasks, &says).await?;
+    let ends = steps.values().map(|step| (step.task, step.intent));
+    let ends: Vec<RoutedEnd> = ends
+        .chain(stopped)
+        .map(|(task, intent)| RoutedEnd {
+            task,
+            intent,
+            lease: None,
+        })
+        .collect();
+    let rows: Vec<StepRow> = steps
+        .values()
+        .flat_map(|step| quarantined_step(step, &says))
+        .collect();
+    finish::lock(conn, &finishes, ends.iter().map(|end| end.intent)).await?;
+    tick::record_steps(conn, &Arc::from(worker), &rows.iter().collect::<Vec<_>>()).await?;
+    let ended = routed::end(conn, &ends).await?;
+    finish::finish(conn, &finishes, true, ended).await?;
+    Ok(())
+}
+
+/// The outcomes of those that were to be driven.
+async fn quarantined_intents(
+    conn: &mut Conn<'_>,
+    tasks: &[(TaskId, u32)],
+    says: &impl Fn(TaskId, Option<&str>) -> String,
+) -> Result<Vec<Finish>, Error> {
+    let ids: HashSet<IntentId> = tasks.iter().map(|(task, _)| IntentId(task.0)).collect();
     let mut steps: HashMap<IntentId, Arc<str>> = HashMap::new();
     for row in conn
         .fetch(&sql::STEP_RUNNING, Args::new().ids(ids.iter().copied()))
@@ -226,58 +295,73 @@ async fn quarantine(
     {
         steps.insert(row.uuid(0)?, row.name(1)?);
     }
-    let crashes: HashMap<IntentId, u32> = tasks
-        .iter()
-        .map(|(task, crashes)| (task.intent, *crashes))
-        .collect();
-    let intents = load::intents(
-        conn,
-        LeaseId(uuid::Uuid::nil()),
-        ids.iter().copied(),
-        &ids,
-        usize::MAX,
-    )
-    .await?;
-    // No outcome while a child is unfinished (I2): such a one goes back as a suspect, and is judged again.
-    let (waiting, intents): (Vec<_>, Vec<_>) = intents
-        .into_iter()
-        .partition(|intent| intent.children.iter().any(|child| child.outcome.is_none()));
+    let nobody = LeaseId(uuid::Uuid::nil());
+    let intents = load::intents(conn, nobody, ids.iter().copied(), &ids, usize::MAX).await?;
+    // No outcome while a child or a step in another queue is unfinished (I2): such a one goes back as a suspect, and is
+    // judged again.
+    let (waiting, intents): (Vec<_>, Vec<_>) = intents.into_iter().partition(|intent| {
+        intent.away() > 0 || intent.children.iter().any(|child| child.outcome.is_none())
+    });
     let again: Vec<_> = waiting
         .iter()
-        .map(|intent| (intent.intent, limits::CRASHES))
+        .map(|intent| (intent.task, limits::CRASHES))
         .collect();
     return_suspects(conn, &again).await?;
-    let finishes: Vec<Finish> = intents
-        .into_iter()
-        .map(|intent| {
-            let step = steps.remove(&intent.intent);
-            let crashes = crashes.get(&intent.intent).copied().unwrap_or_default();
-            let place = step.as_ref().map_or_else(String::new, |step| format!(" in step `{step}`"));
-            Finish {
-                intent: intent.intent,
-                lease: None,
-                state: IntentState::Failed,
-                requested: intent.requested,
-                started: intent.started.as_ref().map_or(intent.requested, |started| started.started),
-                output: None,
-                reason: Some(FailureReason::Quarantined),
-                error: Some(format!(
-                    "its worker died {crashes} times while it ran, the last time `{worker}`{place}; mend it, then resume"
-                )),
-                step,
-                plan: intent.started.and_then(|started| started.plan).map(|(hash, _)| hash),
-                parent: intent.parent,
-                frees: intent.locks && intent.release_on_failure,
-                waits: !intent.children.is_empty(),
-                taken_back: false,
-                kind: intent.kind,
-                account: intent.account,
-            }
-        })
-        .collect();
-    finish::lock(conn, &finishes, std::iter::empty()).await?;
-    finish::finish(conn, &finishes, true).await?;
-    Ok(())
+    let finish = |intent: Claimed| {
+        let step = steps.remove(&intent.intent);
+        Finish {
+            waits: intent.waits(),
+            intent: intent.intent,
+            lease: None,
+            state: IntentState::Failed,
+            requested: intent.requested,
+            started: intent
+                .started
+                .as_ref()
+                .map_or(intent.requested, |started| started.started),
+            output: None,
+            reason: Some(FailureReason::Quarantined),
+            error: Some(says(intent.task, step.as_deref())),
+            step,
+            plan: intent
+                .started
+                .and_then(|started| started.plan)
+                .map(|(hash, _)| hash),
+            parent: intent.parent,
+            frees: intent.locks && intent.release_on_failure,
+            taken_back: false,
+            kind: intent.kind,
+            account: intent.account,
+        }
+    };
+    Ok(intents.into_iter().map(finish).collect())
+}
+
+/// The last word of a routed step: its driver makes the outcome.
+fn quarantined_step(
+    task: &Claimed,
+    says: &impl Fn(TaskId, Option<&str>) -> String,
+) -> Option<StepRow> {
+    let routed = task.routed.as_ref()?;
+    let attempt = task.steps.first().map_or(1, |step| step.attempt);
+    Some(StepRow {
+        point_of_no_return: false,
+        first: false,
+        task: task.task,
+        intent: task.intent,
+        name: routed.step.clone(),
+        generation: routed.generation,
+        state: StepState::Failed,
+        attempt,
+        output: None,
+        error: Some(says(task.task, Some(&routed.step))),
+        progress: None,
+        due_in: None,
+        started_ago: None,
+        finished_ago: Some(std::time::Duration::ZERO),
+        queue: None,
+        reason: Some(FailureReason::Quarantined),
+    })
 }
 
 async fn end_session(conn: &mut Conn<'_>, session: SessionId) -> Result<(), Error> {

@@ -146,11 +146,13 @@ pub struct StepRecord {
     pub finished_at: Option<DateTime<Utc>>,
     /// Who carried it out.
     pub worker: Option<String>,
+    /// The queue that the plan names for it; none where it runs with its intent.
+    pub queue: Option<String>,
 }
 
 impl StepRecord {
     /// A step of the plan of which nothing has been heard yet.
-    pub(super) fn pending(name: String) -> Self {
+    pub(super) fn pending(name: String, queue: Option<String>) -> Self {
         Self {
             name,
             generation: 1,
@@ -163,6 +165,7 @@ impl StepRecord {
             started_at: None,
             finished_at: None,
             worker: None,
+            queue,
         }
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::loaded::{CancelLoad, ChildLoad, Claimed, Failure};
+use super::loaded::{ChildLoad, Claimed, Failure, StepLoad, ToStop};
 use crate::clock::{Micros, micros};
 use crate::conflict::Conflicts;
-use crate::id::{IntentId, LeaseId, SessionId};
+use crate::id::{IntentId, LeaseId, SessionId, TaskId};
 use crate::intent::{Mode, OnFailure};
 use crate::limits;
 use crate::payload::Payload;
@@ -111,6 +111,8 @@ pub(crate) struct Probe {
 pub(crate) struct StepRow {
     /// The step has no row yet.
     pub(crate) first: bool,
+    /// Whose word it is.
+    pub(crate) task: TaskId,
     pub(crate) intent: IntentId,
     pub(crate) name: Arc<str>,
     pub(crate) generation: u32,
@@ -124,11 +126,16 @@ pub(crate) struct StepRow {
     pub(crate) finished_ago: Option<Duration>,
     /// From here on there is no way back.
     pub(crate) point_of_no_return: bool,
+    /// The queue to which it is sent off.
+    pub(crate) queue: Option<Arc<str>>,
+    /// Why it failed, where that is not that its attempts did.
+    pub(crate) reason: Option<FailureReason>,
 }
 
 /// A failed attempt.
 #[derive(Debug, Clone)]
 pub(crate) struct AttemptRow {
+    pub(crate) task: TaskId,
     pub(crate) intent: IntentId,
     pub(crate) step: Arc<str>,
     pub(crate) generation: u32,
@@ -140,12 +147,36 @@ pub(crate) struct AttemptRow {
     pub(crate) retry_in: Option<Duration>,
 }
 
+/// A step that is sent off to another queue.
+#[derive(Debug, Clone)]
+pub(crate) struct RoutedRow {
+    /// Chosen by its driver.
+    pub(crate) task: TaskId,
+    pub(crate) intent: IntentId,
+    pub(crate) step: Arc<str>,
+    pub(crate) generation: u32,
+    pub(crate) queue: Arc<str>,
+    pub(crate) input: Payload,
+}
+
+/// A routed step that comes to its end; what came of it is in its step's row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RoutedEnd {
+    pub(crate) task: TaskId,
+    pub(crate) intent: IntentId,
+    /// The lease that it leaves; none where the lease ends with its session.
+    pub(crate) lease: Option<LeaseId>,
+}
+
 /// Why a task is parked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ParkReason {
     Retry,
     Snooze,
+    /// For what its wait row counts: children, and steps in other queues.
     Child,
+    /// For a worker whose code has its step.
+    Handler,
 }
 
 impl ParkReason {
@@ -154,19 +185,27 @@ impl ParkReason {
             Self::Retry => "retry",
             Self::Snooze => "snooze",
             Self::Child => "child",
+            Self::Handler => "handler",
         }
     }
 }
 
-/// A task that is let go of until a timer or a child's end.
+/// A task that is let go of until a timer is due or a count is reached.
 #[derive(Debug, Clone)]
 pub(crate) struct ParkRow {
-    pub(crate) intent: IntentId,
+    pub(crate) task: TaskId,
     pub(crate) lease: LeaseId,
     pub(crate) reason: ParkReason,
     pub(crate) due_in: Option<Duration>,
-    /// The count of finished children from which on it can go on.
+    /// Of a driver: the count in its intent's wait row from which on it can go on.
     pub(crate) wake_at: Option<i64>,
+}
+
+impl ParkRow {
+    /// The wait row that it sets. Only drivers wait for a count, and a driver's task has its intent's id.
+    pub(crate) fn waits(&self) -> Option<(IntentId, i64)> {
+        Some((IntentId(self.task.0), self.wake_at?))
+    }
 }
 
 /// When an intent started and by which plan.
@@ -208,7 +247,7 @@ pub(crate) struct Finish {
     pub(crate) parent: Option<IntentId>,
     /// It may hold resources, and lets go of them.
     pub(crate) frees: bool,
-    /// It has had children.
+    /// It has had children or steps in other queues.
     pub(crate) waits: bool,
     /// What its steps did is taken back, as it was asked for.
     pub(crate) taken_back: bool,
@@ -250,19 +289,23 @@ pub(crate) struct TickRequest {
     /// Steps that have a deadline and have become ready.
     pub(crate) deadlines: Vec<DeadlineRow>,
     pub(crate) children: Vec<ChildRow>,
+    pub(crate) routed: Vec<RoutedRow>,
     pub(crate) finishes: Vec<Finish>,
+    pub(crate) ends: Vec<RoutedEnd>,
     pub(crate) parks: Vec<ParkRow>,
     /// Tasks that go back to *ready*, with whether they have been started.
-    pub(crate) hand_backs: Vec<(IntentId, LeaseId, Life)>,
+    pub(crate) hand_backs: Vec<(TaskId, LeaseId, Life)>,
     pub(crate) leases_done: Vec<LeaseId>,
     /// Suspects that have something beside them from now on.
     pub(crate) leases_beside: Vec<LeaseId>,
     /// Suspects that have made progress: they are none any more.
     pub(crate) leases_cleared: Vec<LeaseId>,
-    /// Intents whose count of finished children is asked for.
+    /// Intents whose count of what has come is asked for.
     pub(crate) watch: Vec<IntentId>,
     /// Intents whose children are asked for again.
     pub(crate) reload: Vec<IntentId>,
+    /// Of these, those whose steps in other queues are asked for as well.
+    pub(crate) recall: Vec<IntentId>,
     pub(crate) promote: bool,
     pub(crate) claim: Vec<Lane>,
     /// Most bytes of inputs that the claimed tasks may have; one task is always taken.
@@ -283,7 +326,7 @@ pub(crate) struct TickRequest {
     pub(crate) cancels: i64,
     /// Of the intents in the request, those of which the worker knows that they are to stop: what it writes for them is how
     /// it carries that out.
-    pub(crate) stopping: HashSet<IntentId>,
+    pub(crate) stopping: HashSet<TaskId>,
     /// The session has been told to stop something: which it is, is asked for.
     pub(crate) hear_cancels: bool,
 }
@@ -328,7 +371,9 @@ impl TickRequest {
             && self.reruns.is_empty()
             && self.deadlines.is_empty()
             && self.children.is_empty()
+            && self.routed.is_empty()
             && self.finishes.is_empty()
+            && self.ends.is_empty()
             && self.parks.is_empty()
             && self.hand_backs.is_empty()
             && self.leases_done.is_empty()
@@ -354,11 +399,13 @@ pub(crate) struct TickAnswer {
     /// Queues of which fewer tasks came back than there was room for.
     pub(crate) drained: Vec<Arc<str>>,
     /// These were not parked: what they wait for has come meanwhile.
-    pub(crate) not_parked: Vec<IntentId>,
-    /// Counts of finished children, for `watch` and `reload`.
+    pub(crate) not_parked: Vec<TaskId>,
+    /// Counts of what has come, for `watch` and `reload`.
     pub(crate) arrived: HashMap<IntentId, i64>,
     /// Children, for `reload`.
     pub(crate) children: Vec<ChildLoad>,
+    /// Steps that were sent to other queues, for `recall`.
+    pub(crate) sent: HashMap<IntentId, Vec<StepLoad>>,
     /// Tasks that this tick made ready: others', or the worker's own.
     pub(crate) readied: usize,
     /// Tasks that were promoted because they were due.
@@ -367,15 +414,14 @@ pub(crate) struct TickAnswer {
     pub(crate) losers: usize,
     /// Some intents wait for others that a rule has stop.
     pub(crate) superseding: bool,
-    /// Intents for which the database refused what was to be written, and why; nothing of this tick was written for
-    /// them.
-    pub(crate) refused: Vec<(IntentId, String)>,
+    /// Tasks for which the database refused what was to be written, and why; nothing of this tick was written for them.
+    pub(crate) refused: Vec<(TaskId, String)>,
     /// Commits of which the answer was lost, and which were found to have taken place.
     pub(crate) adopted: u64,
     /// How often the session had been told to stop something.
     pub(crate) cancels: i64,
-    /// Intents of the session that are to stop.
-    pub(crate) to_stop: Vec<(IntentId, CancelLoad)>,
+    /// Tasks of the session that are to stop.
+    pub(crate) to_stop: Vec<ToStop>,
     /// One task of a kind that backs off was claimed: it is to be alone, as a suspect.
     pub(crate) probed: bool,
     /// These were not finished: they were asked to stop first.
@@ -406,6 +452,8 @@ pub(crate) struct SessionRow {
     pub(crate) lease: Duration,
     pub(crate) free: usize,
     pub(crate) kinds: Vec<KindRow>,
+    /// What it claims: kind and queue, its intents' own or that of routed steps.
+    pub(crate) lanes: Vec<(Arc<str>, Arc<str>)>,
 }
 
 /// What the code says of a kind that a worker carries out.
@@ -439,6 +487,12 @@ pub(crate) struct Peek {
 
 impl From<IntentId> for Uuid {
     fn from(id: IntentId) -> Self {
+        id.0
+    }
+}
+
+impl From<TaskId> for Uuid {
+    fn from(id: TaskId) -> Self {
         id.0
     }
 }

@@ -33,17 +33,20 @@ impl Store {
                     .now();
                 conn.execute(&sql::SESSION_INSERT, args).await?;
                 let kinds = || session.kinds.iter();
-                let names = || {
-                    Rows::new()
-                        .texts(kinds().map(|kind| kind.kind.clone()))
-                        .texts(kinds().map(|kind| kind.queue.clone()))
-                };
-                let args = Args::new().uuid(session.id.0).rows(names());
+                let lanes = Rows::new()
+                    .texts(session.lanes.iter().map(|(kind, _)| kind.clone()))
+                    .texts(session.lanes.iter().map(|(_, queue)| queue.clone()));
+                let args = Args::new().uuid(session.id.0).rows(lanes);
                 conn.execute(&sql::SESSION_KIND_INSERT, args).await?;
                 let release = kinds().map(|kind| kind.on_failure == OnFailure::Release);
                 let conflicts = kinds().map(|kind| conflicts_json(&kind.conflicts));
-                let args = Args::new().rows(names().bools(release).opt_texts(conflicts));
-                conn.execute(&sql::KIND_INSERT, args).await
+                let known = Rows::new()
+                    .texts(kinds().map(|kind| kind.kind.clone()))
+                    .texts(kinds().map(|kind| kind.queue.clone()))
+                    .bools(release)
+                    .opt_texts(conflicts);
+                conn.execute(&sql::KIND_INSERT, Args::new().rows(known))
+                    .await
             })
         })
         .await

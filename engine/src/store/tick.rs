@@ -10,11 +10,12 @@ use super::args::{Args, Rows};
 use super::rows::Start;
 use super::session::us;
 use super::{
-    ChildRow, Conn, Flush, Life, ParkRow, Store, StoreKind, TickAnswer, TickEnd, TickRequest,
+    ChildRow, Conn, Flush, Life, ParkRow, StepRow, Store, StoreKind, TickAnswer, TickEnd,
+    TickRequest,
 };
-use super::{claim, deadlines, finish, load, request, sql, stop, taking_back};
+use super::{claim, deadlines, finish, load, request, routed, sql, stop, taking_back};
 use crate::error::Error;
-use crate::id::{IntentId, LeaseId, SessionId};
+use crate::id::{IntentId, LeaseId, SessionId, TaskId};
 use crate::limits;
 use crate::state::{IntentState, StepState};
 
@@ -55,7 +56,7 @@ impl Store {
                 // What the claim made of others cannot be told any more; the rows say what is left to do.
                 answer.superseding = !request.rules.is_empty();
                 hear_cancels(&mut conn, session, &request, &mut answer).await?;
-                hear_children(&mut conn, &request, &mut answer).await?;
+                hear(&mut conn, &request, &mut answer).await?;
                 Ok(answer)
             })
         })
@@ -89,20 +90,17 @@ async fn tick(
         request
     };
 
-    finish::lock(
-        conn,
-        &request.finishes,
-        request
-            .parks
-            .iter()
-            .filter(|p| p.wake_at.is_some())
-            .map(|p| p.intent),
-    )
-    .await?;
+    let parking = request.parks.iter().filter_map(ParkRow::waits);
+    let ending = request.ends.iter().map(|end| end.intent);
+    let waits = parking.map(|(intent, _)| intent).chain(ending);
+    finish::lock(conn, &request.finishes, waits).await?;
     write_plans(conn, session, request).await?;
     write_steps(conn, request).await?;
     write_children(conn, request, &mut answer).await?;
-    answer.readied += finish::finish(conn, &request.finishes, request.careful).await?;
+    send_routed(conn, request, &mut answer).await?;
+    open_waits(conn, request).await?;
+    let ended = routed::end(conn, &request.ends).await?;
+    answer.readied += finish::finish(conn, &request.finishes, request.careful, ended).await?;
     let stays = park(conn, request, &mut answer).await?;
     hand_back(conn, request).await?;
     leave_leases(conn, session, request, &stays).await?;
@@ -113,7 +111,7 @@ async fn tick(
         answer.readied += answer.promoted;
     }
     claim::claim(conn, session, request, &mut answer).await?;
-    hear_children(conn, request, &mut answer).await?;
+    hear(conn, request, &mut answer).await?;
     Ok(TickEnd::Done(Box::new(answer)))
 }
 
@@ -135,8 +133,8 @@ async fn hear_cancels(
     Ok(())
 }
 
-/// What has become of children that the worker asks for.
-async fn hear_children(
+/// What has become of children and of steps in other queues, as far as the worker asks for it.
+async fn hear(
     conn: &mut Conn<'_>,
     request: &TickRequest,
     answer: &mut TickAnswer,
@@ -151,6 +149,9 @@ async fn hear_children(
         answer.arrived.entry(*intent).or_insert(0);
     }
     answer.children = load::children(conn, request.reload.iter().copied()).await?;
+    if !request.recall.is_empty() {
+        answer.sent = routed::sent(conn, &request.recall).await?;
+    }
     Ok(())
 }
 
@@ -209,6 +210,18 @@ async fn write_steps(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), E
         let args = Args::new().text(request.worker.clone()).now().rows(rows);
         conn.execute(&sql::RESULT_INSERT, args).await?;
     }
+    record_steps(conn, &request.worker, &steps).await?;
+    taking_back::write(conn, request).await?;
+    deadlines::of_steps(conn, &request.deadlines).await?;
+    write_attempts(conn, request).await
+}
+
+/// What steps have to say that have a row already, or whose word is no result.
+pub(super) async fn record_steps(
+    conn: &mut Conn<'_>,
+    worker: &Arc<str>,
+    steps: &[&StepRow],
+) -> Result<(), Error> {
     if !steps.is_empty() {
         let rows = Rows::new()
             .uuids(steps.iter().map(|s| s.intent))
@@ -222,15 +235,16 @@ async fn write_steps(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), E
             .opt_ints(steps.iter().map(|s| us(s.due_in)))
             .opt_ints(steps.iter().map(|s| us(s.started_ago)))
             .opt_ints(steps.iter().map(|s| us(s.finished_ago)))
-            .bools(steps.iter().map(|s| s.point_of_no_return));
-        conn.execute(
-            &sql::STEP_RECORD,
-            Args::new().text(request.worker.clone()).now().rows(rows),
-        )
-        .await?;
+            .bools(steps.iter().map(|s| s.point_of_no_return))
+            .opt_texts(steps.iter().map(|s| s.queue.clone()))
+            .opt_texts(steps.iter().map(|s| s.reason.map(|reason| reason.as_str())));
+        let args = Args::new().text(worker.clone()).now().rows(rows);
+        conn.execute(&sql::STEP_RECORD, args).await?;
     }
-    taking_back::write(conn, request).await?;
-    deadlines::of_steps(conn, &request.deadlines).await?;
+    Ok(())
+}
+
+async fn write_attempts(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), Error> {
     let attempts = &request.attempts;
     if !attempts.is_empty() {
         let rows = Rows::new()
@@ -262,15 +276,33 @@ async fn write_children(
     if rest.is_empty() {
         return Ok(());
     }
-    let parents: BTreeSet<IntentId> = rest.iter().filter_map(parent).collect();
     answer.readied += rest.len();
     while !rest.is_empty() {
         let (batch, more) = rest.split_at(statement_len(rest));
         insert_children(conn, batch).await?;
         rest = more;
     }
-    conn.execute(&sql::WAIT_OPEN, Args::new().ids(parents))
-        .await
+    Ok(())
+}
+
+async fn send_routed(
+    conn: &mut Conn<'_>,
+    request: &TickRequest,
+    answer: &mut TickAnswer,
+) -> Result<(), Error> {
+    answer.readied += request.routed.len();
+    routed::send(conn, &request.routed).await
+}
+
+/// Intents that ask for something have a wait row from then on.
+async fn open_waits(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), Error> {
+    let parents = request.children.iter().filter_map(parent);
+    let senders = request.routed.iter().map(|row| row.intent);
+    let waits: BTreeSet<IntentId> = parents.chain(senders).collect();
+    if waits.is_empty() {
+        return Ok(());
+    }
+    conn.execute(&sql::WAIT_OPEN, Args::new().ids(waits)).await
 }
 
 fn parent(child: &ChildRow) -> Option<IntentId> {
@@ -313,16 +345,12 @@ async fn park(
     conn: &mut Conn<'_>,
     request: &TickRequest,
     answer: &mut TickAnswer,
-) -> Result<HashSet<IntentId>, Error> {
-    let waiting: Vec<(&ParkRow, i64)> = request
-        .parks
-        .iter()
-        .filter_map(|park| park.wake_at.map(|wake_at| (park, wake_at)))
-        .collect();
+) -> Result<HashSet<TaskId>, Error> {
+    let waiting: Vec<(IntentId, i64)> = request.parks.iter().filter_map(ParkRow::waits).collect();
     let mut stays = HashSet::new();
     if !waiting.is_empty() {
         let rows = Rows::new()
-            .uuids(waiting.iter().map(|(park, _)| park.intent))
+            .uuids(waiting.iter().map(|(intent, _)| *intent))
             .ints(waiting.iter().map(|(_, wake_at)| *wake_at));
         for row in conn.fetch(&sql::WAIT_SET, Args::new().rows(rows)).await? {
             if row.bool(1)? {
@@ -333,11 +361,11 @@ async fn park(
     let parks: Vec<&ParkRow> = request
         .parks
         .iter()
-        .filter(|park| !stays.contains(&park.intent))
+        .filter(|park| !stays.contains(&park.task))
         .collect();
     if !parks.is_empty() {
         let rows = Rows::new()
-            .uuids(parks.iter().map(|p| p.intent))
+            .uuids(parks.iter().map(|p| p.task))
             .texts(parks.iter().map(|p| p.reason.as_str()))
             .opt_ints(parks.iter().map(|p| us(p.due_in)));
         conn.execute(&sql::PARKED_INSERT, Args::new().rows(rows).now())
@@ -352,7 +380,7 @@ async fn hand_back(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), Err
         return Ok(());
     }
     let rows = Rows::new()
-        .uuids(request.hand_backs.iter().map(|(intent, _, _)| *intent))
+        .uuids(request.hand_backs.iter().map(|(task, _, _)| *task))
         .ints(request.hand_backs.iter().map(|_| 0))
         .bools(
             request
@@ -370,18 +398,18 @@ async fn leave_leases(
     conn: &mut Conn<'_>,
     session: SessionId,
     request: &TickRequest,
-    stays: &HashSet<IntentId>,
+    stays: &HashSet<TaskId>,
 ) -> Result<(), Error> {
-    let parked = request.parks.iter().map(|park| (park.lease, park.intent));
+    let parked = request.parks.iter().map(|park| (park.lease, park.task));
     let handed = request
         .hand_backs
         .iter()
-        .map(|(intent, lease, _)| (*lease, *intent));
+        .map(|(task, lease, _)| (*lease, *task));
     // A lease of which a task stays after all is not done.
     let kept: HashSet<LeaseId> = request
         .parks
         .iter()
-        .filter(|park| stays.contains(&park.intent))
+        .filter(|park| stays.contains(&park.task))
         .map(|park| park.lease)
         .collect();
     let done: HashSet<LeaseId> = request
@@ -396,11 +424,15 @@ async fn leave_leases(
         .finishes
         .iter()
         .filter(|finish| finish.state == IntentState::Failed);
-    let failed = failed.filter_map(|finish| Some((finish.lease?, finish.intent)));
-    let gone: Vec<_> = parked
+    let failed = failed.filter_map(|finish| Some((finish.lease?, finish.intent.into())));
+    // A routed step has no outcome of its own.
+    let ended = request.ends.iter();
+    let ended = ended.filter_map(|end| Some((end.lease?, end.task)));
+    let gone: Vec<(LeaseId, TaskId)> = parked
         .chain(handed)
         .chain(failed)
-        .filter(|(lease, intent)| !stays.contains(intent) && !done.contains(lease))
+        .chain(ended)
+        .filter(|(lease, task)| !stays.contains(task) && !done.contains(lease))
         .collect();
     if !gone.is_empty() {
         let rows = Rows::new()

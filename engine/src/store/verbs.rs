@@ -7,9 +7,11 @@ use serde_json::json;
 use super::args::{Args, Rows};
 use super::resume::{Actor, into_line, place, withdraw, withdraw_one};
 use super::rows::Start;
-use super::{Conn, IntentRecord, NewIntent, Store, finish, history, request, sql};
+use super::{
+    Conn, IntentRecord, NewIntent, RoutedEnd, Store, finish, history, request, routed, sql,
+};
 use crate::error::Error;
-use crate::id::IntentId;
+use crate::id::{IntentId, TaskId};
 use crate::payload::{self, Payload};
 use crate::state::{IntentState, StepState};
 
@@ -102,6 +104,10 @@ async fn on_step(
     let detail = json!({ "step": step });
     let failed = withdraw(conn, &[id], verb.verb(), actor, &detail).await?;
     if failed.is_empty() {
+        if let Some(task) = routed::task_of(conn, id, step).await? {
+            note(conn, id, verb.verb(), actor, &detail).await?;
+            return on_routed(conn, (id, task), step, verb).await;
+        }
         // Taken out of *parked*, so that nobody goes on with it meanwhile.
         let parked = Args::new().ids([id]);
         if conn.fetch_one(&sql::PARKED_TAKE, parked).await?.is_none() {
@@ -118,20 +124,9 @@ async fn on_step(
         let verb = verb.trying();
         return Err(Error::ResumeParent { verb, id, parent });
     }
-    let rows = conn.fetch(&sql::STEP_OF, Args::new().ids([id])).await?;
-    let mut found = None;
-    for row in rows {
-        if row.text(1)? == step {
-            found = Some((row.int(2)?, row.word::<StepState>(3)?, row.opt_time(4)?));
-        }
-    }
-    let no_step = || Error::NoStep {
-        id,
-        step: step.to_owned(),
-    };
-    let (generation, state, due_at) = found.ok_or_else(no_step)?;
+    let (generation, state, waits_for_time) = step_of(conn, id, step).await?;
     // One that waits for children goes on by them.
-    if state != StepState::Failed && (state != StepState::Waiting || due_at.is_none()) {
+    if state != StepState::Failed && !waits_for_time {
         return Err(Error::WrongStep {
             verb: verb.verb(),
             id,
@@ -150,6 +145,76 @@ async fn on_step(
     conn.execute(&sql::WAIT_REOPEN, Args::new().ids([id]))
         .await?;
     into_line(conn, &[id]).await
+}
+
+/// A step's last generation, its state, and whether it waits until a time.
+async fn step_of(
+    conn: &mut Conn<'_>,
+    id: IntentId,
+    step: &str,
+) -> Result<(i64, StepState, bool), Error> {
+    for row in conn.fetch(&sql::STEP_OF, Args::new().ids([id])).await? {
+        if row.text(1)? == step {
+            let state = row.word::<StepState>(3)?;
+            let until = state == StepState::Waiting && row.opt_time(4)?.is_some();
+            return Ok((row.int(2)?, state, until));
+        }
+    }
+    let step = step.to_owned();
+    Err(Error::NoStep { id, step })
+}
+
+/// The same, of one that waits in another queue. Its own token is what is taken out of *parked*; its intent hears of it like
+/// of any end of a step, wherever it is.
+async fn on_routed(
+    conn: &mut Conn<'_>,
+    (id, task): (IntentId, TaskId),
+    step: &str,
+    verb: &StepVerb,
+) -> Result<(), Error> {
+    finish::lock(conn, &[], [id].into_iter()).await?;
+    let parked = Args::new().ids([task]);
+    if conn.fetch_one(&sql::PARKED_TAKE, parked).await?.is_none() {
+        let (state, _) = place(conn, id).await?;
+        return Err(Error::WrongState {
+            verb: verb.trying(),
+            id,
+            state,
+            expected: "the step is in line, or in a worker's hands, in its queue; it has to wait for its retry, or its \
+                       intent to have failed",
+        });
+    }
+    let (generation, state, _) = step_of(conn, id, step).await?;
+    // One whose worker died in it may be parked since nobody knows it: nobody can say that it waits for its retry.
+    if state != StepState::Waiting {
+        return Err(Error::WrongStep {
+            verb: verb.verb(),
+            id,
+            step: step.to_owned(),
+            state,
+        });
+    }
+    let args = Args::new().uuid(id.0).text(step).int(generation);
+    match verb {
+        StepVerb::Retry => {
+            conn.execute(&sql::STEP_RETRY, args).await?;
+            let rows = Rows::new().uuids([task]).ints([0]).bools([true]);
+            let args = Args::new().rows(rows.bools([false]));
+            conn.execute(&sql::READY_INSERT, args).await
+        }
+        StepVerb::Skip(output) => {
+            let args = args.text(output.text()).now();
+            conn.execute(&sql::STEP_SKIP, args).await?;
+            let end = RoutedEnd {
+                task,
+                intent: id,
+                lease: None,
+            };
+            let ended = routed::end(conn, &[end]).await?;
+            finish::finish(conn, &[], true, ended).await?;
+            Ok(())
+        }
+    }
 }
 
 async fn discard(conn: &mut Conn<'_>, id: IntentId, actor: &Actor) -> Result<usize, Error> {

@@ -19,7 +19,7 @@ use crate::why::{
 };
 
 /// One more than is told, to know that there are more.
-const COUNT: i64 = limits::WHY_COUNT as i64 + 1;
+pub(super) const COUNT: i64 = limits::WHY_COUNT as i64 + 1;
 
 impl Store {
     /// What is known of an intent, and of the first of the children that it waits for: one snapshot.
@@ -101,6 +101,7 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
         workers: Vec::new(),
         steps: Vec::new(),
         children: Vec::new(),
+        routed: Vec::new(),
         unfinished: Tally {
             count: 0,
             more: false,
@@ -112,6 +113,7 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
         Place::Parked { .. } | Place::Leased(_) => {
             facts.steps = steps(conn, id).await?;
             (facts.children, facts.unfinished) = children(conn, id).await?;
+            facts.routed = super::why_routed::load(conn, &facts).await?;
         }
     }
     facts.workers = workers(conn, &facts.queue, &facts.kind).await?;
@@ -346,7 +348,11 @@ async fn children(conn: &mut Conn<'_>, id: IntentId) -> Result<(Vec<ChildFacts>,
     Ok((first.into_iter().filter_map(child).collect(), unfinished))
 }
 
-async fn workers(conn: &mut Conn<'_>, queue: &str, kind: &str) -> Result<Vec<WorkerFacts>, Error> {
+pub(super) async fn workers(
+    conn: &mut Conn<'_>,
+    queue: &str,
+    kind: &str,
+) -> Result<Vec<WorkerFacts>, Error> {
     let args = Args::new().text(queue).text(kind);
     let args = args.int(limits::WHY_WORKERS as i64).now();
     let rows = conn.fetch(&sql::WHY_WORKERS, args).await?;
@@ -366,7 +372,7 @@ async fn workers(conn: &mut Conn<'_>, queue: &str, kind: &str) -> Result<Vec<Wor
 }
 
 /// A count that went no further than one beyond what is told.
-fn tally(found: i64) -> Tally {
+pub(super) fn tally(found: i64) -> Tally {
     let found = u64::try_from(found).unwrap_or_default();
     Tally {
         count: found.min(limits::WHY_COUNT),

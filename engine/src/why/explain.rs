@@ -75,12 +75,19 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
         steps,
         children,
         unfinished,
+        routed,
         ..
     } = facts;
     let workers = Workers::of(&workers);
     let children = (unfinished.count > 0).then(|| Reason::Children {
         unfinished,
         children: children.into_iter().map(awaited).collect(),
+    });
+    let routed = routed.into_iter().map(|step| Reason::Routed {
+        step: step.step,
+        queue: step.facts.queue.clone(),
+        since: step.since,
+        reasons: reasons(*step.facts),
     });
     match place {
         Place::Finished(state, at) => vec![Reason::Finished { state, at }],
@@ -109,6 +116,7 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
                 ("handler", _) => vec![Reason::Handler],
                 _ => waiting(steps),
             };
+            reasons.extend(routed);
             reasons.extend(children);
             reasons.extend(workers.missing(&queue, &kind));
             reasons
@@ -117,6 +125,7 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
             let (runs, waits) = steps.into_iter().partition(|step| step.runs);
             let mut reasons = held(now, lease, runs);
             reasons.extend(waiting(waits));
+            reasons.extend(routed);
             reasons.extend(children);
             reasons
         }

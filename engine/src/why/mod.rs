@@ -122,6 +122,17 @@ pub enum Reason {
         /// The first ten of them.
         children: Vec<Awaited>,
     },
+    /// A step is under way in another queue.
+    Routed {
+        /// The step.
+        step: String,
+        /// The queue.
+        queue: String,
+        /// Since when it is there.
+        since: DateTime<Utc>,
+        /// What it waits for itself, or who runs it.
+        reasons: Vec<Reason>,
+    },
     /// It waits for a worker that knows its steps.
     Handler,
     /// It is in line for a worker.
@@ -301,6 +312,8 @@ pub(crate) struct Facts {
     /// The first of its unfinished children, and how many there are.
     pub(crate) children: Vec<ChildFacts>,
     pub(crate) unfinished: Tally,
+    /// The first of its steps that are under way in other queues.
+    pub(crate) routed: Vec<RoutedFacts>,
 }
 
 /// Who has asked an intent to stop, why and when.
@@ -397,6 +410,15 @@ pub(crate) struct StepFacts {
     pub(crate) due_at: Option<DateTime<Utc>>,
     pub(crate) started_at: Option<DateTime<Utc>>,
     pub(crate) progress: Option<String>,
+}
+
+/// A step that is under way in another queue.
+#[derive(Debug, Clone)]
+pub(crate) struct RoutedFacts {
+    pub(crate) step: String,
+    pub(crate) since: DateTime<Utc>,
+    /// Those of its intent, but with the step's own queue and place.
+    pub(crate) facts: Box<Facts>,
 }
 
 /// An unfinished child.

@@ -75,6 +75,18 @@ impl Display for Reason {
                 unfinished,
                 children,
             } => awaits(f, *unfinished, children),
+            Self::Routed {
+                step,
+                queue,
+                since,
+                reasons,
+            } => {
+                write!(f, "`{step}` is in queue `{queue}` since {}", time(*since))?;
+                for (index, reason) in reasons.iter().enumerate() {
+                    write!(f, "{}{reason}", if index == 0 { ": " } else { "; " })?;
+                }
+                Ok(())
+            }
             Self::Handler => f.write_str("no live worker knows its steps"),
             Self::Lane { .. } => lane(f, self),
             Self::Suspect { crashes } => write!(

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::id::{IntentId, LeaseId};
+use crate::id::{IntentId, LeaseId, TaskId};
 use crate::limits;
 use crate::store::{ChildRow, TickRequest};
 
@@ -18,9 +18,9 @@ pub(super) fn put_off(request: &mut TickRequest) -> Option<TickRequest> {
     if later.is_empty() {
         return None;
     }
-    let is_later = |intent: &IntentId| later.contains(intent);
-    let parks = take(&mut request.parks, |row| is_later(&row.intent));
-    let hand_backs = take(&mut request.hand_backs, |(intent, _, _)| is_later(intent));
+    let is_later = |task: TaskId| later.contains(&IntentId(task.0));
+    let parks = take(&mut request.parks, |row| is_later(row.task));
+    let hand_backs = take(&mut request.hand_backs, |(task, _, _)| is_later(*task));
     // An intent that is still in its lease keeps the lease.
     let kept: HashSet<LeaseId> = parks
         .iter()
@@ -28,18 +28,19 @@ pub(super) fn put_off(request: &mut TickRequest) -> Option<TickRequest> {
         .chain(hand_backs.iter().map(|(_, lease, _)| *lease))
         .collect();
     Some(TickRequest {
-        started: take(&mut request.started, |row| is_later(&row.intent)),
-        steps: take(&mut request.steps, |row| is_later(&row.intent)),
-        attempts: take(&mut request.attempts, |row| is_later(&row.intent)),
-        undos: take(&mut request.undos, |row| is_later(&row.intent)),
-        undone: take(&mut request.undone, |row| is_later(&row.intent)),
-        renews: take(&mut request.renews, |row| is_later(&row.intent)),
-        deadlines: take(&mut request.deadlines, |row| is_later(&row.intent)),
-        reruns: take(&mut request.reruns, is_later),
+        started: take(&mut request.started, |row| is_later(row.intent.into())),
+        steps: take(&mut request.steps, |row| is_later(row.task)),
+        attempts: take(&mut request.attempts, |row| is_later(row.task)),
+        undos: take(&mut request.undos, |row| is_later(row.intent.into())),
+        undone: take(&mut request.undone, |row| is_later(row.intent.into())),
+        renews: take(&mut request.renews, |row| is_later(row.intent.into())),
+        deadlines: take(&mut request.deadlines, |row| is_later(row.intent.into())),
+        reruns: take(&mut request.reruns, |intent| is_later((*intent).into())),
         children: take(&mut request.children, |row| {
-            parent(row).is_some_and(|parent| is_later(&parent))
+            parent(row).is_some_and(|parent| is_later(parent.into()))
         }),
-        finishes: take(&mut request.finishes, |row| is_later(&row.intent)),
+        routed: take(&mut request.routed, |row| is_later(row.intent.into())),
+        finishes: take(&mut request.finishes, |row| is_later(row.intent.into())),
         leases_done: take(&mut request.leases_done, |lease| kept.contains(lease)),
         parks,
         hand_backs,
@@ -72,7 +73,7 @@ fn too_much(children: &[ChildRow]) -> HashSet<IntentId> {
     order.into_iter().skip(fitting).collect()
 }
 
-fn parent(child: &ChildRow) -> Option<IntentId> {
+pub(super) fn parent(child: &ChildRow) -> Option<IntentId> {
     child.intent.parent.as_ref().map(|(parent, _)| *parent)
 }
 
@@ -138,6 +139,7 @@ mod tests {
             request.steps.push(StepRow {
                 point_of_no_return: false,
                 first: true,
+                task: id(parent).into(),
                 intent: id(parent),
                 name: Arc::from("ask"),
                 generation: 1,
@@ -149,9 +151,11 @@ mod tests {
                 due_in: None,
                 started_ago: None,
                 finished_ago: None,
+                queue: None,
+                reason: None,
             });
             request.parks.push(ParkRow {
-                intent: id(parent),
+                task: id(parent).into(),
                 lease: lease(parent),
                 reason: ParkReason::Child,
                 due_in: None,

@@ -31,25 +31,33 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.bytes = self.bytes.saturating_sub(task.input.get().len());
             self.pending
                 .hand_backs
-                .push((task.intent, task.lease, Life::Started));
+                .push((task.task, task.lease, Life::Started));
             return;
         };
         if !self.unmet.is_empty() {
-            let unmet = self.unmet.remove(&task.intent);
+            let unmet = self.unmet.remove(&task.task);
             task.cancel = task.cancel.or(unmet);
+        }
+        if task.routed.is_some() && task.cancel.is_some() {
+            return self.drop_step(&task);
         }
         let is_asked = |cancel: &CancelLoad| cancel.goal == Goal::Cancel;
         if task.cancel.as_ref().is_some_and(is_asked) {
-            self.to_stop.insert(task.intent);
+            self.to_stop.insert(task.task);
         }
-        let bound = match task.unfit.take() {
-            Some((reason, error)) => Err(Refusal { reason, error }),
-            None => kind.bind(&task, &self.settings.build),
+        let bound = match (task.unfit.take(), &task.routed) {
+            (Some((reason, error)), _) => Err(Refusal { reason, error }),
+            (None, None) => kind.bind(&task, &self.settings.build),
+            (None, Some(routed)) => match kind.bind_step(&task, routed) {
+                Ok(Some(bound)) => Ok(bound),
+                Ok(None) => return self.leave_to_others(task),
+                Err(refusal) => Err(refusal),
+            },
         };
         match bound {
             Ok(bound) => {
                 let source = bound.source;
-                let id = task.intent;
+                let id = task.task;
                 let now = self.now();
                 if self.backing_off.has(&task.kind) {
                     // It is tried, and is to be alone.
@@ -109,7 +117,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                         .plans
                         .push((hash.clone(), drive.plan.stored.clone()));
                 }
-                self.pending.started.push(drive.started_row());
+                self.pending.started.extend(drive.started_row());
                 false
             }
         }
@@ -120,15 +128,15 @@ impl<S: Send + Sync + 'static> Engine<S> {
         tracing::warn!(intent = %task.intent, kind = &*task.kind, error = refusal.error, "an intent has no plan");
         self.release(task.lease);
         self.bytes = self.bytes.saturating_sub(task.input.get().len());
-        let open = task
-            .children
-            .iter()
-            .filter(|child| child.outcome.is_none())
-            .count();
+        if let Some(routed) = &task.routed {
+            return self.refuse_step(&task, routed, refusal);
+        }
+        let children = task.children.iter();
+        let open = children.filter(|child| child.outcome.is_none()).count() + task.away();
         if open > 0 {
             // No outcome while a child is unfinished (I2): it is looked at again when they are done.
             self.pending.parks.push(ParkRow {
-                intent: task.intent,
+                task: task.task,
                 lease: task.lease,
                 reason: ParkReason::Child,
                 due_in: None,
@@ -175,14 +183,14 @@ impl<S: Send + Sync + 'static> Engine<S> {
             step: None,
             plan,
             parent: task.parent,
-            waits: !task.children.is_empty(),
+            waits: task.waits(),
             kind: task.kind,
             account: task.account,
         });
     }
 
     /// One task fewer in a lease.
-    fn release(&mut self, lease: crate::id::LeaseId) {
+    pub(super) fn release(&mut self, lease: crate::id::LeaseId) {
         if let Some(state) = self.leases.get_mut(&lease) {
             state.members = state.members.saturating_sub(1);
             if state.members == 0 {

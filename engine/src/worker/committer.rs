@@ -6,9 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::bounded::parent;
 use super::heartbeat::Progress;
 use crate::error::Error;
-use crate::id::{IntentId, SessionId};
+use crate::id::{SessionId, TaskId};
 use crate::store::{Store, TickAnswer, TickEnd, TickRequest};
 
 /// Commits the ticks of a session, each exactly once.
@@ -115,9 +116,9 @@ impl Committer {
         }
         let (first, second) = match halves(request) {
             Halves::Two(first, second) => (first, second),
-            Halves::One(intent) => {
-                tracing::error!(%intent, %error, "the database refuses what is to be written for an intent");
-                return self.all_but(request, intent, error).await;
+            Halves::One(task) => {
+                tracing::error!(%task, %error, "the database refuses what is to be written for a task");
+                return self.all_but(request, task, error).await;
             }
             Halves::None => {
                 // Nothing of an intent's: a claim or a promotion. It will be asked for again.
@@ -138,40 +139,40 @@ impl Committer {
         Some(answer)
     }
 
-    /// Writes what is in the tick for everybody but one intent, for which the database refuses something.
+    /// Writes what is in the tick for everybody but one task, for which the database refuses something.
     async fn all_but(
         &mut self,
         request: &TickRequest,
-        intent: IntentId,
+        task: TaskId,
         error: &Error,
     ) -> Option<Box<TickAnswer>> {
-        let rest = part(request, |other| *other != intent);
+        let rest = part(request, |other| other != task);
         let mut answer = if rest.has_writes() {
             self.try_commit(Arc::new(rest)).await?
         } else {
             Box::default()
         };
-        answer.refused.push((intent, error.to_string()));
+        answer.refused.push((task, error.to_string()));
         Some(answer)
     }
 }
 
 enum Halves {
     Two(Box<TickRequest>, Box<TickRequest>),
-    One(IntentId),
+    One(TaskId),
     None,
 }
 
-/// Splits a tick by intents. What belongs to no intent goes with the first half; nothing is claimed.
+/// Splits a tick by tasks. What belongs to no task goes with the first half; nothing is claimed.
 fn halves(request: &TickRequest) -> Halves {
-    let intents: Vec<IntentId> = intents(request).into_iter().collect();
-    match intents.as_slice() {
+    let tasks: Vec<TaskId> = tasks(request).into_iter().collect();
+    match tasks.as_slice() {
         [] => Halves::None,
-        [intent] => Halves::One(*intent),
+        [task] => Halves::One(*task),
         many => {
-            let half: HashSet<IntentId> = many[..many.len() / 2].iter().copied().collect();
-            let first = part(request, |intent| half.contains(intent));
-            let mut second = part(request, |intent| !half.contains(intent));
+            let half: HashSet<TaskId> = many[..many.len() / 2].iter().copied().collect();
+            let first = part(request, |task| half.contains(&task));
+            let mut second = part(request, |task| !half.contains(&task));
             second.plans.clear();
             second.session_plans.clear();
             second.leases_beside.clear();
@@ -181,26 +182,24 @@ fn halves(request: &TickRequest) -> Halves {
     }
 }
 
-fn part(request: &TickRequest, keep: impl Fn(&IntentId) -> bool) -> TickRequest {
+fn part(request: &TickRequest, keep: impl Fn(TaskId) -> bool) -> TickRequest {
     let mut part = request.clone();
-    part.started.retain(|row| keep(&row.intent));
-    part.steps.retain(|row| keep(&row.intent));
-    part.attempts.retain(|row| keep(&row.intent));
-    part.undos.retain(|row| keep(&row.intent));
-    part.undone.retain(|row| keep(&row.intent));
-    part.renews.retain(|row| keep(&row.intent));
-    part.deadlines.retain(|row| keep(&row.intent));
-    part.reruns.retain(&keep);
-    part.children.retain(|row| {
-        row.intent
-            .parent
-            .as_ref()
-            .is_some_and(|(parent, _)| keep(parent))
-    });
-    part.finishes.retain(|row| keep(&row.intent));
-    part.parks.retain(|row| keep(&row.intent));
-    part.hand_backs.retain(|(intent, _, _)| keep(intent));
-    // A refused intent stays in its lease; an empty lease that stays with it does no harm before the session ends.
+    part.started.retain(|row| keep(row.intent.into()));
+    part.steps.retain(|row| keep(row.task));
+    part.attempts.retain(|row| keep(row.task));
+    part.undos.retain(|row| keep(row.intent.into()));
+    part.undone.retain(|row| keep(row.intent.into()));
+    part.renews.retain(|row| keep(row.intent.into()));
+    part.deadlines.retain(|row| keep(row.intent.into()));
+    part.reruns.retain(|intent| keep((*intent).into()));
+    part.children
+        .retain(|row| parent(row).is_some_and(|parent| keep(parent.into())));
+    part.routed.retain(|row| keep(row.intent.into()));
+    part.finishes.retain(|row| keep(row.intent.into()));
+    part.ends.retain(|row| keep(row.task));
+    part.parks.retain(|row| keep(row.task));
+    part.hand_backs.retain(|(task, _, _)| keep(*task));
+    // A refused task stays in its lease; an empty lease that stays with it does no harm before the session ends.
     part.leases_done.clear();
     part.claim.clear();
     part.claim_suspect.clear();
@@ -210,28 +209,27 @@ fn part(request: &TickRequest, keep: impl Fn(&IntentId) -> bool) -> TickRequest 
     part.promote = false;
     part.watch.clear();
     part.reload.clear();
+    part.recall.clear();
     part
 }
 
-fn intents(request: &TickRequest) -> HashSet<IntentId> {
-    let parents = request
-        .children
-        .iter()
-        .filter_map(|row| row.intent.parent.as_ref().map(|(parent, _)| *parent));
-    request
-        .started
-        .iter()
-        .map(|row| row.intent)
-        .chain(request.steps.iter().map(|row| row.intent))
-        .chain(request.attempts.iter().map(|row| row.intent))
+fn tasks(request: &TickRequest) -> HashSet<TaskId> {
+    let parents = request.children.iter().filter_map(parent);
+    let drivers = (request.started.iter().map(|row| row.intent))
         .chain(request.undos.iter().map(|row| row.intent))
         .chain(request.undone.iter().map(|row| row.intent))
         .chain(request.renews.iter().map(|row| row.intent))
         .chain(request.deadlines.iter().map(|row| row.intent))
         .chain(request.reruns.iter().copied())
         .chain(parents)
-        .chain(request.finishes.iter().map(|row| row.intent))
-        .chain(request.parks.iter().map(|row| row.intent))
-        .chain(request.hand_backs.iter().map(|(intent, _, _)| *intent))
+        .chain(request.routed.iter().map(|row| row.intent))
+        .chain(request.finishes.iter().map(|row| row.intent));
+    drivers
+        .map(TaskId::from)
+        .chain(request.steps.iter().map(|row| row.task))
+        .chain(request.attempts.iter().map(|row| row.task))
+        .chain(request.ends.iter().map(|row| row.task))
+        .chain(request.parks.iter().map(|row| row.task))
+        .chain(request.hand_backs.iter().map(|(task, _, _)| *task))
         .collect()
 }

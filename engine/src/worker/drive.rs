@@ -10,14 +10,14 @@ use super::registry::{Bound, Kind};
 use crate::advance::{Next, Status, advance, wind_down};
 use crate::clock::Micros;
 use crate::cx::IntentContext;
-use crate::id::{IntentId, LeaseId};
+use crate::id::{IntentId, LeaseId, TaskId};
 use crate::intent::OnFailure;
 use crate::payload::Payload;
-use crate::plan::BoundPlan;
+use crate::plan::{BoundPlan, undone_of};
 use crate::state::{FailureReason, IntentState, StepState};
 use crate::store::{
     AttemptLoad, CancelLoad, ChildLoad, Claimed, Failure, Finish, ParkReason, ParkRow, StartedRow,
-    StepAt, StepLoad,
+    StepAt, StepLoad, TickRequest,
 };
 
 /// One step, as its driver knows it.
@@ -92,6 +92,18 @@ impl Slot {
         }
     }
 
+    /// Takes in what is recorded of a routed step, by whoever runs it. It was parked for as long as it had to wait.
+    fn set_routed(&mut self, step: StepLoad, now: Duration) {
+        let ended = matches!(step.state, StepState::Succeeded | StepState::Skipped);
+        self.has_row = true;
+        self.generation = step.generation;
+        self.forgiven = step.forgiven;
+        self.ran = step.state == StepState::Running;
+        self.begun = step.begun_ago.map(|used| Begun::new(now, used));
+        self.output = step.output.filter(|_| ended);
+        self.status = if ended { Status::Done } else { Status::Pending };
+    }
+
     /// Takes in what is recorded of a step.
     pub(super) fn set_step(&mut self, step: StepLoad, now: Duration) {
         debug_assert!(step.attempt >= 1 || step.state != StepState::Succeeded);
@@ -105,6 +117,9 @@ impl Slot {
         self.forgiven = step.forgiven;
         self.begun = step.begun_ago.map(|used| Begun::new(now, used));
         match step.state {
+            // Whatever its row says already: as long as its task is there, it has not ended.
+            _ if step.away => self.status = Status::Routed,
+            StepState::Waiting if step.queue.is_some() => self.status = Status::Pending,
             StepState::Succeeded | StepState::Skipped => {
                 self.status = Status::Done;
                 self.output = step.output;
@@ -116,7 +131,8 @@ impl Slot {
             },
             StepState::Failed => {
                 self.status = Status::Failed;
-                self.failure = step.error.map(|error| (FailureReason::StepFailed, error));
+                let reason = step.reason.unwrap_or(FailureReason::StepFailed);
+                self.failure = step.error.map(|error| (reason, error));
             }
             StepState::Undone => {
                 self.status = Status::Done;
@@ -132,6 +148,11 @@ impl Slot {
     }
 }
 
+/// Something runs here, or is on its way to the disk.
+fn is_busy(statuses: &[Status]) -> bool {
+    statuses.contains(&Status::Running) || statuses.contains(&Status::Recording)
+}
+
 /// Where the driver is with an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -142,12 +163,17 @@ pub(super) enum Phase {
     Leaving,
 }
 
-/// An intent that this worker holds.
+/// An intent that this worker holds, or a step of one by itself.
 pub(super) struct Drive<S> {
+    pub(super) task: TaskId,
     pub(super) id: IntentId,
     pub(super) lease: LeaseId,
-    pub(super) kind: Arc<Kind<S>>,
+    /// Whose slots it uses.
+    pub(super) queue: Arc<str>,
+    /// A routed step: a plan of one step, whose end is no outcome.
+    pub(super) is_routed: bool,
     pub(super) context: Arc<IntentContext>,
+    pub(super) kind: Arc<Kind<S>>,
     pub(super) plan: BoundPlan<S>,
     pub(super) slots: Vec<Slot>,
     pub(super) unmade: Unmade,
@@ -165,12 +191,14 @@ pub(super) struct Drive<S> {
     pub(super) locks: bool,
     pub(super) release_on_failure: bool,
     pub(super) children: Children,
+    /// There is a wait row.
+    pub(super) has_wait: bool,
     /// Why it fails as soon as nothing of it runs any more, whatever its steps come to.
     pub(super) refusal: Option<(FailureReason, String)>,
     /// It has been asked to stop.
     pub(super) cancel: Option<CancelLoad>,
-    /// Which children it has is to be asked for first.
-    pub(super) children_unsure: bool,
+    /// Which children, and which steps in other queues, it has is to be asked for first.
+    pub(super) others_unsure: bool,
     /// Not before then: its failure was refused as well.
     pub(super) refused_until: Duration,
     /// From when on its own limit counts.
@@ -199,6 +227,8 @@ pub(super) enum Move {
     /// Nothing of it runs any more: make the steps that take back.
     TakeBack,
     Finish(Box<Finish>),
+    /// The routed step has ended: as its row says, or with this as the reason.
+    End(Option<(FailureReason, String)>),
     /// The worker stops, and nothing of this intent runs.
     HandBack,
 }
@@ -214,6 +244,8 @@ impl<S> Drive<S> {
         let plan = bound.plan;
         let mut slots: Vec<Slot> = plan.shape.steps.iter().map(|_| Slot::new()).collect();
         let mut unmade = Unmade::default();
+        let has_wait = claimed.waits() && claimed.routed.is_none();
+        let is_routed = claimed.routed.is_some();
         for attempt in claimed.attempts {
             match plan.shape.find(&attempt.step) {
                 Some(index) => slots[index].set_attempt(&attempt, now),
@@ -222,18 +254,30 @@ impl<S> Drive<S> {
         }
         for step in claimed.steps {
             match plan.shape.find(&step.name) {
+                Some(index) if is_routed => slots[index].set_routed(step, now),
                 Some(index) => slots[index].set_step(step, now),
                 None => unmade.step(step),
             }
         }
         let defs = || (0..slots.len()).filter_map(|step| plan.def(step));
         let limited = kind.time_limit.is_some() || defs().any(|def| def.total_limit.is_some());
-        let has_deadlines = defs().any(|def| def.deadline.is_some());
-        let used = claimed.started.as_ref().map(|started| started.ago);
+        // What takes back is not stopped by a limit, wherever it runs.
+        let takes_back = claimed.routed.as_ref();
+        let takes_back = takes_back.is_some_and(|routed| undone_of(&routed.step).is_some());
+        // Its driver has written it down before it sent it off.
+        let has_deadlines = !is_routed && defs().any(|def| def.deadline.is_some());
+        let used = match &claimed.routed {
+            Some(routed) => Some(routed.intent_ago),
+            None => claimed.started.as_ref().map(|started| started.ago),
+        };
         let mut drive = Self {
+            task: claimed.task,
             id: claimed.intent,
             lease: claimed.lease,
-            kind,
+            queue: claimed
+                .routed
+                .map_or_else(|| kind.queue.clone(), |routed| routed.queue),
+            is_routed,
             context: Arc::new(IntentContext {
                 id: claimed.intent,
                 kind: claimed.kind,
@@ -242,6 +286,7 @@ impl<S> Drive<S> {
                 correlation_id: claimed.correlation_id,
                 input: claimed.input,
             }),
+            kind,
             plan,
             slots,
             unmade,
@@ -260,12 +305,13 @@ impl<S> Drive<S> {
             locks: claimed.locks,
             release_on_failure: claimed.release_on_failure,
             children: Children::new(claimed.children, claimed.arrived),
+            has_wait,
             refusal: None,
             cancel: claimed.cancel,
-            children_unsure: false,
+            others_unsure: false,
             refused_until: Duration::ZERO,
             begun_at: Begun::new(now, used.unwrap_or_default()),
-            limited,
+            limited: limited && !takes_back,
             has_deadlines,
         };
         if drive.cancel.is_none() {
@@ -278,7 +324,7 @@ impl<S> Drive<S> {
     /// Takes in what has become of the children.
     pub(super) fn set_children(&mut self, children: Vec<ChildLoad>, arrived: i64) {
         self.children.reload(children, arrived);
-        self.children_unsure = false;
+        self.others_unsure = false;
         self.count_children();
     }
 
@@ -306,20 +352,68 @@ impl<S> Drive<S> {
             .of(self.step_name(index), self.slots[index].generation)
     }
 
-    /// Children that nobody knows the end of yet: worth a look at every tick.
-    pub(super) fn waits_for_children(&self) -> bool {
-        self.children.open() > 0
+    /// Takes in what has become of the steps in other queues.
+    pub(super) fn set_sent(&mut self, sent: &[StepLoad], now: Duration, tick: &mut TickRequest) {
+        for step in sent {
+            match self.plan.shape.find(&step.name) {
+                Some(index) if self.slots[index].status == Status::Routed => {
+                    self.slots[index].set_step(step.clone(), now);
+                    if self.slots[index].status == Status::Done {
+                        // Of one that takes back, what that means for its step goes with whatever is next.
+                        self.push_undone(index, tick);
+                    }
+                }
+                Some(_) => {}
+                None => self.unmade.sent(step),
+            }
+        }
+        if self.cancel.is_some() {
+            // Since it is to stop nothing is sent off, and what was about to be is not known to the database.
+            let is_known = |name: &str| sent.iter().any(|step| step.name == name);
+            for (index, slot) in self.slots.iter_mut().enumerate() {
+                if slot.status == Status::Routed && !is_known(&self.plan.shape.steps[index].name) {
+                    slot.status = Status::Pending;
+                }
+            }
+        }
     }
 
-    /// The count of finished children from which on a step may be able to go on, or, where none waits for them, all have
-    /// finished.
+    /// Steps that are under way in other queues; also elements of a map that has not had its turn here, and will not have it
+    /// where the intent only has to end.
+    pub(super) fn away(&self) -> u32 {
+        let away = self.slots.iter();
+        let away = away.filter(|slot| slot.status == Status::Routed).count();
+        u32::try_from(away + self.unmade.away()).unwrap_or(u32::MAX)
+    }
+
+    /// Children, and steps in other queues, that nobody knows the end of yet.
+    pub(super) fn open(&self) -> u32 {
+        self.children.open() + if self.has_wait { self.away() } else { 0 }
+    }
+
+    /// Of these, those that have to come to their end before anything is taken back. A step that takes back in another queue
+    /// is found again when the steps that take back are made again.
+    fn open_forward(&self) -> u32 {
+        let undos = u32::try_from(self.unmade.undos_away()).unwrap_or(u32::MAX);
+        self.open().saturating_sub(undos)
+    }
+
+    /// There are some: worth a look at every tick.
+    pub(super) fn waits_for_others(&self) -> bool {
+        self.open() > 0
+    }
+
+    /// The count from which on a step may be able to go on, or, where none waits for it, everything has come.
     pub(super) fn wakes_at(&self) -> i64 {
-        let missing = self.slots.iter().filter_map(|slot| match slot.status {
-            Status::Children(missing) if missing > 0 => Some(missing),
-            _ => None,
-        });
-        let missing = missing.min().unwrap_or_else(|| self.children.open());
+        let missing = self.slots.iter().filter_map(|slot| slot.status.missing());
+        let missing = missing.min().unwrap_or_else(|| self.open());
         self.children.arrived + i64::from(missing)
+    }
+
+    /// The queue in which a step runs, if that is not this one.
+    pub(super) fn route(&self, index: usize) -> Option<&Arc<str>> {
+        let queue = self.plan.shape.steps[index].queue.as_ref()?;
+        (*queue != self.queue && !self.plan.is_map(index)).then_some(queue)
     }
 
     pub(super) fn step_name(&self, index: usize) -> &Arc<str> {
@@ -336,11 +430,11 @@ impl<S> Drive<S> {
             return Move::Nothing;
         }
         let statuses = self.statuses();
-        if self.children_unsure {
+        if self.others_unsure {
             return Move::Nothing;
         }
         if let Some((reason, error)) = &self.refusal {
-            return if statuses.contains(&Status::Running) || statuses.contains(&Status::Recording) {
+            return if is_busy(&statuses) {
                 Move::Nothing
             } else if now < self.refused_until {
                 if stopping {
@@ -348,8 +442,13 @@ impl<S> Drive<S> {
                 } else {
                     Move::Later(self.refused_until)
                 }
-            } else if self.waits_for_children() {
-                Move::Park(self.park_for_children())
+            } else if self.waits_for_others() {
+                Move::Park(ParkRow {
+                    due_in: self.look_again(*reason),
+                    ..self.park_for_others()
+                })
+            } else if self.is_routed {
+                Move::End(Some((*reason, error.clone())))
             } else if *reason == FailureReason::IntentLimit {
                 self.over_limit(error.clone())
             } else {
@@ -357,14 +456,20 @@ impl<S> Drive<S> {
             };
         }
         if self.cancel.is_some() && !self.plan.has_undos() {
-            return match wind_down(&statuses, self.children.open()) {
-                Next::Park { .. } => Move::Park(self.park_for_children()),
+            return match wind_down(&statuses, self.open_forward()) {
+                Next::Park { .. } => Move::Park(self.park_for_others()),
+                Next::TakeBack if self.is_routed => Move::End(None),
                 Next::TakeBack => Move::TakeBack,
                 Next::Start(_) | Next::Busy(_) | Next::Succeed | Next::Fail(_) => Move::Nothing,
             };
         }
         match advance(&self.plan.shape, &statuses, now, stopping) {
             Next::Start(steps) => match (self.within_limits(steps), self.due(now)) {
+                // As many as may be are under way, none of them here.
+                (steps, due) if steps.is_empty() && !is_busy(&statuses) => {
+                    let due = due.into_iter().chain(self.next_limit()).min();
+                    Move::Park(self.park(due.map(|due| due.saturating_sub(now)), Some(1)))
+                }
                 (steps, Some(due)) if steps.is_empty() => Move::Later(due),
                 (steps, None) if steps.is_empty() => Move::Nothing,
                 (steps, due) => Move::Start { steps, due },
@@ -380,14 +485,15 @@ impl<S> Drive<S> {
                 Some(due) => Move::Later(due),
                 None => Move::Nothing,
             },
-            Next::Park { due, children } => {
+            Next::Park { due, others } => {
                 let due = due.into_iter().chain(self.next_limit()).min();
-                Move::Park(self.park(due.map(|due| due.saturating_sub(now)), children))
+                Move::Park(self.park(due.map(|due| due.saturating_sub(now)), others))
             }
-            Next::Succeed | Next::Fail(_) if self.waits_for_children() => {
+            Next::Succeed | Next::Fail(_) if self.waits_for_others() => {
                 // No outcome while a child is unfinished (I2), whatever has become of the step that asked for it.
-                Move::Park(self.park_for_children())
+                Move::Park(self.park_for_others())
             }
+            Next::Succeed | Next::Fail(_) if self.is_routed => Move::End(None),
             Next::TakeBack => Move::TakeBack,
             Next::Succeed => match &self.cancel {
                 Some(cancel) => self.taken_back(cancel),
@@ -405,7 +511,7 @@ impl<S> Drive<S> {
         }
     }
 
-    fn park(&self, due_in: Option<Duration>, children: Option<u32>) -> ParkRow {
+    fn park(&self, due_in: Option<Duration>, others: Option<u32>) -> ParkRow {
         let reason = self
             .slots
             .iter()
@@ -415,17 +521,17 @@ impl<S> Drive<S> {
             .filter(|_| due_in.is_some())
             .unwrap_or(ParkReason::Child);
         ParkRow {
-            intent: self.id,
+            task: self.task,
             lease: self.lease,
             reason,
             due_in,
-            wake_at: children.map(|children| self.children.arrived + i64::from(children)),
+            wake_at: others.map(|others| self.children.arrived + i64::from(others)),
         }
     }
 
-    /// Until every child has finished.
-    fn park_for_children(&self) -> ParkRow {
-        self.park(None, Some(self.children.open()))
+    /// Until every child, and every step in another queue, has come to its end.
+    fn park_for_others(&self) -> ParkRow {
+        self.park(None, Some(self.open()))
     }
 
     fn succeed(&self) -> Finish {
@@ -498,18 +604,18 @@ impl<S> Drive<S> {
             plan: Some(self.plan.hash.clone()),
             parent: self.parent,
             frees: self.locks,
-            waits: !self.children.is_empty(),
+            waits: self.has_wait || !self.children.is_empty(),
             taken_back: false,
         }
     }
 
-    /// What says that it has started, for when it leaves this worker unfinished.
-    pub(super) fn started_row(&self) -> StartedRow {
-        StartedRow {
+    /// What says that it has started, for when it leaves this worker unfinished. Nothing of a routed step: its intent has.
+    pub(super) fn started_row(&self) -> Option<StartedRow> {
+        (!self.is_routed).then(|| StartedRow {
             intent: self.id,
             started: self.started,
             plan: Some(self.plan.hash.clone()),
-        }
+        })
     }
 
     /// Whether one more level of children is allowed below this intent.

@@ -12,6 +12,7 @@ use super::runner::StepEnd;
 use crate::advance::Status;
 use crate::limits;
 use crate::payload::{self, Payload};
+use crate::plan::undone_of;
 use crate::state::AttemptFailure;
 use crate::store::{AttemptLoad, StepLoad, TickRequest};
 
@@ -31,9 +32,27 @@ impl Unmade {
         self.steps.insert(step.name.clone(), step);
     }
 
+    /// Takes in what has become of a step in another queue.
+    pub(super) fn sent(&mut self, step: &StepLoad) {
+        if let Some(known) = self.steps.get_mut(&step.name) {
+            known.clone_from(step);
+        }
+    }
+
     /// What is known of a step that is made now.
     pub(super) fn take(&mut self, name: &str) -> (Option<AttemptLoad>, Option<StepLoad>) {
         (self.attempts.remove(name), self.steps.remove(name))
+    }
+
+    /// Steps that are under way in other queues.
+    pub(super) fn away(&self) -> usize {
+        self.steps.values().filter(|step| step.away).count()
+    }
+
+    /// Of these, those that take back.
+    pub(super) fn undos_away(&self) -> usize {
+        let away = self.steps.values().filter(|step| step.away);
+        away.filter(|step| undone_of(&step.name).is_some()).count()
     }
 }
 
@@ -95,14 +114,23 @@ impl<S> Drive<S> {
         self.count_children();
     }
 
-    /// Of the steps that could start, those that do not make too many elements of a map run at once.
+    /// Of the steps that could start, those that do not make too many elements of a map run at once, or too many steps be
+    /// in other queues.
     pub(super) fn within_limits(&self, mut steps: Vec<usize>) -> Vec<usize> {
+        if steps.iter().any(|step| self.route(*step).is_some()) {
+            let mut away = self.away() as usize;
+            steps.retain(|&step| {
+                let goes = self.route(step).is_some();
+                away += usize::from(goes);
+                !goes || away <= limits::ROUTED_AT_ONCE
+            });
+        }
         if !self.plan.has_elements() {
             return steps;
         }
         let mut running: HashMap<usize, usize> = HashMap::new();
         for (index, slot) in self.slots.iter().enumerate() {
-            if slot.status == Status::Running
+            if matches!(slot.status, Status::Running | Status::Routed)
                 && let Some(map) = self.plan.map_of(index)
             {
                 *running.entry(map).or_default() += 1;
@@ -120,9 +148,9 @@ impl<S> Drive<S> {
         steps
     }
 
-    /// When the next retry or snooze is due. Where elements of a map start one after the other, nobody else says it.
+    /// When the next retry or snooze is due. Where steps that could start are held back, nobody else says it.
     pub(super) fn due(&self, now: Duration) -> Option<Duration> {
-        if !self.plan.has_elements() {
+        if !self.plan.has_elements() && !self.has_wait {
             return None;
         }
         let due = self.slots.iter().filter_map(|slot| match slot.status {

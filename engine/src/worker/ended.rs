@@ -117,6 +117,9 @@ impl<S> Drive<S> {
         let out_of_time = self.out_of_time(index, failure, retry_at, &error);
         let wait = wait.filter(|_| out_of_time.is_none());
         let slot = &mut self.slots[index];
+        // Whoever takes the intent over goes by the step's row.
+        let last = out_of_time.as_ref().map(|(_, error)| error.clone());
+        let last = last.unwrap_or_else(|| error.clone());
         if let Some(out_of_time) = out_of_time {
             slot.failure = Some(out_of_time);
         }
@@ -129,19 +132,22 @@ impl<S> Drive<S> {
         if wait.is_none() && slot.failure.is_none() {
             slot.failure = Some((FailureReason::StepFailed, error.clone()));
         }
-        let state = if wait.is_some() {
-            StepState::Waiting
+        let (state, reason) = if wait.is_some() {
+            (StepState::Waiting, None)
         } else {
-            StepState::Failed
+            let reason = slot.failure.as_ref().map(|(reason, _)| *reason);
+            (StepState::Failed, reason)
         };
         tick.steps.push(StepRow {
             attempt,
-            error: Some(error.clone()),
+            error: Some(last),
             due_in: wait,
             finished_ago: wait.is_none().then_some(Duration::ZERO),
+            reason: reason.filter(|reason| *reason != FailureReason::StepFailed),
             ..self.row(index, state, took)
         });
         tick.attempts.push(AttemptRow {
+            task: self.task,
             intent: self.id,
             step: self.step_name(index).clone(),
             generation,
@@ -202,9 +208,15 @@ impl<S> Drive<S> {
     /// Takes back the word that a step runs, which would keep it from being run.
     pub(super) fn not_begun(&mut self, index: usize, tick: &mut TickRequest) {
         if self.runs_once(index) {
-            let row = self.row(index, StepState::Pending, Duration::ZERO);
+            let (state, queue) = match self.is_routed {
+                // As it was sent off.
+                true => (StepState::Waiting, Some(self.queue.clone())),
+                false => (StepState::Pending, None),
+            };
+            let row = self.row(index, state, Duration::ZERO);
             tick.steps.push(StepRow {
                 started_ago: None,
+                queue,
                 ..row
             });
         }
@@ -222,6 +234,7 @@ impl<S> Drive<S> {
             let row = self.row(index, StepState::Failed, Duration::ZERO);
             tick.steps.push(StepRow {
                 error: Some(error.clone()),
+                reason: Some(FailureReason::Interrupted),
                 finished_ago: Some(Duration::ZERO),
                 ..row
             });
@@ -244,11 +257,12 @@ impl<S> Drive<S> {
         }
     }
 
-    /// What a tick had for this intent is not on disk: its results are none, and its new children are not there.
+    /// What a tick had for this intent is not on disk: its results are none, its new children are not there, and what it
+    /// sent to other queues is not on its way.
     pub(super) fn refuse_rows(&mut self, tick: &TickRequest) {
-        for row in tick.steps.iter().filter(|row| row.intent == self.id) {
+        for row in tick.steps.iter().filter(|row| row.task == self.task) {
             if let Some(index) = self.plan.shape.find(&row.name)
-                && self.slots[index].status == Status::Recording
+                && (self.slots[index].status == Status::Recording || row.queue.is_some())
             {
                 self.slots[index].status = Status::Pending;
             }
@@ -269,6 +283,7 @@ impl<S> Drive<S> {
             point_of_no_return: def.is_some_and(|def| def.point_of_no_return)
                 && self.plan.undoes(index).is_none(),
             first,
+            task: self.task,
             intent: self.id,
             name: self.step_name(index).clone(),
             generation: slot.generation,
@@ -280,6 +295,8 @@ impl<S> Drive<S> {
             due_in: None,
             started_ago: Some(started_ago),
             finished_ago: None,
+            queue: None,
+            reason: None,
         }
     }
 }

@@ -26,7 +26,7 @@ use super::{Settings, WorkReport, Worker};
 use crate::client::Intendant;
 use crate::cx::StepContext;
 use crate::error::Error;
-use crate::id::{IntentId, LeaseId, SessionId};
+use crate::id::{LeaseId, SessionId, TaskId};
 use crate::limits;
 use crate::offer::Offering;
 use crate::store::{CancelLoad, KindRules, Store, TickRequest};
@@ -53,7 +53,7 @@ pub(super) struct LeaseState {
 /// A suspect on probation: nothing else is claimed until it has shown itself (P6).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Probation {
-    pub(super) intent: IntentId,
+    pub(super) task: TaskId,
     pub(super) lease: LeaseId,
     pub(super) until: Option<Duration>,
 }
@@ -72,20 +72,20 @@ pub(super) struct Engine<S> {
     pub(super) epoch: Instant,
     pub(super) session: Option<SessionId>,
 
-    pub(super) drives: ById<IntentId, Drive<S>>,
+    pub(super) drives: ById<TaskId, Drive<S>>,
     pub(super) leases: ById<LeaseId, LeaseState>,
-    pub(super) running: ById<(IntentId, usize), Running>,
+    pub(super) running: ById<(TaskId, usize), Running>,
     /// Bytes of the inputs in hand.
     pub(super) bytes: usize,
     /// Retries and snoozes of intents in hand.
-    pub(super) timers: BinaryHeap<Reverse<(Duration, IntentId)>>,
+    pub(super) timers: BinaryHeap<Reverse<(Duration, TaskId)>>,
 
     /// What the next tick will write.
     pub(super) pending: TickRequest,
     /// What is on its way to the disk.
     pub(super) inflight: Option<Arc<TickRequest>>,
     /// Steps that start when it is there: their start has to be on disk first.
-    pub(super) announced: Vec<(IntentId, usize, Arc<str>)>,
+    pub(super) announced: Vec<(TaskId, usize, Arc<str>)>,
     /// The plan's shape by kind that this session has written down.
     pub(super) session_plans: HashMap<Arc<str>, Arc<str>>,
     /// The next timer of anybody's that is due.
@@ -100,16 +100,16 @@ pub(super) struct Engine<S> {
     /// When the tick that is on its way to the disk was sent.
     pub(super) sent: Duration,
     pub(super) stopping: watch::Sender<bool>,
-    /// Children's ends are to be asked for, even if there is nothing else to do.
+    /// What has come to its end elsewhere is to be asked for, even if there is nothing else to do.
     pub(super) watch_due: bool,
     /// How often this session had been told to stop something, as of the last tick.
     pub(super) cancels: i64,
     /// It has been told again since: the next tick is due, even if there is nothing else for it.
     pub(super) hear_cancels: bool,
-    /// Intents in hand that are to stop.
-    pub(super) to_stop: HashSet<IntentId>,
+    /// Tasks in hand that are to stop.
+    pub(super) to_stop: HashSet<TaskId>,
     /// Such that are on their way here.
-    pub(super) unmet: HashMap<IntentId, CancelLoad>,
+    pub(super) unmet: HashMap<TaskId, CancelLoad>,
     /// Some steps did not stop in time: their intents are still in the session's leases.
     pub(super) left_behind: bool,
     /// Since when what runs is being stopped.
@@ -132,15 +132,7 @@ enum Over {
 
 impl<S: Send + Sync + 'static> Engine<S> {
     pub(super) fn new(worker: Worker<S>) -> Self {
-        let mut by_queue: HashMap<Arc<str>, Vec<Arc<str>>> = HashMap::new();
-        for kind in worker.kinds.values() {
-            by_queue
-                .entry(kind.queue.clone())
-                .or_default()
-                .push(kind.name.clone());
-        }
-        let lanes = by_queue.into_iter().map(|(queue, mut kinds)| {
-            kinds.sort();
+        let lanes = worker.lanes().into_iter().map(|(queue, kinds)| {
             let concurrency = worker
                 .queues
                 .get(&*queue)
@@ -332,7 +324,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 Heard::Work => self.lanes.iter_mut().for_each(|lane| lane.hint = true),
                 Heard::Timer => self.timers_due(&mut stop_by),
                 Heard::Poll => {
-                    self.watch_due = self.drives.values().any(Drive::waits_for_children);
+                    self.watch_due = self.drives.values().any(Drive::waits_for_others);
                     self.look(&mut ears, stop_by.is_some());
                 }
                 Heard::Shutdown => {
@@ -371,6 +363,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 self.inflight = Some(request.clone());
                 self.sent = self.now();
                 ears.tick = Some(tokio::spawn(ready.commit(request)));
+                // What a task has spawned last is kept for the thread it runs on, and this one is about to take in an
+                // answer: another task pushes the tick to where an idle thread finds it.
+                tokio::spawn(std::future::ready(()));
             }
             None => *committer = Some(ready),
         }

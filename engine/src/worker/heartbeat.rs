@@ -14,7 +14,7 @@ use super::Settings;
 use super::engine::Engine;
 use super::session::{Session, host, is_gone};
 use crate::advance::Status;
-use crate::id::{IntentId, SessionId};
+use crate::id::{SessionId, TaskId};
 use crate::limits;
 use crate::state::StepState;
 use crate::store::{BacksOff, SessionSeen, Store};
@@ -333,19 +333,19 @@ impl<S: Send + Sync + 'static> Engine<S> {
             return;
         }
         let now = self.now();
-        let mut offered: Vec<IntentId> = Vec::new();
+        let mut offered: Vec<TaskId> = Vec::new();
         for lane in &mut self.lanes {
             let tired = |since: Duration| now.saturating_sub(since) >= limits::PREFETCH_WAIT;
-            let begun = |intent: &IntentId| self.drives.get(intent).is_none_or(|drive| drive.begun);
-            let stuck: Vec<IntentId> = lane
+            let begun = |task: &TaskId| self.drives.get(task).is_none_or(|drive| drive.begun);
+            let stuck: Vec<TaskId> = lane
                 .waiting
                 .iter()
-                .filter(|waiting| tired(waiting.since) && !begun(&waiting.intent))
-                .map(|waiting| waiting.intent)
+                .filter(|waiting| tired(waiting.since) && !begun(&waiting.task))
+                .map(|waiting| waiting.task)
                 .collect();
             if !stuck.is_empty() {
                 lane.waiting
-                    .retain(|waiting| !stuck.contains(&waiting.intent));
+                    .retain(|waiting| !stuck.contains(&waiting.task));
                 lane.modest_until = now + limits::PREFETCH_WAIT * 10;
                 offered.extend(stuck);
             }

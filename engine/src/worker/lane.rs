@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::id::IntentId;
+use crate::id::TaskId;
 use crate::limits;
 
 /// A step that may start as soon as there is a slot.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Waiting {
-    pub(super) intent: IntentId,
+    pub(super) task: TaskId,
     pub(super) step: usize,
     pub(super) since: Duration,
 }
@@ -58,6 +58,12 @@ impl LaneState {
             input_bytes: 0,
             modest_until: Duration::ZERO,
         }
+    }
+
+    /// Kind and queue of all that it claims.
+    pub(super) fn served(&self) -> impl Iterator<Item = (Arc<str>, Arc<str>)> {
+        let kinds = self.kinds.iter();
+        kinds.map(|kind| (kind.clone(), self.queue.clone()))
     }
 
     /// A step has ended: the pace of the lane.

@@ -11,10 +11,12 @@ use super::drive::{Drive, Move, Phase};
 use super::runner::clip;
 use crate::advance::Status;
 use crate::client::Intendant;
+use crate::error::Error;
 use crate::id::IntentId;
 use crate::intent::OnFailure;
+use crate::limits;
 use crate::state::{AttemptFailure, FailureReason, StepState};
-use crate::store::{CancelBy, DeadlineRow, Failure, Finish, StepRow, TickRequest};
+use crate::store::{CancelBy, DeadlineRow, Failure, Finish, Overdue, StepRow, TickRequest};
 
 /// From when on a limit counts: `at`, on the worker's clock, of which `used` was over already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +124,7 @@ impl<S> Drive<S> {
             && self.phase == Phase::Active
             && self.cancel.is_none()
             && self.refusal.is_none()
-            && !self.children_unsure
+            && !self.others_unsure
     }
 
     /// When something of it that waits reaches a limit.
@@ -143,15 +145,20 @@ impl<S> Drive<S> {
     }
 
     /// Looks whether a limit is over. Returns the children that nobody waits for any more on account of that, and why.
-    pub(super) fn mind_limits(
-        &mut self,
-        now: Duration,
-        tick: &mut TickRequest,
-    ) -> Option<(Vec<IntentId>, String)> {
+    pub(super) fn mind_limits(&mut self, now: Duration, tick: &mut TickRequest) -> Option<Lost> {
         if !self.minds_limits() {
             return None;
         }
-        let done = |status: Status| matches!(status, Status::Done | Status::Recording);
+        let done = |status: Status| match status {
+            Status::Done | Status::Recording => true,
+            // Its own word stands.
+            Status::Failed => self.is_routed,
+            Status::Pending
+            | Status::Running
+            | Status::Until(_)
+            | Status::Children(_)
+            | Status::Routed => false,
+        };
         if self.slots.iter().all(|slot| done(slot.status)) {
             return None;
         }
@@ -161,13 +168,22 @@ impl<S> Drive<S> {
             let error =
                 format!("it was not done within its limit of {limit:?}, counted from its start");
             self.refusal = Some((FailureReason::IntentLimit, error.clone()));
-            return Some((self.children.unfinished(None), error));
+            return Some(Lost {
+                children: self.children.unfinished(None),
+                away: Some(limit).filter(|_| !self.is_routed && self.away() > 0),
+                why: error,
+            });
         }
-        let mut lost: Option<(Vec<IntentId>, String)> = None;
+        let mut lost: Option<Lost> = None;
         for step in 0..self.slots.len() {
             let waits = match self.slots[step].status {
                 Status::Pending | Status::Until(_) | Status::Children(_) => true,
-                Status::Running | Status::Recording | Status::Done | Status::Failed => false,
+                // What is in another queue is stopped by who has it there.
+                Status::Routed
+                | Status::Running
+                | Status::Recording
+                | Status::Done
+                | Status::Failed => false,
             };
             let Some((_, limit)) = self
                 .step_over(step)
@@ -179,15 +195,21 @@ impl<S> Drive<S> {
             let (name, generation) = (self.step_name(step).clone(), self.slots[step].generation);
             let children = self.children.unfinished(Some((&name, generation)));
             let row = self.row(step, StepState::Failed, Duration::ZERO);
-            tick.steps.push(StepRow {
+            let row = StepRow {
                 error: Some(error.clone()),
+                reason: Some(FailureReason::StepLimit),
                 finished_ago: Some(Duration::ZERO),
                 ..row
-            });
+            };
+            last_word(tick, row);
             self.slots[step].status = Status::Failed;
             self.slots[step].failure = Some((FailureReason::StepLimit, error.clone()));
-            let (ids, _) = lost.get_or_insert((Vec::new(), format!("step `{name}`: {error}")));
-            ids.extend(children);
+            let lost = lost.get_or_insert_with(|| Lost {
+                children: Vec::new(),
+                away: None,
+                why: format!("step `{name}`: {error}"),
+            });
+            lost.children.extend(children);
         }
         lost
     }
@@ -213,6 +235,13 @@ impl<S> Drive<S> {
             );
             (FailureReason::StepLimit, clip(error))
         })
+    }
+
+    /// When to look again whether what is in other queues has come to its end, where the limit of the intent is over:
+    /// nobody has to come for it there, and whoever had it may die.
+    pub(super) fn look_again(&self, reason: FailureReason) -> Option<Duration> {
+        let looks = reason == FailureReason::IntentLimit && self.away() > 0;
+        looks.then_some(limits::OVERDUE_LOOK)
     }
 
     /// What becomes of an intent that has reached its limit, when nothing of it runs any more.
@@ -255,33 +284,69 @@ impl<S> Drive<S> {
     }
 }
 
+/// What an intent waits for in vain.
+#[derive(Debug)]
+pub(super) struct Lost {
+    children: Vec<IntentId>,
+    /// It has steps in other queues; and the limit that is over.
+    away: Option<Duration>,
+    why: String,
+}
+
+/// Says how a step has ended, in place of what the same tick was to say of it, if it was.
+pub(super) fn last_word(tick: &mut TickRequest, word: StepRow) {
+    let is_of = |row: &&mut StepRow| {
+        row.task == word.task && row.name == word.name && row.generation == word.generation
+    };
+    match tick.steps.iter_mut().find(is_of) {
+        Some(row) => {
+            row.state = word.state;
+            row.error = word.error;
+            row.reason = word.reason;
+            row.finished_ago = word.finished_ago;
+            row.due_in = None;
+        }
+        None => tick.steps.push(word),
+    }
+}
+
 /// How often it is tried to stop children when the database fails, and the pause between two tries.
 const TRIES: usize = 30;
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Has the children stop that an intent waits for in vain, beside the loop.
-pub(super) fn stop_children(intendant: &Intendant, id: IntentId, lost: (Vec<IntentId>, String)) {
-    let (children, reason) = lost;
-    if children.is_empty() {
+/// Has the children, and the steps in other queues, stop that an intent waits for in vain, beside the loop.
+pub(super) fn stop_others(intendant: &Intendant, id: IntentId, lost: Lost) {
+    if lost.children.is_empty() && lost.away.is_none() {
         return;
     }
     let intendant = intendant.clone();
     tokio::spawn(async move {
         // Whoever claims the parent next finds the limit over as well, and does the same.
         for _ in 0..TRIES {
-            let by = CancelBy {
-                actor: "intendant".to_owned(),
-                reason: Some(format!("its parent {id} has reached a limit: {reason}")),
-            };
-            match intendant.cancel_all(children.clone(), by).await {
-                Ok(_) => return,
+            match stop(&intendant, id, &lost).await {
+                Ok(Overdue::Settled) => return,
+                Ok(Overdue::Moving) => {}
                 Err(error) => {
-                    tracing::warn!(%error, intent = %id, "children could not be stopped yet");
+                    tracing::warn!(%error, intent = %id, "what an intent waits for could not be stopped yet");
                 }
             }
             tokio::time::sleep(PAUSE).await;
         }
     });
+}
+
+async fn stop(intendant: &Intendant, id: IntentId, lost: &Lost) -> Result<Overdue, Error> {
+    if !lost.children.is_empty() {
+        let by = CancelBy {
+            actor: "intendant".to_owned(),
+            reason: Some(format!("its parent {id} has reached a limit: {}", lost.why)),
+        };
+        intendant.cancel_all(lost.children.clone(), by).await?;
+    }
+    match lost.away {
+        Some(limit) => intendant.take_back_overdue(id, limit).await,
+        None => Ok(Overdue::Settled),
+    }
 }
 
 #[cfg(test)]

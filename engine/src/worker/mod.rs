@@ -4,6 +4,7 @@
 //! next tick. Steps run in tasks of their own ([`runner`]); ticks are committed by the [`committer`], one at a time,
 //! while the loop goes on; the heartbeat ([`heartbeat`]) has a thread to itself.
 
+mod away;
 mod backing_off;
 mod bounded;
 mod cancelling;
@@ -32,7 +33,7 @@ mod ticking;
 mod undoing;
 mod waking;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -85,6 +86,8 @@ pub struct Worker<S> {
     doubled: Option<String>,
     concurrency: usize,
     queues: HashMap<String, usize>,
+    /// No other queues than these.
+    only_named: bool,
     settings: Settings,
 }
 
@@ -131,6 +134,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
             doubled: None,
             concurrency: limits::CONCURRENCY,
             queues: HashMap::new(),
+            only_named: false,
             settings: Settings {
                 name: format!(
                     "{}/{}",
@@ -194,10 +198,50 @@ impl<S: Send + Sync + 'static> Worker<S> {
         self
     }
 
-    /// Most steps of this queue that run at once.
+    /// Serves this queue, with so many steps at once at most. A worker serves the queues of its kinds in any case; in one that
+    /// is named here it also takes the steps that its kinds send there
+    /// ([`StepBuilder::queue`](crate::StepBuilder::queue)).
     pub fn queue(mut self, queue: impl Into<String>, steps: usize) -> Self {
         self.queues.insert(queue.into(), steps.max(1));
         self
+    }
+
+    /// Serves no other queues than those that [`queue`](Self::queue) names: for a worker that carries out only what the
+    /// kinds which it knows send to a certain place.
+    ///
+    /// ```
+    /// # use intendant::{Cx, Intent, Intendant, Node, Plan, StepResult, Worker, value};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Order;
+    /// # impl Intent for Order { const KIND: &'static str = "order"; type Output = u32; }
+    /// # async fn attach(_: Cx<()>, server: u32) -> StepResult<u32> { Ok(server) }
+    /// # fn order(_: &Order, plan: &mut Plan<()>) -> Node<u32> {
+    /// #     plan.step("attach", attach).queue("network").input(value(7u32))
+    /// # }
+    /// # fn workers(intendant: &Intendant) -> (Worker<()>, Worker<()>) {
+    /// let anywhere = Worker::new(intendant, ()).register(order);
+    /// let in_the_network = Worker::new(intendant, ()).register(order).queue("network", 4).only_named_queues();
+    /// # (anywhere, in_the_network) }
+    /// ```
+    pub fn only_named_queues(mut self) -> Self {
+        self.only_named = true;
+        self
+    }
+
+    /// What it claims: by queue, the kinds whose own queue it is, and, where it is named, those that may send steps there.
+    fn lanes(&self) -> BTreeMap<Arc<str>, Vec<Arc<str>>> {
+        let mut lanes: BTreeMap<Arc<str>, Vec<Arc<str>>> = BTreeMap::new();
+        for kind in self.kinds.values() {
+            if !self.only_named || self.queues.contains_key(&*kind.queue) {
+                let lane = lanes.entry(kind.queue.clone()).or_default();
+                lane.push(kind.name.clone());
+            }
+            for queue in self.queues.keys().filter(|queue| **queue != *kind.queue) {
+                let lane = lanes.entry(Arc::from(queue.as_str())).or_default();
+                lane.push(kind.name.clone());
+            }
+        }
+        lanes.values_mut().for_each(|kinds| kinds.sort());
+        lanes
     }
 
     /// The worker's name in the history: host and process unless said. Names mean nothing to the engine; two workers may
@@ -368,6 +412,13 @@ impl<S: Send + Sync + 'static> Worker<S> {
         check_name("worker", &self.settings.name)?;
         for kind in self.kinds.values() {
             kind.conflicts.check(&kind.name)?;
+        }
+        for queue in self.queues.keys() {
+            check_name("queue", queue)?;
+        }
+        if self.only_named && self.queues.is_empty() {
+            let error = "the worker serves only the queues that are named, and none is; name one with `queue`";
+            return Err(Error::Setup(error.to_owned()));
         }
         self.intendant.store().check_schema().await?;
         engine::Engine::new(self).run(shutdown).await

@@ -9,14 +9,14 @@ use tokio::sync::mpsc;
 use super::drive::{Move, Phase};
 use super::engine::{Engine, Running};
 use super::lane::Waiting;
-use super::limiting::stop_children;
+use super::limiting::stop_others;
 use super::runner::{self, Ended, StepEnd};
 use crate::advance::Status;
 use crate::cx::{Cx, StepContext};
-use crate::id::IntentId;
+use crate::id::TaskId;
 use crate::limits;
 use crate::state::{AttemptFailure, StepState};
-use crate::store::{CancelLoad, Finish, Goal, Life, Once, ParkRow, StartedRow, UndoRow};
+use crate::store::{CancelLoad, Finish, Goal, Life, Once, ParkRow, UndoRow};
 
 impl<S: Send + Sync + 'static> Engine<S> {
     /// An attempt has ended; with it, take in all that have ended meanwhile. While nothing is on its way to the disk,
@@ -30,7 +30,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
         self.step_ended(ended);
         loop {
             let mut heard = false;
-            while let Ok(ended) = more.try_recv() {
+            for _ in 0..limits::ENDED_AT_ONCE {
+                let Ok(ended) = more.try_recv() else { break };
                 self.step_ended(ended);
                 heard = true;
             }
@@ -50,7 +51,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
     fn step_ended(&mut self, ended: Ended) {
         let now = self.now();
-        let key = (ended.intent, ended.step);
+        let key = (ended.task, ended.step);
         let Some(running) = self.running.remove(&key) else {
             return;
         };
@@ -67,7 +68,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             | StepEnd::Awaits(_)
             | StepEnd::Left => 0,
         };
-        let Some(drive) = self.drives.get_mut(&ended.intent) else {
+        let Some(drive) = self.drives.get_mut(&ended.task) else {
             self.start_waiting(&queue);
             return;
         };
@@ -84,15 +85,15 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let is_recorded = matches!(end, StepEnd::Recorded(_));
         drive.step_ended(ended.step, end, ended.took, now, random, &mut self.pending);
         if is_recorded {
-            self.progressed(ended.intent);
+            self.progressed(ended.task);
         }
-        self.go_on(ended.intent);
+        self.go_on(ended.task);
         // Whatever this intent does next: a slot is free.
         self.start_waiting(&queue);
     }
 
-    /// Does what is next for an intent.
-    pub(super) fn go_on(&mut self, id: IntentId) {
+    /// Does what is next for a task.
+    pub(super) fn go_on(&mut self, id: TaskId) {
         let now = self.now();
         let stopping = *self.stopping.borrow();
         let Some(drive) = self.drives.get_mut(&id) else {
@@ -101,7 +102,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         if drive.limited
             && let Some(lost) = drive.mind_limits(now, &mut self.pending)
         {
-            stop_children(&self.intendant, id, lost);
+            stop_others(&self.intendant, drive.id, lost);
         }
         match drive.next(now, stopping) {
             Move::Nothing => {}
@@ -119,19 +120,28 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 if let Some(due) = due {
                     self.timers.push(Reverse((due, id)));
                 }
-                let queue = drive.kind.queue.clone();
+                let queue = drive.queue.clone();
                 drive.note_deadlines(&steps, &mut self.pending);
+                let (away, steps): (Vec<usize>, Vec<usize>) = steps
+                    .into_iter()
+                    .partition(|step| drive.route(*step).is_some());
                 for &step in &steps {
                     drive.slots[step].status = Status::Running;
                 }
+                let stays = !steps.is_empty();
                 if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == queue) {
                     lane.waiting.extend(steps.into_iter().map(|step| Waiting {
-                        intent: id,
+                        task: id,
                         step,
                         since: now,
                     }));
                 }
-                self.start_waiting(&queue);
+                self.send_away(id, away);
+                if stays {
+                    self.start_waiting(&queue);
+                } else {
+                    self.go_on(id);
+                }
             }
             Move::Park(park) => self.park(id, park),
             Move::Undo(failure) => {
@@ -141,7 +151,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 };
                 drive.refusal = None;
                 self.pending.undos.push(UndoRow {
-                    intent: id,
+                    intent: drive.id,
                     reason: reason.clone(),
                     failure: failure.clone(),
                 });
@@ -154,7 +164,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             }
             Move::Rerun(steps) => {
                 self.pending.renews.extend(steps);
-                self.pending.reruns.push(id);
+                self.pending.reruns.push(drive.id);
                 self.hand_back(id);
                 // It may be claimed by the tick that hands it back.
                 self.lanes.iter_mut().for_each(|lane| lane.hint = true);
@@ -164,6 +174,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 self.go_on(id);
             }
             Move::Finish(finish) => self.finish(id, *finish),
+            Move::End(why) => self.end_routed(id, why),
             Move::HandBack => self.hand_back(id),
         }
     }
@@ -179,10 +190,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
             return;
         }
         while self.lanes[index].running < self.lanes[index].concurrency {
-            let Some(Waiting { intent, step, .. }) = self.lanes[index].waiting.pop_front() else {
+            let Some(Waiting { task, step, .. }) = self.lanes[index].waiting.pop_front() else {
                 return;
             };
-            let Some(drive) = self.drives.get_mut(&intent) else {
+            let Some(drive) = self.drives.get_mut(&task) else {
                 continue;
             };
             self.lanes[index].running += 1;
@@ -194,10 +205,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 // return, so that who cancels knows of it; and what may run only once.
                 let row = drive.row(step, StepState::Running, Duration::ZERO);
                 self.pending.steps.push(row);
-                let queue = drive.kind.queue.clone();
-                self.announced.push((intent, step, queue));
+                let queue = drive.queue.clone();
+                self.announced.push((task, step, queue));
             } else {
-                self.start(intent, step);
+                self.start(task, step);
             }
         }
     }
@@ -210,10 +221,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
     }
 
     /// Starts one attempt.
-    pub(super) fn start(&mut self, intent: IntentId, step: usize) {
+    pub(super) fn start(&mut self, task: TaskId, step: usize) {
         let now = self.now();
         let Some(session) = self.session else { return };
-        let Some(drive) = self.drives.get_mut(&intent) else {
+        let Some(drive) = self.drives.get_mut(&task) else {
             return;
         };
         drive.slots[step].started = true;
@@ -224,7 +235,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let once = Once {
             session,
             lease: drive.lease,
-            intent,
+            task,
+            intent: drive.id,
             step: drive.step_name(step).clone(),
             generation: drive.slots[step].generation,
             attempt: drive.slots[step].attempts + 1,
@@ -253,7 +265,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             Err(error) => {
                 let end = StepEnd::Undecodable { error };
                 let _ = self.ended_tx.send(Ended {
-                    intent,
+                    task,
                     step,
                     end,
                     took: Duration::ZERO,
@@ -262,58 +274,78 @@ impl<S: Send + Sync + 'static> Engine<S> {
             }
         };
         self.running.insert(
-            (intent, step),
+            (task, step),
             Running {
                 abort,
-                queue: drive.kind.queue.clone(),
+                queue: drive.queue.clone(),
                 context,
                 flushed: false,
             },
         );
     }
 
-    fn park(&mut self, id: IntentId, park: ParkRow) {
+    fn park(&mut self, id: TaskId, park: ParkRow) {
         let now = self.now();
         if let Some(due_in) = park.due_in {
             let due = now + due_in;
             self.next_due = Some(self.next_due.map_or(due, |known| known.min(due)));
         }
-        if let Some(started) = self.leave(id) {
-            self.pending.started.push(started);
+        if self.leave(id) {
+            self.note_start(id);
             self.pending.parks.push(park);
         }
     }
 
-    pub(super) fn finish(&mut self, id: IntentId, finish: Finish) {
-        if self.leave(id).is_some() {
+    pub(super) fn finish(&mut self, id: TaskId, finish: Finish) {
+        if self.leave(id) {
             self.pending.finishes.push(finish);
         }
     }
 
-    pub(super) fn hand_back(&mut self, id: IntentId) {
+    pub(super) fn hand_back(&mut self, id: TaskId) {
         let Some(drive) = self.drives.get(&id) else {
             return;
         };
         let (lease, begun) = (drive.lease, drive.begun);
         let begun = begun || drive.cancel.is_some();
         let life = if begun { Life::Started } else { Life::Fresh };
-        if let Some(started) = self.leave(id) {
+        if self.leave(id) {
             if begun {
-                self.pending.started.push(started);
+                self.note_start(id);
             }
             self.pending.hand_backs.push((id, lease, life));
             self.report.handed_back += 1;
         }
     }
 
-    /// The intent leaves its lease with the next tick. Returns what says that it has started.
-    fn leave(&mut self, id: IntentId) -> Option<StartedRow> {
-        let drive = self.drives.get_mut(&id)?;
+    /// A task that leaves unfinished has started.
+    fn note_start(&mut self, id: TaskId) {
+        let Some(drive) = self.drives.get(&id) else {
+            return;
+        };
+        // With what it has sent to other queues in the same tick, that may have been said.
+        let said = drive.limited
+            && drive.has_wait
+            && self
+                .pending
+                .started
+                .iter()
+                .any(|row| row.intent == drive.id);
+        if !said {
+            self.pending.started.extend(drive.started_row());
+        }
+    }
+
+    /// The task leaves its lease with the next tick. False: it is leaving already.
+    pub(super) fn leave(&mut self, id: TaskId) -> bool {
+        let Some(drive) = self.drives.get_mut(&id) else {
+            return false;
+        };
         if drive.phase == Phase::Leaving {
-            return None;
+            return false;
         }
         drive.phase = Phase::Leaving;
-        let (lease, started) = (drive.lease, drive.started_row());
+        let lease = drive.lease;
         if let Some(state) = self.leases.get_mut(&lease) {
             state.members = state.members.saturating_sub(1);
             if state.members == 0 {
@@ -321,6 +353,6 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 self.pending.leases_done.push(lease);
             }
         }
-        Some(started)
+        true
     }
 }

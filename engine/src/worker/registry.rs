@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::undoing;
 use crate::conflict::Conflicts;
 use crate::intent::{Intent, OnFailure};
 use crate::payload::{Payload, PayloadError};
-use crate::plan::{self, BindError, BoundPlan, MakePlan, PlanFailure, Shape};
+use crate::plan::{self, BindError, BoundPlan, MakePlan, PlanFailure, Shape, undone_of};
 use crate::state::{FailureReason, StepState};
-use crate::store::Claimed;
+use crate::store::{Claimed, RoutedLoad};
 
 /// One kind of intents and the code for it.
 pub(super) struct Kind<S> {
@@ -75,7 +76,7 @@ impl From<BindError> for Refusal {
     }
 }
 
-impl<S> Kind<S> {
+impl<S: Send + Sync + 'static> Kind<S> {
     pub(super) fn new<T: Intent>(make_plan: MakePlan<S>) -> Self {
         Self {
             name: Arc::from(T::KIND),
@@ -136,6 +137,39 @@ impl<S> Kind<S> {
         })
     }
 
+    /// The code for a routed step: a plan of that one step, with the input that its driver has put together. None where the
+    /// code has no such step; another worker's may.
+    pub(super) fn bind_step(
+        &self,
+        claimed: &Claimed,
+        routed: &RoutedLoad,
+    ) -> Result<Option<Bound<S>>, Refusal> {
+        let (defs, _) = self.make(&claimed.input)?;
+        let undone = undone_of(&routed.step);
+        let of = undone.unwrap_or(&routed.step);
+        // An element of a map runs by the map's code: `resize[17]` by that of `resize`.
+        let map = of.rsplit_once('[').map(|(map, _)| map);
+        let def = defs.iter().find(|def| match def.each {
+            None => *def.name == *of,
+            Some(_) => Some(&*def.name) == map,
+        });
+        let Some(def) = def else { return Ok(None) };
+        let (run, input) = match undone {
+            None => (def.run.clone(), routed.input.clone()),
+            Some(_) => {
+                let Some(undo) = def.undo.clone() else {
+                    return Ok(None);
+                };
+                let (input, output) = undoing::of_one(&routed.input)?;
+                (undoing::run(undo, output), input)
+            }
+        };
+        Ok(Some(Bound {
+            plan: BoundPlan::alone(routed.step.clone(), def, run, input),
+            source: Source::Stored,
+        }))
+    }
+
     /// The shape of the plan for an input, if there is a sound one.
     pub(super) fn shape(&self, input: &Payload) -> Result<Arc<Shape>, PlanFailure> {
         let (_, shape) = self.make(input)?;
@@ -148,9 +182,7 @@ impl<S> Kind<S> {
             Ok((defs, _)) => defs,
             Err(failure) => return Accepts::NoPlan(failure.to_string()),
         };
-        let undone = step
-            .strip_prefix("undo(")
-            .and_then(|step| step.strip_suffix(')'));
+        let undone = undone_of(step);
         let of = undone.unwrap_or(step);
         let map = of.split_once('[').map_or(of, |(map, _)| map);
         let def = defs.iter().find(|def| *def.name == *of);

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 
 use super::limiting::{LimitOf, TimeLimit};
 use crate::cx::{Cx, StepContext};
-use crate::id::IntentId;
+use crate::id::TaskId;
 use crate::limits;
 use crate::payload::Payload;
 use crate::plan::{RunStep, StepDone};
@@ -44,7 +44,7 @@ pub(super) enum StepEnd {
 /// An attempt that has ended.
 #[derive(Debug)]
 pub(super) struct Ended {
-    pub(super) intent: IntentId,
+    pub(super) task: TaskId,
     pub(super) step: usize,
     pub(super) end: StepEnd,
     pub(super) took: Duration,
@@ -62,7 +62,7 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
 ) -> AbortHandle {
     let run = run.clone();
     let task = async move {
-        let intent = context.intent.id;
+        let task = context.once.task;
         // Calling the function is part of the attempt: decoding the input can panic as well.
         let attempt = AssertUnwindSafe(async move { run(cx, input).await }).catch_unwind();
         let attempt = async {
@@ -110,7 +110,7 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
             .saturating_duration_since(context.started);
         // The worker is gone: so is the attempt.
         let _ = ended.send(Ended {
-            intent,
+            task,
             step,
             end,
             took,

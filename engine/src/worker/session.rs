@@ -134,6 +134,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             lease: self.settings.lease,
             free: self.lanes.iter().map(LaneState::free).sum(),
             kinds,
+            lanes: self.lanes.iter().flat_map(LaneState::served).collect(),
         };
         // Before the first claim: the session before may have died of one of them. And before there is a session, which would be
         // left alone if this failed.

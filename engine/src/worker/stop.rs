@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::drive::Phase;
 use super::engine::Engine;
 use crate::advance::Status;
-use crate::id::IntentId;
+use crate::id::TaskId;
 
 /// How long an aborted step may take to let go, beyond the grace.
 const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -45,12 +45,12 @@ impl<S: Send + Sync + 'static> Engine<S> {
         self.stopping.send_replace(true);
         // Before anybody asks whether all is at rest: what is promised until now still arrives, and nothing more.
         self.withdraw_offer();
-        let mut waiting: Vec<(IntentId, usize)> = Vec::new();
+        let mut waiting: Vec<(TaskId, usize)> = Vec::new();
         for lane in &mut self.lanes {
             waiting.extend(
                 lane.waiting
                     .drain(..)
-                    .map(|waiting| (waiting.intent, waiting.step)),
+                    .map(|waiting| (waiting.task, waiting.step)),
             );
         }
         let announced = std::mem::take(&mut self.announced);
@@ -76,7 +76,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
     /// Hands back every intent of which nothing runs.
     fn hand_back_idle(&mut self) {
-        let ids: Vec<IntentId> = self.drives.keys().copied().collect();
+        let ids: Vec<TaskId> = self.drives.keys().copied().collect();
         for id in ids {
             let Some(drive) = self.drives.get_mut(&id) else {
                 continue;
@@ -95,7 +95,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         for running in self.running.values() {
             running.abort.abort();
         }
-        let gone: Vec<(IntentId, usize)> = self
+        let gone: Vec<(TaskId, usize)> = self
             .running
             .iter()
             .filter(|(_, running)| running.abort.is_finished())
@@ -116,7 +116,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 "steps do not stop; their intents are left to be taken over"
             );
             self.left_behind = true;
-            let stuck: Vec<IntentId> = self.running.keys().map(|(intent, _)| *intent).collect();
+            let stuck: Vec<TaskId> = self.running.keys().map(|(intent, _)| *intent).collect();
             for intent in stuck {
                 self.drop_drive(intent);
             }

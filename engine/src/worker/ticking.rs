@@ -8,7 +8,7 @@ use super::bounded;
 use super::drive::Phase;
 use super::engine::{Engine, Probation};
 use crate::crash;
-use crate::id::{IntentId, LeaseId};
+use crate::id::{IntentId, LeaseId, TaskId};
 use crate::limits;
 use crate::state::{FailureReason, IntentState, StepState};
 use crate::store::{ChildLoad, ChildRow, Lane, Life, TickAnswer, TickRequest};
@@ -31,10 +31,15 @@ impl<S: Send + Sync + 'static> Engine<S> {
             let watching = self
                 .drives
                 .values()
-                .filter(|drive| drive.phase == Phase::Active && drive.waits_for_children());
+                .filter(|drive| drive.phase == Phase::Active && drive.waits_for_others());
             let watching = watching.map(|drive| drive.id);
             request.watch = watching.filter(|id| !request.reload.contains(id)).collect();
         }
+        let away = |id: &IntentId| {
+            let drive = self.drives.get(&TaskId::from(*id));
+            drive.is_some_and(|drive| drive.away() > 0)
+        };
+        request.recall = request.reload.iter().copied().filter(away).collect();
         if request.is_empty() {
             return None;
         }
@@ -117,8 +122,12 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
         for task in &answer.claimed {
             self.bytes += task.input.get().len();
-            if let Some(kind) = self.kinds.get(&task.kind)
-                && let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == kind.queue)
+            let own = self.kinds.get(&task.kind).map(|kind| &kind.queue);
+            let queue = task.routed.as_ref().map(|routed| &routed.queue).or(own);
+            if let Some(lane) = self
+                .lanes
+                .iter_mut()
+                .find(|lane| Some(&lane.queue) == queue)
             {
                 lane.claimed(task.input.get().len());
             }
@@ -128,44 +137,44 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// Takes in what a tick that is on disk has brought.
     pub(super) fn tick_done(&mut self, request: &TickRequest, mut answer: TickAnswer) {
         let stopped = self.cancels_heard(request, &mut answer);
-        let refused: HashSet<IntentId> = answer.refused.iter().map(|(intent, _)| *intent).collect();
+        let refused: HashSet<TaskId> = answer.refused.iter().map(|(task, _)| *task).collect();
         self.steps_recorded(request, &refused);
         self.intents_left(request, &answer, &refused);
         self.start_announced(request);
         self.plans_written(request);
-        self.children_heard(request, &answer);
-        for (intent, error) in answer.refused {
-            self.refused(request, intent, error);
+        self.others_heard(request, &answer);
+        for (task, error) in answer.refused {
+            self.refused(request, task, error);
         }
         for lane in &mut self.lanes {
             lane.arriving = 0;
         }
         self.take_claimed(answer.claimed, answer.claimed_at);
-        for intent in stopped {
-            self.go_on(intent);
+        for task in stopped {
+            self.go_on(task);
         }
     }
 
     /// Results are on disk: what depends on them may start.
-    fn steps_recorded(&mut self, request: &TickRequest, refused: &HashSet<IntentId>) {
-        let mut touched: Vec<IntentId> = Vec::new();
+    fn steps_recorded(&mut self, request: &TickRequest, refused: &HashSet<TaskId>) {
+        let mut touched: Vec<TaskId> = Vec::new();
         for row in &request.steps {
-            if refused.contains(&row.intent) {
+            if refused.contains(&row.task) {
                 continue;
             }
             if row.state == StepState::Succeeded {
                 self.report.steps += 1;
-                if let Some(drive) = self.drives.get_mut(&row.intent) {
+                if let Some(drive) = self.drives.get_mut(&row.task) {
                     drive.recorded(&row.name);
                 }
-                self.progressed(row.intent);
+                self.progressed(row.task);
             }
-            if touched.last() != Some(&row.intent) {
-                touched.push(row.intent);
+            if touched.last() != Some(&row.task) {
+                touched.push(row.task);
             }
         }
-        for intent in touched {
-            self.go_on(intent);
+        for task in touched {
+            self.go_on(task);
         }
     }
 
@@ -174,40 +183,38 @@ impl<S: Send + Sync + 'static> Engine<S> {
         &mut self,
         request: &TickRequest,
         answer: &TickAnswer,
-        refused: &HashSet<IntentId>,
+        refused: &HashSet<TaskId>,
     ) {
-        let stays: HashSet<IntentId> = answer.not_parked.iter().copied().collect();
+        let stays: HashSet<TaskId> = answer.not_parked.iter().copied().collect();
         for park in &request.parks {
-            if stays.contains(&park.intent) {
-                if let Some(drive) = self.drives.get_mut(&park.intent) {
+            if stays.contains(&park.task) {
+                if let Some(drive) = self.drives.get_mut(&park.task) {
                     drive.phase = Phase::Active;
+                    self.pending.reload.push(drive.id);
                     self.rejoin(park.lease);
-                    self.pending.reload.push(park.intent);
                 } else {
                     // Parked without having been taken in hand: whoever claims it next goes on with it.
                     self.pending
                         .hand_backs
-                        .push((park.intent, park.lease, Life::Started));
+                        .push((park.task, park.lease, Life::Started));
                 }
-            } else if !refused.contains(&park.intent) {
-                self.drop_drive(park.intent);
+            } else if !refused.contains(&park.task) {
+                self.drop_drive(park.task);
             }
         }
-        for (intent, _, _) in request
-            .hand_backs
-            .iter()
-            .filter(|(intent, _, _)| !refused.contains(intent))
-        {
-            self.drop_drive(*intent);
+        let ends = request.ends.iter().map(|end| end.task);
+        let left = request.hand_backs.iter().map(|(task, _, _)| *task);
+        for task in left.chain(ends).filter(|task| !refused.contains(task)) {
+            self.drop_drive(task);
         }
         let (mut finished, mut failed, mut trusted) = (false, false, Vec::new());
         for finish in request
             .finishes
             .iter()
-            .filter(|finish| !refused.contains(&finish.intent))
+            .filter(|finish| !refused.contains(&finish.intent.into()))
             .filter(|finish| !answer.not_finished.contains(&finish.intent))
         {
-            self.drop_drive(finish.intent);
+            self.drop_drive(finish.intent.into());
             self.report.finished += 1;
             finished = true;
             if finish.state == IntentState::Succeeded {
@@ -232,21 +239,29 @@ impl<S: Send + Sync + 'static> Engine<S> {
             // Children may be of kinds that this worker does not know.
             let foreign = |child: &ChildRow| !self.kinds.contains_key(child.intent.kind.as_str());
             let full = self.lanes.iter().all(|lane| lane.free() == 0);
-            if self.others_idle && (full || request.children.iter().any(foreign)) {
+            let not_here = request.children.iter().any(foreign) || self.concerns_others(request);
+            if self.others_idle && (full || not_here) {
                 self.intendant.wake_elsewhere();
             }
         }
     }
 
-    pub(super) fn drop_drive(&mut self, intent: IntentId) {
+    /// Steps that were sent off, or intents that go on since theirs have ended, may be in queues that this worker does not
+    /// serve.
+    fn concerns_others(&self, request: &TickRequest) -> bool {
+        let served = |queue: &Arc<str>| self.lanes.iter().any(|lane| lane.queue == *queue);
+        !request.ends.is_empty() || request.routed.iter().any(|row| !served(&row.queue))
+    }
+
+    pub(super) fn drop_drive(&mut self, task: TaskId) {
         if !self.to_stop.is_empty() {
-            self.to_stop.remove(&intent);
+            self.to_stop.remove(&task);
         }
-        if let Some(drive) = self.drives.remove(&intent) {
+        if let Some(drive) = self.drives.remove(&task) {
             self.bytes = self.bytes.saturating_sub(drive.context.input.get().len());
             if self
                 .probation
-                .is_some_and(|probation| probation.intent == intent)
+                .is_some_and(|probation| probation.task == task)
             {
                 self.probation = None;
             }
@@ -255,19 +270,19 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
     /// Steps of suspects, whose start is on disk now.
     fn start_announced(&mut self, request: &TickRequest) {
-        let on_disk: HashSet<(IntentId, &str)> = request
+        let on_disk: HashSet<(TaskId, &str)> = request
             .steps
             .iter()
             .filter(|row| row.state == StepState::Running)
-            .map(|row| (row.intent, &*row.name))
+            .map(|row| (row.task, &*row.name))
             .collect();
         let announced = std::mem::take(&mut self.announced);
-        for (intent, step, queue) in announced {
-            match self.drives.get(&intent) {
-                Some(drive) if on_disk.contains(&(intent, drive.step_name(step))) => {
-                    self.start(intent, step);
+        for (task, step, queue) in announced {
+            match self.drives.get(&task) {
+                Some(drive) if on_disk.contains(&(task, drive.step_name(step))) => {
+                    self.start(task, step);
                 }
-                Some(_) => self.announced.push((intent, step, queue)),
+                Some(_) => self.announced.push((task, step, queue)),
                 None => self.free_slot(&queue),
             }
         }
@@ -275,7 +290,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
     /// Intents whose plan is on disk now may start.
     fn plans_written(&mut self, request: &TickRequest) {
-        let mut ready: Vec<IntentId> = Vec::new();
+        let mut ready: Vec<TaskId> = Vec::new();
         for (kind, hash) in &request.session_plans {
             self.session_plans.insert(kind.clone(), hash.clone());
             let waiting = self.drives.values().filter(|drive| {
@@ -283,23 +298,25 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     && drive.context.kind == *kind
                     && drive.plan.hash == *hash
             });
-            ready.extend(waiting.map(|drive| drive.id));
+            ready.extend(waiting.map(|drive| drive.task));
         }
-        ready.extend(request.started.iter().map(|row| row.intent));
-        for intent in ready {
-            if let Some(drive) = self.drives.get_mut(&intent)
+        ready.extend(request.started.iter().map(|row| TaskId::from(row.intent)));
+        for task in ready {
+            if let Some(drive) = self.drives.get_mut(&task)
                 && drive.phase == Phase::Planning
             {
                 drive.phase = Phase::Active;
-                self.go_on(intent);
+                self.go_on(task);
             }
         }
     }
 
-    /// Children of intents in hand have finished: ask what came of them, or take in the answer.
-    fn children_heard(&mut self, request: &TickRequest, answer: &TickAnswer) {
+    /// Children of intents in hand have finished, or their steps in other queues have ended: ask what came of them, or take
+    /// in the answer.
+    fn others_heard(&mut self, request: &TickRequest, answer: &TickAnswer) {
         for intent in &request.reload {
-            let Some(drive) = self.drives.get_mut(intent) else {
+            let (now, task) = (self.now(), TaskId::from(*intent));
+            let Some(drive) = self.drives.get_mut(&task) else {
                 continue;
             };
             let children: Vec<ChildLoad> = answer
@@ -314,10 +331,14 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 continue;
             };
             drive.set_children(children, arrived);
-            self.go_on(*intent);
+            if request.recall.contains(intent) {
+                let sent = answer.sent.get(intent).map_or(&[][..], Vec::as_slice);
+                drive.set_sent(sent, now, &mut self.pending);
+            }
+            self.go_on(task);
         }
         for intent in &request.watch {
-            let Some(drive) = self.drives.get(intent) else {
+            let Some(drive) = self.drives.get(&TaskId::from(*intent)) else {
                 continue;
             };
             // What came of ten thousand children is read when it matters, not whenever one of them has finished.
@@ -331,9 +352,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
     }
 
     /// The database refused what was to be written for an intent: it fails with that as its reason.
-    fn refused(&mut self, request: &TickRequest, intent: IntentId, error: String) {
+    fn refused(&mut self, request: &TickRequest, task: TaskId, error: String) {
         let now = self.now();
-        let Some(drive) = self.drives.get_mut(&intent) else {
+        let Some(drive) = self.drives.get_mut(&task) else {
             return;
         };
         let left = (drive.phase == Phase::Leaving).then_some(drive.lease);
@@ -346,7 +367,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         if let Some(lease) = left {
             self.rejoin(lease);
         }
-        self.go_on(intent);
+        self.go_on(task);
     }
 
     /// A task has not left its lease after all.
@@ -356,27 +377,23 @@ impl<S: Send + Sync + 'static> Engine<S> {
     }
 
     /// A suspect has made progress: it is none any more (P6). That its lease says so goes with the result.
-    pub(super) fn progressed(&mut self, intent: IntentId) {
-        let Some(drive) = self.drives.get_mut(&intent) else {
+    pub(super) fn progressed(&mut self, task: TaskId) {
+        let Some(drive) = self.drives.get_mut(&task) else {
             return;
         };
         drive.crashes = 0;
         if self
             .probation
-            .is_some_and(|probation| probation.intent == intent)
+            .is_some_and(|probation| probation.task == task)
         {
             self.probation = None;
         }
     }
 
     /// Puts a claimed suspect on probation.
-    pub(super) fn begin_probation(&mut self, intent: IntentId, lease: LeaseId, crashes: u32) {
+    pub(super) fn begin_probation(&mut self, task: TaskId, lease: LeaseId, crashes: u32) {
         let until = crash::probation(crashes, self.beat_interval()).map(|time| self.now() + time);
-        self.probation = Some(Probation {
-            intent,
-            lease,
-            until,
-        });
+        self.probation = Some(Probation { task, lease, until });
     }
 
     fn end_probation(&mut self, now: Duration) {

@@ -4,13 +4,16 @@
 //! they are driven like any others, with rows, attempts, retries and waits. Whoever takes the intent over makes the same
 //! ones again, and finds by their names what is known of them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::drive::{Drive, Move, Slot};
+use super::registry::Refusal;
 use crate::advance::Status;
 use crate::cancel;
 use crate::intent::OnFailure;
-use crate::plan::RunStep;
+use crate::payload::{self, Payload};
+use crate::plan::{RunStep, RunUndo};
 use crate::state::{FailureReason, IntentState};
 use crate::store::{CancelLoad, Failure, Finish, Goal, StepAt, TickRequest};
 
@@ -21,11 +24,41 @@ impl<S: Send + Sync + 'static> Drive<S> {
         let Some(base) = self.plan.undoes(step) else {
             return Some(def.run.clone());
         };
-        let (undo, output) = (def.undo.clone()?, self.slots[base].output.clone());
-        Some(std::sync::Arc::new(move |cx, input| {
-            undo(cx, input, output.clone())
-        }))
+        Some(run(def.undo.clone()?, self.slots[base].output.clone()))
     }
+}
+
+/// Takes a step back that has come to this.
+pub(super) fn run<S: Send + Sync + 'static>(
+    undo: RunUndo<S>,
+    output: Option<Payload>,
+) -> RunStep<S> {
+    Arc::new(move |cx, input| undo(cx, input, output.clone()))
+}
+
+/// What a step in another queue is given to take back: the input of what it takes back, and its output, if there is one, in
+/// one list. Each has been checked; together they may be larger than either may be.
+pub(super) fn in_one(input: &Payload, output: Option<&Payload>) -> Payload {
+    let output = output.map_or_else(String::new, |output| format!(",{}", output.get()));
+    payload::trusted(format!("[{}{output}]", input.get()))
+}
+
+/// Input and output of what is to be taken back.
+pub(super) fn of_one(list: &Payload) -> Result<(Payload, Option<Payload>), Refusal> {
+    let error = match payload::elements(list) {
+        Ok(parts) => {
+            let mut parts = parts.into_iter();
+            match (parts.next(), parts.next()) {
+                (Some(input), output) => return Ok((input, output)),
+                (None, _) => "it has no input".to_owned(),
+            }
+        }
+        Err(error) => error.to_string(),
+    };
+    Err(Refusal {
+        reason: FailureReason::Undecodable,
+        error: format!("what it was sent with cannot be read any more: {error}"),
+    })
 }
 
 impl<S> Drive<S> {
@@ -81,7 +114,10 @@ impl<S> Drive<S> {
             let mut after = after.map(|&before| &self.slots[before as usize]);
             after.all(|slot| slot.status == Status::Done && !slot.undone)
         };
-        slot.started || slot.status == Status::Done || (self.inherited && could())
+        slot.started
+            || slot.status == Status::Done
+            // What goes to another queue has a row from then on.
+            || (self.inherited && self.route(step).is_none() && could())
     }
 
     /// Makes the steps that take back. What stands against it is the reason why the intent fails.

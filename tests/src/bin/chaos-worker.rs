@@ -29,6 +29,7 @@ async fn main() -> Result<()> {
         .register(plan)
         .register_step(poison)
         .concurrency(concurrency)
+        .queue("inside", concurrency)
         .lease(Duration::from_secs(1))
         .poll(Duration::from_millis(20))
         .run(intendant::shutdown_signal())

@@ -19,7 +19,7 @@ on_both! {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Pay;
+pub(crate) struct Pay;
 
 impl Intent for Pay {
     const KIND: &'static str = "pay";
@@ -30,7 +30,7 @@ impl Intent for Pay {
     }
 }
 
-async fn transfer(cx: Cx<Ledger>, _: String) -> StepResult<String> {
+pub(crate) async fn transfer(cx: Cx<Ledger>, _: String) -> StepResult<String> {
     match cx.state().begun.add() {
         1 => std::future::pending().await,
         time => Ok(format!("paid the {time}. time")),

@@ -69,7 +69,17 @@ async fn a_broken_invariant_is_found(bench: Bench) -> Result<()> {
         "insert into @deadline (intent_id, due_at) select '01890000-0000-7000-8000-000000000000', requested_at from @intent \
          where id = '{ready}'"
     );
-    let cases: [(Vec<String>, &str, Vec<String>); 9] = [
+    let send = |id: &str, task: &str| {
+        format!(
+            "insert into @routed (task_id, intent_id, step, generation, queue, kind, position, input, sent_at) \
+             select '{task}', id, 'away', 1, 'network', kind, position, input, requested_at \
+             from @intent where id = '{id}'"
+        )
+    };
+    let recall = "delete from @routed".to_owned();
+    let task = "0192aaaa-0000-7000-8000-000000000001";
+    let unpark_task = format!("delete from @parked where intent_id = '{task}'");
+    let cases: [(Vec<String>, &str, Vec<String>); 14] = [
         (
             vec![park(&ready)],
             "I1: a task has two tokens",
@@ -79,6 +89,39 @@ async fn a_broken_invariant_is_found(bench: Bench) -> Result<()> {
             vec![unready.clone()],
             "I1: an unfinished intent has no token",
             vec![ready_again.clone()],
+        ),
+        (
+            vec![park(task)],
+            "I1: a token is of no task",
+            vec![unpark_task.clone()],
+        ),
+        (
+            vec![send(&ready, task)],
+            "I1: a routed step has no token",
+            vec![recall.clone()],
+        ),
+        (
+            vec![send(&finished, task)],
+            "I2: a finished intent has a step under way in another queue",
+            vec![recall.clone()],
+        ),
+        (
+            vec![send(&ready, task), park(task)],
+            "I3: a routed step has no row that says so",
+            vec![unpark_task.clone(), recall],
+        ),
+        (
+            vec![
+                unready.clone(),
+                park(&ready),
+                format!("insert into @wait (intent_id, arrived, wake_at) values ('{ready}', 2, 2)"),
+            ],
+            "I3: a task is parked though it has enough",
+            vec![
+                unpark.clone(),
+                "delete from @wait".to_owned(),
+                ready_again.clone(),
+            ],
         ),
         (
             vec![park(&finished)],
@@ -92,7 +135,7 @@ async fn a_broken_invariant_is_found(bench: Bench) -> Result<()> {
         ),
         (
             vec![unready.clone(), park(&ready)],
-            "I3: a task is parked for children that have all finished",
+            "I3: a task is parked for what has all come",
             vec![unpark, ready_again.clone()],
         ),
         (

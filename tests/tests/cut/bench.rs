@@ -24,7 +24,7 @@ pub(crate) fn cuts() -> u64 {
         .unwrap_or(60)
 }
 
-/// Two effects in the database, a child, a wait, and a step that fails at first.
+/// Two effects in the database, one of them in another queue, a child, a wait, and a step that fails at first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Order {
     pub(crate) number: u64,
@@ -134,12 +134,13 @@ fn order(order: &Order, plan: &mut Plan<State>) -> Node<u64> {
     let (least, most) = (Duration::from_millis(1), Duration::from_millis(20));
     let noted = plan.step("note", note).input(value(order.number));
     let paid = plan.step("pay", pay).attempts(100).backoff(least, most);
-    let paid = paid.input(noted);
+    let paid = paid.queue("till").input(noted);
     let shipped = plan.step("ship", ship).input(paid);
     let waited = plan.step("wait", wait).input(paid);
     let stumbled = plan
         .step("stumble", stumble)
         .backoff(least, most)
+        .queue("till")
         .input(paid);
     let closed = plan.step("close", close).attempts(100).backoff(least, most);
     closed.input((shipped, waited, stumbled))
@@ -198,6 +199,7 @@ impl Bench {
             .register(order)
             .register(parcel)
             .concurrency(8)
+            .queue("till", 8)
             .lease(lease)
             .poll(Duration::from_millis(20));
         let (stop, stopped) = oneshot::channel::<()>();

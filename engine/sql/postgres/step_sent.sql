@@ -1,0 +1,11 @@
+-- Tick of intents in hand whose steps ran in other queues: what these have come to. Columns as in `step_load`; primary key,
+-- highest generation.
+select distinct on (intent_id, name)
+       intent_id, name, generation::bigint, state, attempt::bigint, forgiven::bigint, output,
+       (extract(epoch from due_at - now()) * 1000000)::bigint, error, reason, queue,
+       exists (
+         select from intendant.routed r
+          where r.intent_id = s.intent_id and r.step = s.name and r.generation = s.generation),
+       (extract(epoch from now() - begun_at) * 1000000)::bigint
+  from intendant.step s where intent_id = any ($1::uuid[]) and queue is not null
+ order by intent_id, name, generation desc

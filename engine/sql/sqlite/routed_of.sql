@@ -1,0 +1,2 @@
+-- Retry and skip: the task of a step that is under way in another queue. The unique key. Locks nothing. 1 intent, 2 step.
+select task_id from intendant_routed where intent_id = ?1 and step = ?2

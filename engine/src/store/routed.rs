@@ -1,0 +1,153 @@
+//! Routed: steps that run in another queue than their intent. Each is a task with a token like any other; what it is
+//! stands in a row of its own from the commit that sends it off to the one in which it ends (PROTOCOL P1, P3).
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::args::{Args, Rows};
+use super::loaded::RoutedLoad;
+use super::{AttemptLoad, CancelLoad, Claimed, Conn, RoutedEnd, RoutedRow, StepLoad, load, sql};
+use crate::error::Error;
+use crate::id::{IntentId, LeaseId, TaskId};
+use crate::limits;
+use crate::payload;
+
+/// Sends steps off: a row and a token for each. Their intents' wait rows are opened by the caller.
+pub(super) async fn send(conn: &mut Conn<'_>, routed: &[RoutedRow]) -> Result<(), Error> {
+    for batch in routed.chunks(limits::STATEMENT_ROWS) {
+        let rows = Rows::new()
+            .uuids(batch.iter().map(|row| row.task))
+            .uuids(batch.iter().map(|row| row.intent))
+            .texts(batch.iter().map(|row| row.step.clone()))
+            .ints(batch.iter().map(|row| i64::from(row.generation)))
+            .texts(batch.iter().map(|row| row.queue.clone()))
+            .texts(batch.iter().map(|row| row.input.get()));
+        let args = Args::new().rows(rows).now();
+        conn.execute(&sql::ROUTED_INSERT, args).await?;
+    }
+    Ok(())
+}
+
+/// Ends routed steps. The deletion of its row is what lets each be counted, once. Returns how many have ended of which
+/// intents. The locks of their wait rows come before.
+pub(super) async fn end(
+    conn: &mut Conn<'_>,
+    ends: &[RoutedEnd],
+) -> Result<BTreeMap<IntentId, i64>, Error> {
+    let mut ended = BTreeMap::new();
+    if ends.is_empty() {
+        return Ok(ended);
+    }
+    let args = Args::new().ids(ends.iter().map(|end| end.task));
+    for row in conn.fetch(&sql::ROUTED_DELETE, args).await? {
+        *ended.entry(row.uuid(1)?).or_default() += 1;
+    }
+    Ok(ended)
+}
+
+/// The task of a step that is under way in another queue.
+pub(super) async fn task_of(
+    conn: &mut Conn<'_>,
+    intent: IntentId,
+    step: &str,
+) -> Result<Option<TaskId>, Error> {
+    let args = Args::new().uuid(intent.0).text(step);
+    let row = conn.fetch_one(&sql::ROUTED_OF, args).await?;
+    row.map(|row| row.uuid(0)).transpose()
+}
+
+/// What a worker has to know of routed steps that it has claimed. An id that is no routed step's is left out.
+pub(super) async fn load(
+    conn: &mut Conn<'_>,
+    lease: LeaseId,
+    tasks: impl Iterator<Item = TaskId>,
+) -> Result<Vec<Claimed>, Error> {
+    let mut claimed = Vec::new();
+    for row in conn
+        .fetch(&sql::ROUTED_LOAD, Args::new().ids(tasks).now())
+        .await?
+    {
+        let mut corrupt = None;
+        let input = row.stored_json(5, &mut corrupt)?;
+        let intent_input = row.stored_json(8, &mut corrupt)?;
+        let output = row.stored_json(17, &mut corrupt)?;
+        let generation = row.small(3)?;
+        let step = StepLoad {
+            name: row.text(2)?,
+            generation,
+            state: row.word(14)?,
+            attempt: row.small(15)?,
+            forgiven: row.small(16)?,
+            output,
+            // Whoever has it in hand need not wait: it was parked for that long.
+            due_in: None,
+            error: row.opt_text(18)?,
+            reason: None,
+            queue: row.opt_name(4)?,
+            away: false,
+            begun_ago: row.opt_int(23)?.map(load::from_us),
+        };
+        let cancel = match row.opt_text(20)? {
+            Some(actor) => Some(CancelLoad {
+                actor,
+                reason: row.opt_text(21)?,
+                goal: load::goal(&row, 22)?,
+            }),
+            None => None,
+        };
+        let attempt = |attempt: i64| AttemptLoad {
+            step: step.name.as_str().into(),
+            generation,
+            attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
+            retry_in: None,
+        };
+        claimed.push(Claimed {
+            task: row.uuid(0)?,
+            intent: row.uuid(1)?,
+            lease,
+            crashes: 0,
+            kind: row.name(6)?,
+            account: row.opt_name(7)?,
+            input: intent_input.unwrap_or_else(payload::null),
+            requested: row.time(9)?,
+            requested_by: row.opt_text(10)?,
+            parent: None,
+            root: row.uuid(11)?,
+            depth: row.small(13)?,
+            correlation_id: row.opt_text(12)?,
+            release_on_failure: false,
+            locks: false,
+            unfit: corrupt.map(load::unreadable),
+            started: None,
+            cancel,
+            attempts: row.opt_int(19)?.map(attempt).into_iter().collect(),
+            children: Vec::new(),
+            arrived: 0,
+            routed: Some(RoutedLoad {
+                queue: row.name(4)?,
+                step: row.name(2)?,
+                generation,
+                input: input.unwrap_or_else(payload::null),
+                intent_ago: row.opt_int(24)?.map(load::from_us).unwrap_or_default(),
+            }),
+            steps: vec![step],
+        });
+    }
+    Ok(claimed)
+}
+
+/// What has become of the steps that these intents have sent to other queues. The counts are read before, never after.
+pub(super) async fn sent(
+    conn: &mut Conn<'_>,
+    intents: &[IntentId],
+) -> Result<HashMap<IntentId, Vec<StepLoad>>, Error> {
+    let mut sent: HashMap<IntentId, Vec<StepLoad>> = HashMap::new();
+    let args = Args::new().ids(intents.iter().copied()).now();
+    for row in conn.fetch(&sql::STEP_SENT, args).await? {
+        let (intent, step, corrupt) = load::step(&row)?;
+        if let Some(error) = corrupt {
+            tracing::error!(%intent, step = step.name, error, "a stored output is no JSON any more");
+        }
+        sent.entry(intent).or_default().push(step);
+    }
+    Ok(sent)
+}
