@@ -17,6 +17,8 @@ pub(crate) enum Status {
     Until(Duration),
     /// Waits for this many children.
     Children(u32),
+    /// Waits for whatever comes first of several things: a message, a child; or this time.
+    Any { due: Option<Duration> },
     /// Under way in another queue.
     Routed,
     /// Its result is on disk.
@@ -29,12 +31,22 @@ impl Status {
     /// How much has to come before it can go on.
     pub(crate) fn missing(self) -> Option<u32> {
         match self {
+            Self::Any { .. } => Some(1),
+            status => status.owing(),
+        }
+    }
+
+    /// How much of the intent's own is under way elsewhere for it: there is no outcome before that has ended. A message
+    /// that may never come is none.
+    fn owing(self) -> Option<u32> {
+        match self {
             Self::Children(missing) => Some(missing).filter(|missing| *missing > 0),
             Self::Routed => Some(1),
             Self::Pending
             | Self::Running
             | Self::Recording
             | Self::Until(_)
+            | Self::Any { .. }
             | Self::Done
             | Self::Failed => None,
         }
@@ -70,7 +82,8 @@ pub(crate) fn advance(shape: &Shape, steps: &[Status], now: Duration, stopping: 
 
     if let Some(failed) = failed {
         // No outcome while a step or a child of the intent is still running (PROTOCOL P3).
-        return match (running, missing.sum::<u32>()) {
+        let owing = steps.iter().filter_map(|status| status.owing());
+        return match (running, owing.sum::<u32>()) {
             (true, _) => Next::Busy(None),
             (false, 0) => Next::Fail(failed),
             (false, others) => Next::Park {
@@ -86,14 +99,15 @@ pub(crate) fn advance(shape: &Shape, steps: &[Status], now: Duration, stopping: 
     for (index, status) in steps.iter().enumerate() {
         match status {
             Status::Pending | Status::Children(0) => {}
-            Status::Until(at) if *at <= now => {}
-            Status::Until(at) => {
+            Status::Until(at) | Status::Any { due: Some(at) } if *at <= now => {}
+            Status::Until(at) | Status::Any { due: Some(at) } => {
                 due = Some(due.map_or(*at, |known| known.min(*at)));
                 continue;
             }
             Status::Running
             | Status::Recording
             | Status::Children(_)
+            | Status::Any { due: None }
             | Status::Routed
             | Status::Done
             | Status::Failed => continue,
@@ -149,6 +163,7 @@ fn dependencies(shape: &Shape, steps: &[Status], index: usize) -> Dependencies {
             | Status::Running
             | Status::Until(_)
             | Status::Children(_)
+            | Status::Any { .. }
             | Status::Routed
             | Status::Failed => {
                 return Dependencies::Open;
@@ -164,7 +179,8 @@ mod tests {
     use expect_test::{Expect, expect};
     use serde_json::json;
 
-    /// A diamond a → (b, c) → d; one letter a step: p r . d f, `q` in another queue, `3` waits for children, `t5` until five seconds.
+    /// A diamond a → (b, c) → d; one letter a step: p r . d f, `q` in another queue, `s` for a message and
+    /// `s5` until five seconds, `3` waits for children, `t5` until five seconds.
     fn check(steps: &str, expected: Expect) {
         let shape: Shape = serde_json::from_value(json!({"steps": [
             {"name": "a"}, {"name": "b", "after": [0]}, {"name": "c", "after": [0]}, {"name": "d", "after": [1, 2]}
@@ -177,6 +193,10 @@ mod tests {
             ("d", _) => Status::Done,
             ("f", _) => Status::Failed,
             ("q", _) => Status::Routed,
+            ("s", "") => Status::Any { due: None },
+            ("s", seconds) => Status::Any {
+                due: Some(Duration::from_secs(seconds.parse().unwrap())),
+            },
             ("t", seconds) => Status::Until(Duration::from_secs(seconds.parse().unwrap())),
             _ => Status::Children(word.parse().unwrap()),
         };
@@ -248,6 +268,19 @@ mod tests {
             0,
             expect!["TakeBack"],
         );
+    }
+
+    #[test]
+    fn an_intent_is_let_go_of_while_it_waits_for_a_message_and_fails_without_it() {
+        check("s p p p", expect!["Park { due: None, others: Some(1) }"]);
+        check(
+            "d s5 t9 p",
+            expect!["Park { due: Some(5s), others: Some(1) }"],
+        );
+        check("d s2 3 p", expect!["Start([1])"]);
+        check("d s9 r p", expect!["Busy(Some(9s))"]);
+        check("d f s p", expect!["Fail(1)"]);
+        check("d f s9 2", expect!["Park { due: None, others: Some(2) }"]);
     }
 
     #[test]

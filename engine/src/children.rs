@@ -85,10 +85,11 @@ impl<S> Cx<S> {
     /// Resources of the child that this intent or an ancestor holds exclusively count as taken.
     pub async fn child<T: Intent>(&self, name: &str, intent: T) -> Result<T::Output, StepError> {
         match look(self.step(), name, &intent, 1)? {
-            Some(Ok(output)) => Ok(output),
-            Some(Err(failed)) => Err(failed.into()),
-            None => Err(StepError(Box::new(Ending::Awaits))),
+            Known::Ended(ended) => return Ok(ended?),
+            Known::UnderWay(name, input_hash) => wait_for(self.step(), name, input_hash),
+            Known::New(child) => ask(self.step(), &intent, child)?,
         }
+        Err(StepError(Box::new(Ending::Awaits)))
     }
 
     /// Asks for many intents at once and waits for all of them, as children: they are asked for in one commit, the step is
@@ -139,6 +140,7 @@ impl<S> Cx<S> {
                 .map(|(name, intent)| (name.into(), intent))
                 .collect(),
             attempts: 1,
+            at_most: usize::MAX,
         }
     }
 }
@@ -149,6 +151,7 @@ pub struct Children<T> {
     step: Arc<StepContext>,
     wanted: Vec<(String, T)>,
     attempts: u32,
+    at_most: usize,
 }
 
 impl<T> fmt::Debug for Children<T> {
@@ -165,6 +168,24 @@ impl<T> Children<T> {
     /// is resumed, a child in whose place another one was asked for stays as it is.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts.max(1);
+        self
+    }
+
+    /// No more than so many under way at once; zero counts as one. The rest are asked for, in the order given, as earlier ones
+    /// finish: the step runs again from the top for that, whenever a quarter of those under way have finished.
+    ///
+    /// ```
+    /// # use intendant::{Cx, Intent, StepResult};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Invoice { customer: u64 }
+    /// # impl Intent for Invoice { const KIND: &'static str = "invoice"; type Output = u64; }
+    /// # async fn close_month(cx: Cx<()>, customers: Vec<u64>) -> StepResult<usize> {
+    /// let invoices = customers.into_iter().map(|customer| Invoice { customer });
+    /// let ended = cx.children("invoice", invoices).at_most(100).await?;
+    /// # Ok(ended.len()) }
+    /// ```
+    pub fn at_most(mut self, children: usize) -> Self {
+        self.at_most = children.max(1);
         self
     }
 }
@@ -191,24 +212,62 @@ impl<T: Intent> Children<T> {
             )));
         }
         let mut ended = Vec::with_capacity(self.wanted.len());
+        let (mut under_way, mut new) = (0, Vec::new());
         for (name, intent) in &self.wanted {
-            ended.extend(look(&self.step, name, intent, self.attempts)?);
+            match look(&self.step, name, intent, self.attempts)? {
+                Known::Ended(end) => ended.push(end),
+                Known::UnderWay(name, input_hash) => {
+                    wait_for(&self.step, name, input_hash);
+                    under_way += 1;
+                }
+                Known::New(child) => new.push((intent, child)),
+            }
         }
-        if ended.len() < self.wanted.len() {
-            return Err(StepError(Box::new(Ending::Awaits)));
+        if ended.len() == self.wanted.len() {
+            return Ok(ended);
         }
-        Ok(ended)
+        let room = self.at_most.saturating_sub(under_way);
+        if new.len() > room {
+            new.truncate(room);
+            self.step.await_some(refill(under_way + room));
+        }
+        for (intent, child) in new {
+            ask(&self.step, intent, child)?;
+        }
+        Err(StepError(Box::new(Ending::Awaits)))
     }
 }
 
-/// What came of a child, or of the last one that was asked for in its place. None: it is not known yet, and the step waits
-/// for it; if nobody has asked for it yet, it is asked for.
+/// Of so many children under way, how many have to finish before the next are asked for: a quarter. Whenever the step goes on
+/// it looks at all its children, so going on for each single one would cost the square of their number; and as long as
+/// three quarters are under way, nobody waits for the step.
+fn refill(under_way: usize) -> usize {
+    (under_way / 4).max(1)
+}
+
+/// What is known of a child, or of the last one that was asked for in its place.
+enum Known<T> {
+    Ended(Result<T, ChildFailed>),
+    /// It was asked for under this name.
+    UnderWay(String, Vec<u8>),
+    /// Nobody has asked for it yet.
+    New(NewChild),
+}
+
+/// A child that has to be asked for.
+struct NewChild {
+    name: String,
+    input: Payload,
+    input_hash: Vec<u8>,
+    instead_of: Option<IntentId>,
+}
+
 fn look<T: Intent>(
     step: &StepContext,
     name: &str,
     intent: &T,
     attempts: u32,
-) -> Result<Option<Result<T::Output, ChildFailed>>, StepError> {
+) -> Result<Known<T::Output>, StepError> {
     if step.is_routed() {
         return Err(fail(format!(
             "step `{}` runs in another queue than its intent, where it cannot ask for children; ask for `{name}` in a step \
@@ -218,15 +277,20 @@ fn look<T: Intent>(
     }
     let (input, input_hash) = child_hash(intent).map_err(fail)?;
     let mut instead_of = None;
-    for attempt in 1.. {
+    let mut attempt = 1;
+    loop {
         let name = match attempt {
             1 => name.to_owned(),
             _ => format!("{name}#{attempt}"),
         };
         let Some(known) = step.children.get(&name) else {
             check_name("child", &name).map_err(fail)?;
-            let new = (intent, input);
-            return ask(step, name, new, input_hash, instead_of).map(|()| None);
+            return Ok(Known::New(NewChild {
+                name,
+                input,
+                input_hash,
+                instead_of,
+            }));
         };
         if known.input_hash != input_hash {
             return Err(fail(format!(
@@ -236,38 +300,34 @@ fn look<T: Intent>(
             )));
         }
         match end_of::<T>(known)? {
-            None => {
-                step.await_child(ChildRequest {
-                    name,
-                    input_hash,
-                    instead_of: None,
-                    new: None,
-                });
-                return Ok(None);
-            }
+            None => return Ok(Known::UnderWay(name, input_hash)),
             Some(Err(failed)) if failed.reason.is_some() && attempt < attempts => {
                 instead_of = Some(known.child);
             }
-            ended => return Ok(ended),
+            Some(ended) => return Ok(Known::Ended(ended)),
         }
+        attempt += 1;
     }
-    Ok(None)
+}
+
+/// Puts a child that is under way on the list of those that the step waits for.
+fn wait_for(step: &StepContext, name: String, input_hash: Vec<u8>) {
+    step.await_child(ChildRequest {
+        name,
+        input_hash,
+        instead_of: None,
+        new: None,
+    });
 }
 
 /// Puts a new child on the list of those that the step asks for.
-fn ask<T: Intent>(
-    step: &StepContext,
-    name: String,
-    (intent, input): (&T, Payload),
-    input_hash: Vec<u8>,
-    instead_of: Option<IntentId>,
-) -> Result<(), StepError> {
+fn ask<T: Intent>(step: &StepContext, intent: &T, child: NewChild) -> Result<(), StepError> {
     let id = IntentId(step.intendant.store().clock().ordered_id());
-    let new = new_child(intent, id, input).map_err(fail)?;
+    let new = new_child(intent, id, child.input).map_err(fail)?;
     let asked = step.await_child(ChildRequest {
-        name,
-        input_hash,
-        instead_of,
+        name: child.name,
+        input_hash: child.input_hash,
+        instead_of: child.instead_of,
         new: Some(new),
     });
     if step.children.len() + asked.children > limits::CHILDREN_PER_STEP {

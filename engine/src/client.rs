@@ -1,6 +1,7 @@
 //! The engine as a program uses it: asks for intents, looks at history, resumes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -19,11 +20,12 @@ use crate::nudge::Nudge;
 use crate::offer::Offers;
 use crate::plan::Graph;
 use crate::request::Request;
+use crate::seam::Seam;
 use crate::state::IntentState;
 use crate::store::{
     AttemptRecord, CancelBy, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord,
-    LinkRecord, MigrationStatus, NewIntent, Overdue, StepRecord, Store, StoreKind, StoreOptions,
-    Unfinished,
+    LinkRecord, LogRecord, MeasureRecord, MigrationStatus, NewIntent, Overdue, StepRecord, Store,
+    StoreKind, StoreOptions, Unfinished,
 };
 use crate::why::{Why, explain};
 use crate::worker::Asker;
@@ -55,6 +57,8 @@ struct Inner {
     work: Arc<Notify>,
     /// Something was asked to stop by this process.
     cancels: Arc<Notify>,
+    /// A message was sent in this process.
+    signalled: AtomicBool,
     /// Something finished in this process.
     finished: Arc<Notify>,
     asker: Asker,
@@ -86,7 +90,15 @@ impl Intendant {
 
     /// Connects, with a clock of the caller's, without looking at the schema.
     pub async fn with_clock(options: &StoreOptions, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        let store = Store::connect(options, clock).await?;
+        Ok(Self::over(Store::connect(options, clock).await?))
+    }
+
+    /// Another process on the same database, as far as anybody can see; watched by the test kit.
+    pub(crate) fn watched(&self, seam: Seam) -> Self {
+        Self::over(self.store().watched(seam))
+    }
+
+    fn over(store: Store) -> Self {
         let inner = Inner {
             store,
             gather: Gather::default(),
@@ -94,12 +106,13 @@ impl Intendant {
             offers: Offers::default(),
             work: Arc::default(),
             cancels: Arc::default(),
+            signalled: AtomicBool::new(false),
             finished: Arc::default(),
             asker: Asker::default(),
         };
-        Ok(Self {
+        Self {
             inner: Arc::new(inner),
-        })
+        }
     }
 
     /// Brings the database up to this program's schema; returns the migrations that it carried out, none if there was
@@ -264,6 +277,17 @@ impl Intendant {
         self.store().attempts(id).await
     }
 
+    /// What an intent's attempts have logged, in the order in which they ended; see [`StepLogs`](crate::StepLogs).
+    pub async fn logs(&self, id: IntentId) -> Result<Vec<LogRecord>, Error> {
+        self.store().logs(id).await
+    }
+
+    /// What an intent's attempts have measured ([`Cx::measure`](crate::Cx::measure)). The view `measurements` has the same
+    /// for SQL, with the kind, the account and each attempt's duration.
+    pub async fn measurements(&self, id: IntentId) -> Result<Vec<MeasureRecord>, Error> {
+        self.store().measurements(id).await
+    }
+
     /// What people did to an intent, and what the engine noted: that it was taken over after a crash.
     pub async fn events(&self, id: IntentId) -> Result<Vec<EventRecord>, Error> {
         self.store().events(id).await
@@ -376,6 +400,17 @@ impl Intendant {
     pub(crate) fn wake(&self) {
         self.wake_here();
         self.wake_elsewhere();
+    }
+
+    /// Tells the workers that there is a message to be counted: one of this process, those elsewhere if they are idle.
+    pub(crate) fn wake_for_signal(&self) {
+        self.inner.signalled.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether that was said since somebody last asked.
+    pub(crate) fn take_signalled(&self) -> bool {
+        self.inner.signalled.swap(false, Ordering::Acquire)
     }
 
     pub(crate) fn wake_here(&self) {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use serde::Serialize;
@@ -14,10 +14,12 @@ use tokio::sync::{Notify, watch};
 
 use crate::client::Intendant;
 use crate::id::{IntentId, TaskId};
+use crate::notes::Notes;
 use crate::payload::{self, Payload};
 use crate::request::ChildRequest;
 use crate::step::{Ending, StepError};
 use crate::store::{ChildLoad, Once};
+use crate::waits::{KnownWait, WaitRequest};
 
 /// The context of one attempt at one step: the application's state, the intent that it is for, and the ways to talk to
 /// the engine. Cheap to clone.
@@ -65,21 +67,50 @@ pub(crate) struct StepContext {
     pub(crate) started: Instant,
     /// The children that this step has asked for in earlier runs, by name.
     pub(crate) children: Arc<HashMap<String, ChildLoad>>,
+    /// The sleeps and signals that it has waited for in earlier runs, by name.
+    pub(crate) waits: HashMap<String, KnownWait>,
     pub(crate) stopping: watch::Receiver<bool>,
+    /// Odd while the step is polled; twice the number of its polls otherwise. For the watchdog.
+    pub(crate) polls: AtomicU64,
+    /// Of the step.
+    pub(crate) at_most_once: bool,
     cancelled: AtomicBool,
     told: Notify,
     awaited: Mutex<Awaited>,
-    progress: Mutex<Option<Payload>>,
+    progress: Mutex<Said>,
+    /// What it leaves beside its end.
+    pub(crate) notes: Notes,
     recorded: Mutex<Option<Payload>>,
     /// Locked while it is being found out whether the step's result is on disk.
     settling: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// The children that a step waits for when it ends by waiting.
+/// What a step waits for when it ends by waiting.
 #[derive(Debug, Default)]
 struct Awaited {
     children: Vec<ChildRequest>,
+    waits: Vec<WaitRequest>,
     asked: Asked,
+    /// How many of them have to finish before the step can ask for more; none where it has asked for all.
+    enough: Option<usize>,
+}
+
+/// What a step waits for, as it ends.
+#[derive(Debug, Default)]
+pub(crate) struct Awaits {
+    pub(crate) children: Vec<ChildRequest>,
+    /// How many of the children may be unfinished when it goes on.
+    pub(crate) spare: u32,
+    /// Sleeps and signals; it goes on by the first that comes.
+    pub(crate) waits: Vec<WaitRequest>,
+}
+
+/// How far a step has said that it is.
+#[derive(Debug, Default)]
+struct Said {
+    progress: Option<Payload>,
+    /// It is on its way to the disk.
+    told: bool,
 }
 
 /// How many of them are new, and the size of their inputs.
@@ -95,24 +126,34 @@ impl StepContext {
         intent: Arc<IntentContext>,
         once: Once,
         children: Arc<HashMap<String, ChildLoad>>,
+        waits: HashMap<String, KnownWait>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let started = intendant.store().clock().monotonic();
-        let (progress, recorded) = (Mutex::default(), Mutex::default());
         Self {
             intendant,
             intent,
             once,
             started,
             children,
+            waits,
             stopping,
+            polls: AtomicU64::new(0),
+            at_most_once: false,
             cancelled: AtomicBool::new(false),
             told: Notify::new(),
             awaited: Mutex::default(),
-            progress,
-            recorded,
+            progress: Mutex::default(),
+            notes: Notes::default(),
+            recorded: Mutex::default(),
             settling: Arc::default(),
         }
+    }
+
+    /// An attempt at a step that is run at most once.
+    pub(crate) fn at_most_once(mut self, at_most_once: bool) -> Self {
+        self.at_most_once = at_most_once;
+        self
     }
 
     /// It is away from its intent's driver, in another queue.
@@ -173,18 +214,58 @@ impl StepContext {
         awaited.asked
     }
 
-    /// The children that the step waits for.
-    pub(crate) fn take_awaited(&self) -> Vec<ChildRequest> {
+    /// The step has more to ask for when so many of those that it waits for have finished.
+    pub(crate) fn await_some(&self, enough: usize) {
         let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *awaited).children
+        let enough = awaited.enough.map_or(enough, |known| known.min(enough));
+        awaited.enough = Some(enough);
     }
 
-    /// What the step last said about how far it is; taken, so that it is written once.
-    pub(crate) fn take_progress(&self) -> Option<Payload> {
-        self.progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+    /// The step waits for what this name stands for, if it ends by waiting.
+    pub(crate) fn await_name(&self, wait: WaitRequest) {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        if !awaited.waits.iter().any(|known| known.name == wait.name) {
+            awaited.waits.push(wait);
+        }
+    }
+
+    /// What the step waits for.
+    pub(crate) fn take_awaited(&self) -> Awaits {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        let Awaited {
+            children,
+            waits,
+            enough,
+            ..
+        } = std::mem::take(&mut *awaited);
+        let spare = enough.map_or(0, |enough| children.len().saturating_sub(enough));
+        Awaits {
+            children,
+            spare: u32::try_from(spare).unwrap_or(u32::MAX),
+            waits,
+        }
+    }
+
+    /// Nobody finds out right now whether something is on disk.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settling.try_lock().is_ok()
+    }
+
+    /// What the step has said about how far it is since it was asked last, so that it is written once.
+    pub(crate) fn new_progress(&self) -> Option<Payload> {
+        let mut said = self.said();
+        let progress = said.progress.clone();
+        let new = !std::mem::replace(&mut said.told, true);
+        progress.filter(|_| new)
+    }
+
+    /// What the step last said about how far it is.
+    pub(crate) fn last_progress(&self) -> Option<Payload> {
+        self.said().progress.clone()
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The output that the step's own transaction has recorded.
@@ -267,16 +348,25 @@ impl<S> Cx<S> {
         format!("{}/{}/{}", self.step.intent.id, once.step, once.generation)
     }
 
-    /// Says how far the step is; written with the next heartbeat, shown by `intendant show`. Anything that goes to
-    /// JSON; what cannot be kept is left out.
+    /// Says how far the step is: a [`Progress`](crate::Progress), or anything else that goes to JSON. Written with the
+    /// worker's next heartbeat, and with a failure; shown by `intendant show` and `why`. What cannot be kept is left out.
+    ///
+    /// ```
+    /// # use intendant::{Cx, Progress, StepResult};
+    /// async fn copy(cx: Cx<()>, tables: Vec<String>) -> StepResult<()> {
+    ///     for (done, table) in tables.iter().enumerate() {
+    ///         cx.progress(Progress::of(done as u64, tables.len() as u64).saying(table));
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn progress(&self, progress: impl Serialize) {
         match payload::encode(&progress) {
             Ok(json) => {
-                *self
-                    .step
-                    .progress
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner) = Some(json)
+                *self.step.said() = Said {
+                    progress: Some(json),
+                    told: false,
+                }
             }
             Err(error) => {
                 tracing::warn!(intent = %self.intent_id(), step = self.step_name(), %error, "progress not kept")
@@ -285,8 +375,9 @@ impl<S> Cx<S> {
     }
 
     /// A safe exit point: a place at which the step can be left and begun again unharmed. When the worker is stopping,
-    /// this ends the step (through `?`) without using up an attempt; when the intent was cancelled, it ends the step for
-    /// good. Otherwise it does nothing.
+    /// this ends the step (through `?`) without using up an attempt and without a failure: whoever claims the intent next
+    /// runs it again, from its [`checkpoint`](Self::checkpoint) if it has one. When the intent was cancelled, it ends the
+    /// step for good. Otherwise it does nothing.
     pub async fn exit_point(&self) -> Result<(), StepError> {
         if *self.step.stopping.borrow() || self.is_cancelled() {
             return Err(StepError(Box::new(Ending::Left)));

@@ -33,6 +33,11 @@ id! {
 }
 
 id! {
+    /// A message's id: a UUIDv7, so ids sort by the time at which they were sent.
+    pub SignalId
+}
+
+id! {
     /// One life of a worker. Random, so that no stale or foreign writer can name it by chance.
     pub(crate) SessionId
 }

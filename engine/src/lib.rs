@@ -8,12 +8,14 @@
 //! Start with [`Intendant::open`] and [`Worker`]. The promises and how they are kept are in ARCHITECTURE.md.
 
 pub mod limits;
+pub mod testing;
 pub mod why;
 
 mod admit;
 mod advance;
 mod alert;
 mod cancel;
+mod checkpoint;
 mod children;
 mod client;
 mod clock;
@@ -27,18 +29,26 @@ mod gather;
 mod handle;
 mod id;
 mod intent;
+mod metering;
+mod middleware;
+mod notes;
 mod nudge;
 mod offer;
 mod payload;
 mod plan;
+mod progress;
 mod request;
 mod retry;
+mod seam;
+mod signal;
 mod state;
 mod step;
+mod step_logs;
 mod store;
 mod transaction;
 mod undo;
 mod verbs;
+mod waits;
 mod worker;
 
 pub use alert::{Alert, AlertFilter, AlertKind, Notice, UnknownAlertKind, Watch, Which};
@@ -52,27 +62,38 @@ pub use dry_run::{Concerned, DryRun, Ruled, Used, Wanted};
 pub use error::Error;
 pub use failures::{FailureGroup, Failures};
 pub use handle::Handle;
-pub use id::{AlertId, IntentId};
+pub use id::{AlertId, IntentId, SignalId};
 pub use intent::{Intent, Mode, NameError, OnFailure, Resources};
+pub use metering::Metrics;
+pub use middleware::{Done, Middleware, Next};
 pub use payload::PayloadError;
 pub use plan::{
     Dependency, Graph, GraphStep, Input, MapBuilder, Node, Plan, PlanError, PlanOutput,
     StepBuilder, Value, value,
 };
+pub use progress::Progress;
 pub use request::{Request, Within};
+pub use signal::{Sent, Signal};
 pub use state::{AttemptFailure, FailureReason, IntentState, StepState, UnknownState};
 pub use step::{StepError, StepOutput, StepResult, fail, snooze};
+pub use step_logs::StepLogs;
 pub use store::{
     AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, LinkRecord,
-    MigrationStatus, Relation, ResourceRecord, StepRecord, StoreKind, StoreOptions, Unfinished,
-    UnknownRelation, migration_sql,
+    LogLine, LogRecord, MeasureRecord, MigrationStatus, Relation, ResourceRecord, SignalRecord,
+    StepRecord, StoreKind, StoreOptions, Unfinished, UnknownRelation, migration_sql,
 };
 pub use transaction::{Committed, StepConnection};
 pub use verbs::{Batch, Preview, Verb};
+pub use waits::{SignalWait, SignalWithin};
 pub use why::Why;
-pub use worker::{WorkReport, Worker, shutdown_signal};
+pub use worker::{Stopped, WorkReport, Worker, shutdown_signal};
 
 /// The README's example has to compile.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// And those of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/TESTING.md")]
+struct Testing;

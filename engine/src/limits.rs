@@ -17,6 +17,18 @@ pub const PAYLOAD_DEPTH: usize = 100;
 /// enough for a list of failures.
 pub const ERROR_BYTES: usize = 8 * 1024;
 
+/// Most lines of an attempt's log that are kept, the last ones: what a person reads who looks for the reason.
+pub const LOG_LINES: usize = 200;
+
+/// Most bytes of an attempt's log that are kept: the logs of a tick of a hundred failures are then a few megabytes.
+pub const LOG_BYTES: usize = 32 * 1024;
+
+/// Longest line of an attempt's log, in bytes; the rest is cut at a character.
+pub const LOG_LINE_BYTES: usize = 4 * 1024;
+
+/// Most measurements of one attempt: each is a row for ever.
+pub const MEASURES: usize = 50;
+
 /// Longest name of a kind, queue, account, key, step or child, in characters: it stands in indexes.
 pub const NAME_CHARS: usize = 200;
 
@@ -58,6 +70,13 @@ pub const CHILDREN_PER_TICK: usize = 2_000;
 /// them is read whenever one has ended.
 pub const ROUTED_AT_ONCE: usize = 256;
 
+/// Most sleeps and signals that one step waits for by names, one after the other or together: its driver keeps them, and
+/// what has come, in memory.
+pub const WAITS_PER_STEP: usize = 100;
+
+/// Most messages that one tick counts: each wakes an intent.
+pub const SIGNALS_PER_TICK: usize = 500;
+
 /// How long a routed step waits before it is offered again, after a worker took it whose code does not have it. Short
 /// beside a deployment, long beside a claim.
 pub const HANDLER_WAIT: Duration = Duration::from_secs(5);
@@ -65,6 +84,9 @@ pub const HANDLER_WAIT: Duration = Duration::from_secs(5);
 /// How long an intent whose limit is over waits for its steps in other queues before it is looked again whether somebody is
 /// still there to end them. Rare, and a bound on how late such an intent ends when a worker dies with the last of them.
 pub const OVERDUE_LOOK: Duration = Duration::from_secs(15);
+/// How often an intent that fails looks whether its steps in other queues can be taken back that somebody had in hand when
+/// it looked last. Rare enough to cost nothing beside the steps.
+pub const RECALL_WAIT: Duration = Duration::from_secs(5);
 
 /// Most rows of requests in one statement, and most bytes of their inputs: what the two databases and the network
 /// between take well at once.
@@ -138,8 +160,8 @@ pub const BACK_OFF_CAP: Duration = Duration::from_secs(5 * 60);
 /// How long the crash of a kind's intent is remembered: crashes further apart are not in a row.
 pub const POISON_MEMORY: Duration = Duration::from_secs(3600);
 
-/// Time limit of one call on the database by the engine. Shorter than the lease, so that a worker that hangs on its
-/// database notices before the others do.
+/// Time limit of one call on the database by the engine, and of waiting for one that is busy when a worker begins.
+/// Shorter than the lease, so that a worker that hangs on its database notices before the others do.
 pub const DATABASE_CALL: Duration = Duration::from_secs(10);
 
 /// How long a worker's loop answers for a tick of which nothing is heard; the committer itself speaks after every try. A
@@ -163,6 +185,21 @@ pub const GRACE: Duration = Duration::from_secs(25);
 /// How long a running step may go on after its intent was asked to stop, before its future is dropped: time to end well,
 /// short enough for whoever waits for it.
 pub const CANCEL_GRACE: Duration = Duration::from_secs(10);
+
+/// What middleware may take beyond a step's own time limit, and beyond the grace time after a cancel: to report that the
+/// time was up.
+pub const MIDDLEWARE: Duration = Duration::from_secs(5);
+
+/// How long a step may keep its thread without coming back to the runtime before the watchdog calls it stuck. Well beyond
+/// what a busy machine or a garbage-collected library takes, well within what people wait before they ask.
+pub const WATCHDOG: Duration = Duration::from_secs(10);
+
+/// After how many times that a worker with a step that is still stuck stops, to be started anew: a minute unless said.
+pub const WATCHDOG_PATIENCE: u32 = 6;
+
+/// A worker with a maximum age stops up to this part of it earlier, by chance, so that workers that were started together do
+/// not stop together.
+pub const AGE_SPREAD: u32 = 10;
 
 /// How often a cancel looks anew when what it is to stop has moved between its look and its locks. Each is some
 /// milliseconds; an intent that moves every time is hardly thinkable.

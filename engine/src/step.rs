@@ -1,5 +1,6 @@
 //! How a step says how it ended.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::state::AttemptFailure;
 /// What a step returns: its output, or a [`StepError`].
 pub type StepResult<T> = Result<T, StepError>;
 
-/// How a step ended without an output: an error (to be tried again), [`fail`], [`snooze`], or a wait for a child.
+/// How a step ended without an output: an error (to be tried again), [`fail`], [`snooze`], or a wait for a child, a time or a signal.
 ///
 /// Takes `?` from any error, and therefore is not an error itself (as `anyhow::Error` is not). An error that comes in
 /// this way is tried again with backoff, up to the step's number of attempts.
@@ -31,10 +32,15 @@ pub(crate) enum Ending {
         error: String,
     },
     Snoozed(Duration),
-    /// Parked until the children on its context's list have finished.
+    /// Parked until what is on its context's list has come: children, sleeps, signals.
     Awaits,
     /// A child that it waited for failed or was cancelled.
     ChildFailed(ChildFailed),
+    /// A message that it waited for is not what it expects.
+    SignalRefused {
+        name: String,
+        error: String,
+    },
     /// Left at a safe exit point: the worker is stopping.
     Left,
 }
@@ -54,7 +60,23 @@ impl StepError {
             | Ending::Undecodable { .. }
             | Ending::Snoozed(_)
             | Ending::Awaits
+            | Ending::SignalRefused { .. }
             | Ending::Left => None,
+        }
+    }
+
+    /// What sort of failure this is of the attempt, and in which words; none where it is no failure: the step snoozes, waits
+    /// for a child, a time or a message, or was left at a safe exit point. For a [`Middleware`](crate::Middleware) that reports.
+    pub fn failure(&self) -> Option<(AttemptFailure, Cow<'_, str>)> {
+        match &*self.0 {
+            Ending::Failed { failure, error } => Some((*failure, Cow::Borrowed(error))),
+            Ending::Undecodable { error } => Some((AttemptFailure::GaveUp, Cow::Borrowed(error))),
+            Ending::ChildFailed(failed) => {
+                Some((AttemptFailure::GaveUp, Cow::Owned(failed.to_string())))
+            }
+            Ending::Snoozed(_) | Ending::Awaits | Ending::SignalRefused { .. } | Ending::Left => {
+                None
+            }
         }
     }
 

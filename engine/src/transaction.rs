@@ -16,7 +16,7 @@ use crate::payload::{self, Payload, PayloadError};
 use crate::plan::StepDone;
 use crate::state::AttemptFailure;
 use crate::step::{StepError, StepOutput, StepResult, fail};
-use crate::store::{Conn, Flush, OnceAnswer, OpenTx, record_once};
+use crate::store::{Conn, Flush, OnceAnswer, OpenTx, record_once, write_notes};
 
 /// An output that is on disk already, together with what the step's transaction wrote. Only
 /// [`Cx::transaction`] makes one; a step that returns it has the output `T`.
@@ -146,6 +146,10 @@ impl<S: Send + Sync + 'static> Cx<S> {
         if answer == OnceAnswer::Refused {
             rollback(tx).await;
             return earlier_result(self).await;
+        }
+        let notes = step.notes.measured(&step.once);
+        if !notes.is_empty() {
+            write_notes(&mut tx.conn(), &step.once.worker, &[notes]).await?;
         }
         step.settle(commit(step.clone(), tx, output)).await?;
         Ok(Committed { value })

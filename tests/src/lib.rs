@@ -3,6 +3,7 @@
 pub mod binary;
 pub mod chaos;
 pub mod database;
+pub mod long;
 pub mod orders;
 pub mod postgres;
 pub mod proxy;

@@ -4,7 +4,9 @@ mod alerts;
 mod args;
 mod exit;
 mod failures;
+mod logs;
 mod look;
+mod signal;
 mod verbs;
 
 use std::process::ExitCode;
@@ -77,6 +79,11 @@ enum Command {
                             intendant history --account acme --resource server:42 -o json\n\n\
                             Exit code 3: nothing was ever requested for that account")]
     History(look::History),
+    /// What an intent's steps have logged, attempt by attempt
+    #[command(after_help = "Examples:\n  \
+                            intendant logs 01a1fc69-13b4\n  \
+                            intendant logs 01a1fc69-13b4 --step volume -o jsonl")]
+    Logs(logs::Options),
     /// What has failed, in groups by kind, step and error, the largest first
     #[command(after_help = "Examples:\n  \
                             intendant failures\n  \
@@ -131,6 +138,11 @@ enum Command {
         after_help = "Example:\n  intendant amend 01a1fc69-13b4 --input '{\"size\":8}' --reason 'too small'"
     )]
     Amend(verbs::Amend),
+    /// Send a message to an unfinished intent, for a step that waits for one of this name, now or later
+    #[command(after_help = "Examples:\n  \
+                            intendant signal 0193a1b2 approve '{\"granted\": true}' --by ada\n  \
+                            intendant signal 0193a1b2 paid --key transfer-88 '{\"cents\": 1250}'")]
+    Signal(signal::Signal),
     /// Measure the engine, in a database or file of its own beside the one given, which it removes
     #[command(after_help = "Examples:\n  \
                             intendant bench single\n  \
@@ -178,6 +190,7 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Show(show) => look::show(show).await?,
         Command::History(history) => look::history(history).await?,
         Command::Why(why) => look::why(why).await?,
+        Command::Logs(options) => logs::logs(options).await?,
         Command::Failures(options) => failures::failures(options).await?,
         Command::Alerts(options) => alerts::alerts(options).await?,
         Command::Resume(act) => return act.run(&Verb::Resume).await,
@@ -198,6 +211,7 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
             return rerun.act.run(&verb).await;
         }
         Command::Amend(amend) => return verbs::amend(amend).await,
+        Command::Signal(options) => signal::signal(options).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

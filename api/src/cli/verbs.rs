@@ -23,10 +23,14 @@ pub(super) struct Actor {
 
 impl Actor {
     fn name(&self) -> String {
-        let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
-        let by = self.by.clone().or(user);
-        by.unwrap_or_else(|| "operator".to_owned())
+        who(self.by.clone())
     }
+}
+
+/// Who gives a command.
+pub(super) fn who(by: Option<String>) -> String {
+    let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
+    by.or(user).unwrap_or_else(|| "operator".to_owned())
 }
 
 /// Which of many intents.

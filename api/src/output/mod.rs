@@ -1,5 +1,6 @@
 //! How records are printed: tables for people, JSON for programs.
 
+pub mod logs;
 pub mod show;
 pub(crate) mod table;
 pub(crate) mod words;
@@ -134,6 +135,8 @@ pub async fn show(intendant: &Intendant, id: IntentId, format: Format) -> Result
         "why": intendant.why(id).await?.reasons,
         "steps": intendant.all_steps(id).await?,
         "attempts": intendant.attempts(id).await?,
+        "measurements": intendant.measurements(id).await?,
+        "logs": intendant.logs(id).await?,
         "events": intendant.events(id).await?,
         "children": intendant.children(id).await?,
     });

@@ -5,6 +5,7 @@ use intendant::{
     EventRecord, Intendant, IntentRecord, IntentState, LinkRecord, StepRecord, StepState,
 };
 
+use super::logs;
 use super::table::{Fit, Table};
 use super::words::{age, ahead, between, one_line, time, took, what};
 
@@ -40,6 +41,14 @@ pub async fn intent(intendant: &Intendant, record: &IntentRecord) -> Result<()> 
         )
     });
     print("failed attempts", attempts.collect());
+    let measured = intendant.measurements(id).await?;
+    print(
+        "measurements",
+        measured.iter().map(logs::measured).collect(),
+    );
+    let logged = intendant.logs(id).await?;
+    let title = format!("logs (intendant logs {id})");
+    print(&title, logged.iter().map(logs::summary).collect());
     let children = intendant.children(id).await?;
     let more = children.len().saturating_sub(CHILDREN);
     let children = children.into_iter().take(CHILDREN).map(|child| {
@@ -52,6 +61,18 @@ pub async fn intent(intendant: &Intendant, record: &IntentRecord) -> Result<()> 
     print("children", children.chain(more).collect());
     let links = intendant.links(id).await?;
     print("conflicts", links.iter().map(link).collect());
+    let signals = intendant.signals(id).await?.into_iter().map(|signal| {
+        let by = signal
+            .sent_by
+            .map_or_else(String::new, |who| format!(" by {who}"));
+        let taken = match (signal.refused, signal.taken_by) {
+            (Some(error), _) => format!("set aside: {error}"),
+            (None, Some(step)) => format!("taken by `{step}`"),
+            (None, None) => "not taken yet".to_owned(),
+        };
+        format!("{}  `{}`{by}: {taken}", time(signal.sent_at), signal.name)
+    });
+    print("signals", signals.collect());
     let events = intendant.events(id).await?;
     print("events", events.iter().map(event).collect());
     Ok(())
@@ -180,11 +201,10 @@ fn said(step: &StepRecord, intent: IntentState) -> String {
         .filter(|_| step.state == StepState::Waiting)
         .map(|at| format!("due {}", ahead(at)));
     let output = step.output.as_ref().map(|output| output.get().to_owned());
-    let progress = step.progress.as_ref();
     let said = step
         .error
         .clone()
         .or(output)
-        .or(progress.map(|progress| progress.get().to_owned()));
+        .or_else(|| step.progress_words());
     due.into_iter().chain(said).collect::<Vec<_>>().join(": ")
 }

@@ -41,6 +41,9 @@ union all
 select 'I2: a cancelled intent has a step that runs or waits', o.intent_id from intendant.outcome o
   join intendant.step s on s.intent_id = o.intent_id where o.state = 'cancelled' and s.state in ('running', 'waiting')
 union all
+select 'I2: a cancelled intent waits for a time or a message', o.intent_id from intendant.outcome o
+  join intendant.awaited a on a.intent_id = o.intent_id where o.state = 'cancelled' and a.signal_id is null
+union all
 select 'I9: a cancel or an undo has no event', i.id from intendant.intent i
  where (exists (select from intendant.cancel c where c.intent_id = i.id)
         or exists (select from intendant.outcome o
@@ -60,6 +63,23 @@ select 'I3: a task is parked for what has all come', p.intent_id from intendant.
        select from intendant.child c where c.parent_id = p.intent_id
           and not exists (select from intendant.outcome o where o.intent_id = c.child_id))
    and not exists (select from intendant.routed r where r.intent_id = p.intent_id)
+   and not exists (
+       select from intendant.step s where s.intent_id = p.intent_id and s.state = 'waiting' and s.waits is not null)
+union all
+select 'I3: a step waits by a name that is nowhere', s.intent_id from intendant.step s
+ where s.state = 'waiting' and s.waits is not null
+   and not exists (
+       select from intendant.awaited a where a.intent_id = s.intent_id and a.step = s.name and a.generation = s.generation)
+   and not exists (
+       select from intendant.step n where n.intent_id = s.intent_id and n.name = s.name and n.generation > s.generation)
+union all
+select 'I3: a task is parked for a message that is there', a.intent_id from intendant.awaited a
+  join intendant.parked p on p.intent_id = a.intent_id
+  join intendant.step s on s.intent_id = a.intent_id and s.name = a.step and s.generation = a.generation
+ where a.sort = 'signal' and a.signal_id is null and a.due_at is null and s.state = 'waiting' and s.waits is not null
+   and exists (
+       select from intendant.signal m where m.intent_id = a.intent_id and m.name = a.name and m.counted
+          and m.refused is null and not exists (select from intendant.awaited b where b.signal_id = m.id))
 union all
 select 'I3: a task is parked though it has enough', w.intent_id from intendant.wait w
   join intendant.parked p on p.intent_id = w.intent_id
@@ -97,3 +117,18 @@ select 'I11: a deadline has no intent', d.intent_id from intendant.deadline d
  where not exists (select from intendant.intent i where i.id = d.intent_id)
 union all
 select 'I11: an alert is resolved before it was raised', a.id from intendant.alert a where a.resolved_at < a.raised_at
+union all
+select 'I5: a step has a result and a checkpoint', c.intent_id from intendant.checkpoint c
+  join intendant.step s on s.intent_id = c.intent_id and s.name = c.step and s.generation >= c.generation
+ where s.generation > c.generation or s.state in ('succeeded', 'skipped', 'undone')
+union all
+select 'I5: a checkpoint of a step that has not begun', c.intent_id from intendant.checkpoint c
+ where not exists (select from intendant.step s where s.intent_id = c.intent_id and s.name = c.step and s.generation = c.generation)
+union all
+select 'I8: an attempt has logged or measured before it began', n.intent_id
+  from (select intent_id, step, generation, attempt from intendant.log
+        union select intent_id, step, generation, attempt from intendant.measure) n
+ where not exists (select from intendant.attempt a
+        where a.intent_id = n.intent_id and a.step = n.step and a.generation = n.generation and a.attempt >= n.attempt)
+   and not exists (select from intendant.step s
+        where s.intent_id = n.intent_id and s.name = n.step and s.generation = n.generation and s.attempt >= n.attempt)

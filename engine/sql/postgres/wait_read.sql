@@ -1,2 +1,4 @@
--- Tick and claim: completions counted so far. Read before the children's outcomes, never after.
-select intent_id, arrived from intendant.wait where intent_id = any ($1::uuid[])
+-- Tick and claim: what has come, as far as it is counted, and whether steps wait for anything by names. Read before what is
+-- counted, never after.
+select w.intent_id, w.arrived, exists (select from intendant.awaited a where a.intent_id = w.intent_id)
+  from intendant.wait w where w.intent_id = any ($1::uuid[])

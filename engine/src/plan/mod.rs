@@ -10,6 +10,7 @@ mod graph;
 mod input;
 mod map;
 mod shape;
+mod waits;
 
 use std::fmt;
 use std::future::Future;
@@ -291,8 +292,8 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
     /// Is not run a second time before a person has looked: for effects that must not be doubled, on systems that take no
     /// idempotency key. Its start is on disk before it runs, which is one commit more. If its worker dies while it runs, or
     /// has to stop it, the intent fails as `interrupted`; a person finds out whether it took effect, and skips the step with
-    /// its output, or resumes. A failed attempt, a time-out or a panic is not tried again either. A `snooze`, a wait for
-    /// children and a safe exit point say that it may run again. In another [`queue`](Self::queue) all this is the same.
+    /// its output, or resumes. A failed attempt, a time-out or a panic is not tried again either. A `snooze`, a wait (for
+    /// children, a time, a message) and a safe exit point say that it may run again. In another [`queue`](Self::queue) all this is the same.
     pub fn at_most_once(mut self) -> Self {
         self.at_most_once = true;
         self

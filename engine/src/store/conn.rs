@@ -296,6 +296,10 @@ impl Row {
         Ok(read!(self, index, Option<i64>))
     }
 
+    pub(super) fn float(&self, index: usize) -> Result<f64, Error> {
+        Ok(read!(self, index, f64))
+    }
+
     pub(super) fn small<T: TryFrom<i64> + Default>(&self, index: usize) -> Result<T, Error> {
         Ok(T::try_from(self.int(index)?).unwrap_or_default())
     }

@@ -68,6 +68,7 @@ pub(super) async fn finish(
         let cancelled = || Args::new().ids(cancelled.iter().copied());
         conn.execute(&sql::CANCEL_DELETE, cancelled()).await?;
         conn.execute(&sql::STEP_STOP, cancelled().now()).await?;
+        conn.execute(&sql::AWAITED_DELETE, cancelled()).await?;
     }
     let failed = of(|finish| finish.state == IntentState::Failed);
     if !failed.is_empty() {
@@ -188,11 +189,14 @@ pub(super) async fn wake_parents(
             enough.push(row.uuid::<IntentId>(0)?);
         }
     }
+    ready(conn, enough).await
+}
+
+/// Readies intents that are parked. Returns how many of these are.
+pub(super) async fn ready(conn: &mut Conn<'_>, enough: Vec<IntentId>) -> Result<usize, Error> {
     if enough.is_empty() {
         return Ok(0);
     }
-    Ok(conn
-        .fetch(&sql::PARKED_READY, Args::new().ids(enough))
-        .await?
-        .len())
+    let args = Args::new().ids(enough);
+    Ok(conn.fetch(&sql::PARKED_READY, args).await?.len())
 }

@@ -363,6 +363,6 @@ async fn add_labels(conn: &mut Conn<'_>, records: &mut [IntentRecord]) -> Result
     Ok(())
 }
 
-fn owned(payload: Payload) -> Box<serde_json::value::RawValue> {
+pub(super) fn owned(payload: Payload) -> Box<serde_json::value::RawValue> {
     serde_json::value::RawValue::from_string(payload.get().to_owned()).unwrap_or_default()
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::args::{Args, Rows};
 use super::conn::Row;
 use super::loaded::{Goal, StartedLoad};
-use super::{AttemptLoad, CancelLoad, ChildLoad, Claimed, Conn, OutcomeRow, StepLoad, ToStop, sql};
+use super::{
+    AttemptLoad, CancelLoad, ChildLoad, Claimed, Conn, OutcomeRow, StepLoad, ToStop, awaited, sql,
+};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
 use crate::limits;
@@ -72,6 +74,7 @@ fn intent(row: &Row, lease: LeaseId) -> Result<Claimed, Error> {
         attempts: Vec::new(),
         children: Vec::new(),
         arrived: 0,
+        awaits: Vec::new(),
         routed: None,
     })
 }
@@ -84,7 +87,11 @@ async fn records(
     let ids = || started.iter().copied();
     let (mut starts, mut cancels) = starts(conn, started).await?;
     // Counts before what is counted: what comes in between is then counted too little, never too much.
-    let arrived = arrived(conn, ids()).await?;
+    let counts = counts(conn, ids()).await?;
+    let arrived: HashMap<IntentId, i64> = counts.iter().map(|(id, n, _)| (*id, *n)).collect();
+    let awaits = counts.iter().filter(|(_, _, awaits)| *awaits);
+    let awaits: Vec<IntentId> = awaits.map(|(id, _, _)| *id).collect();
+    let mut awaits = awaited::load(conn, &awaits).await?;
     let mut corrupted: HashMap<IntentId, String> = HashMap::new();
     let mut steps: HashMap<IntentId, Vec<StepLoad>> = HashMap::new();
     for row in conn
@@ -121,6 +128,7 @@ async fn records(
         task.steps = steps.remove(&task.intent).unwrap_or_default();
         task.attempts = attempts.remove(&task.intent).unwrap_or_default();
         task.children = loaded.remove(&task.intent).unwrap_or_default();
+        task.awaits = awaits.remove(&task.intent).unwrap_or_default();
         task.arrived = arrived.get(&task.intent).copied().unwrap_or_default();
     }
     Ok(())
@@ -145,7 +153,13 @@ pub(super) fn step(row: &Row) -> Result<(IntentId, StepLoad, Option<String>), Er
             .and_then(FailureReason::from_word),
         queue: row.opt_name(10)?,
         away: row.bool(11)?,
-        begun_ago: row.opt_int(12)?.map(from_us),
+        spare: row.opt_int(12)?.and_then(|spare| spare.try_into().ok()),
+        waits: row
+            .opt_json(13)?
+            .and_then(|waits| payload::decode(&waits).ok())
+            .unwrap_or_default(),
+        checkpoint: row.bool(14)?,
+        begun_ago: row.opt_int(15)?.map(from_us),
     };
     Ok((row.uuid(0)?, step, corrupt))
 }
@@ -221,14 +235,23 @@ async fn shapes(
     Ok(shapes)
 }
 
-/// Counts of what has come (finished children, steps of other queues), of those that have a wait row.
+/// Counts of what has come (finished children, steps of other queues, messages), of those that have a wait row.
 pub(super) async fn arrived(
     conn: &mut Conn<'_>,
     ids: impl Iterator<Item = IntentId>,
 ) -> Result<HashMap<IntentId, i64>, Error> {
+    let counts = counts(conn, ids).await?;
+    Ok(counts.into_iter().map(|(id, n, _)| (id, n)).collect())
+}
+
+/// The same, and whether steps of them wait by names.
+async fn counts(
+    conn: &mut Conn<'_>,
+    ids: impl Iterator<Item = IntentId>,
+) -> Result<Vec<(IntentId, i64, bool)>, Error> {
     let rows = conn.fetch(&sql::WAIT_READ, Args::new().ids(ids)).await?;
     rows.iter()
-        .map(|row| Ok((row.uuid(0)?, row.int(1)?)))
+        .map(|row| Ok((row.uuid(0)?, row.int(1)?, row.bool(2)?)))
         .collect()
 }
 

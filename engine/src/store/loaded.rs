@@ -9,6 +9,7 @@ use crate::id::{IntentId, LeaseId, TaskId};
 use crate::payload::Payload;
 use crate::plan::Shape;
 use crate::state::{FailureReason, IntentState, StepState};
+use crate::waits::Sort;
 
 /// A task that the worker holds from now on.
 #[derive(Debug)]
@@ -38,6 +39,7 @@ pub(crate) struct Claimed {
     pub(crate) attempts: Vec<AttemptLoad>,
     pub(crate) children: Vec<ChildLoad>,
     pub(crate) arrived: i64,
+    pub(crate) awaits: Vec<AwaitedLoad>,
     /// It is a step of the intent, in a queue of its own; none where the task is to drive the intent.
     pub(crate) routed: Option<RoutedLoad>,
 }
@@ -68,6 +70,7 @@ impl Claimed {
             attempts: Vec::new(),
             children: Vec::new(),
             arrived: 0,
+            awaits: Vec::new(),
             routed: None,
         }
     }
@@ -79,7 +82,9 @@ impl Claimed {
 
     /// It has a wait row.
     pub(crate) fn waits(&self) -> bool {
-        !self.children.is_empty() || self.steps.iter().any(|step| step.queue.is_some())
+        !self.children.is_empty()
+            || !self.awaits.is_empty()
+            || self.steps.iter().any(|step| step.queue.is_some())
     }
 }
 
@@ -167,6 +172,24 @@ pub(crate) struct StepLoad {
     pub(crate) queue: Option<Arc<str>>,
     /// It is under way there.
     pub(crate) away: bool,
+    /// Of its children, how many may be unfinished when it goes on.
+    pub(crate) spare: Option<u32>,
+    /// What it waits for by names.
+    pub(crate) waits: Vec<String>,
+    /// It has left a safe point, from which its next attempt may go on.
+    pub(crate) checkpoint: bool,
+}
+
+/// What a step of a claimed intent has waited for by a name.
+#[derive(Debug, Clone)]
+pub(crate) struct AwaitedLoad {
+    pub(crate) step: String,
+    pub(crate) generation: u32,
+    pub(crate) name: String,
+    pub(crate) sort: Sort,
+    pub(crate) due_in: Option<Duration>,
+    /// The message that has come.
+    pub(crate) payload: Option<Payload>,
 }
 
 /// The last attempt of a step of a claimed intent.

@@ -50,7 +50,9 @@ static MIGRATIONS: &[Migration] = migrations! {
     7 cancel "0007_cancel.sql",
     8 conflicts "0008_conflicts.sql",
     9 routed_steps "0009_routed_steps.sql",
-    12 alerts "0012_alerts.sql",
+    13 long_work "0013_long_work.sql",
+    14 waits "0014_waits.sql",
+    15 alerts "0015_alerts.sql",
 };
 
 const RECORD_POSTGRES: &str = "\
@@ -120,7 +122,7 @@ impl Store {
                         .await?;
                     sqlx::raw_sql(RECORD_POSTGRES).execute(&mut **tx).await?;
                 }
-                OpenTx::Sqlite(tx, _) => {
+                OpenTx::Sqlite(tx, ..) => {
                     sqlx::raw_sql(RECORD_SQLITE).execute(&mut **tx).await?;
                 }
             }
@@ -138,7 +140,7 @@ impl Store {
                             .execute(&mut **tx)
                             .await?;
                     }
-                    OpenTx::Sqlite(tx, _) => {
+                    OpenTx::Sqlite(tx, ..) => {
                         sqlx::raw_sql(sql).execute(&mut **tx).await?;
                         sqlx::query("insert into intendant_migration (version, name, checksum) values (?1, ?2, ?3)")
                             .bind(migration.version)
@@ -242,7 +244,7 @@ async fn applied(tx: &mut OpenTx) -> Result<Vec<(i64, String)>, Error> {
                 .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
                 .collect()
         }
-        OpenTx::Sqlite(tx, _) => {
+        OpenTx::Sqlite(tx, ..) => {
             let rows =
                 sqlx::query("select version, checksum from intendant_migration order by version")
                     .fetch_all(&mut **tx)

@@ -7,7 +7,9 @@
 mod admit;
 mod alerts;
 mod args;
+mod awaited;
 mod cancel;
+mod checkpoint;
 mod claim;
 mod conflict;
 mod conn;
@@ -18,6 +20,7 @@ mod history;
 mod load;
 mod loaded;
 mod migrate;
+mod notes;
 mod once;
 mod open;
 mod overdue;
@@ -29,6 +32,7 @@ mod resume;
 mod routed;
 mod rows;
 mod session;
+mod signal;
 mod sql;
 mod stop;
 mod taking_back;
@@ -51,30 +55,36 @@ use sqlx::{Postgres, Sqlite, Transaction};
 use crate::clock::{Clock, Micros};
 use crate::error::Error;
 use crate::limits;
+use crate::seam::Seam;
 
 pub(crate) use alerts::{Due, Turn};
 pub(crate) use cancel::CancelBy;
+pub(crate) use checkpoint::Kept;
 pub(crate) use conflict::Superseded;
 pub(crate) use conn::Conn;
 pub(crate) use loaded::{
-    AttemptLoad, CancelLoad, ChildLoad, Claimed, Failure, Goal, OutcomeRow, RoutedLoad, StepLoad,
-    ToStop,
+    AttemptLoad, AwaitedLoad, CancelLoad, ChildLoad, Claimed, Failure, Goal, OutcomeRow,
+    RoutedLoad, StepLoad, ToStop,
 };
 pub use migrate::{MigrationStatus, migration_sql};
+pub(crate) use notes::{NoteRow, write as write_notes};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
 pub(crate) use overdue::Overdue;
 pub(crate) use poison::BacksOff;
 pub use records::{
     AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, LinkRecord,
-    Relation, ResourceRecord, StepRecord, Unfinished, UnknownRelation,
+    LogLine, LogRecord, MeasureRecord, Relation, ResourceRecord, SignalRecord, StepRecord,
+    Unfinished, UnknownRelation,
 };
 pub(crate) use request::insert_requests;
 pub(crate) use resume::{Actor, Revival};
 pub(crate) use rows::{
-    AttemptRow, ChildRow, Deadline, DeadlineRow, Finish, KindRow, KindRules, Lane, Life, NewIntent,
-    ParkReason, ParkRow, Peek, Probe, Requested, RoutedEnd, RoutedRow, SessionRow, SessionSeen,
-    Start, StartedRow, StepAt, StepRow, TickAnswer, TickEnd, TickRequest, UndoRow,
+    AttemptRow, AwaitedRow, ChildRow, Deadline, DeadlineRow, Finish, KindRow, KindRules, Lane,
+    Life, NewIntent, ParkReason, ParkRow, Peek, Probe, Requested, RoutedEnd, RoutedRow, SessionRow,
+    SessionSeen, SetAsideRow, Start, StartedRow, StepAt, StepRow, TickAnswer, TickEnd, TickRequest,
+    UndoRow,
 };
+pub(crate) use signal::NewSignal;
 pub(crate) use verbs::StepVerb;
 pub(crate) use wake::{CANCEL, Listening, nudge_within};
 
@@ -128,6 +138,7 @@ impl StoreOptions {
 pub(crate) struct Store {
     db: Db,
     clock: Arc<dyn Clock>,
+    seam: Seam,
 }
 
 #[derive(Clone, Debug)]
@@ -185,21 +196,28 @@ const BEGIN_SNAPSHOT: &str = "begin isolation level repeatable read read only; \
 /// An open transaction. Dropped without a commit, it is rolled back.
 pub(crate) enum OpenTx {
     Pg(Transaction<'static, Postgres>),
-    Sqlite(Transaction<'static, Sqlite>, Micros),
+    Sqlite(Transaction<'static, Sqlite>, Micros, Seam),
 }
 
 impl OpenTx {
     pub(crate) fn conn(&mut self) -> Conn<'_> {
         match self {
             Self::Pg(tx) => Conn::Pg(tx),
-            Self::Sqlite(tx, now) => Conn::Sqlite(tx, *now),
+            Self::Sqlite(tx, now, _) => Conn::Sqlite(tx, *now),
         }
     }
 
     pub(crate) async fn commit(self) -> Result<(), Error> {
         match self {
             Self::Pg(tx) => tx.commit().await?,
-            Self::Sqlite(tx, _) => tx.commit().await?,
+            Self::Sqlite(tx, _, seam) => {
+                if let Err(dead) = seam.before_commit() {
+                    tx.rollback().await?;
+                    return Err(dead);
+                }
+                tx.commit().await?;
+                seam.after_commit()?;
+            }
         }
         Ok(())
     }
@@ -207,7 +225,7 @@ impl OpenTx {
     pub(crate) async fn rollback(self) -> Result<(), Error> {
         match self {
             Self::Pg(tx) => tx.rollback().await?,
-            Self::Sqlite(tx, _) => tx.rollback().await?,
+            Self::Sqlite(tx, ..) => tx.rollback().await?,
         }
         Ok(())
     }
@@ -247,7 +265,11 @@ impl Store {
                 url: url.to_owned(),
             });
         };
-        Ok(Self { db, clock })
+        Ok(Self {
+            db,
+            clock,
+            seam: Seam::default(),
+        })
     }
 
     pub(crate) fn kind(&self) -> StoreKind {
@@ -259,6 +281,19 @@ impl Store {
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// Whoever watches what this process does.
+    pub(crate) fn seam(&self) -> &Seam {
+        &self.seam
+    }
+
+    /// The same database, for a process that is watched.
+    pub(crate) fn watched(&self, seam: Seam) -> Self {
+        Self {
+            seam,
+            ..self.clone()
+        }
     }
 
     /// The SQLite file, if there is one.
@@ -277,6 +312,7 @@ impl Store {
     /// later that somebody else was faster. On PostgreSQL its limits and its planner settings are local to it: nothing
     /// stays on the connection, so a pooler may hand it to anybody afterwards.
     pub(crate) async fn begin(&self, flush: Flush) -> Result<OpenTx, Error> {
+        self.seam.alive()?;
         match &self.db {
             Db::Pg { pool, .. } => {
                 let begin = match flush {
@@ -294,7 +330,7 @@ impl Store {
                     }
                 };
                 let tx = writer.begin_with(begin).await?;
-                Ok(OpenTx::Sqlite(tx, self.now()))
+                Ok(OpenTx::Sqlite(tx, self.now(), self.seam.clone()))
             }
         }
     }
@@ -364,10 +400,12 @@ impl Store {
     {
         let store = self.clone();
         detached(async move {
+            store.seam.alive()?;
             let mut tx = match &store.db {
                 Db::Pg { pool, .. } => OpenTx::Pg(pool.begin_with(BEGIN_SNAPSHOT).await?),
                 Db::Sqlite { readers, .. } => {
-                    OpenTx::Sqlite(readers.begin_with("begin").await?, store.now())
+                    let tx = readers.begin_with("begin").await?;
+                    OpenTx::Sqlite(tx, store.now(), Seam::default())
                 }
             };
             let value = work(tx.conn()).await;
@@ -393,6 +431,7 @@ impl Store {
     {
         let store = self.clone();
         detached(async move {
+            store.seam.alive()?;
             match (&store.db, purpose) {
                 (Db::Pg { pool, .. }, Purpose::Read)
                 | (Db::Pg { beats: pool, .. }, Purpose::Beat) => {

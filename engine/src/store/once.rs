@@ -34,6 +34,15 @@ pub(crate) enum OnceAnswer {
     Refused,
 }
 
+/// The session lives and has the task: a reaper waits until this transaction has ended.
+pub(super) async fn is_ours(conn: &mut Conn<'_>, once: &Once) -> Result<bool, Error> {
+    let fence = Args::new()
+        .uuid(once.session.0)
+        .uuid(once.lease.0)
+        .uuid(once.task.0);
+    Ok(conn.fetch_one(&sql::ONCE_FENCE, fence).await?.is_some())
+}
+
 /// The last statements of the user's transaction: fence, lease, generation, result.
 pub(crate) async fn record(
     conn: &mut Conn<'_>,
@@ -41,11 +50,7 @@ pub(crate) async fn record(
     output: &Payload,
     started_ago: Duration,
 ) -> Result<OnceAnswer, Error> {
-    let fence = Args::new()
-        .uuid(once.session.0)
-        .uuid(once.lease.0)
-        .uuid(once.task.0);
-    if conn.fetch_one(&sql::ONCE_FENCE, fence).await?.is_none() {
+    if !is_ours(conn, once).await? {
         return Ok(OnceAnswer::Refused);
     }
     let args = Args::new()

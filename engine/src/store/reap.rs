@@ -361,6 +361,8 @@ fn quarantined_step(
         finished_ago: Some(std::time::Duration::ZERO),
         queue: None,
         reason: Some(FailureReason::Quarantined),
+        spare: None,
+        waits: None,
     })
 }
 

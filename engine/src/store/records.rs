@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::id::IntentId;
+use crate::id::{IntentId, SignalId};
 use crate::intent::Mode;
 use crate::state::{IntentState, StepState};
 
@@ -151,6 +151,13 @@ pub struct StepRecord {
 }
 
 impl StepRecord {
+    /// What it last said about how far it is, for people: of a [`Progress`](crate::Progress) in words, of anything else its
+    /// JSON.
+    pub fn progress_words(&self) -> Option<String> {
+        let progress = self.progress.as_ref()?;
+        Some(crate::progress::words(progress.get()))
+    }
+
     /// A step of the plan of which nothing has been heard yet.
     pub(super) fn pending(name: String, queue: Option<String>) -> Self {
         Self {
@@ -168,6 +175,57 @@ impl StepRecord {
             queue,
         }
     }
+}
+
+/// What an attempt at a step has logged: its last lines.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LogRecord {
+    /// The step.
+    pub step: String,
+    /// Which time round.
+    pub generation: i64,
+    /// The attempt's number, from 1.
+    pub attempt: i64,
+    /// The lines, the oldest first.
+    pub lines: Vec<LogLine>,
+    /// Lines before these that were not kept.
+    pub cut_lines: i64,
+    /// Bytes that were not kept, of these lines and of others.
+    pub cut_bytes: i64,
+    /// When the attempt ended.
+    pub at: DateTime<Utc>,
+    /// Who carried it out.
+    pub worker: String,
+}
+
+/// One line of a step's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When it was logged: microseconds since the attempt began, by the worker's steady clock.
+    pub us: u64,
+    /// `ERROR`, `WARN`, `INFO`, `DEBUG` or `TRACE`.
+    pub level: String,
+    /// Which part of the program said it.
+    pub target: String,
+    /// What it said, with its fields.
+    pub text: String,
+}
+
+/// What an attempt at a step has measured, beside its duration.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MeasureRecord {
+    /// The step.
+    pub step: String,
+    /// Which time round.
+    pub generation: i64,
+    /// The attempt's number, from 1.
+    pub attempt: i64,
+    /// What was measured.
+    pub name: String,
+    /// How much it was.
+    pub value: f64,
+    /// When the attempt ended.
+    pub at: DateTime<Utc>,
 }
 
 /// A failed attempt at a step.
@@ -208,6 +266,27 @@ pub struct EventRecord {
     pub reason: Option<String>,
     /// What was there before.
     pub detail: Option<Box<RawValue>>,
+}
+
+/// A message to an intent.
+#[derive(Debug, Clone, Serialize)]
+pub struct SignalRecord {
+    /// Its id.
+    pub id: SignalId,
+    /// The name by which steps wait for it.
+    pub name: String,
+    /// The key under which it counts once.
+    pub key: Option<String>,
+    /// What it says.
+    pub payload: Option<Box<RawValue>>,
+    /// When it was sent.
+    pub sent_at: DateTime<Utc>,
+    /// Who sent it.
+    pub sent_by: Option<String>,
+    /// The step that has taken it; none that nobody has waited for yet.
+    pub taken_by: Option<String>,
+    /// Why the step that took it set it aside.
+    pub refused: Option<String>,
 }
 
 /// A child of an intent.

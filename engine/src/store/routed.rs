@@ -27,6 +27,15 @@ pub(super) async fn send(conn: &mut Conn<'_>, routed: &[RoutedRow]) -> Result<()
     Ok(())
 }
 
+/// Takes back the steps of these intents that nobody has in hand. What is under way ends by itself.
+pub(super) async fn recall(conn: &mut Conn<'_>, intents: &[IntentId]) -> Result<(), Error> {
+    if intents.is_empty() {
+        return Ok(());
+    }
+    let args = Args::new().ids(intents.iter().copied());
+    conn.execute(&sql::ROUTED_RECALL, args).await
+}
+
 /// Ends routed steps. The deletion of its row is what lets each be counted, once. Returns how many have ended of which
 /// intents. The locks of their wait rows come before.
 pub(super) async fn end(
@@ -84,6 +93,9 @@ pub(super) async fn load(
             reason: None,
             queue: row.opt_name(4)?,
             away: false,
+            spare: None,
+            waits: Vec::new(),
+            checkpoint: row.bool(25)?,
             begun_ago: row.opt_int(23)?.map(load::from_us),
         };
         let cancel = match row.opt_text(20)? {
@@ -122,6 +134,7 @@ pub(super) async fn load(
             attempts: row.opt_int(19)?.map(attempt).into_iter().collect(),
             children: Vec::new(),
             arrived: 0,
+            awaits: Vec::new(),
             routed: Some(RoutedLoad {
                 queue: row.name(4)?,
                 step: row.name(2)?,

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::loaded::{ChildLoad, Claimed, Failure, StepLoad, ToStop};
+use super::loaded::{AwaitedLoad, ChildLoad, Claimed, Failure, StepLoad, ToStop};
+use super::notes::NoteRow;
 use crate::clock::{Micros, micros};
 use crate::conflict::Conflicts;
 use crate::id::{IntentId, LeaseId, SessionId, TaskId};
@@ -15,6 +16,7 @@ use crate::limits;
 use crate::payload::Payload;
 use crate::plan::Shape;
 use crate::state::{AttemptFailure, FailureReason, IntentState, StepState};
+use crate::waits::Sort;
 
 /// When an intent may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +132,10 @@ pub(crate) struct StepRow {
     pub(crate) queue: Option<Arc<str>>,
     /// Why it failed, where that is not that its attempts did.
     pub(crate) reason: Option<FailureReason>,
+    /// Of its children, how many may be unfinished when it goes on, where that is not none.
+    pub(crate) spare: Option<u32>,
+    /// What it waits for by names: an array of them.
+    pub(crate) waits: Option<Payload>,
 }
 
 /// A failed attempt.
@@ -159,6 +165,27 @@ pub(crate) struct RoutedRow {
     pub(crate) input: Payload,
 }
 
+/// A sleep or a signal that a step begins to wait for.
+#[derive(Debug, Clone)]
+pub(crate) struct AwaitedRow {
+    pub(crate) intent: IntentId,
+    pub(crate) step: Arc<str>,
+    pub(crate) generation: u32,
+    pub(crate) name: String,
+    pub(crate) sort: Sort,
+    pub(crate) due_in: Option<Duration>,
+}
+
+/// A message that a step took and could not read.
+#[derive(Debug, Clone)]
+pub(crate) struct SetAsideRow {
+    pub(crate) intent: IntentId,
+    pub(crate) step: Arc<str>,
+    pub(crate) generation: u32,
+    pub(crate) name: String,
+    pub(crate) error: String,
+}
+
 /// A routed step that comes to its end; what came of it is in its step's row.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RoutedEnd {
@@ -173,7 +200,7 @@ pub(crate) struct RoutedEnd {
 pub(crate) enum ParkReason {
     Retry,
     Snooze,
-    /// For what its wait row counts: children, and steps in other queues.
+    /// For what its wait row counts: children, steps in other queues, messages.
     Child,
     /// For a worker whose code has its step.
     Handler,
@@ -280,6 +307,8 @@ pub(crate) struct TickRequest {
     pub(crate) started: Vec<StartedRow>,
     pub(crate) steps: Vec<StepRow>,
     pub(crate) attempts: Vec<AttemptRow>,
+    /// What ended attempts leave beside that, if anything.
+    pub(crate) notes: Vec<NoteRow>,
     pub(crate) undos: Vec<UndoRow>,
     pub(crate) undone: Vec<StepAt>,
     /// Steps that are run again, as their next generation.
@@ -290,6 +319,10 @@ pub(crate) struct TickRequest {
     pub(crate) deadlines: Vec<DeadlineRow>,
     pub(crate) children: Vec<ChildRow>,
     pub(crate) routed: Vec<RoutedRow>,
+    /// Intents that fail: what of theirs nobody has begun in other queues is not to be begun.
+    pub(crate) recalls: Vec<IntentId>,
+    pub(crate) awaited: Vec<AwaitedRow>,
+    pub(crate) set_aside: Vec<SetAsideRow>,
     pub(crate) finishes: Vec<Finish>,
     pub(crate) ends: Vec<RoutedEnd>,
     pub(crate) parks: Vec<ParkRow>,
@@ -306,7 +339,11 @@ pub(crate) struct TickRequest {
     pub(crate) reload: Vec<IntentId>,
     /// Of these, those whose steps in other queues are asked for as well.
     pub(crate) recall: Vec<IntentId>,
+    /// Of these, those whose steps wait by names.
+    pub(crate) listen: Vec<IntentId>,
     pub(crate) promote: bool,
+    /// New messages are to be counted.
+    pub(crate) deliver: bool,
     pub(crate) claim: Vec<Lane>,
     /// Most bytes of inputs that the claimed tasks may have; one task is always taken.
     pub(crate) claim_bytes: usize,
@@ -355,7 +392,8 @@ impl TickRequest {
             && self.reload.is_empty()
             && self.watch.is_empty()
             && !self.promote
-            && !self.hear_cancels)
+            && !self.hear_cancels
+            && !self.deliver)
     }
 
     /// Something of the worker's is on its way to the disk.
@@ -365,6 +403,7 @@ impl TickRequest {
             && self.started.is_empty()
             && self.steps.is_empty()
             && self.attempts.is_empty()
+            && self.notes.is_empty()
             && self.undos.is_empty()
             && self.undone.is_empty()
             && self.renews.is_empty()
@@ -372,6 +411,9 @@ impl TickRequest {
             && self.deadlines.is_empty()
             && self.children.is_empty()
             && self.routed.is_empty()
+            && self.recalls.is_empty()
+            && self.awaited.is_empty()
+            && self.set_aside.is_empty()
             && self.finishes.is_empty()
             && self.ends.is_empty()
             && self.parks.is_empty()
@@ -406,6 +448,12 @@ pub(crate) struct TickAnswer {
     pub(crate) children: Vec<ChildLoad>,
     /// Steps that were sent to other queues, for `recall`.
     pub(crate) sent: HashMap<IntentId, Vec<StepLoad>>,
+    /// What steps wait for by names, and what has come, for `listen`.
+    pub(crate) awaited: HashMap<IntentId, Vec<AwaitedLoad>>,
+    /// Intents of whose steps some have begun to wait for messages that were there.
+    pub(crate) taken: HashSet<IntentId>,
+    /// How many new messages were counted.
+    pub(crate) delivered: usize,
     /// Tasks that this tick made ready: others', or the worker's own.
     pub(crate) readied: usize,
     /// Tasks that were promoted because they were due.
@@ -433,6 +481,7 @@ impl TickAnswer {
     /// stop, and no suspect was claimed, which would have to be alone.
     pub(crate) fn is_plain(&self) -> bool {
         self.not_parked.is_empty()
+            && self.taken.is_empty()
             && self.refused.is_empty()
             && self.to_stop.is_empty()
             && !self.probed
@@ -483,6 +532,7 @@ pub(crate) struct Peek {
     pub(crate) ready: bool,
     pub(crate) suspects: bool,
     pub(crate) next_due: Option<Duration>,
+    pub(crate) signals: bool,
 }
 
 impl From<IntentId> for Uuid {

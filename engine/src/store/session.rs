@@ -146,6 +146,7 @@ async fn peek(conn: &mut Conn<'_>, lanes: &[Lane]) -> Result<Peek, Error> {
         ready: row.bool(0)?,
         suspects: row.bool(1)?,
         next_due,
+        signals: row.bool(3)?,
     })
 }
 

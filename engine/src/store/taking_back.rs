@@ -1,7 +1,7 @@
 //! Taking back: what of a tick says that intents are taken back, that steps have been, and that they run again then.
 
 use super::args::{Args, Rows};
-use super::{Conn, Goal, TickRequest, sql};
+use super::{Conn, Goal, StepAt, TickRequest, checkpoint, sql};
 use crate::error::Error;
 use crate::id::IntentId;
 
@@ -34,20 +34,34 @@ pub(super) async fn write(conn: &mut Conn<'_>, request: &TickRequest) -> Result<
             .ints(request.undone.iter().map(|row| i64::from(row.generation)));
         let args = Args::new().text(request.worker.clone()).rows(rows).now();
         conn.execute(&sql::STEP_UNDONE, args).await?;
+        forget_checkpoints(conn, &request.undone).await?;
     }
     if !request.renews.is_empty() {
-        let rows = Rows::new()
-            .uuids(request.renews.iter().map(|row| row.intent))
-            .texts(request.renews.iter().map(|row| row.step.clone()))
-            .ints(request.renews.iter().map(|row| i64::from(row.generation)));
-        conn.execute(&sql::STEP_RENEW, Args::new().rows(rows))
+        let rows = || {
+            let renews = request.renews.iter();
+            Rows::new()
+                .uuids(renews.clone().map(|row| row.intent))
+                .texts(renews.clone().map(|row| row.step.clone()))
+                .ints(renews.map(|row| i64::from(row.generation)))
+        };
+        conn.execute(&sql::STEP_RENEW, Args::new().rows(rows()))
             .await?;
+        conn.execute(&sql::AWAITED_RENEW, Args::new().rows(rows()))
+            .await?;
+        forget_checkpoints(conn, &request.renews).await?;
     }
     if !request.reruns.is_empty() {
         let args = Args::new().ids(request.reruns.iter().copied());
         conn.execute(&sql::RERUN_DONE, args).await?;
     }
     Ok(())
+}
+
+async fn forget_checkpoints(conn: &mut Conn<'_>, steps: &[StepAt]) -> Result<(), Error> {
+    let steps = steps
+        .iter()
+        .map(|row| (row.intent, row.step.clone(), row.generation));
+    checkpoint::forget(conn, steps).await
 }
 
 /// Says for what intents are taken back. Returns those of which nobody had asked for anything.

@@ -3,7 +3,7 @@
 //! The order of the statements is the lock order: session → resources, sorted → wait rows, sorted → tasks. See
 //! ARCHITECTURE.md.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::args::{Args, Rows};
@@ -13,7 +13,9 @@ use super::{
     ChildRow, Conn, Flush, Life, ParkRow, StepRow, Store, StoreKind, TickAnswer, TickEnd,
     TickRequest,
 };
-use super::{claim, deadlines, finish, load, request, routed, sql, stop, taking_back};
+use super::{
+    awaited, claim, deadlines, finish, load, notes, request, routed, sql, stop, taking_back,
+};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId, TaskId};
 use crate::limits;
@@ -57,6 +59,10 @@ impl Store {
                 answer.superseding = !request.rules.is_empty();
                 hear_cancels(&mut conn, session, &request, &mut answer).await?;
                 hear(&mut conn, &request, &mut answer).await?;
+                // Whether anything was there for those that have begun to wait is looked up again.
+                let awaited = request.awaited.iter().map(|row| row.intent);
+                let aside = request.set_aside.iter().map(|row| row.intent);
+                answer.taken = awaited.chain(aside).collect();
                 Ok(answer)
             })
         })
@@ -90,18 +96,29 @@ async fn tick(
         request
     };
 
+    let messages = if request.deliver {
+        awaited::deliver(conn).await?
+    } else {
+        BTreeMap::new()
+    };
+    answer.delivered = usize::try_from(messages.values().sum::<i64>()).unwrap_or_default();
     let parking = request.parks.iter().filter_map(ParkRow::waits);
     let ending = request.ends.iter().map(|end| end.intent);
     let waits = parking.map(|(intent, _)| intent).chain(ending);
+    let waits = waits.chain(messages.keys().copied());
     finish::lock(conn, &request.finishes, waits).await?;
+    let woken = awaited::count(conn, &messages).await?;
     write_plans(conn, session, request).await?;
     write_steps(conn, request).await?;
+    notes::write(conn, &request.worker, &request.notes).await?;
     write_children(conn, request, &mut answer).await?;
     send_routed(conn, request, &mut answer).await?;
     open_waits(conn, request).await?;
+    answer.taken = awaited::write(conn, request).await?;
     let ended = routed::end(conn, &request.ends).await?;
     answer.readied += finish::finish(conn, &request.finishes, request.careful, ended).await?;
     let stays = park(conn, request, &mut answer).await?;
+    answer.readied += finish::ready(conn, woken).await?;
     hand_back(conn, request).await?;
     leave_leases(conn, session, request, &stays).await?;
 
@@ -152,6 +169,7 @@ async fn hear(
     if !request.recall.is_empty() {
         answer.sent = routed::sent(conn, &request.recall).await?;
     }
+    answer.awaited = awaited::load(conn, &request.listen).await?;
     Ok(())
 }
 
@@ -237,7 +255,9 @@ pub(super) async fn record_steps(
             .opt_ints(steps.iter().map(|s| us(s.finished_ago)))
             .bools(steps.iter().map(|s| s.point_of_no_return))
             .opt_texts(steps.iter().map(|s| s.queue.clone()))
-            .opt_texts(steps.iter().map(|s| s.reason.map(|reason| reason.as_str())));
+            .opt_texts(steps.iter().map(|s| s.reason.map(|reason| reason.as_str())))
+            .opt_ints(steps.iter().map(|s| s.spare.map(i64::from)))
+            .jsons(steps.iter().map(|s| s.waits.clone()));
         let args = Args::new().text(worker.clone()).now().rows(rows);
         conn.execute(&sql::STEP_RECORD, args).await?;
     }
@@ -291,14 +311,16 @@ async fn send_routed(
     answer: &mut TickAnswer,
 ) -> Result<(), Error> {
     answer.readied += request.routed.len();
-    routed::send(conn, &request.routed).await
+    routed::send(conn, &request.routed).await?;
+    routed::recall(conn, &request.recalls).await
 }
 
 /// Intents that ask for something have a wait row from then on.
 async fn open_waits(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), Error> {
     let parents = request.children.iter().filter_map(parent);
     let senders = request.routed.iter().map(|row| row.intent);
-    let waits: BTreeSet<IntentId> = parents.chain(senders).collect();
+    let sleepers = request.awaited.iter().map(|row| row.intent);
+    let waits: BTreeSet<IntentId> = parents.chain(senders).chain(sleepers).collect();
     if waits.is_empty() {
         return Ok(());
     }
@@ -347,7 +369,11 @@ async fn park(
     answer: &mut TickAnswer,
 ) -> Result<HashSet<TaskId>, Error> {
     let waiting: Vec<(IntentId, i64)> = request.parks.iter().filter_map(ParkRow::waits).collect();
-    let mut stays = HashSet::new();
+    // What they wait for was there, and is theirs now.
+    let parks = request.parks.iter().map(|park| park.task);
+    let mut stays: HashSet<TaskId> = parks
+        .filter(|task| answer.taken.contains(&IntentId(task.0)))
+        .collect();
     if !waiting.is_empty() {
         let rows = Rows::new()
             .uuids(waiting.iter().map(|(intent, _)| *intent))

@@ -1,6 +1,7 @@
 //! What an operator does to one step of an intent, or to an intent as a whole: retry, skip, discard, amend, ask again.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -8,7 +9,8 @@ use super::args::{Args, Rows};
 use super::resume::{Actor, into_line, place, withdraw, withdraw_one};
 use super::rows::Start;
 use super::{
-    Conn, IntentRecord, NewIntent, RoutedEnd, Store, finish, history, request, routed, sql,
+    Conn, IntentRecord, NewIntent, RoutedEnd, Store, checkpoint, finish, history, request, routed,
+    sql,
 };
 use crate::error::Error;
 use crate::id::{IntentId, TaskId};
@@ -124,9 +126,9 @@ async fn on_step(
         let verb = verb.trying();
         return Err(Error::ResumeParent { verb, id, parent });
     }
-    let (generation, state, waits_for_time) = step_of(conn, id, step).await?;
+    let (generation, state, waits) = step_of(conn, id, step).await?;
     // One that waits for children goes on by them.
-    if state != StepState::Failed && !waits_for_time {
+    if state != StepState::Failed && !waits {
         return Err(Error::WrongStep {
             verb: verb.verb(),
             id,
@@ -138,8 +140,7 @@ async fn on_step(
     match verb {
         StepVerb::Retry => conn.execute(&sql::STEP_RETRY, args).await?,
         StepVerb::Skip(output) => {
-            let args = args.text(output.text()).now();
-            conn.execute(&sql::STEP_SKIP, args).await?;
+            skip(conn, (id, step, generation), output).await?;
         }
     }
     conn.execute(&sql::WAIT_REOPEN, Args::new().ids([id]))
@@ -147,7 +148,7 @@ async fn on_step(
     into_line(conn, &[id]).await
 }
 
-/// A step's last generation, its state, and whether it waits until a time.
+/// A step's last generation, its state, and whether it waits until a time or for a message.
 async fn step_of(
     conn: &mut Conn<'_>,
     id: IntentId,
@@ -156,12 +157,26 @@ async fn step_of(
     for row in conn.fetch(&sql::STEP_OF, Args::new().ids([id])).await? {
         if row.text(1)? == step {
             let state = row.word::<StepState>(3)?;
-            let until = state == StepState::Waiting && row.opt_time(4)?.is_some();
-            return Ok((row.int(2)?, state, until));
+            let waits =
+                state == StepState::Waiting && (row.opt_time(4)?.is_some() || row.bool(5)?);
+            return Ok((row.int(2)?, state, waits));
         }
     }
     let step = step.to_owned();
     Err(Error::NoStep { id, step })
+}
+
+/// Gives a step its output; where it had got to by itself is of no use any more.
+async fn skip(
+    conn: &mut Conn<'_>,
+    (id, step, generation): (IntentId, &str, i64),
+    output: &Payload,
+) -> Result<(), Error> {
+    let args = Args::new().uuid(id.0).text(step).int(generation);
+    let args = args.text(output.text()).now();
+    conn.execute(&sql::STEP_SKIP, args).await?;
+    let generation = u32::try_from(generation).unwrap_or(u32::MAX);
+    checkpoint::forget(conn, [(id, Arc::from(step), generation)]).await
 }
 
 /// The same, of one that waits in another queue. Its own token is what is taken out of *parked*; its intent hears of it like
@@ -203,8 +218,7 @@ async fn on_routed(
             conn.execute(&sql::READY_INSERT, args).await
         }
         StepVerb::Skip(output) => {
-            let args = args.text(output.text()).now();
-            conn.execute(&sql::STEP_SKIP, args).await?;
+            skip(conn, (id, step, generation), output).await?;
             let end = RoutedEnd {
                 task,
                 intent: id,
@@ -250,6 +264,7 @@ async fn discard(conn: &mut Conn<'_>, id: IntentId, actor: &Actor) -> Result<usi
     let ids = || Args::new().ids(discarded.iter().copied());
     conn.execute(&sql::CANCEL_DELETE, ids()).await?;
     conn.execute(&sql::STEP_STOP, ids().now()).await?;
+    conn.execute(&sql::AWAITED_DELETE, ids()).await?;
     // Their parents were told when they failed.
     finish::release(conn, discarded.clone(), HashSet::new(), BTreeMap::new()).await?;
     Ok(discarded.len())

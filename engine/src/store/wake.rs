@@ -64,6 +64,7 @@ impl Store {
                 Ok(Some(Listening::Postgres(listener)))
             }
             Db::Sqlite { path: None, .. } => Ok(None),
+            Db::Sqlite { .. } if self.seam.is_watched() => Ok(None),
             Db::Sqlite { readers, .. } => {
                 let mut conn = readers.acquire().await?;
                 let version = Self::data_version(&mut conn).await?;

@@ -13,9 +13,10 @@ use crate::id::IntentId;
 use crate::intent::Mode;
 use crate::limits;
 use crate::state::IntentState;
+use crate::waits::Sort;
 use crate::why::{
-    CancelFacts, ChildFacts, Facts, Foresight, LeaseFacts, LineFacts, Other, Place, Rival,
-    StepFacts, Tally, Then, WorkerFacts,
+    AwaitedFacts, CancelFacts, ChildFacts, Facts, Foresight, LeaseFacts, LineFacts, Other, Place,
+    Rival, StepFacts, Tally, Then, WorkerFacts,
 };
 
 /// One more than is told, to know that there are more.
@@ -102,6 +103,7 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
         steps: Vec::new(),
         children: Vec::new(),
         routed: Vec::new(),
+        awaited: Vec::new(),
         unfinished: Tally {
             count: 0,
             more: false,
@@ -113,6 +115,7 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
         Place::Parked { .. } | Place::Leased(_) => {
             facts.steps = steps(conn, id).await?;
             (facts.children, facts.unfinished) = children(conn, id).await?;
+            facts.awaited = awaited(conn, id).await?;
             facts.routed = super::why_routed::load(conn, &facts).await?;
         }
     }
@@ -318,7 +321,25 @@ async fn steps(conn: &mut Conn<'_>, id: IntentId) -> Result<Vec<StepFacts>, Erro
                 error: row.opt_text(3)?,
                 due_at: row.opt_time(4)?.map(|time| time.to_utc()),
                 started_at: row.opt_time(5)?.map(|time| time.to_utc()),
-                progress: row.opt_json(7)?.map(|progress| progress.get().to_owned()),
+                progress: row
+                    .opt_json(7)?
+                    .map(|progress| crate::progress::words(progress.get())),
+            })
+        })
+        .collect()
+}
+
+/// The first of the sleeps and signals that the steps of an intent wait for.
+async fn awaited(conn: &mut Conn<'_>, id: IntentId) -> Result<Vec<AwaitedFacts>, Error> {
+    let args = Args::new().uuid(id.0).int(limits::WHY_OTHERS as i64);
+    let rows = conn.fetch(&sql::WHY_AWAITED, args).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(AwaitedFacts {
+                step: row.text(0)?,
+                name: row.text(1)?,
+                sort: Sort::from_word(&row.text(2)?),
+                due_at: row.opt_time(3)?.map(|time| time.to_utc()),
             })
         })
         .collect()

@@ -22,6 +22,7 @@ pub(super) async fn load(conn: &mut Conn<'_>, intent: &Facts) -> Result<Vec<Rout
             steps: vec![step(&row)?],
             children: Vec::new(),
             routed: Vec::new(),
+            awaited: Vec::new(),
             // Said of its intent.
             cancel: None,
             unfinished: Tally {

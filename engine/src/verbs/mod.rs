@@ -102,6 +102,7 @@ impl Intendant {
 
     /// Runs a step of a failed intent again, and all that depend on it, as their next generation: what they did is taken
     /// back first, as far as they declare how, and what they had come to stays visible. Results before the step are kept.
+    /// What slept or waited for a message does so again.
     /// Other failed steps get a fresh attempt budget, as with [`resume`](Self::resume).
     pub async fn rerun_from(
         &self,
@@ -146,7 +147,7 @@ impl Intendant {
     }
 
     /// Tries one step again now, with a fresh attempt budget: of a failed intent, or of one that rests until the step is
-    /// due.
+    /// due. One that sleeps, or waits for a message, waits on then: what its wait meant the first time holds.
     pub async fn retry(
         &self,
         id: IntentId,
@@ -158,7 +159,7 @@ impl Intendant {
     }
 
     /// Gives one step its output by hand, and goes on after it: of a failed intent, or of one that rests until the step is
-    /// due. An undo that cannot succeed is skipped in the same way, by its name (`undo(volume)`), with `()`.
+    /// due, or has its message. An undo that cannot succeed is skipped in the same way, by its name (`undo(volume)`), with `()`.
     ///
     /// The output is checked to be JSON that can be kept; whether it is of the step's type only
     /// [`Worker::skip`](crate::Worker::skip) can tell, which knows it. If it is not, the intent fails as `undecodable` when

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 
 use super::{
-    Awaited, Facts, Foresight, LeaseFacts, LineFacts, Place, Reason, Rival, RunningStep, StepFacts,
-    Tally, Why, WorkerFacts,
+    Awaited, AwaitedFacts, Facts, Foresight, LeaseFacts, LineFacts, Place, Reason, Rival,
+    RunningStep, StepFacts, Tally, Why, WorkerFacts,
 };
 use crate::limits;
 use crate::state::IntentState;
+use crate::waits::Sort;
 
 /// What an intent waits for.
 pub(crate) fn explain(facts: Facts) -> Why {
@@ -76,6 +77,7 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
         children,
         unfinished,
         routed,
+        awaited: by_names,
         ..
     } = facts;
     let workers = Workers::of(&workers);
@@ -89,6 +91,7 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
         since: step.since,
         reasons: reasons(*step.facts),
     });
+    let named = by_names.into_iter().filter_map(by_name);
     match place {
         Place::Finished(state, at) => vec![Reason::Finished { state, at }],
         Place::Failed {
@@ -116,6 +119,7 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
                 ("handler", _) => vec![Reason::Handler],
                 _ => waiting(steps),
             };
+            reasons.extend(named);
             reasons.extend(routed);
             reasons.extend(children);
             reasons.extend(workers.missing(&queue, &kind));
@@ -125,6 +129,7 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
             let (runs, waits) = steps.into_iter().partition(|step| step.runs);
             let mut reasons = held(now, lease, runs);
             reasons.extend(waiting(waits));
+            reasons.extend(named);
             reasons.extend(routed);
             reasons.extend(children);
             reasons
@@ -254,6 +259,21 @@ fn waiting(steps: Vec<StepFacts>) -> Vec<Reason> {
         })
         .take(limits::WHY_OTHERS)
         .collect()
+}
+
+/// What a step waits for by a name. A sleep always has a time.
+fn by_name(awaited: AwaitedFacts) -> Option<Reason> {
+    let AwaitedFacts {
+        step, name, due_at, ..
+    } = awaited;
+    Some(match awaited.sort {
+        Sort::Sleep => Reason::Sleep {
+            step,
+            name,
+            due_at: due_at?,
+        },
+        Sort::Signal => Reason::Signal { step, name, due_at },
+    })
 }
 
 fn running(step: StepFacts) -> RunningStep {

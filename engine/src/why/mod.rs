@@ -16,6 +16,7 @@ use crate::dry_run::Ruled;
 use crate::id::IntentId;
 use crate::intent::Mode;
 use crate::state::IntentState;
+use crate::waits::Sort;
 
 /// Everything that an intent waits for, as of one moment: see [`Intendant::why`](crate::Intendant::why).
 ///
@@ -109,6 +110,24 @@ pub enum Reason {
         step: String,
         /// When it looks again.
         due_at: DateTime<Utc>,
+    },
+    /// A step sleeps.
+    Sleep {
+        /// The step.
+        step: String,
+        /// The name by which it does.
+        name: String,
+        /// Until when.
+        due_at: DateTime<Utc>,
+    },
+    /// A step waits for a message from outside.
+    Signal {
+        /// The step.
+        step: String,
+        /// The name of the message.
+        name: String,
+        /// Until when, if not for ever.
+        due_at: Option<DateTime<Utc>>,
     },
     /// It is not to start before a time.
     StartTime {
@@ -314,6 +333,8 @@ pub(crate) struct Facts {
     pub(crate) unfinished: Tally,
     /// The first of its steps that are under way in other queues.
     pub(crate) routed: Vec<RoutedFacts>,
+    /// The first of the sleeps and signals that its steps wait for.
+    pub(crate) awaited: Vec<AwaitedFacts>,
 }
 
 /// Who has asked an intent to stop, why and when.
@@ -410,6 +431,15 @@ pub(crate) struct StepFacts {
     pub(crate) due_at: Option<DateTime<Utc>>,
     pub(crate) started_at: Option<DateTime<Utc>>,
     pub(crate) progress: Option<String>,
+}
+
+/// A sleep or a signal that a step waits for.
+#[derive(Debug, Clone)]
+pub(crate) struct AwaitedFacts {
+    pub(crate) step: String,
+    pub(crate) name: String,
+    pub(crate) sort: Sort,
+    pub(crate) due_at: Option<DateTime<Utc>>,
 }
 
 /// A step that is under way in another queue.

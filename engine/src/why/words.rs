@@ -70,6 +70,22 @@ impl Display for Reason {
                 "`{step}` was not ready to go on, and looks again at {}",
                 time(*due_at)
             ),
+            Self::Sleep { step, name, due_at } => {
+                write!(f, "`{step}` sleeps")?;
+                named(f, step, name)?;
+                write!(f, " until {}", time(*due_at))
+            }
+            Self::Signal { step, name, due_at } => {
+                write!(f, "`{step}` waits for a signal")?;
+                match step == name {
+                    true => write!(f, " of its name")?,
+                    false => write!(f, " `{name}`")?,
+                }
+                match due_at {
+                    Some(due_at) => write!(f, ", until {}", time(*due_at)),
+                    None => Ok(()),
+                }
+            }
             Self::StartTime { due_at } => write!(f, "not to start before {}", time(*due_at)),
             Self::Children {
                 unfinished,
@@ -148,6 +164,14 @@ impl Display for Reason {
                 time(*since)
             ),
         }
+    }
+}
+
+/// The name by which a step waits, where that is not its own.
+fn named(f: &mut Formatter<'_>, step: &str, name: &str) -> fmt::Result {
+    match step == name {
+        true => Ok(()),
+        false => write!(f, " (`{name}`)"),
     }
 }
 
@@ -365,6 +389,33 @@ mod tests {
         };
         expect!["3rd in line for server:42; held by replica.add 00000000-0000-0000-0000-000000000001 (running since 2025-11-21T08:01:00Z, by ada); before it: replica.add 00000000-0000-0000-0000-000000000002 (blocked, requested 2025-11-21T08:00:00Z, by ada), replica.add 00000000-0000-0000-0000-000000000003 (ready, requested 2025-11-21T08:00:00Z, by ada)"]
             .assert_eq(&reason.to_string());
+    }
+
+    #[test]
+    fn a_sleep_and_a_signal_are_told_with_their_names_and_times() {
+        let sleep = |name: &str| Reason::Sleep {
+            step: "settle".into(),
+            name: name.into(),
+            due_at: at(60),
+        };
+        let signal = |name: &str, due_at| Reason::Signal {
+            step: "approve".into(),
+            name: name.into(),
+            due_at,
+        };
+        let said = [
+            sleep("settle"),
+            sleep("a minute"),
+            signal("approve", None),
+            signal("by the boss", Some(at(60))),
+        ];
+        let said: Vec<_> = said.iter().map(ToString::to_string).collect();
+        expect![[r#"
+            `settle` sleeps until 2025-11-21T08:01:00Z
+            `settle` sleeps (`a minute`) until 2025-11-21T08:01:00Z
+            `approve` waits for a signal of its name
+            `approve` waits for a signal `by the boss`, until 2025-11-21T08:01:00Z"#]]
+        .assert_eq(&said.join("\n"));
     }
 
     #[test]

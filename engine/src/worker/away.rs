@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::drive::Drive;
+use super::drive::{Drive, Move, Recall};
 use super::engine::Engine;
 use super::limiting::last_word;
 use super::registry::Refusal;
@@ -62,6 +62,25 @@ impl<S> Drive<S> {
         if self.kind.time_limit.is_some() && !self.inherited && !said(tick) {
             // Whoever runs it has to know how much is left of the intent's limit.
             tick.started.extend(self.started_row());
+        }
+    }
+
+    /// It fails: before anything else, what nobody has begun of it in other queues is taken back. A cancel has done so before.
+    pub(super) fn recall_first(&self, statuses: &[Status]) -> Option<Move> {
+        let fails = self.refusal.is_some() || statuses.contains(&Status::Failed);
+        match self.recall {
+            _ if self.cancel.is_some() => None,
+            Recall::No if fails && self.open() > 0 && self.away() > 0 => Some(Move::Recall),
+            Recall::Asked | Recall::Looking => Some(Move::Nothing),
+            Recall::No | Recall::Done => None,
+        }
+    }
+
+    /// Their driver has looked at its steps in other queues, or knows of none. What was read before they were taken back does
+    /// not say what has become of them.
+    pub(super) fn recalled(&mut self, looked: bool) {
+        if self.recall == Recall::Looking && (looked || self.away() == 0) {
+            self.recall = Recall::Done;
         }
     }
 
@@ -139,6 +158,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             finished_ago: Some(Duration::ZERO),
             queue: None,
             reason: Some(refusal.reason),
+            spare: None,
+            waits: None,
         });
         self.pending.ends.push(RoutedEnd {
             task: task.task,

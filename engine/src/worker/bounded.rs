@@ -31,6 +31,7 @@ pub(super) fn put_off(request: &mut TickRequest) -> Option<TickRequest> {
         started: take(&mut request.started, |row| is_later(row.intent.into())),
         steps: take(&mut request.steps, |row| is_later(row.task)),
         attempts: take(&mut request.attempts, |row| is_later(row.task)),
+        notes: take(&mut request.notes, |row| is_later(row.task)),
         undos: take(&mut request.undos, |row| is_later(row.intent.into())),
         undone: take(&mut request.undone, |row| is_later(row.intent.into())),
         renews: take(&mut request.renews, |row| is_later(row.intent.into())),
@@ -40,6 +41,9 @@ pub(super) fn put_off(request: &mut TickRequest) -> Option<TickRequest> {
             parent(row).is_some_and(|parent| is_later(parent.into()))
         }),
         routed: take(&mut request.routed, |row| is_later(row.intent.into())),
+        recalls: take(&mut request.recalls, |intent| is_later((*intent).into())),
+        awaited: take(&mut request.awaited, |row| is_later(row.intent.into())),
+        set_aside: take(&mut request.set_aside, |row| is_later(row.intent.into())),
         finishes: take(&mut request.finishes, |row| is_later(row.intent.into())),
         leases_done: take(&mut request.leases_done, |lease| kept.contains(lease)),
         parks,
@@ -153,6 +157,8 @@ mod tests {
                 finished_ago: None,
                 queue: None,
                 reason: None,
+                spare: None,
+                waits: None,
             });
             request.parks.push(ParkRow {
                 task: id(parent).into(),

@@ -132,6 +132,7 @@ impl Committer {
         answer.not_parked.extend(more.not_parked);
         answer.refused.extend(more.refused);
         answer.readied += more.readied;
+        answer.taken.extend(more.taken);
         answer.adopted += more.adopted;
         answer.cancels = answer.cancels.max(more.cancels);
         answer.to_stop.extend(more.to_stop);
@@ -187,6 +188,7 @@ fn part(request: &TickRequest, keep: impl Fn(TaskId) -> bool) -> TickRequest {
     part.started.retain(|row| keep(row.intent.into()));
     part.steps.retain(|row| keep(row.task));
     part.attempts.retain(|row| keep(row.task));
+    part.notes.retain(|row| keep(row.task));
     part.undos.retain(|row| keep(row.intent.into()));
     part.undone.retain(|row| keep(row.intent.into()));
     part.renews.retain(|row| keep(row.intent.into()));
@@ -195,6 +197,9 @@ fn part(request: &TickRequest, keep: impl Fn(TaskId) -> bool) -> TickRequest {
     part.children
         .retain(|row| parent(row).is_some_and(|parent| keep(parent.into())));
     part.routed.retain(|row| keep(row.intent.into()));
+    part.recalls.retain(|intent| keep((*intent).into()));
+    part.awaited.retain(|row| keep(row.intent.into()));
+    part.set_aside.retain(|row| keep(row.intent.into()));
     part.finishes.retain(|row| keep(row.intent.into()));
     part.ends.retain(|row| keep(row.task));
     part.parks.retain(|row| keep(row.task));
@@ -210,6 +215,8 @@ fn part(request: &TickRequest, keep: impl Fn(TaskId) -> bool) -> TickRequest {
     part.watch.clear();
     part.reload.clear();
     part.recall.clear();
+    part.listen.clear();
+    part.deliver = false;
     part
 }
 
@@ -223,11 +230,15 @@ fn tasks(request: &TickRequest) -> HashSet<TaskId> {
         .chain(request.reruns.iter().copied())
         .chain(parents)
         .chain(request.routed.iter().map(|row| row.intent))
+        .chain(request.recalls.iter().copied())
+        .chain(request.awaited.iter().map(|row| row.intent))
+        .chain(request.set_aside.iter().map(|row| row.intent))
         .chain(request.finishes.iter().map(|row| row.intent));
     drivers
         .map(TaskId::from)
         .chain(request.steps.iter().map(|row| row.task))
         .chain(request.attempts.iter().map(|row| row.task))
+        .chain(request.notes.iter().map(|row| row.task))
         .chain(request.ends.iter().map(|row| row.task))
         .chain(request.parks.iter().map(|row| row.task))
         .chain(request.hand_backs.iter().map(|(task, _, _)| *task))

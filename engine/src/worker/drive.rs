@@ -1,5 +1,6 @@
 //! Drive: one intent that this worker holds, in memory. Rebuilt from rows whenever somebody claims it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,11 +8,13 @@ use super::children::{ByName, Children};
 use super::elements::Unmade;
 use super::limiting::Begun;
 use super::registry::{Bound, Kind};
+use super::waiting::Awaited;
 use crate::advance::{Next, Status, advance, wind_down};
 use crate::clock::Micros;
 use crate::cx::IntentContext;
 use crate::id::{IntentId, LeaseId, TaskId};
 use crate::intent::OnFailure;
+use crate::limits;
 use crate::payload::Payload;
 use crate::plan::{BoundPlan, undone_of};
 use crate::state::{FailureReason, IntentState, StepState};
@@ -33,6 +36,14 @@ pub(super) struct Slot {
     pub(super) output: Option<Payload>,
     /// Children that it waits for, by name.
     pub(super) awaits: Vec<String>,
+    /// How many of these may be unfinished when it goes on: it has more to ask for.
+    pub(super) spare: u32,
+    /// The names of the sleeps and signals that it waits for; it goes on by the first that comes.
+    pub(super) waits: Vec<String>,
+    /// It waits for children as well.
+    pub(super) with_children: bool,
+    /// All that it has ever waited for by names.
+    pub(super) awaited: HashMap<String, Awaited>,
     /// Why it failed.
     pub(super) failure: Option<(FailureReason, String)>,
     /// What its wait is, if it waits.
@@ -49,6 +60,8 @@ pub(super) struct Slot {
     pub(super) begun: Option<Begun>,
     /// Its deadline is on disk, or on its way there.
     pub(super) deadline_noted: bool,
+    /// It has left a safe point.
+    pub(super) checkpoint: bool,
 }
 
 impl Slot {
@@ -61,6 +74,10 @@ impl Slot {
             forgiven: 0,
             output: None,
             awaits: Vec::new(),
+            spare: 0,
+            waits: Vec::new(),
+            with_children: false,
+            awaited: HashMap::new(),
             failure: None,
             reason: ParkReason::Retry,
             started: false,
@@ -69,6 +86,7 @@ impl Slot {
             idle: false,
             begun: None,
             deadline_noted: false,
+            checkpoint: false,
         }
     }
 
@@ -116,10 +134,18 @@ impl Slot {
         self.started = step.state != StepState::Pending || step.attempt > 0;
         self.forgiven = step.forgiven;
         self.begun = step.begun_ago.map(|used| Begun::new(now, used));
+        self.checkpoint = step.checkpoint;
         match step.state {
             // Whatever its row says already: as long as its task is there, it has not ended.
             _ if step.away => self.status = Status::Routed,
             StepState::Waiting if step.queue.is_some() => self.status = Status::Pending,
+            StepState::Waiting if !step.waits.is_empty() => {
+                self.waits = step.waits;
+                self.with_children = step.spare.is_some();
+                self.spare = step.spare.unwrap_or_default();
+                // What has come is looked up when it is counted.
+                self.status = Status::Any { due: None };
+            }
             StepState::Succeeded | StepState::Skipped => {
                 self.status = Status::Done;
                 self.output = step.output;
@@ -127,7 +153,10 @@ impl Slot {
             StepState::Waiting => match step.due_in {
                 Some(due_in) => self.status = Status::Until(now + due_in),
                 // For children: which ones is looked up when they are counted.
-                None => self.status = Status::Children(0),
+                None => {
+                    self.spare = step.spare.unwrap_or_default();
+                    self.status = Status::Children(0);
+                }
             },
             StepState::Failed => {
                 self.status = Status::Failed;
@@ -151,6 +180,17 @@ impl Slot {
 /// Something runs here, or is on its way to the disk.
 fn is_busy(statuses: &[Status]) -> bool {
     statuses.contains(&Status::Running) || statuses.contains(&Status::Recording)
+}
+
+/// Whether the steps in other queues that nobody has begun have been taken back, since the intent fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recall {
+    No,
+    /// That is on its way to the disk.
+    Asked,
+    /// It is on disk, and looked up which of them were.
+    Looking,
+    Done,
 }
 
 /// Where the driver is with an intent.
@@ -193,6 +233,9 @@ pub(super) struct Drive<S> {
     pub(super) children: Children,
     /// There is a wait row.
     pub(super) has_wait: bool,
+    pub(super) recall: Recall,
+    /// Steps have waited by names.
+    pub(super) has_awaited: bool,
     /// Why it fails as soon as nothing of it runs any more, whatever its steps come to.
     pub(super) refusal: Option<(FailureReason, String)>,
     /// It has been asked to stop.
@@ -229,6 +272,8 @@ pub(super) enum Move {
     Finish(Box<Finish>),
     /// The routed step has ended: as its row says, or with this as the reason.
     End(Option<(FailureReason, String)>),
+    /// It fails: what nobody has begun in other queues is taken back.
+    Recall,
     /// The worker stops, and nothing of this intent runs.
     HandBack,
 }
@@ -306,6 +351,8 @@ impl<S> Drive<S> {
             release_on_failure: claimed.release_on_failure,
             children: Children::new(claimed.children, claimed.arrived),
             has_wait,
+            recall: Recall::No,
+            has_awaited: !claimed.awaits.is_empty(),
             refusal: None,
             cancel: claimed.cancel,
             others_unsure: false,
@@ -317,33 +364,39 @@ impl<S> Drive<S> {
         if drive.cancel.is_none() {
             drive.slots.iter_mut().for_each(Slot::renew);
         }
-        drive.count_children();
+        drive.set_awaited(claimed.awaits, now);
+        drive.count_children(now);
         drive
     }
 
     /// Takes in what has become of the children.
-    pub(super) fn set_children(&mut self, children: Vec<ChildLoad>, arrived: i64) {
+    pub(super) fn set_children(&mut self, children: Vec<ChildLoad>, arrived: i64, now: Duration) {
         self.children.reload(children, arrived);
         self.others_unsure = false;
-        self.count_children();
+        self.count_children(now);
     }
 
-    pub(super) fn count_children(&mut self) {
+    pub(super) fn count_children(&mut self, now: Duration) {
         for index in 0..self.slots.len() {
-            if let Status::Children(_) = self.slots[index].status {
-                if self.slots[index].awaits.is_empty() {
-                    self.slots[index].awaits = self.children_of(index).keys().cloned().collect();
-                }
+            let slot = &self.slots[index];
+            let counts = matches!(slot.status, Status::Children(_));
+            if (counts || slot.with_children) && slot.awaits.is_empty() {
+                self.slots[index].awaits = self.children_of(index).keys().cloned().collect();
+            }
+            if counts {
                 self.slots[index].status = Status::Children(self.missing(index));
             }
+            self.settle(index, now);
         }
     }
 
-    /// Children that a step waits for and that have not finished.
+    /// How many of the children that a step waits for have to finish before it goes on.
     pub(super) fn missing(&self, index: usize) -> u32 {
         let slot = &self.slots[index];
-        self.children
-            .missing(self.step_name(index), slot.generation, &slot.awaits)
+        let unfinished =
+            self.children
+                .missing(self.step_name(index), slot.generation, &slot.awaits);
+        unfinished.saturating_sub(slot.spare)
     }
 
     /// The children that a step has asked for, for its context.
@@ -398,9 +451,16 @@ impl<S> Drive<S> {
         self.open().saturating_sub(undos)
     }
 
-    /// There are some: worth a look at every tick.
+    /// There are some: no outcome before they have ended.
     pub(super) fn waits_for_others(&self) -> bool {
         self.open() > 0
+    }
+
+    /// Something of others is waited for: worth a look at every tick.
+    pub(super) fn listens(&self) -> bool {
+        let mut slots = self.slots.iter();
+        self.waits_for_others()
+            || (self.has_awaited && slots.any(|slot| matches!(slot.status, Status::Any { .. })))
     }
 
     /// The count from which on a step may be able to go on, or, where none waits for it, everything has come.
@@ -432,6 +492,9 @@ impl<S> Drive<S> {
         let statuses = self.statuses();
         if self.others_unsure {
             return Move::Nothing;
+        }
+        if let Some(wanted) = self.recall_first(&statuses) {
+            return wanted;
         }
         if let Some((reason, error)) = &self.refusal {
             return if is_busy(&statuses) {
@@ -512,10 +575,13 @@ impl<S> Drive<S> {
     }
 
     fn park(&self, due_in: Option<Duration>, others: Option<u32>) -> ParkRow {
+        // What could not be taken back since somebody had it in hand may be waiting for a retry by then.
+        let again = (self.recall == Recall::Done && self.away() > 0).then_some(limits::RECALL_WAIT);
+        let due_in = due_in.or(again);
         let reason = self
             .slots
             .iter()
-            .filter(|slot| matches!(slot.status, Status::Until(_)))
+            .filter(|slot| matches!(slot.status, Status::Until(_) | Status::Any { .. }))
             .map(|slot| slot.reason)
             .next()
             .filter(|_| due_in.is_some())

@@ -56,7 +56,21 @@ pub(super) fn poll(every: Duration) -> Interval {
     poll
 }
 
+impl Drop for Ears {
+    /// Nobody hears what the committer would say; what it has sent to the database goes on by itself.
+    fn drop(&mut self) {
+        if let Some(tick) = &self.tick {
+            tick.abort();
+        }
+    }
+}
+
 impl Ears {
+    /// Nothing is asked of the database at present.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.tick.is_none() && self.peek.is_none()
+    }
+
     /// The next thing; `due`: when a timer is. Nothing is lost if the future is dropped.
     pub(super) async fn hear(&mut self, due: Option<Duration>) -> Heard {
         tokio::select! {

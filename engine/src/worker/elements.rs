@@ -14,18 +14,29 @@ use crate::limits;
 use crate::payload::{self, Payload};
 use crate::plan::undone_of;
 use crate::state::AttemptFailure;
-use crate::store::{AttemptLoad, StepLoad, TickRequest};
+use crate::store::{AttemptLoad, AwaitedLoad, StepLoad, TickRequest};
 
 /// What is known of steps that are not made yet, by name.
 #[derive(Debug, Default)]
 pub(super) struct Unmade {
     attempts: HashMap<String, AttemptLoad>,
     steps: HashMap<String, StepLoad>,
+    awaited: HashMap<String, Vec<AwaitedLoad>>,
 }
 
 impl Unmade {
     pub(super) fn attempt(&mut self, attempt: AttemptLoad) {
         self.attempts.insert(attempt.step.to_string(), attempt);
+    }
+
+    pub(super) fn awaited(&mut self, awaited: AwaitedLoad) {
+        let of_step = self.awaited.entry(awaited.step.clone()).or_default();
+        of_step.push(awaited);
+    }
+
+    /// What a step that is made now has waited for by names.
+    pub(super) fn take_awaited(&mut self, name: &str) -> Vec<AwaitedLoad> {
+        self.awaited.remove(name).unwrap_or_default()
     }
 
     pub(super) fn step(&mut self, step: StepLoad) {
@@ -109,9 +120,10 @@ impl<S> Drive<S> {
             if self.cancel.is_none() {
                 slot.renew();
             }
+            slot.set_awaited_of(self.unmade.take_awaited(name), now);
             self.slots.push(slot);
         }
-        self.count_children();
+        self.count_children(now);
     }
 
     /// Of the steps that could start, those that do not make too many elements of a map run at once, or too many steps be
@@ -154,7 +166,7 @@ impl<S> Drive<S> {
             return None;
         }
         let due = self.slots.iter().filter_map(|slot| match slot.status {
-            Status::Until(due) if due > now => Some(due),
+            Status::Until(due) | Status::Any { due: Some(due) } if due > now => Some(due),
             _ => None,
         });
         due.min()

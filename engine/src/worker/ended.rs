@@ -5,9 +5,8 @@ use std::time::Duration;
 use super::drive::Drive;
 use super::runner::StepEnd;
 use crate::advance::Status;
-use crate::request::ChildRequest;
 use crate::state::{AttemptFailure, FailureReason, StepState};
-use crate::store::{AttemptRow, ChildLoad, ChildRow, ParkReason, StepRow, TickRequest};
+use crate::store::{AttemptRow, ParkReason, StepRow, TickRequest};
 
 impl<S> Drive<S> {
     /// Takes in the end of an attempt, and puts what has to be recorded into the next tick.
@@ -71,7 +70,10 @@ impl<S> Drive<S> {
                 self.slots[index].status = Status::Until(now + time);
                 self.slots[index].reason = ParkReason::Snooze;
             }
-            StepEnd::Awaits(children) => self.await_children(index, children, took, tick),
+            StepEnd::Awaits(awaits) => self.await_others(index, awaits, took, now, tick),
+            StepEnd::SignalRefused { name, error } => {
+                self.set_aside(index, (name, error), took, now, tick);
+            }
             StepEnd::Left => {
                 self.slots[index].status = Status::Pending;
                 self.not_begun(index, tick);
@@ -158,45 +160,6 @@ impl<S> Drive<S> {
             finished_ago: Duration::ZERO,
             retry_in: wait,
         });
-    }
-
-    fn await_children(
-        &mut self,
-        index: usize,
-        children: Vec<ChildRequest>,
-        took: Duration,
-        tick: &mut TickRequest,
-    ) {
-        let step = self.step_name(index).clone();
-        let generation = self.slots[index].generation;
-        self.slots[index].awaits = children.iter().map(|child| child.name.clone()).collect();
-        for child in children {
-            let Some(mut new) = child.new else { continue };
-            new.parent = Some((self.id, step.to_string()));
-            new.root = self.root;
-            new.depth = self.depth + 1;
-            new.correlation_id = self.context.correlation_id.clone();
-            new.requested_by = self.context.requested_by.clone();
-            self.children.add(ChildLoad {
-                parent: self.id,
-                step: step.clone(),
-                generation,
-                name: child.name.clone(),
-                child: new.id,
-                input_hash: child.input_hash.clone(),
-                outcome: None,
-            });
-            tick.children.push(ChildRow {
-                step: step.clone(),
-                generation,
-                name: child.name,
-                input_hash: child.input_hash,
-                instead_of: child.instead_of,
-                intent: new,
-            });
-        }
-        tick.steps.push(self.row(index, StepState::Waiting, took));
-        self.slots[index].status = Status::Children(self.missing(index));
     }
 
     /// It is not to run a second time before a person has looked.
@@ -297,6 +260,8 @@ impl<S> Drive<S> {
             finished_ago: None,
             queue: None,
             reason: None,
+            spare: None,
+            waits: None,
         }
     }
 }
@@ -304,7 +269,10 @@ impl<S> Drive<S> {
 /// The end of an attempt of an intent that is to stop: what would go on later does not.
 fn last_word(end: StepEnd) -> StepEnd {
     match end {
-        StepEnd::Snoozed(_) | StepEnd::Awaits(_) | StepEnd::Left => StepEnd::Failed {
+        StepEnd::Snoozed(_)
+        | StepEnd::Awaits(_)
+        | StepEnd::SignalRefused { .. }
+        | StepEnd::Left => StepEnd::Failed {
             failure: AttemptFailure::Cancelled,
             error: "it was left, since the intent was cancelled".to_owned(),
         },

@@ -22,6 +22,7 @@ use super::reaping::Reaping;
 use super::registry::Kind;
 use super::runner::Ended;
 use super::session::Session;
+use super::watchdog::Watchdog;
 use super::{Settings, WorkReport, Worker};
 use crate::client::Intendant;
 use crate::cx::StepContext;
@@ -29,6 +30,7 @@ use crate::error::Error;
 use crate::id::{LeaseId, SessionId, TaskId};
 use crate::limits;
 use crate::offer::Offering;
+use crate::seam::{Idle, Poke};
 use crate::store::{CancelLoad, KindRules, Store, TickRequest};
 
 /// A map by ids. They are made by the engine, so nobody can choose them to collide; a fast hash will do.
@@ -88,6 +90,8 @@ pub(super) struct Engine<S> {
     pub(super) announced: Vec<(TaskId, usize, Arc<str>)>,
     /// The plan's shape by kind that this session has written down.
     pub(super) session_plans: HashMap<Arc<str>, Arc<str>>,
+    /// There may be messages that nobody has counted.
+    pub(super) signals_due: bool,
     /// The next timer of anybody's that is due.
     pub(super) next_due: Option<Duration>,
     pub(super) probation: Option<Probation>,
@@ -121,6 +125,8 @@ pub(super) struct Engine<S> {
     pub(super) ended_tx: mpsc::UnboundedSender<Ended>,
     /// What requests of this process may lease to this session.
     pub(super) offering: Option<Offering>,
+    /// Sees who does not come back.
+    pub(super) watchdog: Option<Watchdog>,
 }
 
 /// Why a session is over.
@@ -141,8 +147,13 @@ impl<S: Send + Sync + 'static> Engine<S> {
             LaneState::new(queue, kinds, concurrency)
         });
         let lanes = lanes.collect();
-        let kinds = worker.kinds.values();
-        let ruled = kinds.filter(|kind| !kind.conflicts.is_default());
+        let middleware = &worker.middleware;
+        let kinds = worker.kinds.into_iter().map(|(name, mut kind)| {
+            kind.layers = middleware.of(&name);
+            (name, Arc::new(kind))
+        });
+        let kinds: HashMap<_, _> = kinds.collect();
+        let ruled = kinds.values().filter(|kind| !kind.conflicts.is_default());
         let rules = ruled.map(|kind| (kind.name.clone(), kind.conflicts.clone()));
         Self {
             rules: Arc::new(rules.collect()),
@@ -150,7 +161,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             intendant: worker.intendant,
             state: worker.state,
             settings: worker.settings,
-            kinds: worker.kinds,
+            kinds,
             lanes,
             report: WorkReport::default(),
             reaping: Arc::default(),
@@ -164,6 +175,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             inflight: None,
             announced: Vec::new(),
             session_plans: HashMap::new(),
+            signals_due: false,
             next_due: None,
             probation: None,
             suspects_since: None,
@@ -183,6 +195,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             // Replaced when a session begins: what a dead session's steps still send goes nowhere.
             ended_tx: mpsc::unbounded_channel().0,
             offering: None,
+            watchdog: None,
         }
     }
 
@@ -204,6 +217,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<WorkReport, Error> {
         let mut shutdown = pin!(shutdown);
+        let name = &self.settings.name;
+        let watchdog = self.settings.watchdog;
+        self.watchdog = watchdog.map(|limit| Watchdog::start(name.clone(), limit));
         let mut first = true;
         loop {
             let session = tokio::select! {
@@ -233,7 +249,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     ) -> Over {
         let (ended_tx, ended) = mpsc::unbounded_channel();
         self.ended_tx = ended_tx;
-        let free = self.lanes.iter().map(LaneState::free).sum();
+        let free = self.free();
         let (pulse, pulses) = Heartbeat::start(self.store(), &session, &self.settings, free);
         let arrivals = self.begin_offer(session.id);
         let mut ears = Ears {
@@ -254,6 +270,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
             pulse.progress(),
         ));
         let mut stop_by: Option<Duration> = None;
+        let seam = self.store().seam().clone();
+        if seam.is_watched() {
+            // It looks when it is told to, and never while the database is at something else.
+            ears.poll.reset();
+        }
         self.confirmed = self.now();
         self.cancels = 0;
         self.lanes.iter_mut().for_each(|lane| lane.hint = true);
@@ -263,7 +284,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 break Over::Shutdown;
             }
             self.send_tick(&mut committer, &mut ears, stop_by.is_some());
-            pulse.set_free(self.lanes.iter().map(LaneState::free).sum());
+            pulse.set_free(self.free());
             self.publish_offer(stop_by.is_some());
             if self.inflight.is_none()
                 || self.now().saturating_sub(self.sent) < limits::COMMIT_PATIENCE
@@ -271,11 +292,22 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 pulse.made_progress();
             }
             let due = self.due_in(stop_by);
+            let idle = ears.is_quiet().then_some(Idle {
+                running: self.running.len(),
+                due,
+            });
+            // Who is watched is told what time it is.
+            let due = due.filter(|due| due.is_zero() || !seam.is_watched());
             let heard = tokio::select! {
                 biased;
                 // Once, and not to be missed for all the work there is.
                 () = &mut *shutdown, if stop_by.is_none() => Heard::Shutdown,
                 heard = ears.hear(due) => heard,
+                // Only when all ears have nothing to tell.
+                poke = seam.idle(idle) => match poke {
+                    Poke::Look => Heard::Poll,
+                    Poke::Due => Heard::Timer,
+                },
             };
             match heard {
                 Heard::Ended(ended) => {
@@ -311,6 +343,13 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     }
                     self.hear_cancels |= cancels > self.cancels;
                     self.beat(asked, others_idle);
+                    if stop_by.is_none()
+                        && let Some(stopped) = self.worn()
+                    {
+                        self.report.stopped = stopped;
+                        stop_by = Some(self.now() + self.settings.grace);
+                        self.begin_stop();
+                    }
                 }
                 Heard::Pulse(Pulse::Silent(session, beat)) => self.reap(session, beat),
                 Heard::Peeked(peeked) => {
@@ -321,10 +360,13 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 }
                 Heard::Cancel => self.hear_cancels = true,
                 Heard::Nudge => self.look(&mut ears, stop_by.is_some()),
-                Heard::Work => self.lanes.iter_mut().for_each(|lane| lane.hint = true),
+                Heard::Work => {
+                    self.lanes.iter_mut().for_each(|lane| lane.hint = true);
+                    self.signals_due |= self.intendant.take_signalled();
+                }
                 Heard::Timer => self.timers_due(&mut stop_by),
                 Heard::Poll => {
-                    self.watch_due = self.drives.values().any(Drive::waits_for_others);
+                    self.watch_due = self.drives.values().any(Drive::listens);
                     self.look(&mut ears, stop_by.is_some());
                 }
                 Heard::Shutdown => {
@@ -333,7 +375,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 }
             }
         };
-        if let Some(tick) = ears.tick {
+        if let Some(tick) = &ears.tick {
             // A tick that was fenced by the heartbeat's word ends by itself; nothing of it will be written.
             tick.abort();
         }

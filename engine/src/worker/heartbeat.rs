@@ -146,6 +146,9 @@ impl Heartbeat {
             last: Instant::now(),
             stalled: false,
         };
+        if store.seam().is_watched() {
+            return (pulses, receiver);
+        }
         let poll = settings.poll;
         let thread = std::thread::Builder::new().name("intendant-heartbeat".to_owned());
         let spawned = thread.spawn(move || {
@@ -294,7 +297,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let every = self.beat_interval();
         for ((intent, step), running) in &mut self.running {
             let age = now.saturating_duration_since(running.context.started);
-            let progress = running.context.take_progress();
+            let progress = running.context.new_progress();
             let Some(drive) = self.drives.get_mut(intent) else {
                 continue;
             };

@@ -2,7 +2,7 @@
 //! counts.
 //!
 //! A running attempt is given no more time than is left of any of its limits, so nothing runs past them. What waits
-//! instead (for a retry, a snooze, children) is parked no longer than that, and whoever claims it then finds the limit over.
+//! instead (for a retry, a snooze, children, a time, a message) is parked no longer than that, and whoever claims it then finds the limit over.
 //! When it began is on disk with the steps and the start of the intent, so a take-over changes nothing.
 
 use std::time::Duration;
@@ -135,7 +135,7 @@ impl<S> Drive<S> {
         let waits = |step: &usize| {
             matches!(
                 self.slots[*step].status,
-                Status::Until(_) | Status::Children(_)
+                Status::Until(_) | Status::Children(_) | Status::Any { .. }
             )
         };
         let steps = (0..self.slots.len()).filter(waits);
@@ -157,6 +157,7 @@ impl<S> Drive<S> {
             | Status::Running
             | Status::Until(_)
             | Status::Children(_)
+            | Status::Any { .. }
             | Status::Routed => false,
         };
         if self.slots.iter().all(|slot| done(slot.status)) {
@@ -177,7 +178,9 @@ impl<S> Drive<S> {
         let mut lost: Option<Lost> = None;
         for step in 0..self.slots.len() {
             let waits = match self.slots[step].status {
-                Status::Pending | Status::Until(_) | Status::Children(_) => true,
+                Status::Pending | Status::Until(_) | Status::Children(_) | Status::Any { .. } => {
+                    true
+                }
                 // What is in another queue is stopped by who has it there.
                 Status::Routed
                 | Status::Running
@@ -305,6 +308,9 @@ pub(super) fn last_word(tick: &mut TickRequest, word: StepRow) {
             row.reason = word.reason;
             row.finished_ago = word.finished_ago;
             row.due_in = None;
+            // It waits for nothing any more.
+            row.spare = None;
+            row.waits = None;
         }
         None => tick.steps.push(word),
     }
@@ -320,7 +326,9 @@ pub(super) fn stop_others(intendant: &Intendant, id: IntentId, lost: Lost) {
         return;
     }
     let intendant = intendant.clone();
+    let busy = intendant.store().seam().busy();
     tokio::spawn(async move {
+        let _busy = busy;
         // Whoever claims the parent next finds the limit over as well, and does the same.
         for _ in 0..TRIES {
             match stop(&intendant, id, &lost).await {

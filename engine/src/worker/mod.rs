@@ -22,6 +22,7 @@ mod lane;
 mod limiting;
 mod listen;
 mod moves;
+mod noting;
 mod offering;
 mod reaping;
 mod registry;
@@ -31,7 +32,10 @@ mod stop;
 mod superseding;
 mod ticking;
 mod undoing;
+mod waiting;
 mod waking;
+mod watchdog;
+mod wear;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -49,6 +53,7 @@ use crate::error::Error;
 use crate::id::IntentId;
 use crate::intent::{Intent, check_name};
 use crate::limits;
+use crate::middleware::{Middleware, Stack};
 use crate::payload;
 use crate::plan::{MakePlan, Plan, PlanOutput, make_plan, make_single_step};
 use crate::request::describe;
@@ -56,6 +61,7 @@ use crate::step::{StepOutput, StepResult};
 
 pub use stop::shutdown_signal;
 pub(crate) use superseding::Asker;
+pub use wear::Stopped;
 
 /// Carries out intents. `S` is the application's state, which every step gets.
 ///
@@ -82,7 +88,8 @@ pub(crate) use superseding::Asker;
 pub struct Worker<S> {
     intendant: Intendant,
     state: Arc<S>,
-    kinds: HashMap<Arc<str>, Arc<registry::Kind<S>>>,
+    kinds: HashMap<Arc<str>, registry::Kind<S>>,
+    middleware: Stack<S>,
     doubled: Option<String>,
     concurrency: usize,
     queues: HashMap<String, usize>,
@@ -102,6 +109,9 @@ struct Settings {
     build: String,
     watch: Watch,
     hook: Option<housekeeping::Hook>,
+    /// How long a step may keep its thread.
+    watchdog: Option<Duration>,
+    bounds: wear::Bounds,
 }
 
 /// What a worker did in its life.
@@ -122,15 +132,23 @@ pub struct WorkReport {
     pub handed_back: u64,
     /// Sessions of others that it found dead and reaped.
     pub reaped: u64,
+    /// Why it stopped.
+    pub stopped: Stopped,
 }
 
 impl<S: Send + Sync + 'static> Worker<S> {
     /// A worker with the application's state.
     pub fn new(intendant: &Intendant, state: S) -> Self {
+        Self::sharing(intendant, Arc::new(state))
+    }
+
+    /// A worker beside others of this process with the same state.
+    pub(crate) fn sharing(intendant: &Intendant, state: Arc<S>) -> Self {
         Self {
             intendant: intendant.clone(),
-            state: Arc::new(state),
+            state,
             kinds: HashMap::new(),
+            middleware: Stack::default(),
             doubled: None,
             concurrency: limits::CONCURRENCY,
             queues: HashMap::new(),
@@ -149,6 +167,8 @@ impl<S: Send + Sync + 'static> Worker<S> {
                 build: session::build(),
                 watch: Watch::default(),
                 hook: None,
+                watchdog: Some(limits::WATCHDOG),
+                bounds: wear::Bounds::default(),
             },
         }
     }
@@ -182,11 +202,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
 
     fn add<T: Intent>(mut self, make_plan: MakePlan<S>) -> Self {
         let kind = registry::Kind::new::<T>(make_plan);
-        if self
-            .kinds
-            .insert(Arc::from(T::KIND), Arc::new(kind))
-            .is_some()
-        {
+        if self.kinds.insert(Arc::from(T::KIND), kind).is_some() {
             self.doubled = Some(T::KIND.to_owned());
         }
         self
@@ -263,8 +279,17 @@ impl<S: Send + Sync + 'static> Worker<S> {
         self
     }
 
-    /// How long a graceful stop waits for running steps, 25 s unless said. What still runs then is stopped, and its
-    /// intents are handed back; no attempt is used up.
+    /// How long a graceful stop waits for running steps, 25 s unless said.
+    ///
+    /// From the moment that it is asked to stop, the worker claims nothing and starts no step; what it holds and does not
+    /// run goes back in line at once. Steps hear of it ([`Cx::stopping`], [`Cx::exit_point`]), and what they come to within
+    /// the grace time is recorded as ever. When it is over, the future of every step that still runs is dropped at its next
+    /// `await`; its intent is handed back as it is, with its checkpoint and its log: no attempt is used up, and it is no
+    /// failure. Steps that are at most once fail as interrupted instead. A step in the middle of its own transaction or
+    /// checkpoint is waited for until that is known to be on disk or not. Who has not let go a second later blocks its thread:
+    /// its intent stays in the session, which is marked as leaving, and [`run`](Self::run) returns; another worker takes
+    /// the intent over when this process has ended, or a lease later, and does not count that as a crash. Meanwhile the
+    /// blocked code may still run; it can write nothing any more.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.settings.grace = grace;
         self
@@ -311,6 +336,60 @@ impl<S: Send + Sync + 'static> Worker<S> {
         Fut: Future<Output = Result<(), E>> + Send + 'static,
     {
         self.settings.hook = Some(housekeeping::Hook::new(hook));
+        self
+    }
+
+    /// Runs something around every attempt at a step, of all kinds, undo functions among them: inside what was added before.
+    pub fn middleware(mut self, middleware: impl Middleware<S>) -> Self {
+        self.middleware.add(None, middleware);
+        self
+    }
+
+    /// Runs something around every attempt at a step of one kind: inside what is around all, and inside what was added
+    /// before.
+    pub fn middleware_for<T: Intent>(mut self, middleware: impl Middleware<S>) -> Self {
+        self.middleware.add(Some(T::KIND), middleware);
+        self
+    }
+
+    /// What runs around the steps of each kind that this worker knows, the outermost first, as one table to read.
+    pub fn middleware_table(&self) -> String {
+        let mut kinds: Vec<&str> = self.kinds.keys().map(|kind| &**kind).collect();
+        kinds.sort_unstable();
+        self.middleware.table(kinds.into_iter())
+    }
+
+    /// How long a step may keep its thread without an `await` that lets others run, 10 s unless said. Who keeps it longer is
+    /// told in the log and to the `metrics` facade (`intendant_step_stuck_total` by kind and step,
+    /// `intendant_steps_stuck` by worker), and the worker claims nothing more until it comes back: it may hold a thread that
+    /// others need. If it does not come back in six times this long, the worker stops, as [`Stopped::Stuck`]. The same holds
+    /// for a runtime that does not come back to a task in that time (`intendant_runtime_stuck_total`).
+    ///
+    /// It is a thread of its own that looks, so it sees that also where no timer fires any more. Work that blocks belongs
+    /// into `tokio::task::spawn_blocking`.
+    pub fn watchdog(mut self, limit: Duration) -> Self {
+        self.settings.watchdog = Some(limit.max(Duration::from_millis(20)));
+        self
+    }
+
+    /// Nobody watches for steps that keep their thread.
+    pub fn no_watchdog(mut self) -> Self {
+        self.settings.watchdog = None;
+        self
+    }
+
+    /// Stops gracefully at this age, up to a tenth earlier by chance (so that workers that were started together do not stop
+    /// together), as [`Stopped::Age`]: for a supervisor that starts it anew.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        let random = self.intendant.store().clock().random();
+        self.settings.bounds.age = Some(wear::spread(age, random));
+        self
+    }
+
+    /// Stops gracefully when its process has this many bytes of resident memory, as [`Stopped::Memory`]: for a supervisor
+    /// that starts it anew. Looked at with every heartbeat. Systems other than Linux do not tell; there it does nothing.
+    pub fn max_memory(mut self, bytes: u64) -> Self {
+        self.settings.bounds.memory = Some(bytes);
         self
     }
 

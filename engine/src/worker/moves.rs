@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::drive::{Move, Phase};
+use super::drive::{Move, Phase, Recall};
 use super::engine::{Engine, Running};
 use super::lane::Waiting;
 use super::limiting::stop_others;
-use super::runner::{self, Ended, StepEnd};
+use super::noting::AtEnd;
+use super::runner::{self, Bounds, Ended, Run, StepEnd};
 use crate::advance::Status;
 use crate::cx::{Cx, StepContext};
 use crate::id::TaskId;
@@ -66,6 +67,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             | StepEnd::Recorded(_)
             | StepEnd::Snoozed(_)
             | StepEnd::Awaits(_)
+            | StepEnd::SignalRefused { .. }
             | StepEnd::Left => 0,
         };
         let Some(drive) = self.drives.get_mut(&ended.task) else {
@@ -73,17 +75,30 @@ impl<S: Send + Sync + 'static> Engine<S> {
             return;
         };
         let end = match ended.end {
-            StepEnd::Awaits(_) if !drive.may_have_children() => StepEnd::Failed {
-                failure: AttemptFailure::GaveUp,
-                error: format!(
-                    "the tree of intents is {} levels deep, which is the limit",
-                    limits::TREE_DEPTH
-                ),
-            },
+            StepEnd::Awaits(awaits)
+                if !awaits.children.is_empty() && !drive.may_have_children() =>
+            {
+                StepEnd::Failed {
+                    failure: AttemptFailure::GaveUp,
+                    error: format!(
+                        "the tree of intents is {} levels deep, which is the limit",
+                        limits::TREE_DEPTH
+                    ),
+                }
+            }
             end => end,
         };
         let is_recorded = matches!(end, StepEnd::Recorded(_));
+        let at_end = AtEnd::of(&end);
+        drive.hear_of_checkpoint(ended.step, &running.context);
         drive.step_ended(ended.step, end, ended.took, now, random, &mut self.pending);
+        drive.note(
+            ended.step,
+            &running.context,
+            at_end,
+            ended.took,
+            &mut self.pending,
+        );
         if is_recorded {
             self.progressed(ended.task);
         }
@@ -175,6 +190,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
             }
             Move::Finish(finish) => self.finish(id, *finish),
             Move::End(why) => self.end_routed(id, why),
+            Move::Recall => {
+                drive.recall = Recall::Asked;
+                self.pending.recalls.push(drive.id);
+            }
             Move::HandBack => self.hand_back(id),
         }
     }
@@ -232,6 +251,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             return;
         };
         let limit = drive.attempt_limit(step, now);
+        let def = drive.plan.def(step);
+        let at_most_once = def.is_some_and(|def| def.at_most_once);
         let once = Once {
             session,
             lease: drive.lease,
@@ -243,25 +264,38 @@ impl<S: Send + Sync + 'static> Engine<S> {
             worker: self.settings.name.clone(),
         };
         let children = drive.children_of(step);
-        let context = Arc::new(StepContext::new(
+        let waits = drive.slots[step].known_waits(now);
+        let context = StepContext::new(
             self.intendant.clone(),
             drive.context.clone(),
             once,
             children,
+            waits,
             self.stopping.subscribe(),
-        ));
+        )
+        .at_most_once(at_most_once);
+        let context = Arc::new(context);
+        if drive.slots[step].checkpoint {
+            context.notes.set_checkpoint();
+        }
         let output = |index: usize| drive.slots[index].output.as_ref();
         let input = drive.plan.input(step, &output);
         let abort = match input {
-            Ok(input) => runner::spawn(
-                &run,
-                Cx::new(self.state.clone(), context.clone()),
-                context.clone(),
-                input,
-                (limit, self.settings.cancel_grace),
-                step,
-                self.ended_tx.clone(),
-            ),
+            Ok(input) => {
+                let watchdog = self.watchdog.as_ref();
+                let run = Run {
+                    run,
+                    cx: Cx::new(self.state.clone(), context.clone()),
+                    input,
+                    bounds: Bounds {
+                        limit,
+                        grace: self.settings.cancel_grace,
+                    },
+                    layers: drive.kind.layers.clone(),
+                    leash: watchdog.map(|dog| dog.kennel().watch(context.clone())),
+                };
+                runner::spawn(run, step, self.ended_tx.clone())
+            }
             Err(error) => {
                 let end = StepEnd::Undecodable { error };
                 let _ = self.ended_tx.send(Ended {

@@ -28,6 +28,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let unsure = self.now().saturating_sub(self.confirmed) >= self.settings.lease;
         if stopping
             || unsure
+            || self.is_stuck()
             || self.probation.is_some()
             || self.suspects_since.is_some()
             || self.inflight.as_deref().is_some_and(suspect)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::undoing;
 use crate::conflict::Conflicts;
 use crate::intent::{Intent, OnFailure};
+use crate::middleware::Layers;
 use crate::payload::{Payload, PayloadError};
 use crate::plan::{self, BindError, BoundPlan, MakePlan, PlanFailure, Shape, undone_of};
 use crate::state::{FailureReason, StepState};
@@ -18,6 +19,8 @@ pub(super) struct Kind<S> {
     pub(super) on_failure: OnFailure,
     pub(super) conflicts: Arc<Conflicts>,
     pub(super) time_limit: Option<Duration>,
+    /// What runs around its steps.
+    pub(super) layers: Option<Layers<S>>,
     make_plan: MakePlan<S>,
     /// The last shape that was seen and found sound; a kind mostly has but one.
     known: Mutex<Option<(Arc<Shape>, Arc<str>)>>,
@@ -84,6 +87,7 @@ impl<S: Send + Sync + 'static> Kind<S> {
             on_failure: T::ON_FAILURE,
             conflicts: Arc::new(T::conflicts()),
             time_limit: T::TIME_LIMIT,
+            layers: None,
             make_plan,
             known: Mutex::new(None),
         }

@@ -1,23 +1,26 @@
 //! Run: one attempt at one step, with its time limit, its panics caught.
 
 use std::any::Any;
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tracing::Instrument as _;
 
 use super::limiting::{LimitOf, TimeLimit};
-use crate::cx::{Cx, StepContext};
+use super::watchdog::Leash;
+use crate::cx::{Awaits, Cx, StepContext};
 use crate::id::TaskId;
 use crate::limits;
+use crate::middleware::{Done, Layers, Next};
 use crate::payload::Payload;
 use crate::plan::{RunStep, StepDone};
-use crate::request::ChildRequest;
 use crate::state::AttemptFailure;
-use crate::step::{Ending, StepError};
+use crate::step::{Ending, StepError, StepResult};
+use crate::step_logs;
 
 /// How an attempt ended.
 #[derive(Debug)]
@@ -36,7 +39,12 @@ pub(super) enum StepEnd {
         error: String,
     },
     Snoozed(Duration),
-    Awaits(Vec<ChildRequest>),
+    Awaits(Awaits),
+    /// A message that it took is not what it expects.
+    SignalRefused {
+        name: String,
+        error: String,
+    },
     /// At a safe exit point, since the worker is stopping.
     Left,
 }
@@ -50,57 +58,60 @@ pub(super) struct Ended {
     pub(super) took: Duration,
 }
 
+/// How an attempt is run.
+pub(super) struct Run<S> {
+    pub(super) run: RunStep<S>,
+    pub(super) cx: Cx<S>,
+    pub(super) input: Payload,
+    pub(super) bounds: Bounds,
+    /// What runs around it.
+    pub(super) layers: Option<Layers<S>>,
+    /// The watchdog's eye on it.
+    pub(super) leash: Option<Leash>,
+}
+
+/// How long an attempt may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) limit: Option<TimeLimit>,
+    /// After its intent was asked to stop.
+    pub(super) grace: Duration,
+}
+
+impl Bounds {
+    /// What is around the step may take longer, to see how it ended.
+    fn around(self) -> Self {
+        Self {
+            limit: self.limit.map(|limit| TimeLimit {
+                left: limit.left.saturating_add(limits::MIDDLEWARE),
+                ..limit
+            }),
+            grace: self.grace.saturating_add(limits::MIDDLEWARE),
+        }
+    }
+}
+
 /// Starts an attempt in a task of its own. When it ends, it says so through `ended`; if it is aborted, it says nothing.
 pub(super) fn spawn<S: Send + Sync + 'static>(
-    run: &RunStep<S>,
-    cx: Cx<S>,
-    context: Arc<StepContext>,
-    input: Payload,
-    (limit, grace): (Option<TimeLimit>, Duration),
+    run: Run<S>,
     step: usize,
     ended: mpsc::UnboundedSender<Ended>,
 ) -> AbortHandle {
-    let run = run.clone();
+    let context = run.cx.step().clone();
+    let span = step_logs::open(&context);
     let task = async move {
+        let seam = context.intendant.store().seam();
+        let (function, _turn) = seam.turn(run.run, &context, step).await;
+        let run = Run {
+            run: function,
+            ..run
+        };
         let task = context.once.task;
-        // Calling the function is part of the attempt: decoding the input can panic as well.
-        let attempt = AssertUnwindSafe(async move { run(cx, input).await }).catch_unwind();
-        let attempt = async {
-            match limit {
-                // It has waited for a slot until nothing was left.
-                Some(limit) if limit.left.is_zero() => Err(Over::Time(limit.of)),
-                Some(limit) => tokio::time::timeout(limit.left, attempt)
-                    .await
-                    .map_err(|_| Over::Time(limit.of)),
-                None => Ok(attempt.await),
-            }
-        };
-        let attempt = tokio::select! {
-            biased;
-            attempt = attempt => attempt,
-            () = cancelled(&context, grace) => Err(Over::Cancelled),
-        };
-        // A step that is dropped may be in the middle of its commit. As long as nobody knows whether that
-        // took place, it must not be run again (promise 4).
-        context.settled().await;
-        let end = match (context.recorded(), attempt) {
+        let result = attempt(run, &context).await;
+        let end = match context.recorded() {
             // Whatever the step did afterwards: its result is on disk.
-            (Some(output), _) => StepEnd::Recorded(output),
-            (None, Ok(Ok(result))) => end_of(result, &context),
-            (None, Ok(Err(panic))) => StepEnd::Failed {
-                failure: AttemptFailure::Panic,
-                error: clip(panic_message(&*panic)),
-            },
-            (None, Err(Over::Cancelled)) => StepEnd::Failed {
-                failure: AttemptFailure::Cancelled,
-                error:
-                    "it was stopped, since the intent was cancelled; what it had done is unknown"
-                        .to_owned(),
-            },
-            (None, Err(Over::Time(limit))) => StepEnd::Failed {
-                failure: AttemptFailure::TimeOut,
-                error: limit.words(),
-            },
+            Some(output) => StepEnd::Recorded(output),
+            None => end_of(result, &context),
         };
         let took = context
             .intendant
@@ -116,7 +127,80 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
             took,
         });
     };
-    tokio::spawn(task).abort_handle()
+    tokio::spawn(task.instrument(span)).abort_handle()
+}
+
+/// One attempt, with what runs around it.
+async fn attempt<S: Send + Sync + 'static>(
+    run: Run<S>,
+    context: &StepContext,
+) -> StepResult<StepDone> {
+    let Run {
+        run,
+        cx,
+        input,
+        bounds,
+        layers,
+        leash,
+    } = run;
+    let attempt = async {
+        let Some(layers) = layers else {
+            // Calling the function is part of the attempt: decoding the input can panic as well.
+            return bounded(async move { run(cx, input).await }, context, bounds).await;
+        };
+        let inside = cx.clone();
+        let step = bounded(async move { run(inside, input).await }, context, bounds);
+        let around = async {
+            let next = Next::new(&cx, &layers, Box::pin(step));
+            next.run().await.map(|Done(done)| done)
+        };
+        bounded(around, context, bounds.around()).await
+    };
+    match leash {
+        Some(leash) => leash.run(attempt).await,
+        None => attempt.await,
+    }
+}
+
+/// Runs to the end of a step or to a bound. A panic, a time-out and the end of a cancel's grace time are errors.
+async fn bounded(
+    step: impl Future<Output = StepResult<StepDone>>,
+    context: &StepContext,
+    Bounds { limit, grace }: Bounds,
+) -> StepResult<StepDone> {
+    let step = AssertUnwindSafe(step).catch_unwind();
+    let step = async {
+        match limit {
+            // It has waited for a slot until nothing was left.
+            Some(limit) if limit.left.is_zero() => Err(Over::Time(limit.of)),
+            Some(limit) => tokio::time::timeout(limit.left, step)
+                .await
+                .map_err(|_| Over::Time(limit.of)),
+            None => Ok(step.await),
+        }
+    };
+    let ended = tokio::select! {
+        biased;
+        ended = step => ended,
+        () = cancelled(context, grace) => Err(Over::Cancelled),
+    };
+    // A step that is dropped may be in the middle of its commit. As long as nobody knows whether that
+    // took place, it must not be run again (promise 4).
+    context.settled().await;
+    if context.recorded().is_some() {
+        return Ok(StepDone::Recorded);
+    }
+    let (failure, error) = match ended {
+        Ok(Ok(result)) => return result,
+        Ok(Err(panic)) => (AttemptFailure::Panic, clip(panic_message(&*panic))),
+        Err(Over::Cancelled) => (
+            AttemptFailure::Cancelled,
+            "it was stopped, since the intent was cancelled; what it had done is unknown"
+                .to_owned(),
+        ),
+        Err(Over::Time(limit)) => (AttemptFailure::TimeOut, limit.words()),
+    };
+    Err(StepError::failed(failure, error))
 }
 
 /// Why an attempt was dropped.
@@ -150,6 +234,10 @@ fn end_of(result: Result<StepDone, StepError>, context: &StepContext) -> StepEnd
             Ending::Undecodable { error } => StepEnd::Undecodable { error },
             Ending::Snoozed(time) => StepEnd::Snoozed(time.min(limits::FUTURE)),
             Ending::Awaits => StepEnd::Awaits(context.take_awaited()),
+            Ending::SignalRefused { name, error } => StepEnd::SignalRefused {
+                name,
+                error: clip(error),
+            },
             Ending::ChildFailed(failed) => StepEnd::Failed {
                 failure: AttemptFailure::GaveUp,
                 error: clip(failed.to_string()),

@@ -10,6 +10,7 @@ use super::heartbeat::Pulses;
 use super::lane::LaneState;
 use crate::error::Error;
 use crate::id::SessionId;
+use crate::limits;
 use crate::store::{KindRow, SessionRow};
 
 /// A session of this process, with its file lock.
@@ -86,6 +87,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// Begins a session. The first one fails if the database cannot be reached; later ones wait for it.
     pub(super) async fn begin_session(&mut self, first: bool) -> Result<Session, Error> {
         let mut wait = Duration::from_millis(50);
+        let begun = self.now();
         loop {
             match self.try_session().await {
                 Ok(session) => {
@@ -95,7 +97,14 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     self.ask_superseded();
                     return Ok(session);
                 }
-                Err(error) if first => return Err(error),
+                // The database was there when it was opened: it may only be locked by another process, or restart.
+                Err(error)
+                    if first
+                        && (!matches!(error, Error::Unreachable(_))
+                            || self.now().saturating_sub(begun) >= limits::DATABASE_CALL) =>
+                {
+                    return Err(error);
+                }
                 Err(error) => tracing::warn!(%error, "a new session is tried again"),
             }
             tokio::time::sleep(wait).await;
@@ -205,6 +214,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         self.probation = None;
         self.suspects_since = None;
         self.next_due = None;
+        self.signals_due = false;
         for lane in &mut self.lanes {
             *lane = LaneState::new(
                 Arc::clone(&lane.queue),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::drive::Phase;
 use super::engine::Engine;
+use super::noting::AtEnd;
 use crate::advance::Status;
 use crate::id::TaskId;
 
@@ -98,13 +99,21 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let gone: Vec<(TaskId, usize)> = self
             .running
             .iter()
-            .filter(|(_, running)| running.abort.is_finished())
+            // What it had begun to write may still be on its way to the disk, and is of this worker's lease.
+            .filter(|(_, running)| running.abort.is_finished() && running.context.is_settled())
             .map(|(key, _)| *key)
             .collect();
         for (intent, step) in gone {
-            self.running.remove(&(intent, step));
+            let Some(running) = self.running.remove(&(intent, step)) else {
+                continue;
+            };
             if let Some(drive) = self.drives.get_mut(&intent) {
                 drive.slots[step].status = Status::Pending;
+                drive.hear_of_checkpoint(step, &running.context);
+                let took = self.intendant.store().clock().monotonic();
+                let took = took.saturating_duration_since(running.context.started);
+                let (context, at_end) = (&running.context, AtEnd::stopped());
+                drive.note(step, context, at_end, took, &mut self.pending);
             }
             self.go_on(intent);
         }

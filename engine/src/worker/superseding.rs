@@ -32,7 +32,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// Asks everybody who is to be asked, beside the loop.
     pub(super) fn ask_superseded(&self) {
         let intendant = self.intendant.clone();
-        tokio::spawn(async move { ask(&intendant).await });
+        let busy = self.store().seam().busy();
+        tokio::spawn(async move {
+            ask(&intendant).await;
+            drop(busy);
+        });
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bounded;
-use super::drive::Phase;
+use super::drive::{Phase, Recall};
 use super::engine::{Engine, Probation};
 use crate::crash;
 use crate::id::{IntentId, LeaseId, TaskId};
@@ -31,7 +31,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             let watching = self
                 .drives
                 .values()
-                .filter(|drive| drive.phase == Phase::Active && drive.waits_for_others());
+                .filter(|drive| drive.phase == Phase::Active && drive.listens());
             let watching = watching.map(|drive| drive.id);
             request.watch = watching.filter(|id| !request.reload.contains(id)).collect();
         }
@@ -40,6 +40,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
             drive.is_some_and(|drive| drive.away() > 0)
         };
         request.recall = request.reload.iter().copied().filter(away).collect();
+        let listens = |id: &IntentId| {
+            let drive = self.drives.get(&TaskId::from(*id));
+            drive.is_some_and(|drive| drive.has_awaited)
+        };
+        request.listen = request.reload.iter().copied().filter(listens).collect();
         if request.is_empty() {
             return None;
         }
@@ -53,7 +58,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// What the tick asks for: due timers, tasks, a suspect.
     fn ask(&mut self, request: &mut TickRequest, now: Duration) {
         request.promote = self.next_due.is_some_and(|due| due <= now);
-        if self.probation.is_some() || self.bytes >= limits::PREFETCH_BYTES {
+        request.deliver = std::mem::take(&mut self.signals_due);
+        let full = self.bytes >= limits::PREFETCH_BYTES;
+        if self.probation.is_some() || full || self.is_stuck() {
             return;
         }
         request.claim_bytes = limits::PREFETCH_BYTES - self.bytes;
@@ -117,6 +124,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             // Another one may be due already; the next look says when.
             self.next_due = (answer.promoted >= limits::TIMERS_PER_TICK).then(|| self.now());
         }
+        self.signals_due |= answer.delivered >= limits::SIGNALS_PER_TICK;
         for lane in &mut self.lanes {
             lane.hint = (lane.hint && !answer.drained.contains(&lane.queue)) || answer.readied > 0;
         }
@@ -142,6 +150,15 @@ impl<S: Send + Sync + 'static> Engine<S> {
         self.intents_left(request, &answer, &refused);
         self.start_announced(request);
         self.plans_written(request);
+        // Which steps were taken back is looked up: whoever was faster has them.
+        for intent in &request.recalls {
+            if let Some(drive) = self.drives.get_mut(&TaskId::from(*intent))
+                && drive.recall == Recall::Asked
+            {
+                drive.recall = Recall::Looking;
+            }
+        }
+        self.taken_heard(answer.taken.iter().chain(&request.recalls));
         self.others_heard(request, &answer);
         for (task, error) in answer.refused {
             self.refused(request, task, error);
@@ -311,6 +328,18 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
     }
 
+    /// Messages were there already for steps that have just begun to wait: which ones is asked for.
+    fn taken_heard<'i>(&mut self, taken: impl IntoIterator<Item = &'i IntentId>) {
+        for intent in taken {
+            let drive = self.drives.get(&TaskId::from(*intent));
+            if drive.is_some_and(|drive| drive.phase == Phase::Active)
+                && !self.pending.reload.contains(intent)
+            {
+                self.pending.reload.push(*intent);
+            }
+        }
+    }
+
     /// Children of intents in hand have finished, or their steps in other queues have ended: ask what came of them, or take
     /// in the answer.
     fn others_heard(&mut self, request: &TickRequest, answer: &TickAnswer) {
@@ -330,10 +359,15 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 self.pending.reload.push(*intent);
                 continue;
             };
-            drive.set_children(children, arrived);
-            if request.recall.contains(intent) {
+            drive.set_children(children, arrived, now);
+            let recalled = request.recall.contains(intent);
+            if recalled {
                 let sent = answer.sent.get(intent).map_or(&[][..], Vec::as_slice);
                 drive.set_sent(sent, now, &mut self.pending);
+            }
+            drive.recalled(recalled);
+            if let Some(awaited) = answer.awaited.get(intent) {
+                drive.set_awaited(awaited.clone(), now);
             }
             self.go_on(task);
         }
@@ -362,6 +396,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         if left.is_some() && drive.refusal.is_some() {
             drive.refused_until = now + limits::REFUSED_WAIT;
         }
+        drive.recall = Recall::No;
         drive.refuse_rows(request);
         drive.refusal = Some((FailureReason::DataRefused, super::runner::clip(error)));
         if let Some(lease) = left {

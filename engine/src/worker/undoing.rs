@@ -158,7 +158,7 @@ impl<S> Drive<S> {
             }
             self.slots.push(slot);
         }
-        self.count_children();
+        self.count_children(now);
         Ok(())
     }
 
@@ -209,6 +209,7 @@ impl<S> Drive<S> {
         if let Some(step) = step.filter(|step| step.generation == generation) {
             slot.set_step(step, now);
         }
+        slot.set_awaited_of(self.unmade.take_awaited(&name), now);
         slot
     }
 

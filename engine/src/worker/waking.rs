@@ -54,6 +54,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 if peek.ready {
                     self.lanes.iter_mut().for_each(|lane| lane.hint = true);
                 }
+                self.signals_due |= peek.signals;
                 self.next_due = peek.next_due.map(|due_in| now + due_in);
                 self.suspects_since = if peek.suspects {
                     self.suspects_since.or(Some(now))

@@ -142,3 +142,42 @@ async fn main() -> Result<()> {
     intendant.close().await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use intendant::testing::Kit;
+
+    const ROWS: i64 = 25_000;
+
+    /// People without codes, in the run's own database.
+    async fn people(url: String) -> SqlitePool {
+        let people = SqlitePool::connect_lazy(&url).expect("the kit's own URL");
+        let sql = "create table person (id integer primary key, name text not null, code text);
+            with recursive n (id) as (select 1 union all select id + 1 from n where id < 25000)
+            insert into person (id, name) select id, 'person ' || id from n";
+        sqlx::raw_sql(sql)
+            .execute(&people)
+            .await
+            .expect("an empty database");
+        people
+    }
+
+    #[tokio::test]
+    async fn every_row_is_filled_once_whatever_happens() -> Result<()> {
+        let kit = Kit::with_database(people, |worker| worker.register(fill_codes));
+        let filled = async |people: &SqlitePool| {
+            let sql = "select count(code) from person where code is not null";
+            let count = sqlx::query_scalar::<_, i64>(sql).fetch_one(people).await;
+            count.expect("a table")
+        };
+        let ended = kit.run(FillCodes { cores: 2 }).await?;
+        assert_eq!(ended.output::<Vec<i64>>()?.iter().sum::<i64>(), ROWS);
+        // A batch's rows are told with its commit: whoever runs it again fills none, and is not asked.
+        let report = kit
+            .check_idempotent(|| FillCodes { cores: 2 }, filled)
+            .await?;
+        report.assert_clean();
+        Ok(())
+    }
+}

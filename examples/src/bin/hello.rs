@@ -44,3 +44,22 @@ async fn main() -> Result<()> {
     working.await??;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use intendant::testing::Kit;
+
+    #[tokio::test]
+    async fn twice_is_no_more_than_once() -> Result<()> {
+        let kit = Kit::new(|| (), |worker| worker.register_step(greet));
+        let ada = || Greet {
+            name: "Ada".to_owned(),
+        };
+        kit.check_idempotent(ada, async |_| ())
+            .await?
+            .assert_clean();
+        kit.check_recovery(ada, async |_| ()).await?.assert_clean();
+        Ok(())
+    }
+}

@@ -236,3 +236,40 @@ fn print_tree(intendant: &Intendant, id: IntentId, depth: usize) -> Tree<'_> {
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use intendant::testing::Kit;
+
+    fn kit() -> Kit<()> {
+        Kit::new(
+            || (),
+            |worker| {
+                let worker = worker.register(close_month).register(invoice);
+                worker.register_step(fetch_rate)
+            },
+        )
+    }
+
+    #[tokio::test]
+    async fn the_month_is_closed_in_the_same_way_whatever_happens() -> Result<()> {
+        let month = || CloseMonth {
+            month: "2026-10".to_owned(),
+        };
+        let report = kit().check_idempotent(month, async |_| ()).await?;
+        report.assert_clean();
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn an_invoice_can_be_made_whatever_fails_on_the_way() -> Result<()> {
+        let invoice = || Invoice {
+            customer: "Grace".to_owned(),
+            month: "2026-10".to_owned(),
+        };
+        let report = kit().check_recovery(invoice, async |_| ()).await?;
+        report.assert_clean();
+        Ok(())
+    }
+}

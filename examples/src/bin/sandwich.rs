@@ -145,3 +145,25 @@ async fn print_record(intendant: &Intendant, id: IntentId) -> Result<()> {
 fn or_dash(text: Option<String>) -> String {
     text.unwrap_or_else(|| "-".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use intendant::testing::Kit;
+
+    #[tokio::test]
+    async fn the_sandwich_is_the_same_whatever_happens_in_the_kitchen() -> Result<()> {
+        let kit = Kit::new(|| (), |worker| worker.register(sandwich));
+        let order = || MakeSandwich {
+            guest: "ada".to_owned(),
+            eggs: 3,
+        };
+        kit.check_idempotent(order, async |_| ())
+            .await?
+            .assert_clean();
+        kit.check_recovery(order, async |_| ())
+            .await?
+            .assert_clean();
+        Ok(())
+    }
+}

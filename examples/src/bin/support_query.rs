@@ -128,3 +128,51 @@ async fn main() -> Result<()> {
     intendant.close().await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use intendant::testing::Kit;
+
+    #[tokio::test]
+    async fn twice_is_no_more_than_once() -> Result<()> {
+        let kit = Kit::new(|| (), |worker| worker.register_step(create_database));
+        let database = || CreateDatabase {
+            customer: "ada".to_owned(),
+            image: "postgres-17".to_owned(),
+        };
+        kit.check_idempotent(database, async |_| ())
+            .await?
+            .assert_clean();
+        kit.check_recovery(database, async |_| ())
+            .await?
+            .assert_clean();
+        Ok(())
+    }
+
+    /// The sign-up's own transaction, on the run's own database.
+    #[tokio::test]
+    async fn a_customer_has_a_database_once_the_sign_up_is_committed() -> Result<()> {
+        let connect = |url: String| async move { SqlitePool::connect(&url).await };
+        let kit = Kit::with_database(connect, |worker| {
+            let step = |_, intent| async move {
+                let CreateDatabase { customer, image } = intent;
+                Ok(format!("{customer} on {image}"))
+            };
+            worker.register_step(step)
+        });
+        let mut stage = kit.stage().await?;
+        let app = stage
+            .state()
+            .as_ref()
+            .map_err(|error| anyhow::anyhow!("{error}"))?;
+        sqlx::query("create table customers (id text primary key, name text not null)")
+            .execute(app)
+            .await?;
+        let customer = ("ada", "Ada Lovelace");
+        let handle = sign_up(app, stage.intendant(), customer, "postgres-17").await?;
+        let ended = stage.rest(handle.id()).await?;
+        assert_eq!(ended.output::<String>()?, "ada on postgres-17");
+        Ok(())
+    }
+}

@@ -190,3 +190,53 @@ async fn main() -> Result<()> {
     ensure!(left == 0, "something is left over");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use intendant::testing::{Fault, Kit};
+
+    fn kit() -> Kit<Cloud> {
+        Kit::new(Cloud::default, |worker| {
+            worker.register(provision).register_step(terminate)
+        })
+    }
+
+    async fn servers(cloud: &Cloud) -> BTreeMap<u32, Vec<String>> {
+        let named =
+            |things: &BTreeSet<&str>| things.iter().map(|&thing| thing.to_owned()).collect();
+        cloud.change(|servers| {
+            servers
+                .iter()
+                .map(|(id, things)| (*id, named(things)))
+                .collect()
+        })
+    }
+
+    #[tokio::test]
+    async fn a_server_is_there_once_or_not_at_all_whatever_happens() -> Result<()> {
+        let (kit, order) = (kit(), || Provision { server: 7 });
+        let look = async |cloud: &Cloud| servers(cloud).await;
+        let report = kit.check_idempotent(order, look).await?;
+        report.assert_clean();
+        ensure!(report.cancels > 0, "{report}");
+        kit.check_recovery(order, look).await?.assert_clean();
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_termination_leaves_nothing_of_a_provisioning_whose_worker_died() -> Result<()> {
+        for step in ["volume", "boot", "address"] {
+            let mut stage = kit().stage().await?;
+            stage.state().make(7, "volume");
+            let provision = stage.intendant().request(Provision { server: 7 }).await?;
+            let terminate = stage.intendant().request(Terminate { server: 7 }).await?;
+            stage.fault_after(step, Fault::Crash);
+            let terminated = stage.rest(terminate.id()).await?;
+            ensure!(terminated.state().as_str() == "succeeded", "{terminated}");
+            ensure!(provision.state().await?.is_finished());
+            ensure!(servers(stage.state()).await.is_empty());
+        }
+        Ok(())
+    }
+}

@@ -1,8 +1,9 @@
 //! What one looks for, why it waits, and how its plan is drawn.
 
 use anyhow::{Context, Result, ensure};
-use intendant::StoreKind;
+use intendant::{Cx, Progress, StepLogs, StepResult, StoreKind, Worker, fail};
 use intendant_tests::database::Database;
+use tracing_subscriber::prelude::*;
 
 use crate::{Resize, run, stderr, stdout, with_history};
 
@@ -137,4 +138,82 @@ async fn a_plan_is_drawn() -> Result<()> {
     let last = mermaid.lines().last().context("a line")?;
     ensure!(last == r#"  s0(["run<br>failed"])"#, "{mermaid}");
     Ok(())
+}
+
+async fn tells_what_steps_logged(kind: StoreKind) -> Result<()> {
+    async fn resize(cx: Cx<()>, resize: Resize) -> StepResult<u64> {
+        tracing::info!(server = resize.server, "resizing\u{1b}[2J");
+        cx.measure("cores", 4.0);
+        cx.progress(Progress::of(1, 2).saying("cores"));
+        Err(fail("no room"))
+    }
+    let (database, intendant) = Database::open(kind).await?;
+    let url = database.url.as_str();
+    let logged = intendant.request(Resize {
+        account: "acme".into(),
+        server: 7,
+    });
+    let id = logged.await?.id();
+    tracing_subscriber::registry()
+        .with(StepLogs::new())
+        .try_init()
+        .ok();
+    let worker = Worker::new(&intendant, ()).name("w").register_step(resize);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let worker = tokio::spawn(worker.run(async { drop(stopped.await) }));
+    while !intendant.state(id).await?.is_finished() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    drop(stop);
+    worker.await??;
+    let id = id.to_string();
+    let logs = stdout(&run(url, &["logs", &id])?);
+    ensure!(
+        logs.starts_with("`run`, attempt 1, ended ") && logs.contains(" on w\n"),
+        "{logs}"
+    );
+    // What a step logs moves no terminal's cursor.
+    ensure!(
+        logs.contains("INFO  ") && logs.ends_with(": resizing [2J server=7\n"),
+        "{logs}"
+    );
+    let json: serde_json::Value =
+        serde_json::from_slice(&run(url, &["logs", &id, "--step", "run", "-o", "json"])?.stdout)?;
+    ensure!(
+        json[0]["lines"][0]["level"] == "INFO" && json[0]["cut_lines"] == 0,
+        "{json:#}"
+    );
+    let none = run(url, &["logs", &id, "--step", "other"])?;
+    ensure!(
+        none.status.success()
+            && none.stdout.is_empty()
+            && stderr(&none).starts_with("nothing was logged"),
+        "{none:?}"
+    );
+    let show = stdout(&run(url, &["show", &id])?);
+    ensure!(
+        show.contains("  attempt 1 at `run`: cores = 4\n")
+            && show.contains("  attempt 1 at `run`: 1 line\n"),
+        "{show}"
+    );
+    let json: serde_json::Value =
+        serde_json::from_slice(&run(url, &["show", &id, "-o", "json"])?.stdout)?;
+    ensure!(json["measurements"][0]["value"] == 4.0, "{json:#}");
+    ensure!(
+        json["steps"][0]["progress"]["message"] == "cores",
+        "{json:#}"
+    );
+    let nobody = run(url, &["logs", "01890000-0000-7000-8000-000000000000"])?;
+    ensure!(nobody.status.code() == Some(3), "{nobody:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn logs_are_told_on_sqlite() -> Result<()> {
+    tells_what_steps_logged(StoreKind::Sqlite).await
+}
+
+#[tokio::test]
+async fn logs_are_told_on_postgres() -> Result<()> {
+    tells_what_steps_logged(StoreKind::Postgres).await
 }

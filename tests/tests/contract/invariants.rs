@@ -64,6 +64,26 @@ async fn a_broken_invariant_is_found(bench: Bench) -> Result<()> {
     let unblock = "delete from @blocked".to_owned();
     let account =
         |to: &str| format!("update @outcome set account = '{to}' where intent_id = '{finished}'");
+    let time = format!("(select requested_at from @intent where id = '{ready}')");
+    let checkpoint = |id: &str, step: &str, generation: u32| {
+        format!(
+            "insert into @checkpoint (intent_id, step, generation, attempt, value, at, worker) \
+             values ('{id}', '{step}', {generation}, 1, '7', {time}, 'w')"
+        )
+    };
+    let unkept = "delete from @checkpoint".to_owned();
+    let measure = |id: &str, attempt: u32| {
+        format!(
+            "insert into @measure (intent_id, step, generation, attempt, name, value, at) \
+             values ('{id}', 'run', 1, {attempt}, 'rows', 1.5, {time})"
+        )
+    };
+    let log = |id: &str| {
+        format!(
+            "insert into @log (intent_id, step, generation, attempt, lines, cut_lines, cut_bytes, at, worker) \
+             values ('{id}', 'run', 1, 1, '[]', 0, 0, {time}, 'w')"
+        )
+    };
     // What breaks it, what is found, what mends it.
     let deadline = format!(
         "insert into @deadline (intent_id, due_at) select '01890000-0000-7000-8000-000000000000', requested_at from @intent \
@@ -79,7 +99,29 @@ async fn a_broken_invariant_is_found(bench: Bench) -> Result<()> {
     let recall = "delete from @routed".to_owned();
     let task = "0192aaaa-0000-7000-8000-000000000001";
     let unpark_task = format!("delete from @parked where intent_id = '{task}'");
-    let cases: [(Vec<String>, &str, Vec<String>); 14] = [
+    let wait = |sort: &str| {
+        let now = format!("(select requested_at from @intent where id = '{ready}')");
+        let due = if sort == "sleep" { &now } else { "null" };
+        let step = format!(
+            "insert into @step (intent_id, name, state, attempt, waits) values ('{ready}', 'ask', 'waiting', 1, '[\"yes\"]')"
+        );
+        let awaited = format!(
+            "insert into @awaited (intent_id, step, generation, name, sort, asked_at, due_at) \
+             values ('{ready}', 'ask', 1, 'yes', '{sort}', {now}, {due})"
+        );
+        [step, awaited]
+    };
+    let message = format!(
+        "insert into @signal (id, intent_id, name, payload, sent_at, counted) \
+         select '{task}', id, 'yes', '1', requested_at, 1 = 1 from @intent where id = '{ready}'"
+    );
+    let unwait = vec![
+        format!("delete from @step where intent_id = '{ready}'"),
+        "delete from @awaited".to_owned(),
+        "delete from @signal".to_owned(),
+    ];
+    let [asking, awaiting] = wait("signal");
+    let cases: [(Vec<String>, &str, Vec<String>); 20] = [
         (
             vec![park(&ready)],
             "I1: a task has two tokens",
@@ -124,6 +166,16 @@ async fn a_broken_invariant_is_found(bench: Bench) -> Result<()> {
             ],
         ),
         (
+            vec![asking.clone()],
+            "I3: a step waits by a name that is nowhere",
+            unwait.clone(),
+        ),
+        (
+            vec![unready.clone(), park(&ready), asking, awaiting, message],
+            "I3: a task is parked for a message that is there",
+            [unwait, vec![unpark.clone(), ready_again.clone()]].concat(),
+        ),
+        (
             vec![park(&finished)],
             "I2: a finished intent has a task",
             vec![unpark.clone()],
@@ -157,6 +209,26 @@ async fn a_broken_invariant_is_found(bench: Bench) -> Result<()> {
             vec![deadline],
             "I11: a deadline has no intent",
             vec!["delete from @deadline".to_owned()],
+        ),
+        (
+            vec![checkpoint(&finished, "run", 1)],
+            "I5: a step has a result and a checkpoint",
+            vec![unkept.clone()],
+        ),
+        (
+            vec![checkpoint(&ready, "run", 1)],
+            "I5: a checkpoint of a step that has not begun",
+            vec![unkept],
+        ),
+        (
+            vec![measure(&finished, 2)],
+            "I8: an attempt has logged or measured before it began",
+            vec!["delete from @measure".to_owned()],
+        ),
+        (
+            vec![log(&ready)],
+            "I8: an attempt has logged or measured before it began",
+            vec!["delete from @log".to_owned()],
         ),
     ];
     for (broken, found, mended) in cases {

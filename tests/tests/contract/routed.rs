@@ -17,6 +17,8 @@ on_both! {
     a_failed_attempt_is_tried_again_in_the_queue;
     a_step_that_fails_for_good_fails_its_intent_and_is_sent_again_when_that_is_resumed;
     an_intent_that_fails_has_no_outcome_before_its_routed_steps_have_ended;
+    an_intent_that_fails_takes_back_what_nobody_has_begun_and_a_resume_sends_it_anew;
+    an_intent_that_fails_does_not_wait_for_a_retry_in_another_queue;
     the_elements_of_a_map_run_in_its_queue;
     more_elements_than_may_be_away_are_sent_as_others_end;
     a_routed_step_cannot_ask_for_children;
@@ -265,7 +267,11 @@ async fn an_intent_that_fails_has_no_outcome_before_its_routed_steps_have_ended(
         cx.state().gate.pass().await;
         Ok(server)
     }
-    async fn broken(_: Cx<Place>, _: u64) -> StepResult<u64> {
+    async fn broken(cx: Cx<Place>, _: u64) -> StepResult<u64> {
+        // What nobody has begun would be taken back.
+        while cx.state().runs.get() == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
         Err(fail("out of order"))
     }
     async fn sum(_: Cx<Place>, parts: (u64, u64)) -> StepResult<u64> {
@@ -292,6 +298,90 @@ async fn an_intent_that_fails_has_no_outcome_before_its_routed_steps_have_ended(
     place.gate.open();
     let record = bench.rest(handle.id()).await?;
     ensure!(record.state == IntentState::Failed && record.failed_step.as_deref() == Some("here"));
+    for worker in workers {
+        worker.stop().await?;
+    }
+    bench.check().await
+}
+
+async fn an_intent_that_fails_takes_back_what_nobody_has_begun_and_a_resume_sends_it_anew(
+    bench: Bench,
+) -> Result<()> {
+    async fn broken_once(cx: Cx<Place>, number: u64) -> StepResult<u64> {
+        match cx.state().runs.add() {
+            1 => Err(fail("out of order")),
+            _ => Ok(number),
+        }
+    }
+    async fn add(_: Cx<Place>, number: u64) -> StepResult<u64> {
+        Ok(number + 100)
+    }
+    async fn sum(_: Cx<Place>, parts: (u64, u64, u64)) -> StepResult<u64> {
+        Ok(parts.0 + parts.1 + parts.2)
+    }
+    let plan: MakePlan = |server, plan| {
+        let one = plan
+            .step("one", add)
+            .queue("network")
+            .input(value(server.0));
+        let two = plan
+            .step("two", add)
+            .queue("nowhere")
+            .input(value(1_000u64));
+        let paused = plan
+            .sleep("pause", Duration::from_millis(30))
+            .input(value(0u64));
+        let here = plan.step("here", broken_once).input(paused);
+        plan.step("sum", sum).input((one, two, here))
+    };
+    let place = Place::default();
+    let workers = [home(&bench, &place, plan), network(&bench, &place, plan)];
+    let handle = bench.intendant.request(Server(7)).await?;
+    // Nobody serves one of the queues, and nobody waits for that.
+    let record = bench.rest(handle.id()).await?;
+    ensure!(record.state == IntentState::Failed && record.failed_step.as_deref() == Some("here"));
+    ensure!(bench.number("select count(*) from @routed").await? == 0);
+    let pending = "select count(*) from @step where name = 'two' and state = 'pending'";
+    ensure!(bench.number(pending).await? == 1);
+    bench.check().await?;
+    bench.intendant.resume(handle.id(), "tests", None).await?;
+    let nowhere = worker(&bench, &place, "nowhere", plan).queue("nowhere", 1);
+    let nowhere = start(nowhere.only_named_queues());
+    ensure!(handle.output().await? == 1_207);
+    for worker in workers {
+        worker.stop().await?;
+    }
+    nowhere.stop().await?;
+    bench.check().await
+}
+
+async fn an_intent_that_fails_does_not_wait_for_a_retry_in_another_queue(
+    bench: Bench,
+) -> Result<()> {
+    async fn never(cx: Cx<Place>, _: u64) -> StepResult<u64> {
+        cx.state().gate.open();
+        Err(std::io::Error::other("not today").into())
+    }
+    async fn broken(cx: Cx<Place>, _: u64) -> StepResult<u64> {
+        cx.state().gate.pass().await;
+        Err(fail("out of order"))
+    }
+    async fn sum(_: Cx<Place>, parts: (u64, u64)) -> StepResult<u64> {
+        Ok(parts.0 + parts.1)
+    }
+    let plan: MakePlan = |server, plan| {
+        let hour = Duration::from_secs(3_600 * 1_000);
+        let never = plan.step("never", never).queue("network");
+        let away = never.backoff(hour, hour).input(value(server.0));
+        let here = plan.step("here", broken).input(value(1u64));
+        plan.step("sum", sum).input((away, here))
+    };
+    let place = Place::default();
+    let workers = [home(&bench, &place, plan), network(&bench, &place, plan)];
+    let handle = bench.intendant.request(Server(7)).await?;
+    let record = bench.rest(handle.id()).await?;
+    ensure!(record.failed_step.as_deref() == Some("here"), "{record:?}");
+    ensure!(bench.intendant.attempts(handle.id()).await?.len() == 2);
     for worker in workers {
         worker.stop().await?;
     }

@@ -259,7 +259,7 @@ async fn an_intent_that_a_new_driver_finds_failed_waits_for_the_elements_of_its_
     bench.run_sql(now).await?;
     bench
         .until(|| async {
-            let again = "select count(*) from @parked where due_at is null";
+            let again = "select count(*) from @parked where due_at > (select min(started_at) from @session)";
             Ok((bench.number(again).await? == 1).then_some(()))
         })
         .await?;

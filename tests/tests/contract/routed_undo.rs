@@ -49,6 +49,8 @@ struct Place {
     fails: u64,
     gate: Gate,
     undo_gate: Gate,
+    /// What `broken_late` waits for.
+    late_gate: Gate,
 }
 
 impl Place {
@@ -83,9 +85,14 @@ async fn broken(cx: Cx<Place>, address: u64) -> StepResult<u64> {
     }
 }
 
+async fn broken_late(cx: Cx<Place>, address: u64) -> StepResult<u64> {
+    cx.state().late_gate.pass().await;
+    broken(cx, address).await
+}
+
 /// Beside the step in the other queue one fails at home.
 fn beside(server: &Server, plan: &mut Plan<Place>) -> Node<u64> {
-    plan.step("broken", broken).input(value(server.0));
+    plan.step("broken", broken_late).input(value(server.0));
     plan.step("address", attach)
         .undo(detach)
         .queue("network")
@@ -192,7 +199,9 @@ async fn a_failure_waits_for_the_step_in_the_other_queue_and_takes_it_back_there
         network(&bench, &place, beside),
     ];
     let handle = bench.intendant.request(Server(7)).await?;
+    // Before it has begun, it would be recalled.
     count(&bench, &place.made, 1).await?;
+    place.late_gate.open();
     count(&bench, &place.broken, 1).await?;
     // Nothing is taken back, and nothing ends, while it is under way.
     bench.reach(handle.id(), IntentState::Waiting).await?;

@@ -10,6 +10,7 @@ use intendant::{Intendant, IntentId, IntentRecord, IntentState, WorkReport, Work
 use intendant_tests::database::Database;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
+use tracing_subscriber::prelude::*;
 
 /// Makes two tests out of one: on SQLite and on PostgreSQL.
 macro_rules! on_both {
@@ -58,10 +59,12 @@ impl Running {
 impl Bench {
     pub(crate) async fn open(kind: intendant::StoreKind) -> Result<Self> {
         // `RUST_LOG=intendant=debug cargo test …` shows what the engine does.
-        let filter = tracing_subscriber::EnvFilter::from_default_env();
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
+        let said = tracing_subscriber::fmt::layer()
             .with_test_writer()
+            .with_filter(tracing_subscriber::EnvFilter::from_default_env());
+        tracing_subscriber::registry()
+            .with(intendant::StepLogs::new())
+            .with(said)
             .try_init()
             .ok();
         let (database, intendant) = Database::open(kind).await?;

@@ -24,7 +24,8 @@ pub(crate) fn cuts() -> u64 {
         .unwrap_or(60)
 }
 
-/// Two effects in the database, one of them in another queue, a child, a wait, and a step that fails at first.
+/// Two effects in the database, one of them in another queue, a child, a message, a
+/// sleep, a wait, and a step that fails at first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Order {
     pub(crate) number: u64,
@@ -86,8 +87,11 @@ impl Witness {
     }
 }
 
+/// Sends the message that the order waits for, once, however often it is asked to.
 async fn note(cx: Cx<State>, number: u64) -> StepResult<u64> {
     cx.state().begins(&cx).await?;
+    let signal = cx.intendant().signal(cx.intent_id(), "approve", &number);
+    signal.key(cx.idempotency_key()).await?;
     Ok(number)
 }
 
@@ -132,7 +136,10 @@ async fn close(cx: Cx<State>, parts: (u64, u64, u64)) -> StepResult<Committed<u6
 
 fn order(order: &Order, plan: &mut Plan<State>) -> Node<u64> {
     let (least, most) = (Duration::from_millis(1), Duration::from_millis(20));
-    let noted = plan.step("note", note).input(value(order.number));
+    let noted = plan.step("note", note).attempts(100).backoff(least, most);
+    let noted = noted.input(value(order.number));
+    let approved = plan.signal::<u64>("approve").input(());
+    let slept = plan.sleep("sleep", most).after(noted).input(());
     let paid = plan.step("pay", pay).attempts(100).backoff(least, most);
     let paid = paid.queue("till").input(noted);
     let shipped = plan.step("ship", ship).input(paid);
@@ -143,6 +150,7 @@ fn order(order: &Order, plan: &mut Plan<State>) -> Node<u64> {
         .queue("till")
         .input(paid);
     let closed = plan.step("close", close).attempts(100).backoff(least, most);
+    let closed = closed.after(approved).after(slept);
     closed.input((shipped, waited, stumbled))
 }
 
@@ -225,14 +233,14 @@ impl Bench {
         Ok(count.try_into()?)
     }
 
-    /// Waits until something is so; fails after two minutes, or more if there is more to cut. Meanwhile the invariants
+    /// Waits until something is so; fails after five minutes, or more if there is more to cut. Meanwhile the invariants
     /// hold at any time.
     pub(crate) async fn until(
         &self,
         mut look: impl AsyncFnMut(&Self) -> Result<bool>,
     ) -> Result<()> {
         let start = Instant::now();
-        let limit = Duration::from_secs(120.max(2 * cuts()));
+        let limit = Duration::from_secs(300.max(5 * cuts()));
         let mut checked = start;
         while !look(self).await? {
             if checked.elapsed() > Duration::from_millis(250) {

@@ -66,6 +66,20 @@ async fn carry_out(cx: Cx<ProgressBar>, us: u64) -> StepResult<()> {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_recorded_workflow_comes_to_its_end_whatever_happens() {
+        let text = include_str!("../../../data/survey.json");
+        let tasks = crate::format::parse(text, 1e6).unwrap().tasks;
+        let steps = tasks.len();
+        let kit = intendant::testing::Kit::new(ProgressBar::hidden, |worker| worker.register(plan));
+        let replay = || Replay {
+            tasks: tasks.clone(),
+        };
+        let report = kit.check_idempotent(replay, async |_| ()).await.unwrap();
+        report.assert_clean();
+        assert_eq!(report.repeats, steps);
+    }
+
     #[test]
     fn a_workflow_of_thousands_of_tasks_fits_into_an_input() {
         let task = |index: u32| Task {

@@ -1,0 +1,217 @@
+//! The seam at which the test kit ([`testing`](crate::testing)) watches a worker: before and after each commit, before
+//! each attempt at a step, and whenever its loop has nothing to do.
+//!
+//! Outside the kit there is nobody at it, and each of these is a look at an empty option. It is in every build, so that
+//! what is tested is what runs.
+
+use std::any::Any;
+use std::fmt;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::cx::StepContext;
+use crate::error::Error;
+use crate::id::IntentId;
+use crate::payload::Payload;
+use crate::plan::RunStep;
+use crate::state::AttemptFailure;
+use crate::step::{Ending, StepError, fail};
+
+/// Whoever watches a worker. Answers for one life of it: once that is over (`Err`), its process is taken to be dead, and
+/// nothing that it still does reaches the database.
+pub(crate) trait Watch: Send + Sync + fmt::Debug {
+    /// The process still lives.
+    fn alive(&self) -> Result<(), Error>;
+    /// A transaction is about to be committed; `Err`: it is rolled back instead.
+    fn before_commit(&self) -> Result<(), Error>;
+    /// One was; `Err`: nobody learns of it.
+    fn after_commit(&self) -> Result<(), Error>;
+    /// The process dies here.
+    fn crash(&self);
+    /// An attempt is about to begin; it does when this completes.
+    fn turn(&self, step: Upcoming) -> BoxFuture<'static, Turn>;
+    /// The loop has nothing to do before `due`; it looks again when this completes.
+    fn idle(&self, idle: Idle) -> BoxFuture<'static, Poke>;
+    /// Something is done beside the loop, until what this returns is dropped.
+    fn busy(&self) -> Box<dyn Any + Send>;
+}
+
+/// A loop that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Idle {
+    /// Attempts that have begun and not ended, as the loop knows.
+    pub(crate) running: usize,
+    /// Until something of its own is due.
+    pub(crate) due: Option<Duration>,
+}
+
+/// What a loop that waits is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Poke {
+    /// Look whether there is anything for it.
+    Look,
+    /// Do what is due: time has passed.
+    Due,
+}
+
+/// An attempt that is about to begin.
+#[derive(Debug, Clone)]
+pub(crate) struct Upcoming {
+    pub(crate) intent: IntentId,
+    pub(crate) kind: Arc<str>,
+    /// Its place in the plan.
+    pub(crate) index: usize,
+    pub(crate) step: Arc<str>,
+    pub(crate) attempt: u32,
+    pub(crate) at_most_once: bool,
+}
+
+impl Upcoming {
+    /// Of the same step.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        (self.intent, self.index) == (other.intent, other.index)
+    }
+}
+
+/// Leave to begin, and what is to happen; the turn is over when it is dropped.
+pub(crate) struct Turn {
+    pub(crate) injected: Option<Injected>,
+    pub(crate) over: Box<dyn Any + Send>,
+}
+
+/// What a test makes happen to an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Injected {
+    pub(crate) what: What,
+    pub(crate) when: When,
+}
+
+/// Before the step has done anything, or when it has done all it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    Before,
+    After,
+}
+
+/// What happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What {
+    Error,
+    Fail,
+    Panic,
+    TimeOut,
+    Repeat,
+    Crash,
+    /// It is stopped, since the intent was cancelled.
+    Stop,
+}
+
+/// Whoever is at the seam; nobody outside the test kit.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seam(Option<Arc<dyn Watch>>);
+
+impl Seam {
+    pub(crate) fn of(watch: Arc<dyn Watch>) -> Self {
+        Self(Some(watch))
+    }
+
+    /// The worker's time is a test's: it has no heartbeat, and hears of nothing but through its own process.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(crate) fn alive(&self) -> Result<(), Error> {
+        self.0.as_ref().map_or(Ok(()), |watch| watch.alive())
+    }
+
+    pub(crate) fn before_commit(&self) -> Result<(), Error> {
+        self.0
+            .as_ref()
+            .map_or(Ok(()), |watch| watch.before_commit())
+    }
+
+    pub(crate) fn after_commit(&self) -> Result<(), Error> {
+        self.0.as_ref().map_or(Ok(()), |watch| watch.after_commit())
+    }
+
+    pub(crate) fn busy(&self) -> Option<Box<dyn Any + Send>> {
+        self.0.as_ref().map(|watch| watch.busy())
+    }
+
+    /// Completes when the loop is to look again, which is never outside the kit. `idle`: none while it waits for the
+    /// database.
+    pub(crate) async fn idle(&self, idle: Option<Idle>) -> Poke {
+        match (&self.0, idle) {
+            (Some(watch), Some(idle)) => watch.idle(idle).await,
+            (None, _) | (Some(_), None) => pending().await,
+        }
+    }
+
+    /// Waits for leave to begin an attempt. Returns what is to be run, and what has to be kept until it has ended.
+    pub(crate) async fn turn<S: Send + Sync + 'static>(
+        &self,
+        run: RunStep<S>,
+        context: &StepContext,
+        index: usize,
+    ) -> (RunStep<S>, Option<Box<dyn Any + Send>>) {
+        let Some(watch) = &self.0 else {
+            return (run, None);
+        };
+        let turn = watch.turn(Upcoming {
+            intent: context.intent.id,
+            kind: context.intent.kind.clone(),
+            index,
+            step: context.once.step.clone(),
+            attempt: context.once.attempt,
+            at_most_once: context.at_most_once,
+        });
+        let turn = turn.await;
+        let run = match turn.injected {
+            Some(injected) => inject(run, injected, watch.clone()),
+            None => run,
+        };
+        (run, Some(turn.over))
+    }
+}
+
+/// A step to which something happens.
+fn inject<S: Send + Sync + 'static>(
+    run: RunStep<S>,
+    Injected { what, when }: Injected,
+    watch: Arc<dyn Watch>,
+) -> RunStep<S> {
+    Arc::new(move |cx, input: Payload| {
+        let (run, watch) = (run.clone(), watch.clone());
+        Box::pin(async move {
+            if what == What::Repeat {
+                run(cx.clone(), input.clone()).await?;
+                return run(cx, input).await;
+            }
+            if when == When::After {
+                // One that waits for children or for later has not done what it does.
+                run(cx, input).await?;
+            }
+            Err(match what {
+                What::Error | What::Repeat => StepError::new("an error that the test made"),
+                What::Fail => fail("a failure that the test made"),
+                // Past the panic hook: nobody needs to read of it.
+                What::Panic => std::panic::resume_unwind(Box::new("a panic that the test made")),
+                What::TimeOut => StepError(Box::new(Ending::Failed {
+                    failure: AttemptFailure::TimeOut,
+                    error: "ran longer than its time limit, as the test wants it".to_owned(),
+                })),
+                What::Stop => StepError(Box::new(Ending::Failed {
+                    failure: AttemptFailure::Cancelled,
+                    error: "it was stopped, since the intent was cancelled".to_owned(),
+                })),
+                What::Crash => {
+                    watch.crash();
+                    pending().await
+                }
+            })
+        })
+    })
+}
