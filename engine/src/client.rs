@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
@@ -23,8 +24,8 @@ use crate::seam::Seam;
 use crate::state::IntentState;
 use crate::store::{
     AttemptRecord, CancelBy, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord,
-    LinkRecord, LogRecord, MeasureRecord, MigrationStatus, NewIntent, StepRecord, Store, StoreKind,
-    StoreOptions, Unfinished,
+    LinkRecord, LogRecord, MeasureRecord, MigrationStatus, NewIntent, Overdue, StepRecord, Store,
+    StoreKind, StoreOptions, Unfinished,
 };
 use crate::why::{Why, explain};
 use crate::worker::Asker;
@@ -352,6 +353,17 @@ impl Intendant {
             }
         }
         Ok(done.answers)
+    }
+
+    /// Takes back what an intent, whose limit is over, has in other queues and nobody holds.
+    pub(crate) async fn take_back_overdue(
+        &self,
+        id: IntentId,
+        limit: Duration,
+    ) -> Result<Overdue, Error> {
+        let overdue = self.store().take_back_overdue(id, limit).await?;
+        self.wake();
+        Ok(overdue)
     }
 
     /// Looks at every row for breaches of the invariants (DESIGN 6); there must be none. For tests and for `doctor`:

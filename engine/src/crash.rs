@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::id::IntentId;
 use crate::limits;
 
 /// What a reaper does with an unfinished task.
@@ -52,9 +53,44 @@ pub(crate) fn probation(crashes: u32, beat: Duration) -> Option<Duration> {
     }
 }
 
+/// How many different intents of a kind, in a row, have crashed their workers while they were alone, this one included.
+///
+/// One poison crashes three workers and says nothing of its kind; two of them do.
+pub(crate) fn blamed(known: Option<(u32, IntentId)>, intent: IntentId) -> u32 {
+    match known {
+        None => 1,
+        Some((intents, last)) if last == intent => intents,
+        Some((intents, _)) => intents.saturating_add(1),
+    }
+}
+
+/// How long a kind is not tried after so many of its intents in a row have crashed their workers; none: it is trusted.
+pub(crate) fn back_off(intents: u32) -> Option<Duration> {
+    let doublings = intents.checked_sub(2)?.min(31);
+    let wait = limits::BACK_OFF.saturating_mul(1 << doublings);
+    Some(wait.min(limits::BACK_OFF_CAP))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kind_backs_off_from_the_second_poison_in_a_row_and_twice_as_long_each_time() {
+        let id = |n| IntentId(uuid::Uuid::from_u128(n));
+        assert_eq!(blamed(None, id(1)), 1);
+        assert_eq!(
+            blamed(Some((1, id(1))), id(1)),
+            1,
+            "one poison, three crashes"
+        );
+        assert_eq!(blamed(Some((1, id(1))), id(2)), 2);
+        let waits: Vec<_> = (0..5)
+            .map(|n| back_off(n).map(|wait| wait.as_secs()))
+            .collect();
+        assert_eq!(waits, [None, None, Some(1), Some(2), Some(4)]);
+        assert_eq!(back_off(u32::MAX), Some(limits::BACK_OFF_CAP));
+    }
 
     #[test]
     fn the_third_crash_quarantines_a_task_that_was_alone() {

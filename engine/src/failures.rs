@@ -118,7 +118,7 @@ impl Groups {
 
 /// An error without what makes each of its kind another one: numbers, and words that have digits in them, as ids and
 /// addresses do. Only its first line.
-fn without_numbers(error: &str) -> String {
+pub(crate) fn without_numbers(error: &str) -> String {
     let line = error.lines().next().unwrap_or_default();
     let mut text = String::with_capacity(line.len());
     let is_word = |c: char| c.is_alphanumeric() || c == '-' || c == '_' || c == '.';

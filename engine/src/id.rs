@@ -48,6 +48,11 @@ id! {
 }
 
 id! {
+    /// An alert's id.
+    pub AlertId
+}
+
+id! {
     /// A task's id: what stands in *ready*, in *parked* and in leases. Of a driver it is its intent's id; a routed step has
     /// one of its own.
     pub(crate) TaskId

@@ -1,5 +1,7 @@
 //! What a user declares about an operation: its kind, queue, account and resources.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -35,6 +37,16 @@ pub trait Intent: Serialize + DeserializeOwned + Send + Sync + 'static {
 
     /// What happens when it fails, and to its shared and exclusive resources: see [`OnFailure`].
     const ON_FAILURE: OnFailure = OnFailure::Hold;
+
+    /// Longest time that its intents may take from their start, with all waiting. When it is over, what runs is stopped,
+    /// children that it waits for are cancelled, steps that wait in other queues are taken back, and it fails as
+    /// `intent limit`, with what [`ON_FAILURE`](Self::ON_FAILURE) says; a resume begins anew. No limit unless said.
+    const TIME_LIMIT: Option<Duration> = None;
+
+    /// By when its intents are to be done, counted from the request, or from when they may start, unless the request says
+    /// otherwise ([`Request::deadline_in`](crate::Request::deadline_in)). One that is late is not stopped: an alert says so,
+    /// until it is done after all.
+    const DEADLINE: Option<Duration> = None;
 
     /// What it comes to.
     type Output: Serialize + DeserializeOwned + Send + 'static;

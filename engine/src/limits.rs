@@ -81,6 +81,9 @@ pub const SIGNALS_PER_TICK: usize = 500;
 /// beside a deployment, long beside a claim.
 pub const HANDLER_WAIT: Duration = Duration::from_secs(5);
 
+/// How long an intent whose limit is over waits for its steps in other queues before it is looked again whether somebody is
+/// still there to end them. Rare, and a bound on how late such an intent ends when a worker dies with the last of them.
+pub const OVERDUE_LOOK: Duration = Duration::from_secs(15);
 /// How often an intent that fails looks whether its steps in other queues can be taken back that somebody had in hand when
 /// it looked last. Rare enough to cost nothing beside the steps.
 pub const RECALL_WAIT: Duration = Duration::from_secs(5);
@@ -146,6 +149,16 @@ pub const TIMERS_PER_TICK: usize = 500;
 
 /// Crashes after which a suspect is quarantined, if it was alone in the last one (PROTOCOL P6).
 pub const CRASHES: u32 = 3;
+
+/// How long a kind is not tried after the second intent in a row of it has crashed its worker by itself; twice as long after
+/// each further one.
+pub const BACK_OFF: Duration = Duration::from_secs(1);
+
+/// Longest time that a kind is not tried: what is mended is noticed soon after.
+pub const BACK_OFF_CAP: Duration = Duration::from_secs(5 * 60);
+
+/// How long the crash of a kind's intent is remembered: crashes further apart are not in a row.
+pub const POISON_MEMORY: Duration = Duration::from_secs(3600);
 
 /// Time limit of one call on the database by the engine, and of waiting for one that is busy when a worker begins.
 /// Shorter than the lease, so that a worker that hangs on its database notices before the others do.
@@ -224,3 +237,72 @@ pub const LOOK_BACK: u32 = 1_000;
 /// How far the clock of a host that asks for an intent may be from the database's, for a search by time: the id has the
 /// one's time, the record the other's.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);
+
+/// How often somebody looks for what deserves an alert, and tells of it: soon enough for people, some twenty small
+/// statements for the database.
+pub const WATCH: Duration = Duration::from_secs(15);
+
+/// How long a task may be ready before its queue counts as too slow.
+pub const QUEUE_AGE: Duration = Duration::from_secs(5 * 60);
+
+/// How long a task may be ready with nobody there to claim it: longer than a deploy.
+pub const UNSERVED: Duration = Duration::from_secs(60);
+
+/// No step that runs for less than this is called slow.
+pub const SLOW_STEP: Duration = Duration::from_secs(60);
+
+/// How many times what is usual a slow step takes.
+pub const SLOW_TIMES: u32 = 3;
+
+/// Fewer durations than this say nothing of what is usual.
+pub const SLOW_SAMPLES: usize = 10;
+
+/// How many of the latest durations of a step are looked at, among how many of the latest intents, and for how many steps
+/// at a time: some ten milliseconds altogether.
+pub const SLOW_LATEST: usize = 100;
+
+/// See [`SLOW_LATEST`].
+pub const SLOW_LOOK_BACK: usize = 2_000;
+
+/// See [`SLOW_LATEST`].
+pub const SLOW_STEPS: usize = 5;
+
+/// How many long-running steps are looked at, the longest first.
+pub const SLOW_RUNNING: usize = 200;
+
+/// How many lanes (queue and kind) are looked at.
+pub const LANES: usize = 1_000;
+
+/// Most alerts that are open at a time; deadlines beyond them wait until some are resolved. All of them are looked at every
+/// time.
+pub const ALERTS: usize = 10_000;
+
+/// How many deadlines and how many failures one look takes.
+pub const LOOK: usize = 10_000;
+
+/// How long a resolved alert, and a notice with nothing new, is kept.
+pub const ALERT_RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How many resolved alerts one look deletes.
+pub const ALERT_PURGE: usize = 1_000;
+
+/// How long a worker that is gone is missed, if none of its name or on its machine begins.
+pub const WORKER_MISSED: Duration = Duration::from_secs(3600);
+
+/// How often the hook is told of one thing.
+pub const THROTTLE: Duration = Duration::from_secs(5 * 60);
+
+/// Most topics of one kind of intents: errors that are all different are told together.
+pub const TOPICS_PER_KIND: usize = 100;
+
+/// Most topics, and most notices that the hook is given at a time.
+pub const TOPICS: usize = 10_000;
+
+/// See [`TOPICS`].
+pub const NOTICES: usize = 1_000;
+
+/// How long a hook may take; what it was told is told again if it takes longer.
+pub const HOOK: Duration = Duration::from_secs(30);
+
+/// How long a look may take before somebody else takes its turn; the hook's time, and some.
+pub const TURN: Duration = Duration::from_secs(45);

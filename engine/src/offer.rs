@@ -253,6 +253,7 @@ mod tests {
             labels: Vec::new(),
             key: None,
             conflicts: None,
+            deadline: None,
         }
     }
 

@@ -20,7 +20,7 @@ use crate::id::IntentId;
 use crate::intent::{Intent, OnFailure, check_name, check_resource};
 use crate::limits;
 use crate::payload::{self, Payload};
-use crate::store::{Conn, NewIntent, Start, StoreKind, insert_requests, nudge_within};
+use crate::store::{Conn, Deadline, NewIntent, Start, StoreKind, insert_requests, nudge_within};
 
 /// A request that is being put together. Awaiting it writes it to the database, in a transaction of its own or, with
 /// [`within`](Self::within), in the caller's.
@@ -38,6 +38,7 @@ pub struct Request<'i, T: Intent> {
     start: Start,
     correlation_id: Option<String>,
     labels: Vec<(String, String)>,
+    deadline: Option<Deadline>,
 }
 
 impl<'i, T: Intent> Request<'i, T> {
@@ -51,6 +52,7 @@ impl<'i, T: Intent> Request<'i, T> {
             start: Start::Now,
             correlation_id: None,
             labels: Vec::new(),
+            deadline: None,
         }
     }
 
@@ -83,6 +85,20 @@ impl<'i, T: Intent> Request<'i, T> {
     /// Not to start before this much time has passed.
     pub fn start_in(mut self, time: Duration) -> Self {
         self.start = Start::In(time);
+        self
+    }
+
+    /// To be done by this time, by the database's clock, instead of its kind's [`Intent::DEADLINE`]. When it is late, an
+    /// alert says so ([`AlertKind::IntentDeadline`](crate::AlertKind::IntentDeadline)); it goes on all the same, and the
+    /// alert resolves itself when it has succeeded, or was cancelled, after all. A deadline costs a row.
+    pub fn deadline_at(mut self, time: DateTime<Utc>) -> Self {
+        self.deadline = Some(Deadline::At(Micros(time.timestamp_micros())));
+        self
+    }
+
+    /// The same, so long after the request; or, if it has a start time, after that.
+    pub fn deadline_in(mut self, time: Duration) -> Self {
+        self.deadline = Some(Deadline::In(time));
         self
     }
 
@@ -173,6 +189,20 @@ impl<'i, T: Intent> Request<'i, T> {
                 limit: "ten years from now".to_owned(),
             });
         }
+        let due = match self.deadline.or(new.deadline) {
+            None => 0,
+            Some(Deadline::In(time)) => micros(time),
+            Some(Deadline::At(Micros(at))) => {
+                at.saturating_sub(self.intendant.store().clock().wall_us())
+            }
+        };
+        if due > micros(limits::FUTURE) {
+            return Err(Error::Limit {
+                what: "the deadline",
+                found: format!("{:?} from now", Duration::from_micros(due.unsigned_abs())),
+                limit: "ten years from now".to_owned(),
+            });
+        }
         if let Some(key) = self.key {
             check_name("key", &key)?;
             let hash = payload::canonical_hash(&[&new.kind], &new.input);
@@ -183,6 +213,7 @@ impl<'i, T: Intent> Request<'i, T> {
         new.start = self.start;
         new.correlation_id = self.correlation_id;
         new.labels = self.labels;
+        new.deadline = self.deadline.or(new.deadline);
         Ok(new)
     }
 }
@@ -248,6 +279,7 @@ pub(crate) fn describe<T: Intent>(
         labels: Vec::new(),
         key: None,
         conflicts: answers.then(|| Arc::new(conflicts)),
+        deadline: T::DEADLINE.map(Deadline::In),
     })
 }
 

@@ -135,6 +135,12 @@ pub enum FailureReason {
     /// What a step did could not be taken back.
     #[serde(rename = "undo failed")]
     UndoFailed,
+    /// A step has no result within its limit for all its attempts.
+    #[serde(rename = "step limit")]
+    StepLimit,
+    /// It was not done within the limit of its kind.
+    #[serde(rename = "intent limit")]
+    IntentLimit,
 }
 
 impl FailureReason {
@@ -149,6 +155,8 @@ impl FailureReason {
             Self::DataRefused => "data refused",
             Self::Interrupted => "interrupted",
             Self::UndoFailed => "undo failed",
+            Self::StepLimit => "step limit",
+            Self::IntentLimit => "intent limit",
         }
     }
 
@@ -162,6 +170,8 @@ impl FailureReason {
             Self::DataRefused,
             Self::Interrupted,
             Self::UndoFailed,
+            Self::StepLimit,
+            Self::IntentLimit,
         ];
         all.into_iter().find(|reason| reason.as_str() == word)
     }

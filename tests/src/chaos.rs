@@ -34,6 +34,20 @@ impl Intent for Work {
     type Output = usize;
 }
 
+/// An operation that kills its worker, whatever is done about it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Poison {}
+
+impl Intent for Poison {
+    const KIND: &'static str = "chaos.poison";
+    type Output = ();
+}
+
+/// Carries out [`Poison`].
+pub async fn poison(_: Cx<Effects>, _: Poison) -> StepResult<()> {
+    std::process::abort()
+}
+
 /// The state of a worker process.
 #[derive(Debug)]
 pub struct Effects {

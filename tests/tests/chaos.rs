@@ -3,11 +3,11 @@
 //! Sized for CI. By hand: `INTENDANT_CHAOS_KILLS=1000 cargo test --release -p intendant-tests --test chaos`, and with
 //! `INTENDANT_TEST_SCALE=full` one poison among 10,000 intents.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use intendant::{Cancelled, Error, IntentFilter, IntentState, StoreKind};
-use intendant_tests::chaos::{Chaos, Work};
+use intendant_tests::chaos::{Chaos, Poison, Work};
 use intendant_tests::database::Database;
 use intendant_tests::long::{self, Count};
 use intendant_tests::postgres::{Cluster, Durability};
@@ -215,6 +215,63 @@ async fn a_poison_is_quarantined_and_takes_no_innocent_with_it_on_sqlite() -> Re
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poison_is_quarantined_and_takes_no_innocent_with_it_on_postgres() -> Result<()> {
     one_poison_among_many(StoreKind::Postgres).await
+}
+
+/// Many intents of one kind, each of which aborts its process, beside a kind that is sound: the poisoned kind is tried more and
+/// more rarely, and the sound one goes on as if it were not there.
+async fn a_poisoned_kind_beside_a_good_one(kind: StoreKind) -> Result<()> {
+    let intents = intendant_tests::size(2_000, 10_000);
+    const POISONS: usize = 40;
+    let mut chaos = Chaos::new(kind, backlog(0, 0), 64).await?;
+    let poisons = chaos.intendant.request_all((0..POISONS).map(|_| Poison {}));
+    poisons.await?;
+    let good = chaos.intendant.request_all(backlog(intents, 2)).await?;
+    chaos.spawn()?;
+    let (start, mut deaths) = (Instant::now(), 0);
+    // Quarantined ones are finished.
+    while chaos.intendant.unfinished().await?.total() > POISONS as i64
+        || chaos.intendant.state(good[intents - 1]).await? != IntentState::Succeeded
+    {
+        deaths += chaos.respawn_dead()?;
+        let limit = Duration::from_secs(intents as u64 / 10);
+        ensure!(
+            start.elapsed() < limit,
+            "not done in {limit:?}, after {deaths} deaths"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let took = start.elapsed();
+    for id in good {
+        let record = chaos.intendant.get(id).await?;
+        ensure!(
+            record.state == IntentState::Succeeded,
+            "{id} is {}: {:?}",
+            record.state,
+            record.error
+        );
+    }
+    println!(
+        "{}: {intents} good intents beside {POISONS} poisons took {took:?}, {deaths} deaths",
+        kind.as_str()
+    );
+    // One for whatever was claimed together, one for the first that is alone; from the second on the kind backs off, for
+    // 1, 2, 4… seconds.
+    let tries = (took.as_secs() + 2).ilog2() as usize + 1;
+    ensure!(deaths >= 2, "only {deaths} deaths");
+    ensure!(deaths <= 6 + tries, "{deaths} deaths in {took:?}");
+    let breaches = chaos.intendant.invariant_breaches().await?;
+    ensure!(breaches.is_empty(), "{breaches:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poisoned_kind_does_not_slow_the_others_on_sqlite() -> Result<()> {
+    a_poisoned_kind_beside_a_good_one(StoreKind::Sqlite).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poisoned_kind_does_not_slow_the_others_on_postgres() -> Result<()> {
+    a_poisoned_kind_beside_a_good_one(StoreKind::Postgres).await
 }
 
 /// Intents are cancelled while their workers are killed: what a cancel was told is what happens, whoever carries it out.

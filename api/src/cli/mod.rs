@@ -1,5 +1,6 @@
 //! The command line: data on stdout, messages on stderr, exit codes as documented.
 
+mod alerts;
 mod args;
 mod exit;
 mod failures;
@@ -88,6 +89,11 @@ enum Command {
                             intendant failures\n  \
                             intendant failures --kind replica.add --since 24h --json")]
     Failures(failures::Options),
+    /// What people should know of: what is late, slow or served by nobody, workers that are gone. Workers look for it
+    #[command(after_help = "Examples:\n  \
+                            intendant alerts\n  \
+                            intendant alerts --kind 'intent deadline' --all --json")]
+    Alerts(alerts::Options),
     /// Put failed intents back in line: what succeeded is kept
     #[command(after_help = "Examples:\n  \
                             intendant resume 01a1fc69-13b4 --reason 'disk replaced'\n  \
@@ -186,6 +192,7 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Why(why) => look::why(why).await?,
         Command::Logs(options) => logs::logs(options).await?,
         Command::Failures(options) => failures::failures(options).await?,
+        Command::Alerts(options) => alerts::alerts(options).await?,
         Command::Resume(act) => return act.run(&Verb::Resume).await,
         Command::Cancel(act) => return act.run(&Verb::Cancel).await,
         Command::Undo(act) => return act.run(&Verb::Undo).await,

@@ -113,6 +113,11 @@ union all
 select 'I10: the account has changed', o.intent_id from intendant.outcome o
   join intendant.intent i on i.id = o.intent_id where o.account is distinct from i.account
 union all
+select 'I11: a deadline has no intent', d.intent_id from intendant.deadline d
+ where not exists (select from intendant.intent i where i.id = d.intent_id)
+union all
+select 'I11: an alert is resolved before it was raised', a.id from intendant.alert a where a.resolved_at < a.raised_at
+union all
 select 'I5: a step has a result and a checkpoint', c.intent_id from intendant.checkpoint c
   join intendant.step s on s.intent_id = c.intent_id and s.name = c.step and s.generation >= c.generation
  where s.generation > c.generation or s.state in ('succeeded', 'skipped', 'undone')

@@ -6,6 +6,7 @@ select distinct on (intent_id, name)
        exists (
          select from intendant.routed r
           where r.intent_id = s.intent_id and r.step = s.name and r.generation = s.generation), spare::bigint, waits,
-       exists (select from intendant.checkpoint c where c.intent_id = s.intent_id and c.step = s.name)
+       exists (select from intendant.checkpoint c where c.intent_id = s.intent_id and c.step = s.name),
+       (extract(epoch from now() - begun_at) * 1000000)::bigint
   from intendant.step s where intent_id = any ($1::uuid[]) and queue is not null
  order by intent_id, name, generation desc

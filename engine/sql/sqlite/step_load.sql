@@ -5,6 +5,7 @@ select intent_id, name, max(generation), state, attempt, forgiven, output, due_a
        queue is not null and exists (
          select 1 from intendant_routed r
           where r.intent_id = s.intent_id and r.step = s.name and r.generation = s.generation), spare, waits,
-       exists (select 1 from intendant_checkpoint c where c.intent_id = s.intent_id and c.step = s.name)
+       exists (select 1 from intendant_checkpoint c where c.intent_id = s.intent_id and c.step = s.name),
+       ?2 - begun_at
   from intendant_step s where intent_id in (select n.value from jsonb_each(?1) n)
  group by intent_id, name

@@ -6,11 +6,12 @@ n (intent_id, name, generation, state, attempt, output, error, progress, due_in,
   values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) /* more rows */
 )
 insert into intendant_step as s (intent_id, name, generation, state, attempt, output, error, progress, due_at, started_at,
-                                 finished_at, worker, point_of_no_return, queue, reason, spare, waits)
+                                 finished_at, worker, point_of_no_return, queue, reason, spare, waits, begun_at)
 select n.intent_id, n.name, n.generation, n.state, n.attempt, n.output, n.error, n.progress, tick.now + n.due_in,
        tick.now - n.started_ago, tick.now - n.finished_ago,
        case when n.queue is null then tick.worker end, nullif(n.final, 0), n.queue, n.reason,
-       n.spare, n.waits
+       n.spare, n.waits,
+       case when n.state <> 'pending' then tick.now - n.started_ago end
   from n, tick where n.intent_id is not null
 on conflict (intent_id, name, generation) do update
    set state = excluded.state, attempt = excluded.attempt, output = excluded.output, error = excluded.error,
@@ -18,5 +19,5 @@ on conflict (intent_id, name, generation) do update
        finished_at = excluded.finished_at, worker = excluded.worker,
        point_of_no_return = coalesce(excluded.point_of_no_return, s.point_of_no_return),
        queue = coalesce(excluded.queue, s.queue), reason = excluded.reason,
-       spare = excluded.spare, waits = excluded.waits
+       spare = excluded.spare, waits = excluded.waits, begun_at = coalesce(s.begun_at, excluded.begun_at)
  where s.state not in ('succeeded', 'skipped', 'undone')

@@ -73,6 +73,8 @@ impl<S> BoundPlan<S> {
             input: Expr::Value(input),
             retry: def.retry,
             time_limit: def.time_limit,
+            total_limit: def.total_limit.filter(|_| !is_undo),
+            deadline: def.deadline,
             point_of_no_return: def.point_of_no_return && !is_undo,
             at_most_once: def.at_most_once && !is_undo,
             undo: None,

@@ -90,6 +90,18 @@ impl<S: Send + Sync + 'static, I, O> MapBuilder<'_, S, I, O> {
         self
     }
 
+    /// Longest time that all attempts at an element may take together: see [`StepBuilder::total_limit`].
+    pub fn total_limit(mut self, limit: Duration) -> Self {
+        self.step = self.step.total_limit(limit);
+        self
+    }
+
+    /// By when an element is to be done: see [`StepBuilder::deadline`].
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.step = self.step.deadline(deadline);
+        self
+    }
+
     /// Its elements run on the workers of that queue: see [`StepBuilder::queue`].
     pub fn queue(mut self, queue: impl Into<std::sync::Arc<str>>) -> Self {
         self.step = self.step.queue(queue);

@@ -86,6 +86,9 @@ pub(crate) struct StepDef<S> {
     pub(crate) input: Expr,
     pub(crate) retry: Retry,
     pub(crate) time_limit: Option<Duration>,
+    /// Over all attempts.
+    pub(crate) total_limit: Option<Duration>,
+    pub(crate) deadline: Option<Duration>,
     pub(crate) point_of_no_return: bool,
     pub(crate) at_most_once: bool,
     /// Takes back what it did.
@@ -150,6 +153,8 @@ impl<S: Send + Sync + 'static> Plan<S> {
             accepts: R::accepts,
             retry: Retry::default(),
             time_limit: None,
+            total_limit: None,
+            deadline: None,
             point_of_no_return: false,
             at_most_once: false,
             undo: None,
@@ -194,6 +199,8 @@ pub struct StepBuilder<'p, S, I, O> {
     accepts: fn(&Payload) -> Result<(), PayloadError>,
     retry: Retry,
     time_limit: Option<Duration>,
+    total_limit: Option<Duration>,
+    deadline: Option<Duration>,
     point_of_no_return: bool,
     at_most_once: bool,
     undo: Option<RunUndo<S>>,
@@ -230,6 +237,24 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
     /// with unknown effect. No limit unless said.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = Some(limit);
+        self
+    }
+
+    /// Longest time that all attempts may take together, with the waits between them, for children and by `snooze`, counted
+    /// from the beginning of the first. When it is over, or the next attempt would be later, the step has failed, and the
+    /// intent with it, as `step limit`; children that it still waits for are cancelled. A step that waits in another
+    /// queue is found over its limit by whoever claims it there. A resume begins anew. No limit unless said. For the
+    /// intent as a whole: [`Intent::TIME_LIMIT`](crate::Intent::TIME_LIMIT).
+    pub fn total_limit(mut self, limit: Duration) -> Self {
+        self.total_limit = Some(limit);
+        self
+    }
+
+    /// By when it is to be done, counted from when all that it depends on is. It is not stopped when it is late: an alert
+    /// says so ([`AlertKind::StepDeadline`](crate::AlertKind::StepDeadline)), until it is done after all. A step with a
+    /// deadline costs a row.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
         self
     }
 
@@ -346,6 +371,8 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
             input: expr,
             retry: self.retry,
             time_limit: self.time_limit,
+            total_limit: self.total_limit,
+            deadline: self.deadline,
             point_of_no_return: self.point_of_no_return,
             at_most_once: self.at_most_once,
             undo: self.undo,
@@ -461,6 +488,8 @@ where
             input: Expr::Value(input.clone()),
             retry: Retry::default(),
             time_limit: None,
+            total_limit: None,
+            deadline: None,
             point_of_no_return: false,
             at_most_once: false,
             undo: None,

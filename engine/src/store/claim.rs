@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::admit::{Asking, admit_claimed, circular};
 use super::args::{Args, Rows};
-use super::{Claimed, Conn, Lane, ParkRow, TickAnswer, TickRequest, load, routed, sql};
+use super::{
+    Claimed, Conn, Lane, ParkRow, Probe, TickAnswer, TickRequest, load, poison, routed, sql,
+};
 use crate::clock::Micros;
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId, TaskId};
@@ -34,8 +36,18 @@ pub(super) async fn claim(
             let args = Args::new().text(lane.queue.clone()).rows(rows);
             let taken = read_taken(conn.fetch(&sql::CLAIM_SUSPECT, args).await?)?;
             if !taken.is_empty() {
-                make_lease(conn, session, lease, taken, request, answer).await?;
+                let alone = Beside::of(request);
+                make_lease(conn, session, (lease, alone), taken, request, answer).await?;
                 // By itself: nothing else is claimed beside it.
+                return Ok(());
+            }
+        }
+        for probe in &request.probes {
+            let taken = try_kind(conn, probe).await?;
+            if !taken.is_empty() {
+                let alone = Beside::of(request);
+                make_lease(conn, session, (lease, alone), taken, request, answer).await?;
+                answer.probed = true;
                 return Ok(());
             }
         }
@@ -52,9 +64,44 @@ pub(super) async fn claim(
         taken.extend(more);
     }
     if !taken.is_empty() {
+        let lease = (lease, Beside::Others);
         make_lease(conn, session, lease, taken, request, answer).await?;
     }
     Ok(())
+}
+
+/// Whether a lease is made beside others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    Others,
+    Nothing,
+}
+
+impl Beside {
+    /// Of a task that is claimed by itself.
+    fn of(request: &TickRequest) -> Self {
+        match request.alone {
+            true => Self::Nothing,
+            false => Self::Others,
+        }
+    }
+}
+
+/// Takes one task of a kind that backs off, if it is due and nobody else tries it.
+async fn try_kind(conn: &mut Conn<'_>, probe: &Probe) -> Result<Vec<Taken>, Error> {
+    let lane = &probe.lane;
+    for kind in lane.kinds.iter() {
+        if !poison::may_try(conn, kind, probe.intents).await? {
+            return Ok(Vec::new());
+        }
+    }
+    let rows = Rows::new().texts(lane.kinds.iter().cloned());
+    let args = Args::new().text(lane.queue.clone()).rows(rows);
+    let taken = read_taken(conn.fetch(&sql::CLAIM_SUSPECT, args).await?)?;
+    if taken.is_empty() {
+        return take(conn, lane).await;
+    }
+    Ok(taken)
 }
 
 async fn take(conn: &mut Conn<'_>, lane: &Lane) -> Result<Vec<Taken>, Error> {
@@ -90,7 +137,7 @@ fn read_taken(rows: Vec<super::conn::Row>) -> Result<Vec<Taken>, Error> {
 async fn make_lease(
     conn: &mut Conn<'_>,
     session: SessionId,
-    lease: LeaseId,
+    (lease, beside): (LeaseId, Beside),
     mut taken: Vec<Taken>,
     request: &TickRequest,
     answer: &mut TickAnswer,
@@ -130,7 +177,7 @@ async fn make_lease(
         .uuid(lease.0)
         .uuid(session.0)
         .int(i64::from(crashes))
-        .bool(request.alone && crashes > 0)
+        .bool(beside == Beside::Nothing)
         .ids(taken.iter().map(|task| task.task))
         .now();
     let row = conn

@@ -72,6 +72,8 @@ pub(super) async fn finish(
     }
     let failed = of(|finish| finish.state == IntentState::Failed);
     if !failed.is_empty() {
+        conn.execute(&sql::UNTOLD_INSERT, Args::new().ids(failed.iter().copied()))
+            .await?;
         conn.execute(&sql::LINK_REOPEN, Args::new().ids(failed))
             .await?;
     }

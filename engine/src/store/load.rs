@@ -159,6 +159,7 @@ pub(super) fn step(row: &Row) -> Result<(IntentId, StepLoad, Option<String>), Er
             .and_then(|waits| payload::decode(&waits).ok())
             .unwrap_or_default(),
         checkpoint: row.bool(14)?,
+        begun_ago: row.opt_int(15)?.map(from_us),
     };
     Ok((row.uuid(0)?, step, corrupt))
 }
@@ -174,7 +175,10 @@ async fn starts(
     Error,
 > {
     let rows = conn
-        .fetch(&sql::STARTED_LOAD, Args::new().ids(ids.iter().copied()))
+        .fetch(
+            &sql::STARTED_LOAD,
+            Args::new().ids(ids.iter().copied()).now(),
+        )
         .await?;
     let mut hashes = HashSet::new();
     for row in &rows {
@@ -204,6 +208,7 @@ async fn starts(
                 started,
                 plan: plan.map(|(hash, shape)| (hash.clone(), shape.clone())),
                 assumed_build: row.opt_text(3)?,
+                ago: row.opt_int(7)?.map(from_us).unwrap_or_default(),
             },
         );
     }
@@ -338,7 +343,7 @@ pub(super) async fn release_on_failure(conn: &mut Conn<'_>, id: IntentId) -> Res
 }
 
 /// A time that may have passed already.
-fn from_us(us: i64) -> Duration {
+pub(super) fn from_us(us: i64) -> Duration {
     Duration::from_micros(u64::try_from(us).unwrap_or(0))
 }
 

@@ -96,6 +96,8 @@ pub(crate) struct RoutedLoad {
     pub(crate) generation: u32,
     /// As its driver has put it together.
     pub(crate) input: Payload,
+    /// How long ago its intent started, or was put back in line after a failure.
+    pub(crate) intent_ago: Duration,
 }
 
 /// When and by which plan a claimed intent had started.
@@ -104,6 +106,8 @@ pub(crate) struct StartedLoad {
     pub(crate) started: Micros,
     pub(crate) plan: Option<(Arc<str>, Arc<Shape>)>,
     pub(crate) assumed_build: Option<String>,
+    /// How long ago that was; or, where a person has put it back in line after a failure, how long ago that.
+    pub(crate) ago: Duration,
 }
 
 /// Who has asked an intent to stop, and why.
@@ -159,6 +163,8 @@ pub(crate) struct StepLoad {
     pub(crate) forgiven: u32,
     pub(crate) output: Option<Payload>,
     pub(crate) due_in: Option<Duration>,
+    /// How long ago its first attempt began, as far as that is known.
+    pub(crate) begun_ago: Option<Duration>,
     pub(crate) error: Option<String>,
     /// Why it failed, where that is not that its attempts did.
     pub(crate) reason: Option<FailureReason>,

@@ -52,6 +52,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     9 routed_steps "0009_routed_steps.sql",
     13 long_work "0013_long_work.sql",
     14 waits "0014_waits.sql",
+    15 alerts "0015_alerts.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

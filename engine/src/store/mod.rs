@@ -5,6 +5,7 @@
 //! begins (here).
 
 mod admit;
+mod alerts;
 mod args;
 mod awaited;
 mod cancel;
@@ -12,6 +13,7 @@ mod checkpoint;
 mod claim;
 mod conflict;
 mod conn;
+mod deadlines;
 mod find;
 mod finish;
 mod history;
@@ -21,6 +23,8 @@ mod migrate;
 mod notes;
 mod once;
 mod open;
+mod overdue;
+mod poison;
 mod reap;
 mod records;
 mod request;
@@ -53,6 +57,7 @@ use crate::error::Error;
 use crate::limits;
 use crate::seam::Seam;
 
+pub(crate) use alerts::{Due, Turn};
 pub(crate) use cancel::CancelBy;
 pub(crate) use checkpoint::Kept;
 pub(crate) use conflict::Superseded;
@@ -64,6 +69,8 @@ pub(crate) use loaded::{
 pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use notes::{NoteRow, write as write_notes};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
+pub(crate) use overdue::Overdue;
+pub(crate) use poison::BacksOff;
 pub use records::{
     AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, LinkRecord,
     LogLine, LogRecord, MeasureRecord, Relation, ResourceRecord, SignalRecord, StepRecord,
@@ -72,9 +79,10 @@ pub use records::{
 pub(crate) use request::insert_requests;
 pub(crate) use resume::{Actor, Revival};
 pub(crate) use rows::{
-    AttemptRow, AwaitedRow, ChildRow, Finish, KindRow, KindRules, Lane, Life, NewIntent,
-    ParkReason, ParkRow, Peek, Requested, RoutedEnd, RoutedRow, SessionRow, SessionSeen,
-    SetAsideRow, Start, StartedRow, StepAt, StepRow, TickAnswer, TickEnd, TickRequest, UndoRow,
+    AttemptRow, AwaitedRow, ChildRow, Deadline, DeadlineRow, Finish, KindRow, KindRules, Lane,
+    Life, NewIntent, ParkReason, ParkRow, Peek, Probe, Requested, RoutedEnd, RoutedRow, SessionRow,
+    SessionSeen, SetAsideRow, Start, StartedRow, StepAt, StepRow, TickAnswer, TickEnd, TickRequest,
+    UndoRow,
 };
 pub(crate) use signal::NewSignal;
 pub(crate) use verbs::StepVerb;

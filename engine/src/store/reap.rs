@@ -4,8 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::args::{Args, Rows};
-use super::{Claimed, Conn, Finish, RoutedEnd, StepRow, Store, finish, load, routed, sql, tick};
-use crate::clock::Micros;
+use super::{
+    BacksOff, Claimed, Conn, Finish, RoutedEnd, StepRow, Store, alerts, finish, load, poison,
+    routed, sql, tick,
+};
+use crate::alert::judge;
+use crate::clock::{Clock, Micros};
 use crate::crash::{Verdict, verdict};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId, TaskId};
@@ -13,10 +17,12 @@ use crate::limits;
 use crate::state::{FailureReason, IntentState, StepState};
 
 /// What a reaper found and did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Reaped {
     pub(crate) suspects: usize,
     pub(crate) quarantined: usize,
+    /// Kinds that are tried one at a time from now on.
+    pub(crate) backs_off: Vec<BacksOff>,
 }
 
 /// A task that is left in a dead session's lease.
@@ -36,8 +42,10 @@ impl Store {
         session: SessionId,
         beat: Option<i64>,
     ) -> Result<Option<Reaped>, Error> {
+        let clock = self.clock().clone();
         self.transact(move |mut conn| {
-            Box::pin(async move { reap(&mut conn, session, beat.unwrap_or(-1)).await })
+            let clock = clock.clone();
+            Box::pin(async move { reap(&mut conn, session, beat.unwrap_or(-1), &*clock).await })
         })
         .await
     }
@@ -62,7 +70,12 @@ impl Store {
     }
 }
 
-async fn reap(conn: &mut Conn<'_>, session: SessionId, beat: i64) -> Result<Option<Reaped>, Error> {
+async fn reap(
+    conn: &mut Conn<'_>,
+    session: SessionId,
+    beat: i64,
+    clock: &dyn Clock,
+) -> Result<Option<Reaped>, Error> {
     let Some(row) = conn
         .fetch_one(&sql::SESSION_LOCK, Args::new().uuid(session.0).int(beat))
         .await?
@@ -70,6 +83,7 @@ async fn reap(conn: &mut Conn<'_>, session: SessionId, beat: i64) -> Result<Opti
         return Ok(None);
     };
     let (worker, build, leaving) = (row.text(0)?, row.text(1)?, row.bool(2)?);
+    let (host, last_beat) = (row.text(3)?, row.time(4)?);
     let mut left = Vec::new();
     for row in conn
         .fetch(&sql::SESSION_LEASES, Args::new().uuid(session.0))
@@ -83,6 +97,9 @@ async fn reap(conn: &mut Conn<'_>, session: SessionId, beat: i64) -> Result<Opti
         });
     }
     let mut reaped = Reaped::default();
+    let held = left.len();
+    // Which intents they are of, for those that are steps of one.
+    let mut of_steps: HashMap<TaskId, IntentId> = HashMap::new();
     if !left.is_empty() {
         mark_started(conn, session, &build, &left).await?;
         let nobody = LeaseId(uuid::Uuid::nil());
@@ -96,6 +113,10 @@ async fn reap(conn: &mut Conn<'_>, session: SessionId, beat: i64) -> Result<Opti
         left.retain(|task| !stopped.contains_key(&task.task));
         let steps: HashMap<TaskId, Claimed> =
             steps.into_iter().map(|step| (step.task, step)).collect();
+        of_steps = steps
+            .values()
+            .map(|step| (step.task, step.intent))
+            .collect();
         let (mut suspects, mut quarantined) = (Vec::new(), Vec::new());
         for task in &left {
             match verdict(task.crashes, task.alone, leaving) {
@@ -106,12 +127,28 @@ async fn reap(conn: &mut Conn<'_>, session: SessionId, beat: i64) -> Result<Opti
         reaped = Reaped {
             suspects: suspects.len(),
             quarantined: quarantined.len(),
+            backs_off: Vec::new(),
         };
         return_suspects(conn, &suspects).await?;
         note_takeover(conn, &suspects, &steps, &worker, leaving).await?;
         quarantine(conn, &quarantined, steps, stopped, &worker).await?;
     }
     end_session(conn, session).await?;
+    if !leaving {
+        let mut found = vec![judge::gone(session, &worker, &host, last_beat, held)];
+        for task in left.iter().filter(|task| task.alone) {
+            let intent = of_steps.get(&task.task).copied();
+            let intent = intent.unwrap_or(IntentId(task.task.0));
+            if let Some((backs_off, alert)) = poison::blame(conn, intent).await? {
+                reaped.backs_off.push(backs_off);
+                // Once: the alert is open until one of the kind has succeeded.
+                if !alerts::is_open(conn, &alert).await? {
+                    found.push(alert);
+                }
+            }
+        }
+        alerts::raise(conn, &found, Vec::new(), clock).await?;
+    }
     Ok(Some(reaped))
 }
 

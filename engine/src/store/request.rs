@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::args::{Args, Rows};
 use super::rows::Start;
 use super::sql;
-use super::{Conn, NewIntent, Requested, Store, StoreKind, TickAnswer, claim, conflict};
+use super::{Conn, NewIntent, Requested, Store, StoreKind, TickAnswer, claim, conflict, deadlines};
 use crate::clock::{Micros, micros};
 use crate::conflict::Verdict;
 use crate::error::Error;
@@ -24,7 +24,10 @@ impl Store {
         lease: Option<LeaseFor>,
     ) -> Result<Requested, Error> {
         let is_plain = |intent: &NewIntent| {
-            intent.key.is_none() && intent.labels.is_empty() && intent.conflicts.is_none()
+            intent.key.is_none()
+                && intent.labels.is_empty()
+                && intent.conflicts.is_none()
+                && intent.deadline.is_none()
         };
         if self.kind() == StoreKind::Postgres && intents.iter().all(is_plain) {
             // One round trip instead of three.
@@ -98,6 +101,7 @@ async fn request(
         }
     };
     insert_labels(conn, &new).await?;
+    deadlines::of_intents(conn, &new).await?;
     Ok(Requested { ids, leased })
 }
 

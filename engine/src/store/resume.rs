@@ -237,6 +237,9 @@ async fn again(
 
 /// Into *ready*, with something to load, and with locks to take.
 pub(super) async fn into_line(conn: &mut Conn<'_>, ids: &[IntentId]) -> Result<(), Error> {
+    // With a fresh limit, as its failed steps have fresh attempts.
+    let again = Args::new().ids(ids.iter().copied()).now();
+    conn.execute(&sql::STARTED_AGAIN, again).await?;
     let rows = Rows::new()
         .uuids(ids.iter().copied())
         .ints(ids.iter().map(|_| 0))

@@ -72,7 +72,7 @@ pub(super) async fn load(
 ) -> Result<Vec<Claimed>, Error> {
     let mut claimed = Vec::new();
     for row in conn
-        .fetch(&sql::ROUTED_LOAD, Args::new().ids(tasks))
+        .fetch(&sql::ROUTED_LOAD, Args::new().ids(tasks).now())
         .await?
     {
         let mut corrupt = None;
@@ -95,7 +95,8 @@ pub(super) async fn load(
             away: false,
             spare: None,
             waits: Vec::new(),
-            checkpoint: row.bool(23)?,
+            checkpoint: row.bool(25)?,
+            begun_ago: row.opt_int(23)?.map(load::from_us),
         };
         let cancel = match row.opt_text(20)? {
             Some(actor) => Some(CancelLoad {
@@ -139,6 +140,7 @@ pub(super) async fn load(
                 step: row.name(2)?,
                 generation,
                 input: input.unwrap_or_else(payload::null),
+                intent_ago: row.opt_int(24)?.map(load::from_us).unwrap_or_default(),
             }),
             steps: vec![step],
         });

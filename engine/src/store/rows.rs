@@ -26,6 +26,23 @@ pub(crate) enum Start {
     In(Duration),
 }
 
+/// By when an intent is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deadline {
+    At(Micros),
+    /// Counted from when it may start.
+    In(Duration),
+}
+
+/// By when a step is to be done that is ready now.
+#[derive(Debug, Clone)]
+pub(crate) struct DeadlineRow {
+    pub(crate) intent: IntentId,
+    pub(crate) step: Arc<str>,
+    pub(crate) generation: u32,
+    pub(crate) due_in: Duration,
+}
+
 /// An intent that is asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct NewIntent {
@@ -50,6 +67,7 @@ pub(crate) struct NewIntent {
     pub(crate) key: Option<(String, Vec<u8>)>,
     /// The rules of its kind, where they can refuse it, or make it the same as another one.
     pub(crate) conflicts: Option<Arc<Conflicts>>,
+    pub(crate) deadline: Option<Deadline>,
 }
 
 /// What came of requests.
@@ -80,6 +98,14 @@ pub(crate) struct Lane {
     pub(crate) queue: Arc<str>,
     pub(crate) kinds: Arc<[Arc<str>]>,
     pub(crate) room: usize,
+}
+
+/// A kind that backs off, of which one task may be tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Probe {
+    pub(crate) lane: Lane,
+    /// How many of its intents, in a row, have crashed their workers.
+    pub(crate) intents: u32,
 }
 
 /// A step's row: a result, or that it runs or waits.
@@ -289,6 +315,8 @@ pub(crate) struct TickRequest {
     pub(crate) renews: Vec<StepAt>,
     /// Intents of which everything is taken back that was to be before they run again.
     pub(crate) reruns: Vec<IntentId>,
+    /// Steps that have a deadline and have become ready.
+    pub(crate) deadlines: Vec<DeadlineRow>,
     pub(crate) children: Vec<ChildRow>,
     pub(crate) routed: Vec<RoutedRow>,
     /// Intents that fail: what of theirs nobody has begun in other queues is not to be begun.
@@ -321,6 +349,8 @@ pub(crate) struct TickRequest {
     pub(crate) claim_bytes: usize,
     /// Queues of which one suspect is asked for.
     pub(crate) claim_suspect: Vec<Lane>,
+    /// Kinds that back off, of which one task may be tried if there is no suspect.
+    pub(crate) probes: Vec<Probe>,
     /// Chosen before the tick, so that a claim whose answer was lost can be found again.
     pub(crate) lease: Option<LeaseId>,
     /// Lease of the suspect, which is by itself.
@@ -358,6 +388,7 @@ impl TickRequest {
     pub(crate) fn asks(&self) -> bool {
         !(self.claim.is_empty()
             && self.claim_suspect.is_empty()
+            && self.probes.is_empty()
             && self.reload.is_empty()
             && self.watch.is_empty()
             && !self.promote
@@ -377,6 +408,7 @@ impl TickRequest {
             && self.undone.is_empty()
             && self.renews.is_empty()
             && self.reruns.is_empty()
+            && self.deadlines.is_empty()
             && self.children.is_empty()
             && self.routed.is_empty()
             && self.recalls.is_empty()
@@ -438,6 +470,8 @@ pub(crate) struct TickAnswer {
     pub(crate) cancels: i64,
     /// Tasks of the session that are to stop.
     pub(crate) to_stop: Vec<ToStop>,
+    /// One task of a kind that backs off was claimed: it is to be alone, as a suspect.
+    pub(crate) probed: bool,
     /// These were not finished: they were asked to stop first.
     pub(crate) not_finished: Vec<IntentId>,
 }
@@ -450,6 +484,7 @@ impl TickAnswer {
             && self.taken.is_empty()
             && self.refused.is_empty()
             && self.to_stop.is_empty()
+            && !self.probed
             && self.claimed.iter().all(|task| task.crashes == 0)
     }
 }

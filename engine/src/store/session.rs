@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::args::{Args, Rows};
 use super::sql;
-use super::{Lane, Peek, SessionRow, SessionSeen, Store};
+use super::{Conn, Lane, Peek, Probe, SessionRow, SessionSeen, Store};
 use crate::clock::micros;
 use crate::conflict::Conflicts;
 use crate::error::Error;
@@ -92,34 +92,16 @@ impl Store {
     }
 
     /// What an idle worker may find: costs one look into the hot tables.
-    pub(crate) async fn peek(&self, lanes: Vec<Lane>) -> Result<Peek, Error> {
+    pub(crate) async fn peek(&self, lanes: Vec<Lane>, probes: Vec<Probe>) -> Result<Peek, Error> {
         self.read(move |mut conn| {
             Box::pin(async move {
-                let pairs = || {
-                    lanes
-                        .iter()
-                        .flat_map(|lane| lane.kinds.iter().map(|kind| (&lane.queue, kind)))
-                };
-                let args = Args::new()
-                    .rows(
-                        Rows::new()
-                            .texts(pairs().map(|(queue, _)| queue.clone()))
-                            .texts(pairs().map(|(_, kind)| kind.clone())),
-                    )
-                    .now();
-                let row = conn
-                    .fetch_one(&sql::PEEK, args)
-                    .await?
-                    .ok_or(sqlx::Error::RowNotFound)?;
-                let next_due = row
-                    .opt_int(2)?
-                    .map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0)));
-                Ok(Peek {
-                    ready: row.bool(0)?,
-                    suspects: row.bool(1)?,
-                    next_due,
-                    signals: row.bool(3)?,
-                })
+                let mut peek = peek(&mut conn, &lanes).await?;
+                if !probes.is_empty() {
+                    // What may be tried of a kind that backs off is claimed as a suspect is.
+                    let lanes: Vec<Lane> = probes.into_iter().map(|probe| probe.lane).collect();
+                    peek.suspects |= self::peek(&mut conn, &lanes).await?.ready;
+                }
+                Ok(peek)
             })
         })
         .await
@@ -138,6 +120,34 @@ impl Store {
         })
         .await
     }
+}
+
+async fn peek(conn: &mut Conn<'_>, lanes: &[Lane]) -> Result<Peek, Error> {
+    let pairs = || {
+        lanes
+            .iter()
+            .flat_map(|lane| lane.kinds.iter().map(|kind| (&lane.queue, kind)))
+    };
+    let args = Args::new()
+        .rows(
+            Rows::new()
+                .texts(pairs().map(|(queue, _)| queue.clone()))
+                .texts(pairs().map(|(_, kind)| kind.clone())),
+        )
+        .now();
+    let row = conn
+        .fetch_one(&sql::PEEK, args)
+        .await?
+        .ok_or(sqlx::Error::RowNotFound)?;
+    let next_due = row
+        .opt_int(2)?
+        .map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0)));
+    Ok(Peek {
+        ready: row.bool(0)?,
+        suspects: row.bool(1)?,
+        next_due,
+        signals: row.bool(3)?,
+    })
 }
 
 /// A duration for a `…_ago` or `…_in` column.

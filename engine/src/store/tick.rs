@@ -13,7 +13,9 @@ use super::{
     ChildRow, Conn, Flush, Life, ParkRow, StepRow, Store, StoreKind, TickAnswer, TickEnd,
     TickRequest,
 };
-use super::{awaited, claim, finish, load, notes, request, routed, sql, stop, taking_back};
+use super::{
+    awaited, claim, deadlines, finish, load, notes, request, routed, sql, stop, taking_back,
+};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId, TaskId};
 use crate::limits;
@@ -228,6 +230,7 @@ async fn write_steps(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), E
     }
     record_steps(conn, &request.worker, &steps).await?;
     taking_back::write(conn, request).await?;
+    deadlines::of_steps(conn, &request.deadlines).await?;
     write_attempts(conn, request).await
 }
 

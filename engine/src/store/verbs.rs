@@ -343,6 +343,7 @@ fn copy(record: IntentRecord, id: IntentId, release: bool, actor: &Actor) -> New
         labels: record.labels.into_iter().collect(),
         key: None,
         conflicts: None,
+        deadline: None,
     }
 }
 

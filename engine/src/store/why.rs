@@ -80,6 +80,12 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
         requested_at: row.time(5)?.to_utc(),
         parent: row.opt_uuid(7)?,
         place: place(conn, id, &row).await?,
+        backs_off: match (row.opt_int(28)?, row.opt_time(29)?) {
+            (Some(intents), Some(until)) => {
+                Some((u64::try_from(intents).unwrap_or_default(), until.to_utc()))
+            }
+            _ => None,
+        },
         cancel: match row.opt_text(24)? {
             Some(actor) => Some(CancelFacts {
                 actor,

@@ -71,6 +71,7 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
         queue,
         parent,
         place,
+        backs_off,
         workers,
         steps,
         children,
@@ -138,6 +139,11 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
             if crashes > 0 {
                 reasons.push(Reason::Suspect { crashes });
             }
+            reasons.extend(backs_off.map(|(intents, due_at)| Reason::BacksOff {
+                kind: kind.clone(),
+                intents,
+                due_at,
+            }));
             reasons.extend(workers.wanting(&queue, &kind));
             reasons.push(Reason::Lane {
                 queue,

@@ -172,6 +172,16 @@ pub enum Reason {
         /// How many did.
         crashes: u64,
     },
+    /// Intents of its kind have crashed their workers one after the other: the kind is tried one at a time, until one
+    /// succeeds.
+    BacksOff {
+        /// The kind.
+        kind: String,
+        /// How many did, in a row.
+        intents: u64,
+        /// When the next one is tried.
+        due_at: DateTime<Utc>,
+    },
     /// No live worker serves its queue.
     NoWorker {
         /// The queue.
@@ -312,6 +322,8 @@ pub(crate) struct Facts {
     pub(crate) place: Place,
     /// It was asked to stop.
     pub(crate) cancel: Option<CancelFacts>,
+    /// Its kind backs off: after the crashes of how many intents, and until when.
+    pub(crate) backs_off: Option<(u64, DateTime<Utc>)>,
     /// Of an unfinished one: every session that there is.
     pub(crate) workers: Vec<WorkerFacts>,
     /// Steps that run or wait, what is due first in front.

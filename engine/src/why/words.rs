@@ -113,6 +113,16 @@ impl Display for Reason {
                     n => format!("{n} workers died"),
                 }
             ),
+            Self::BacksOff {
+                kind,
+                intents,
+                due_at,
+            } => write!(
+                f,
+                "{intents} intents of kind `{kind}` in a row have crashed their workers: it is tried one at a time, not before \
+                 {}",
+                time(*due_at)
+            ),
             Self::NoWorker { queue, silent } => {
                 write!(f, "no live worker serves queue `{queue}`")?;
                 silence(f, silent)

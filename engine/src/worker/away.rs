@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::drive::{Drive, Move, Recall};
 use super::engine::Engine;
+use super::limiting::last_word;
 use super::registry::Refusal;
 use super::runner::{StepEnd, clip};
 use super::undoing::in_one;
@@ -57,6 +58,11 @@ impl<S> Drive<S> {
         });
         self.slots[index].status = Status::Routed;
         self.has_wait = true;
+        let said = |tick: &TickRequest| tick.started.iter().any(|row| row.intent == self.id);
+        if self.kind.time_limit.is_some() && !self.inherited && !said(tick) {
+            // Whoever runs it has to know how much is left of the intent's limit.
+            tick.started.extend(self.started_row());
+        }
     }
 
     /// It fails: before anything else, what nobody has begun of it in other queues is taken back. A cancel has done so before.
@@ -174,7 +180,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         };
         if let Some((reason, error)) = why {
             let row = drive.refused_row(reason, clip(error));
-            self.pending.steps.push(row);
+            last_word(&mut self.pending, row);
         }
         if self.leave(task) {
             self.pending.ends.push(end);

@@ -35,6 +35,7 @@ pub(super) fn put_off(request: &mut TickRequest) -> Option<TickRequest> {
         undos: take(&mut request.undos, |row| is_later(row.intent.into())),
         undone: take(&mut request.undone, |row| is_later(row.intent.into())),
         renews: take(&mut request.renews, |row| is_later(row.intent.into())),
+        deadlines: take(&mut request.deadlines, |row| is_later(row.intent.into())),
         reruns: take(&mut request.reruns, |intent| is_later((*intent).into())),
         children: take(&mut request.children, |row| {
             parent(row).is_some_and(|parent| is_later(parent.into()))
@@ -127,6 +128,7 @@ mod tests {
                 labels: Vec::new(),
                 key: None,
                 conflicts: None,
+                deadline: None,
             },
         }
     }

@@ -81,6 +81,17 @@ impl Children {
         u32::try_from(missing).unwrap_or(u32::MAX)
     }
 
+    /// Those whose end is not known: of a step, or of all.
+    pub(super) fn unfinished(&self, of: Option<(&Arc<str>, u32)>) -> Vec<IntentId> {
+        let wanted = |step: &(Arc<str>, u32)| {
+            of.is_none_or(|(name, generation)| step.0 == *name && step.1 == generation)
+        };
+        let steps = self.of_step.iter().filter(|(step, _)| wanted(step));
+        let children = steps.flat_map(|(_, own)| own.values());
+        let open = children.filter(|child| child.outcome.is_none());
+        open.map(|child| child.child).collect()
+    }
+
     pub(super) fn open(&self) -> u32 {
         u32::try_from(self.open).unwrap_or(u32::MAX)
     }

@@ -7,6 +7,7 @@ use super::engine::Engine;
 use super::registry::{Refusal, Source};
 use crate::cancel;
 use crate::clock::Micros;
+use crate::limits;
 use crate::state::{FailureReason, IntentState};
 use crate::store::{CancelLoad, Claimed, Finish, Goal, Life, ParkReason, ParkRow};
 
@@ -58,7 +59,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 let source = bound.source;
                 let id = task.task;
                 let now = self.now();
-                if task.crashes > 0 {
+                if self.backing_off.has(&task.kind) {
+                    // It is tried, and is to be alone.
+                    self.begin_probation(id, task.lease, task.crashes.max(limits::CRASHES - 1));
+                } else if task.crashes > 0 {
                     // Not for one that is refused: it runs nothing, so nobody would ever end its probation.
                     self.begin_probation(id, task.lease, task.crashes);
                 }

@@ -192,6 +192,7 @@ fn part(request: &TickRequest, keep: impl Fn(TaskId) -> bool) -> TickRequest {
     part.undos.retain(|row| keep(row.intent.into()));
     part.undone.retain(|row| keep(row.intent.into()));
     part.renews.retain(|row| keep(row.intent.into()));
+    part.deadlines.retain(|row| keep(row.intent.into()));
     part.reruns.retain(|intent| keep((*intent).into()));
     part.children
         .retain(|row| parent(row).is_some_and(|parent| keep(parent.into())));
@@ -207,6 +208,7 @@ fn part(request: &TickRequest, keep: impl Fn(TaskId) -> bool) -> TickRequest {
     part.leases_done.clear();
     part.claim.clear();
     part.claim_suspect.clear();
+    part.probes.clear();
     part.lease = None;
     part.suspect_lease = None;
     part.promote = false;
@@ -224,6 +226,7 @@ fn tasks(request: &TickRequest) -> HashSet<TaskId> {
         .chain(request.undos.iter().map(|row| row.intent))
         .chain(request.undone.iter().map(|row| row.intent))
         .chain(request.renews.iter().map(|row| row.intent))
+        .chain(request.deadlines.iter().map(|row| row.intent))
         .chain(request.reruns.iter().copied())
         .chain(parents)
         .chain(request.routed.iter().map(|row| row.intent))

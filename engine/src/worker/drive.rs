@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::children::{ByName, Children};
 use super::elements::Unmade;
+use super::limiting::Begun;
 use super::registry::{Bound, Kind};
 use super::waiting::Awaited;
 use crate::advance::{Next, Status, advance, wind_down};
@@ -15,7 +16,7 @@ use crate::id::{IntentId, LeaseId, TaskId};
 use crate::intent::OnFailure;
 use crate::limits;
 use crate::payload::Payload;
-use crate::plan::BoundPlan;
+use crate::plan::{BoundPlan, undone_of};
 use crate::state::{FailureReason, IntentState, StepState};
 use crate::store::{
     AttemptLoad, CancelLoad, ChildLoad, Claimed, Failure, Finish, ParkReason, ParkRow, StartedRow,
@@ -55,6 +56,10 @@ pub(super) struct Slot {
     pub(super) ran: bool,
     /// An undo of a step that has nothing to take back: done as soon as those before it are.
     pub(super) idle: bool,
+    /// When its first attempt began, for its limit.
+    pub(super) begun: Option<Begun>,
+    /// Its deadline is on disk, or on its way there.
+    pub(super) deadline_noted: bool,
     /// It has left a safe point.
     pub(super) checkpoint: bool,
 }
@@ -79,6 +84,8 @@ impl Slot {
             undone: false,
             ran: false,
             idle: false,
+            begun: None,
+            deadline_noted: false,
             checkpoint: false,
         }
     }
@@ -104,12 +111,13 @@ impl Slot {
     }
 
     /// Takes in what is recorded of a routed step, by whoever runs it. It was parked for as long as it had to wait.
-    fn set_routed(&mut self, step: StepLoad) {
+    fn set_routed(&mut self, step: StepLoad, now: Duration) {
         let ended = matches!(step.state, StepState::Succeeded | StepState::Skipped);
         self.has_row = true;
         self.generation = step.generation;
         self.forgiven = step.forgiven;
         self.ran = step.state == StepState::Running;
+        self.begun = step.begun_ago.map(|used| Begun::new(now, used));
         self.output = step.output.filter(|_| ended);
         self.status = if ended { Status::Done } else { Status::Pending };
     }
@@ -125,6 +133,7 @@ impl Slot {
         self.generation = step.generation;
         self.started = step.state != StepState::Pending || step.attempt > 0;
         self.forgiven = step.forgiven;
+        self.begun = step.begun_ago.map(|used| Begun::new(now, used));
         self.checkpoint = step.checkpoint;
         match step.state {
             // Whatever its row says already: as long as its task is there, it has not ended.
@@ -235,6 +244,12 @@ pub(super) struct Drive<S> {
     pub(super) others_unsure: bool,
     /// Not before then: its failure was refused as well.
     pub(super) refused_until: Duration,
+    /// From when on its own limit counts.
+    pub(super) begun_at: Begun,
+    /// It has a limit, or a step of it has one for all attempts.
+    pub(super) limited: bool,
+    /// A step of it has a deadline.
+    pub(super) has_deadlines: bool,
 }
 
 /// What a driver does next with an intent.
@@ -284,11 +299,22 @@ impl<S> Drive<S> {
         }
         for step in claimed.steps {
             match plan.shape.find(&step.name) {
-                Some(index) if is_routed => slots[index].set_routed(step),
+                Some(index) if is_routed => slots[index].set_routed(step, now),
                 Some(index) => slots[index].set_step(step, now),
                 None => unmade.step(step),
             }
         }
+        let defs = || (0..slots.len()).filter_map(|step| plan.def(step));
+        let limited = kind.time_limit.is_some() || defs().any(|def| def.total_limit.is_some());
+        // What takes back is not stopped by a limit, wherever it runs.
+        let takes_back = claimed.routed.as_ref();
+        let takes_back = takes_back.is_some_and(|routed| undone_of(&routed.step).is_some());
+        // Its driver has written it down before it sent it off.
+        let has_deadlines = !is_routed && defs().any(|def| def.deadline.is_some());
+        let used = match &claimed.routed {
+            Some(routed) => Some(routed.intent_ago),
+            None => claimed.started.as_ref().map(|started| started.ago),
+        };
         let mut drive = Self {
             task: claimed.task,
             id: claimed.intent,
@@ -331,6 +357,9 @@ impl<S> Drive<S> {
             cancel: claimed.cancel,
             others_unsure: false,
             refused_until: Duration::ZERO,
+            begun_at: Begun::new(now, used.unwrap_or_default()),
+            limited: limited && !takes_back,
+            has_deadlines,
         };
         if drive.cancel.is_none() {
             drive.slots.iter_mut().for_each(Slot::renew);
@@ -477,9 +506,14 @@ impl<S> Drive<S> {
                     Move::Later(self.refused_until)
                 }
             } else if self.waits_for_others() {
-                Move::Park(self.park_for_others())
+                Move::Park(ParkRow {
+                    due_in: self.look_again(*reason),
+                    ..self.park_for_others()
+                })
             } else if self.is_routed {
                 Move::End(Some((*reason, error.clone())))
+            } else if *reason == FailureReason::IntentLimit {
+                self.over_limit(error.clone())
             } else {
                 Move::Finish(Box::new(self.refuse(*reason, error.clone())))
             };
@@ -496,6 +530,7 @@ impl<S> Drive<S> {
             Next::Start(steps) => match (self.within_limits(steps), self.due(now)) {
                 // As many as may be are under way, none of them here.
                 (steps, due) if steps.is_empty() && !is_busy(&statuses) => {
+                    let due = due.into_iter().chain(self.next_limit()).min();
                     Move::Park(self.park(due.map(|due| due.saturating_sub(now)), Some(1)))
                 }
                 (steps, Some(due)) if steps.is_empty() => Move::Later(due),
@@ -509,9 +544,12 @@ impl<S> Drive<S> {
                     Move::HandBack
                 }
             }
-            Next::Busy(None) => Move::Nothing,
-            Next::Busy(Some(due)) => Move::Later(due),
+            Next::Busy(due) => match due.into_iter().chain(self.next_limit()).min() {
+                Some(due) => Move::Later(due),
+                None => Move::Nothing,
+            },
             Next::Park { due, others } => {
+                let due = due.into_iter().chain(self.next_limit()).min();
                 Move::Park(self.park(due.map(|due| due.saturating_sub(now)), others))
             }
             Next::Succeed | Next::Fail(_) if self.waits_for_others() => {

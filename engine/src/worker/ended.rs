@@ -102,8 +102,7 @@ impl<S> Drive<S> {
             .unwrap_or_default();
         let once = self.runs_once(index);
         let winding_down = self.is_winding_down(index);
-        let slot = &mut self.slots[index];
-        slot.attempts = slot.attempts.saturating_add(1);
+        self.slots[index].attempts = self.slots[index].attempts.saturating_add(1);
         let may_retry = match failure {
             AttemptFailure::Error | AttemptFailure::TimeOut | AttemptFailure::Panic => {
                 !winding_down && !once
@@ -112,9 +111,20 @@ impl<S> Drive<S> {
                 false
             }
         };
+        let tried = self.slots[index].attempts;
         let wait = retry
-            .wait(slot.attempts.saturating_sub(slot.forgiven), random)
+            .wait(tried.saturating_sub(self.slots[index].forgiven), random)
             .filter(|_| may_retry);
+        let retry_at = now + wait.unwrap_or_default();
+        let out_of_time = self.out_of_time(index, failure, retry_at, &error);
+        let wait = wait.filter(|_| out_of_time.is_none());
+        let slot = &mut self.slots[index];
+        // Whoever takes the intent over goes by the step's row.
+        let last = out_of_time.as_ref().map(|(_, error)| error.clone());
+        let last = last.unwrap_or_else(|| error.clone());
+        if let Some(out_of_time) = out_of_time {
+            slot.failure = Some(out_of_time);
+        }
         let (attempt, generation) = (slot.attempts, slot.generation);
         slot.status = match wait {
             Some(wait) => Status::Until(now + wait),
@@ -132,7 +142,7 @@ impl<S> Drive<S> {
         };
         tick.steps.push(StepRow {
             attempt,
-            error: Some(error.clone()),
+            error: Some(last),
             due_in: wait,
             finished_ago: wait.is_none().then_some(Duration::ZERO),
             reason: reason.filter(|reason| *reason != FailureReason::StepFailed),

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
+use super::backing_off::BackingOff;
 use super::committer::{Committed, Committer};
 use super::drive::Drive;
 use super::ears::{Ears, Heard, poll};
 use super::heartbeat::{Heartbeat, Pulse};
+use super::housekeeping::Housekeeping;
 use super::lane::LaneState;
 use super::listen::Listener;
 use super::reaping::Reaping;
@@ -117,6 +119,9 @@ pub(super) struct Engine<S> {
     /// Since when what runs is being stopped.
     pub(super) stop_since: Option<Duration>,
 
+    pub(super) housekeeping: Housekeeping,
+    pub(super) backing_off: Arc<BackingOff>,
+
     pub(super) ended_tx: mpsc::UnboundedSender<Ended>,
     /// What requests of this process may lease to this session.
     pub(super) offering: Option<Offering>,
@@ -185,6 +190,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             unmet: HashMap::new(),
             left_behind: false,
             stop_since: None,
+            housekeeping: Housekeeping::default(),
+            backing_off: Arc::default(),
             // Replaced when a session begins: what a dead session's steps still send goes nowhere.
             ended_tx: mpsc::unbounded_channel().0,
             offering: None,
@@ -329,7 +336,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     asked,
                     others_idle,
                     cancels,
+                    backing_off,
                 }) => {
+                    if let Some(all) = backing_off {
+                        self.hear_backing_off(all);
+                    }
                     self.hear_cancels |= cancels > self.cancels;
                     self.beat(asked, others_idle);
                     if stop_by.is_none()

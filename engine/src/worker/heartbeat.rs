@@ -17,7 +17,7 @@ use crate::advance::Status;
 use crate::id::{SessionId, TaskId};
 use crate::limits;
 use crate::state::StepState;
-use crate::store::{SessionSeen, Store};
+use crate::store::{BacksOff, SessionSeen, Store};
 
 /// What the heartbeat tells the loop.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub(super) enum Pulse {
         others_idle: bool,
         /// How often the session has been told to stop something.
         cancels: i64,
+        /// Kinds that are tried one at a time; none if that could not be asked.
+        backing_off: Option<Vec<BacksOff>>,
     },
     /// A session is silent, or (without a beat) its process is gone.
     Silent(SessionId, Option<i64>),
@@ -226,6 +228,11 @@ impl Heartbeat {
                 return Beat::Missed;
             }
         }
+        // Not a part of being alive: what is known of it stands until the next heartbeat.
+        let backing_off = self.store.backing_off().await;
+        let backing_off = backing_off.inspect_err(|error| {
+            tracing::warn!(%error, "which kinds back off cannot be seen");
+        });
         // Whoever could not look for a while (paused, or waiting for the database) has not seen the others silent.
         if self.last.elapsed() > self.lease / limits::BEATS_PER_LEASE * 2 {
             self.seen.clear();
@@ -237,6 +244,7 @@ impl Heartbeat {
             asked,
             others_idle,
             cancels,
+            backing_off: backing_off.ok(),
         });
         Beat::Done
     }
@@ -304,6 +312,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             }
         }
         self.offer_to_others();
+        self.keep_house();
     }
 
     /// The database says that this session lived when it was asked: what waits may start.

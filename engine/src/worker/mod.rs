@@ -5,6 +5,7 @@
 //! while the loop goes on; the heartbeat ([`heartbeat`]) has a thread to itself.
 
 mod away;
+mod backing_off;
 mod bounded;
 mod cancelling;
 mod children;
@@ -16,7 +17,9 @@ mod elements;
 mod ended;
 mod engine;
 mod heartbeat;
+mod housekeeping;
 mod lane;
+mod limiting;
 mod listen;
 mod moves;
 mod noting;
@@ -42,6 +45,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::alert::{Notice, Watch};
 use crate::client::Intendant;
 use crate::cx::Cx;
 use crate::dry_run::DryRun;
@@ -103,6 +107,8 @@ struct Settings {
     grace: Duration,
     cancel_grace: Duration,
     build: String,
+    watch: Watch,
+    hook: Option<housekeeping::Hook>,
     /// How long a step may keep its thread.
     watchdog: Option<Duration>,
     bounds: wear::Bounds,
@@ -159,6 +165,8 @@ impl<S: Send + Sync + 'static> Worker<S> {
                 grace: limits::GRACE,
                 cancel_grace: limits::CANCEL_GRACE,
                 build: session::build(),
+                watch: Watch::default(),
+                hook: None,
                 watchdog: Some(limits::WATCHDOG),
                 bounds: wear::Bounds::default(),
             },
@@ -291,6 +299,43 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// ([`Cx::cancelled`]); when the time is over its future is dropped, and what it had done is unknown.
     pub fn cancel_grace(mut self, grace: Duration) -> Self {
         self.settings.cancel_grace = grace;
+        self
+    }
+
+    /// What counts as trouble when it is this worker's turn to look for it: see [`Watch`]. The workers of a database should
+    /// have the same.
+    pub fn watch(mut self, watch: Watch) -> Self {
+        self.settings.watch = watch;
+        self
+    }
+
+    /// Calls this with what people should be told: alerts that were raised, and intents that failed, those of one sort and
+    /// for one reason as one [`Notice`] with a count, each at most once in [`Watch::throttle`].
+    ///
+    /// One worker tells, of those that have a hook; which one is recorded in the database. At least once: what the hook has
+    /// not taken, because it failed, panicked, took longer than [`limits::HOOK`], or its worker died, is told again.
+    ///
+    /// ```
+    /// # use intendant::{Intendant, Worker};
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let intendant = Intendant::open("sqlite::memory:").await?;
+    /// let worker = Worker::new(&intendant, ()).on_alert(async |notices| {
+    ///     for notice in notices {
+    ///         eprintln!("{} × {}: {}", notice.count, notice.kind, notice.text);
+    ///     }
+    ///     Ok::<(), std::io::Error>(())
+    /// });
+    /// # Ok::<(), intendant::Error>(()) }).unwrap();
+    /// ```
+    pub fn on_alert<E, Fut>(
+        mut self,
+        hook: impl Fn(Vec<Notice>) -> Fut + Send + Sync + 'static,
+    ) -> Self
+    where
+        E: fmt::Display,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+    {
+        self.settings.hook = Some(housekeeping::Hook::new(hook));
         self
     }
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::drive::{Drive, Move, Phase, Recall};
+use super::drive::{Move, Phase, Recall};
 use super::engine::{Engine, Running};
 use super::lane::Waiting;
+use super::limiting::stop_others;
 use super::noting::AtEnd;
 use super::runner::{self, Bounds, Ended, Run, StepEnd};
 use crate::advance::Status;
@@ -113,6 +114,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let Some(drive) = self.drives.get_mut(&id) else {
             return;
         };
+        if drive.limited
+            && let Some(lost) = drive.mind_limits(now, &mut self.pending)
+        {
+            stop_others(&self.intendant, drive.id, lost);
+        }
         match drive.next(now, stopping) {
             Move::Nothing => {}
             Move::Later(due) => self.timers.push(Reverse((due, id))),
@@ -130,6 +136,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     self.timers.push(Reverse((due, id)));
                 }
                 let queue = drive.queue.clone();
+                drive.note_deadlines(&steps, &mut self.pending);
                 let (away, steps): (Vec<usize>, Vec<usize>) = steps
                     .into_iter()
                     .partition(|step| drive.route(*step).is_some());
@@ -153,8 +160,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
             }
             Move::Park(park) => self.park(id, park),
             Move::Undo(failure) => {
-                let step = failure.step.as_deref().unwrap_or_default();
-                let reason = format!("step `{step}` has failed: {}", failure.error);
+                let reason = match &failure.step {
+                    Some(step) => format!("step `{step}` has failed: {}", failure.error),
+                    None => failure.error.clone(),
+                };
+                drive.refusal = None;
                 self.pending.undos.push(UndoRow {
                     intent: drive.id,
                     reason: reason.clone(),
@@ -231,15 +241,18 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
     /// Starts one attempt.
     pub(super) fn start(&mut self, task: TaskId, step: usize) {
-        let Some(session) = self.session else { return };
         let now = self.now();
+        let Some(session) = self.session else { return };
         let Some(drive) = self.drives.get_mut(&task) else {
             return;
         };
         drive.slots[step].started = true;
-        let (Some(def), Some(run)) = (drive.plan.def(step), drive.run_of(step)) else {
+        let Some(run) = drive.run_of(step) else {
             return;
         };
+        let limit = drive.attempt_limit(step, now);
+        let def = drive.plan.def(step);
+        let at_most_once = def.is_some_and(|def| def.at_most_once);
         let once = Once {
             session,
             lease: drive.lease,
@@ -260,7 +273,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             waits,
             self.stopping.subscribe(),
         )
-        .at_most_once(def.at_most_once);
+        .at_most_once(at_most_once);
         let context = Arc::new(context);
         if drive.slots[step].checkpoint {
             context.notes.set_checkpoint();
@@ -275,7 +288,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     cx: Cx::new(self.state.clone(), context.clone()),
                     input,
                     bounds: Bounds {
-                        time_limit: def.time_limit,
+                        limit,
                         grace: self.settings.cancel_grace,
                     },
                     layers: drive.kind.layers.clone(),
@@ -341,8 +354,20 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
     /// A task that leaves unfinished has started.
     fn note_start(&mut self, id: TaskId) {
-        let started = self.drives.get(&id).and_then(Drive::started_row);
-        self.pending.started.extend(started);
+        let Some(drive) = self.drives.get(&id) else {
+            return;
+        };
+        // With what it has sent to other queues in the same tick, that may have been said.
+        let said = drive.limited
+            && drive.has_wait
+            && self
+                .pending
+                .started
+                .iter()
+                .any(|row| row.intent == drive.id);
+        if !said {
+            self.pending.started.extend(drive.started_row());
+        }
     }
 
     /// The task leaves its lease with the next tick. False: it is leaving already.

@@ -36,7 +36,12 @@ impl<S: Send + Sync + 'static> Engine<S> {
             offering.withdraw();
             return;
         }
-        let free = |lane: &LaneState| if lane.hint { 0 } else { lane.free() };
+        // Nor what backs off, or what may have to wait for it.
+        let closed = |lane: &LaneState| {
+            let backs_off = |kind: &std::sync::Arc<str>| self.backing_off.has(kind);
+            lane.hint || (self.backing_off.any() && lane.kinds.iter().any(backs_off))
+        };
+        let free = |lane: &LaneState| if closed(lane) { 0 } else { lane.free() };
         let bytes = limits::PREFETCH_BYTES.saturating_sub(self.bytes);
         offering.publish(self.lanes.iter().map(free), bytes);
     }

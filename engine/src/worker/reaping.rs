@@ -51,6 +51,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let store = self.store().clone();
         let intendant = self.intendant.clone();
         let reaping = self.reaping.clone();
+        let (backing_off, found_at) = (self.backing_off.clone(), self.now());
         tokio::spawn(async move {
             let mut answer = store.reap(session, beat).await;
             // Who was found gone by its lock is found so once: whoever found it has to see it through.
@@ -63,6 +64,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
             reaping.end(session, matches!(answer, Ok(Some(_))));
             match answer {
                 Ok(Some(reaped)) => {
+                    // Before anybody here looks for what has come back.
+                    for known in &reaped.backs_off {
+                        backing_off.add(known, found_at);
+                    }
                     tracing::warn!(%session, reaped.suspects, reaped.quarantined, "a dead session's tasks go on");
                     intendant.wake();
                     intendant.announce_finished();

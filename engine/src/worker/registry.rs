@@ -1,6 +1,7 @@
 //! The kinds that a worker carries out, and how a claimed intent gets its plan.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::undoing;
 use crate::conflict::Conflicts;
@@ -17,6 +18,7 @@ pub(super) struct Kind<S> {
     pub(super) queue: Arc<str>,
     pub(super) on_failure: OnFailure,
     pub(super) conflicts: Arc<Conflicts>,
+    pub(super) time_limit: Option<Duration>,
     /// What runs around its steps.
     pub(super) layers: Option<Layers<S>>,
     make_plan: MakePlan<S>,
@@ -84,6 +86,7 @@ impl<S: Send + Sync + 'static> Kind<S> {
             queue: Arc::from(T::QUEUE),
             on_failure: T::ON_FAILURE,
             conflicts: Arc::new(T::conflicts()),
+            time_limit: T::TIME_LIMIT,
             layers: None,
             make_plan,
             known: Mutex::new(None),

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tracing::Instrument as _;
 
+use super::limiting::{LimitOf, TimeLimit};
 use super::watchdog::Leash;
 use crate::cx::{Awaits, Cx, StepContext};
 use crate::id::TaskId;
@@ -72,7 +73,7 @@ pub(super) struct Run<S> {
 /// How long an attempt may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    pub(super) time_limit: Option<Duration>,
+    pub(super) limit: Option<TimeLimit>,
     /// After its intent was asked to stop.
     pub(super) grace: Duration,
 }
@@ -81,9 +82,10 @@ impl Bounds {
     /// What is around the step may take longer, to see how it ended.
     fn around(self) -> Self {
         Self {
-            time_limit: self
-                .time_limit
-                .map(|limit| limit.saturating_add(limits::MIDDLEWARE)),
+            limit: self.limit.map(|limit| TimeLimit {
+                left: limit.left.saturating_add(limits::MIDDLEWARE),
+                ..limit
+            }),
             grace: self.grace.saturating_add(limits::MIDDLEWARE),
         }
     }
@@ -164,14 +166,16 @@ async fn attempt<S: Send + Sync + 'static>(
 async fn bounded(
     step: impl Future<Output = StepResult<StepDone>>,
     context: &StepContext,
-    Bounds { time_limit, grace }: Bounds,
+    Bounds { limit, grace }: Bounds,
 ) -> StepResult<StepDone> {
     let step = AssertUnwindSafe(step).catch_unwind();
     let step = async {
-        match time_limit {
-            Some(limit) => tokio::time::timeout(limit, step)
+        match limit {
+            // It has waited for a slot until nothing was left.
+            Some(limit) if limit.left.is_zero() => Err(Over::Time(limit.of)),
+            Some(limit) => tokio::time::timeout(limit.left, step)
                 .await
-                .map_err(|_| Over::Time(limit)),
+                .map_err(|_| Over::Time(limit.of)),
             None => Ok(step.await),
         }
     };
@@ -194,17 +198,14 @@ async fn bounded(
             "it was stopped, since the intent was cancelled; what it had done is unknown"
                 .to_owned(),
         ),
-        Err(Over::Time(limit)) => (
-            AttemptFailure::TimeOut,
-            format!("ran longer than its time limit of {limit:?}"),
-        ),
+        Err(Over::Time(limit)) => (AttemptFailure::TimeOut, limit.words()),
     };
     Err(StepError::failed(failure, error))
 }
 
 /// Why an attempt was dropped.
 enum Over {
-    Time(Duration),
+    Time(LimitOf),
     Cancelled,
 }
 

@@ -145,6 +145,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
             kinds,
             lanes: self.lanes.iter().flat_map(LaneState::served).collect(),
         };
+        // Before the first claim: the session before may have died of one of them. And before there is a session, which would be
+        // left alone if this failed.
+        let backing_off = self.store().backing_off().await?;
+        self.backing_off.set(backing_off, self.now());
         self.store().open_session(row).await?;
         Ok(Session { id, lock })
     }
@@ -170,6 +174,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// The heartbeat is the last thing to stop.
     pub(super) async fn end_session(&mut self, session: Session, pulse: Pulses, clean: bool) {
         if clean {
+            self.housekeeping.end().await;
             if let Err(error) = self.store().close_session(session.id).await {
                 tracing::warn!(%error, "the session could not be closed; it will be found dead");
             }

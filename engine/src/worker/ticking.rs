@@ -71,6 +71,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             let alone = self.drives.is_empty() && self.is_offer_settled();
             if alone || now.saturating_sub(since) >= self.beat_interval() {
                 request.claim_suspect = self.all_lanes();
+                request.probes = self.probes();
+                self.backing_off.tried(&request.probes, now);
                 request.suspect_lease = Some(self.new_lease());
                 request.alone = alone;
                 self.suspects_since = None;
@@ -80,12 +82,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
         for lane in &mut self.lanes {
             let room = lane.room(now, limits::PREFETCH_BYTES - self.bytes);
-            if lane.hint && room > 0 {
-                request.claim.push(Lane {
-                    queue: lane.queue.clone(),
-                    kinds: lane.kinds.clone(),
-                    room,
-                });
+            let kinds = self.backing_off.others(&lane.kinds);
+            if lane.hint && room > 0 && !kinds.is_empty() {
+                let queue = lane.queue.clone();
+                request.claim.push(Lane { queue, kinds, room });
             }
         }
         if !request.claim.is_empty() {
@@ -102,7 +102,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     pub(super) fn all_lanes(&self) -> Vec<Lane> {
         let lane = |lane: &super::lane::LaneState| Lane {
             queue: lane.queue.clone(),
-            kinds: lane.kinds.clone(),
+            kinds: self.backing_off.others(&lane.kinds),
             room: 1,
         };
         self.lanes.iter().map(lane).collect()
@@ -224,7 +224,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         for task in left.chain(ends).filter(|task| !refused.contains(task)) {
             self.drop_drive(task);
         }
-        let (mut finished, mut failed) = (false, false);
+        let (mut finished, mut failed, mut trusted) = (false, false, Vec::new());
         for finish in request
             .finishes
             .iter()
@@ -234,8 +234,16 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.drop_drive(finish.intent.into());
             self.report.finished += 1;
             finished = true;
+            if finish.state == IntentState::Succeeded {
+                trusted.extend(
+                    self.backing_off
+                        .has(&finish.kind)
+                        .then(|| finish.kind.clone()),
+                );
+            }
             failed |= finish.state == IntentState::Failed;
         }
+        trusted.iter().for_each(|kind| self.trust(kind));
         if failed {
             // Somebody may wait for it to stop, and it has failed instead.
             self.ask_superseded();

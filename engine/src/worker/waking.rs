@@ -43,8 +43,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
     pub(super) fn peek(&self) -> JoinHandle<Result<Peek, Error>> {
         let store = self.store().clone();
-        let lanes = self.all_lanes();
-        tokio::spawn(async move { store.peek(lanes).await })
+        let (lanes, probes) = (self.all_lanes(), self.probes());
+        tokio::spawn(async move { store.peek(lanes, probes).await })
     }
 
     pub(super) fn peeked(&mut self, peeked: Result<Peek, Error>) {

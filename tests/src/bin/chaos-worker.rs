@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use intendant::{Intendant, Worker};
-use intendant_tests::chaos::{Effects, plan};
+use intendant_tests::chaos::{Effects, plan, poison};
 use intendant_tests::long::count;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -28,6 +28,7 @@ async fn main() -> Result<()> {
     };
     let report = Worker::new(&intendant, effects)
         .register(plan)
+        .register_step(poison)
         .register_step(count)
         .concurrency(concurrency)
         .queue("inside", concurrency)

@@ -1,5 +1,6 @@
 //! The command line, as a process: what it prints, and its exit codes.
 
+mod alerts;
 mod looking;
 mod measuring;
 mod refusals;

@@ -85,6 +85,10 @@ async fn a_broken_invariant_is_found(bench: Bench) -> Result<()> {
         )
     };
     // What breaks it, what is found, what mends it.
+    let deadline = format!(
+        "insert into @deadline (intent_id, due_at) select '01890000-0000-7000-8000-000000000000', requested_at from @intent \
+         where id = '{ready}'"
+    );
     let send = |id: &str, task: &str| {
         format!(
             "insert into @routed (task_id, intent_id, step, generation, queue, kind, position, input, sent_at) \
@@ -117,7 +121,7 @@ async fn a_broken_invariant_is_found(bench: Bench) -> Result<()> {
         "delete from @signal".to_owned(),
     ];
     let [asking, awaiting] = wait("signal");
-    let cases: [(Vec<String>, &str, Vec<String>); 19] = [
+    let cases: [(Vec<String>, &str, Vec<String>); 20] = [
         (
             vec![park(&ready)],
             "I1: a task has two tokens",
@@ -200,6 +204,11 @@ async fn a_broken_invariant_is_found(bench: Bench) -> Result<()> {
             vec![account("bob")],
             "I10: the account has changed",
             vec![account("ada")],
+        ),
+        (
+            vec![deadline],
+            "I11: a deadline has no intent",
+            vec!["delete from @deadline".to_owned()],
         ),
         (
             vec![checkpoint(&finished, "run", 1)],

@@ -5,8 +5,10 @@
     reason = "a test that finds nothing to unwrap fails, as it should"
 )]
 
+mod alerts;
 mod asking;
 mod at_most_once;
+mod backing_off;
 mod cancels;
 mod cancels_of_families;
 mod checkpoints;
@@ -20,12 +22,14 @@ mod history;
 mod invariants;
 mod keys_of_sql;
 mod labels;
+mod limits;
 mod locked;
 mod looking;
 mod maps;
 mod meters;
 mod middleware;
 mod mixed;
+mod notices;
 mod offers;
 mod outcomes;
 mod plain_sql;
@@ -41,6 +45,7 @@ mod routed;
 mod routed_at_most_once;
 mod routed_cancels;
 mod routed_crashes;
+mod routed_limits;
 mod routed_undo;
 mod signals;
 mod signals_of_sql;

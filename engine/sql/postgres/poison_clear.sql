@@ -1,0 +1,2 @@
+-- An intent of this kind has succeeded: it is trusted again. Primary key. 1 kind.
+delete from intendant.poison where kind = $1::text

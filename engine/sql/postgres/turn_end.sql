@@ -1,0 +1,2 @@
+-- Housekeeping: the duty is done, by whoever has had the turn. 1 duty, 2 session.
+update intendant.turn set session_id = null where duty = $1::text and session_id = $2::uuid

@@ -1,0 +1,29 @@
+-- Housekeeping: resolves open alerts whose cause is gone as the rows say: what was late is done, what was slow has ended, a
+-- worker is back or has been away for so long that nobody misses it, a kind is trusted again. Index alert_open, primary
+-- keys. 1 how long a worker is missed (microseconds), 2 now.
+update intendant_alert as a set resolved_at = ?2
+ where a.resolved_at is null
+   and case a.kind
+         when 'intent deadline' then
+           exists (select 1 from intendant_outcome o where o.intent_id = a.intent_id and o.state <> 'failed')
+         when 'step deadline' then
+           exists (select 1 from intendant_outcome o where o.intent_id = a.intent_id and o.state <> 'failed')
+           or exists (select 1 from intendant_step s
+                       where s.intent_id = a.intent_id and s.name = a.step
+                         and (s.generation > a.generation
+                              or (s.generation = a.generation and s.state in ('succeeded', 'skipped', 'undone'))))
+         when 'slow step' then
+           exists (select 1 from intendant_outcome o where o.intent_id = a.intent_id)
+           or not exists (select 1 from intendant_step s
+                           where s.intent_id = a.intent_id and s.name = a.step and s.generation = a.generation
+                             and s.state = 'running' and s.started_at <= a.raised_at)
+         when 'worker gone' then
+           a.raised_at <= ?2 - ?1
+           or exists (select 1 from intendant_session s
+                       where s.started_at > a.since
+                         and (s.worker = a.worker or substr(s.host, 1, instr(s.host || '/', '/') - 1)
+                                                     = substr(a.host, 1, instr(a.host || '/', '/') - 1)))
+         when 'kind backs off' then
+           not exists (select 1 from intendant_poison p where p.kind = a.intent_kind and p.intents > 1)
+         else 0
+       end

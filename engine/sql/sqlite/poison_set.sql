@@ -1,0 +1,7 @@
+-- Reap: an intent of this kind has crashed its worker by itself. Primary key.
+-- 1 kind, 2 how many different ones in a row, 3 the intent, 4 how long the kind is not tried (microseconds), 5 now.
+insert into intendant_poison (kind, intents, intent_id, crashed_at, until)
+values (?1, ?2, ?3, ?5, ?5 + ?4)
+on conflict (kind) do update
+   set intents = excluded.intents, intent_id = excluded.intent_id, crashed_at = excluded.crashed_at,
+       until = excluded.until

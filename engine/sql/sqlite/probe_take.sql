@@ -1,0 +1,3 @@
+-- Claim: this session tries the kind, if nobody has tried it of late; the next one does after a longer while. Primary key.
+-- 1 kind, 2 until the next try (microseconds), 3 now.
+update intendant_poison set until = ?3 + ?2 where kind = ?1 and until <= ?3 returning kind
