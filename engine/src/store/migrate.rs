@@ -51,6 +51,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     8 conflicts "0008_conflicts.sql",
     9 routed_steps "0009_routed_steps.sql",
     10 waits "0010_waits.sql",
+    11 cancel_from_sql "0011_cancel_from_sql.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

@@ -8,6 +8,7 @@ mod admit;
 mod args;
 mod awaited;
 mod cancel;
+mod cancel_asked;
 mod claim;
 mod conflict;
 mod conn;
@@ -51,6 +52,7 @@ use crate::error::Error;
 use crate::limits;
 
 pub(crate) use cancel::CancelBy;
+pub(crate) use cancel_asked::CancelAsked;
 pub(crate) use conflict::Superseded;
 pub(crate) use conn::Conn;
 pub(crate) use loaded::{

@@ -119,6 +119,7 @@ impl Store {
                     suspects: row.bool(1)?,
                     next_due,
                     signals: row.bool(3)?,
+                    cancels: row.bool(4)?,
                 })
             })
         })

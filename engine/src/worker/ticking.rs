@@ -115,7 +115,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.intendant.announce_finished();
         }
         if answer.superseding {
-            self.ask_superseded();
+            self.ask_to_stop();
         }
         self.cancels = self.cancels.max(answer.cancels);
         self.confirm(self.sent);
@@ -237,7 +237,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
         if failed {
             // Somebody may wait for it to stop, and it has failed instead.
-            self.ask_superseded();
+            self.ask_to_stop();
         }
         if finished {
             self.intendant.announce_finished();

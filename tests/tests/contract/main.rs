@@ -9,6 +9,7 @@ mod asking;
 mod at_most_once;
 mod cancels;
 mod cancels_of_families;
+mod cancels_of_sql;
 mod conflicts;
 mod crashes;
 mod dry_runs;
