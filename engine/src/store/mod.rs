@@ -10,6 +10,7 @@ mod args;
 mod awaited;
 mod cancel;
 mod checkpoint;
+mod cancel_asked;
 mod claim;
 mod conflict;
 mod conn;
@@ -60,6 +61,7 @@ use crate::seam::Seam;
 pub(crate) use alerts::{Due, Turn};
 pub(crate) use cancel::CancelBy;
 pub(crate) use checkpoint::Kept;
+pub(crate) use cancel_asked::CancelAsked;
 pub(crate) use conflict::Superseded;
 pub(crate) use conn::Conn;
 pub(crate) use loaded::{

@@ -533,6 +533,8 @@ pub(crate) struct Peek {
     pub(crate) suspects: bool,
     pub(crate) next_due: Option<Duration>,
     pub(crate) signals: bool,
+    /// Plain SQL has asked for cancels.
+    pub(crate) cancels: bool,
 }
 
 impl From<IntentId> for Uuid {

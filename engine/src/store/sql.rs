@@ -84,6 +84,8 @@ statements! {
         BLOCKED_READY = "blocked_ready",
         BLOCKED_TAKE = "blocked_take",
         BODY_LOAD = "body_load",
+        CANCEL_ANSWERED = "cancel_answered",
+        CANCEL_ASKED = "cancel_asked",
         CANCEL_COUNT = "cancel_count",
         CANCEL_DELETE = "cancel_delete",
         CANCEL_INSERT = "cancel_insert",

@@ -65,25 +65,7 @@ impl Intendant {
             reason: reason.map(str::to_owned),
         };
         let answers = self.cancel_all(vec![id], by).await?;
-        match answers.into_iter().next() {
-            Some((_, CancelAnswer::Done(cancelled))) => Ok(cancelled),
-            Some((_, CancelAnswer::Finished(state))) => Err(Error::WrongState {
-                verb: "cancelling",
-                id,
-                state,
-                expected: "only an unfinished intent can be cancelled",
-            }),
-            Some((_, CancelAnswer::PastReturn { intent, step })) => {
-                let verb = "cancelling";
-                Err(Error::PastReturn {
-                    verb,
-                    id,
-                    intent,
-                    step,
-                })
-            }
-            Some((_, CancelAnswer::NotFound)) | None => Err(Error::NotFound { id }),
-        }
+        CancelAnswer::of_one(answers).settle(id)
     }
 
     /// Takes back what a failed intent did, as far as its steps declare an [`undo`](crate::StepBuilder::undo), and that of

@@ -116,7 +116,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.intendant.announce_finished();
         }
         if answer.superseding {
-            self.ask_superseded();
+            self.ask_to_stop();
         }
         self.cancels = self.cancels.max(answer.cancels);
         self.confirm(self.sent);
@@ -246,7 +246,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         trusted.iter().for_each(|kind| self.trust(kind));
         if failed {
             // Somebody may wait for it to stop, and it has failed instead.
-            self.ask_superseded();
+            self.ask_to_stop();
         }
         if finished {
             self.intendant.announce_finished();

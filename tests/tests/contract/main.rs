@@ -12,6 +12,7 @@ mod backing_off;
 mod cancels;
 mod cancels_of_families;
 mod checkpoints;
+mod cancels_of_sql;
 mod conflicts;
 mod crashes;
 mod dry_runs;
