@@ -6,6 +6,7 @@
 
 mod admit;
 mod alerts;
+mod anew;
 mod args;
 mod awaited;
 mod cancel;

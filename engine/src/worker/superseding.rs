@@ -118,7 +118,7 @@ async fn take_back(
     let undone = if is_hopeless {
         None
     } else {
-        match intendant.undo(id, ACTOR, Some(reason)).await {
+        match intendant.undo_failed(id, ACTOR, Some(reason)).await {
             Err(error) if error.is_conflict() => None,
             other => Some(other?),
         }

@@ -59,6 +59,7 @@ mod trees;
 mod undo;
 mod undo_crashes;
 mod undo_failures;
+mod undo_succeeded;
 mod verbs;
 mod verbs_many;
 mod waits_and_verbs;
