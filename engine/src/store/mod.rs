@@ -10,8 +10,8 @@ mod anew;
 mod args;
 mod awaited;
 mod cancel;
-mod checkpoint;
 mod cancel_asked;
+mod checkpoint;
 mod claim;
 mod conflict;
 mod conn;
@@ -61,8 +61,8 @@ use crate::seam::Seam;
 
 pub(crate) use alerts::{Due, Turn};
 pub(crate) use cancel::CancelBy;
-pub(crate) use checkpoint::Kept;
 pub(crate) use cancel_asked::CancelAsked;
+pub(crate) use checkpoint::Kept;
 pub(crate) use conflict::Superseded;
 pub(crate) use conn::Conn;
 pub(crate) use loaded::{

@@ -7,9 +7,7 @@ use serde_json::json;
 
 use super::args::{Args, Rows};
 use super::resume::{Actor, into_line, place, withdraw, withdraw_one};
-use super::{
-    Conn, RoutedEnd, Store, checkpoint, finish, routed, sql,
-};
+use super::{Conn, RoutedEnd, Store, checkpoint, finish, routed, sql};
 use crate::error::Error;
 use crate::id::{IntentId, TaskId};
 use crate::payload::{self, Payload};

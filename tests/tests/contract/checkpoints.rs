@@ -188,7 +188,10 @@ async fn whoever_comes_as_far_as_the_last_time_is_poison(bench: Bench) -> Result
     let worker = start(bench.worker(bank.clone()).register_step(limp));
     bench.reach(job.id(), IntentState::Failed).await?;
     let record = bench.intendant.get(job.id()).await?;
-    ensure!(record.reason.as_deref() == Some("quarantined"), "{record:?}");
+    ensure!(
+        record.reason.as_deref() == Some("quarantined"),
+        "{record:?}"
+    );
     ensure!(bank.runs.get() == 3);
     worker.stop().await?;
     bench.check().await

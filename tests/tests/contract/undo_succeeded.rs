@@ -2,8 +2,8 @@
 
 use anyhow::{Result, ensure};
 use intendant::{
-    Cx, Error, IntentFilter, IntentId, IntentState, Node, Plan, StepResult, StepState, Undone, Verb,
-    fail, value,
+    Cx, Error, IntentFilter, IntentId, IntentState, Node, Plan, StepResult, StepState, Undone,
+    Verb, fail, value,
 };
 
 use crate::support::{Bench, on_both, start};
@@ -65,7 +65,10 @@ async fn what_succeeded_is_taken_back_by_a_new_intent_and_stays_as_it_is(
     let id = built(&bench, 1).await?;
     let before = (bench.intendant.get(id).await?, states(&bench, id).await?);
     let preview = bench.intendant.preview(id, &Verb::Undo).await?.to_string();
-    ensure!(preview.starts_with("takes back server, volume;"), "{preview}");
+    ensure!(
+        preview.starts_with("takes back server, volume;"),
+        "{preview}"
+    );
     let new = undo(&bench, id).await?;
     let record = bench.rest(new).await?;
     ensure!(record.state == IntentState::Cancelled, "{record:?}");
@@ -89,9 +92,15 @@ async fn what_succeeded_is_taken_back_by_a_new_intent_and_stays_as_it_is(
     ensure!(record.resources == old.resources && record.account == old.account);
     ensure!(record.requested_by.as_deref() == Some("ada") && record.parent_id.is_none());
     let told = detail(&bench, id).await?;
-    ensure!(told == [format!("ada undo Some(\"moved\") {{\"by\":\"{new}\"}}")], "{told:?}");
+    ensure!(
+        told == [format!("ada undo Some(\"moved\") {{\"by\":\"{new}\"}}")],
+        "{told:?}"
+    );
     let told = detail(&bench, new).await?;
-    ensure!(told == [format!("ada undo Some(\"moved\") {{\"of\":\"{id}\"}}")], "{told:?}");
+    ensure!(
+        told == [format!("ada undo Some(\"moved\") {{\"of\":\"{id}\"}}")],
+        "{told:?}"
+    );
     worker.stop().await?;
     ensure!(bench.number("select count(*) from @cancel").await? == 0);
     bench.check().await
@@ -188,7 +197,10 @@ async fn an_undo_of_what_succeeded_that_fails_is_resumed(bench: Bench) -> Result
     let new = undo(&bench, id).await?;
     bench.reach(new, IntentState::Failed).await?;
     let record = bench.intendant.get(new).await?;
-    ensure!(record.reason.as_deref() == Some("undo failed"), "{record:?}");
+    ensure!(
+        record.reason.as_deref() == Some("undo failed"),
+        "{record:?}"
+    );
     // It still holds the server.
     let next = bench.intendant.request(Build { server: 1 }).await?;
     bench.reach(next.id(), IntentState::Blocked).await?;
