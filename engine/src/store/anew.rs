@@ -97,7 +97,7 @@ async fn undo_succeeded(
         .fetch_one(&sql::EVENT_UNDONE_BY, Args::new().uuid(id.0))
         .await?;
     if let Some(row) = by {
-        return Ok(row.uuid(0)?);
+        return row.uuid(0);
     }
     if let Some(row) = conn.fetch_one(&sql::STEP_FINAL, found).await? {
         return Err(Error::PastReturn {

@@ -10,8 +10,8 @@ use super::resume::{Actor, into_line, place, withdraw, withdraw_one};
 use super::{Conn, RoutedEnd, Store, checkpoint, finish, routed, sql};
 use crate::error::Error;
 use crate::id::{IntentId, TaskId};
-use crate::payload::{self, Payload};
-use crate::state::{IntentState, StepState};
+use crate::payload::Payload;
+use crate::state::StepState;
 
 /// What is done to a step that has failed, or waits for its retry.
 #[derive(Debug, Clone)]

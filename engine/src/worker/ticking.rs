@@ -52,6 +52,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         request.cancels = self.cancels;
         request.stopping.clone_from(&self.to_stop);
         keep_last_word(&mut request);
+        keep_one_start(&mut request);
         Some(Arc::new(request))
     }
 
@@ -459,4 +460,10 @@ fn keep_last_word(request: &mut TickRequest) {
         .collect();
     kept.reverse();
     request.steps = kept;
+}
+
+/// That an intent has started may be said for several reasons at a time; it is written once.
+fn keep_one_start(request: &mut TickRequest) {
+    let mut seen = HashSet::new();
+    request.started.retain(|row| seen.insert(row.intent));
 }

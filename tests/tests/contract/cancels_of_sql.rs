@@ -263,7 +263,7 @@ async fn descendants_are_cancelled_too(bench: Bench) -> Result<()> {
         type Output = String;
     }
     async fn ask(cx: Cx<Ledger>, _: Parent) -> StepResult<String> {
-        Ok(cx.child("order", Order).await?)
+        cx.child("order", Order).await
     }
     let ledger = Ledger::new(&bench);
     let worker = bench.worker(ledger.clone()).register(order);
@@ -273,7 +273,8 @@ async fn descendants_are_cancelled_too(bench: Bench) -> Result<()> {
     bench.run_sql(&by_sql(&bench, handle.id())).await?;
     bench.reach(handle.id(), IntentState::Cancelled).await?;
     let children = bench.intendant.children(handle.id()).await?;
-    ensure!(children[0].state == IntentState::Cancelled, "{children:?}");
+    let child = bench.intendant.get(children[0].id).await?;
+    ensure!(child.state == IntentState::Cancelled, "{child:?}");
     carried_out(&bench).await?;
     worker.stop().await?;
     bench.check().await

@@ -101,10 +101,10 @@ async fn a_resume_waits_again_for_the_message_with_a_fresh_limit(bench: Bench) -
     let handle = bench.intendant.request(Asks {}).await?;
     bench.reach(handle.id(), IntentState::Waiting).await?;
     ends(&bench, handle.id(), "step limit").await?;
+    bench.intendant.resume(handle.id(), "ada", None).await?;
     for (name, number) in [("first", 1u64), ("second", 2)] {
         bench.intendant.signal(handle.id(), name, &number).await?;
     }
-    bench.intendant.resume(handle.id(), "ada", None).await?;
     ensure!(handle.output().await? == 3);
     worker.stop().await?;
     bench.check().await
