@@ -48,6 +48,7 @@ mod routed_at_most_once;
 mod routed_cancels;
 mod routed_crashes;
 mod routed_limits;
+mod routed_long_work;
 mod routed_undo;
 mod signals;
 mod signals_of_sql;
