@@ -21,6 +21,7 @@ on_both! {
     a_step_in_a_queue_that_nobody_serves_does_not_keep_its_intent_past_the_limit;
     what_takes_back_in_another_queue_is_not_stopped_by_the_limit;
     a_late_routed_step_has_an_alert_until_it_is_done;
+    a_routed_step_that_runs_far_longer_than_usual_has_an_alert_until_it_ends;
     a_routed_step_that_nobody_begins_makes_its_queue_too_old;
     routed_steps_that_kill_their_workers_make_the_kind_of_their_intents_back_off;
 }
@@ -358,6 +359,48 @@ async fn a_late_routed_step_has_an_alert_until_it_is_done(bench: Bench) -> Resul
     alert(&bench, AlertKind::StepDeadline, false).await?;
     ensure!(bench.number("select count(*) from @deadline").await? == 0);
     stop(&bench, [at_home, worker]).await
+}
+
+async fn a_routed_step_that_runs_far_longer_than_usual_has_an_alert_until_it_ends(
+    bench: Bench,
+) -> Result<()> {
+    // The first one that runs stays until the counter says that it may go.
+    let plan: MakePlan<Hourly> = |_, plan| {
+        let stays = async |cx: Cx<Counter>, number: u64| -> StepResult<u64> {
+            if cx.state().add() == 1 {
+                while cx.state().get() < 100 {
+                    tokio::time::sleep(ms(5)).await;
+                }
+            }
+            Ok(number)
+        };
+        plan.step("away", stays).queue("network").input(value(0u64))
+    };
+    let runs = Counter::default();
+    let watch = Watch::default().every(Duration::ZERO);
+    let there = network(&bench, &runs, plan).watch(watch.slow_step(ms(300), 3));
+    let workers = [start(home(&bench, &runs, plan)), start(there)];
+    let slow = bench.intendant.request(Hourly {}).await?;
+    bench
+        .until(|| async { Ok((runs.get() == 1).then_some(())) })
+        .await?;
+    let usual = bench.intendant.request_all((0..20).map(|_| Hourly {}));
+    for id in usual.await? {
+        ensure!(bench.rest(id).await?.state == IntentState::Succeeded);
+    }
+    let found = alert(&bench, AlertKind::SlowStep, true).await?;
+    ensure!(
+        found.step.as_deref() == Some("away")
+            && found.intent == Some(slow.id())
+            && found.worker.as_deref() == Some("network"),
+        "{found:?}"
+    );
+    for _ in 0..100 {
+        runs.add();
+    }
+    slow.output().await?;
+    alert(&bench, AlertKind::SlowStep, false).await?;
+    stop(&bench, workers).await
 }
 
 async fn a_routed_step_that_nobody_begins_makes_its_queue_too_old(bench: Bench) -> Result<()> {
