@@ -16,6 +16,7 @@ mod checkpoints;
 mod conflicts;
 mod crashes;
 mod dry_runs;
+mod elsewhere;
 mod families;
 mod fanout;
 mod few_at_once;

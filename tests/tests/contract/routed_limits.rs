@@ -8,8 +8,8 @@ use intendant::{
     AlertFilter, AlertKind, Cx, Intent, IntentState, Node, OnFailure, Plan, StepResult, StepState,
     StoreKind, Watch, Which, Worker, snooze, value,
 };
-use serde::{Deserialize, Serialize};
 
+use crate::limits::{Hourly, Short, Undone, counts, hangs, ms, not_ready, refuses, uncounts};
 use crate::support::{Bench, Counter, Running, on_both, start};
 
 on_both! {
@@ -24,63 +24,6 @@ on_both! {
     a_routed_step_that_runs_far_longer_than_usual_has_an_alert_until_it_ends;
     a_routed_step_that_nobody_begins_makes_its_queue_too_old;
     routed_steps_that_kill_their_workers_make_the_kind_of_their_intents_back_off;
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Hourly {}
-
-impl Intent for Hourly {
-    const KIND: &'static str = "hourly";
-    const TIME_LIMIT: Option<Duration> = Some(Duration::from_secs(3_600));
-    type Output = u64;
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Short {}
-
-impl Intent for Short {
-    const KIND: &'static str = "short";
-    const TIME_LIMIT: Option<Duration> = Some(Duration::from_millis(2_000));
-    type Output = u64;
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Undone {}
-
-impl Intent for Undone {
-    const KIND: &'static str = "undone";
-    const TIME_LIMIT: Option<Duration> = Some(Duration::from_millis(2_000));
-    const ON_FAILURE: OnFailure = OnFailure::Undo;
-    type Output = u64;
-}
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-async fn refuses(cx: Cx<Counter>, _: u64) -> StepResult<u64> {
-    cx.state().add();
-    Err(std::io::Error::other("connection refused").into())
-}
-
-async fn not_ready(cx: Cx<Counter>, _: u64) -> StepResult<u64> {
-    cx.state().add();
-    Err(snooze(ms(30)))
-}
-
-async fn hangs(cx: Cx<Counter>, _: u64) -> StepResult<u64> {
-    cx.state().add();
-    std::future::pending().await
-}
-
-async fn counts(cx: Cx<Counter>, before: u64) -> StepResult<u64> {
-    cx.state().add();
-    Ok(before + 1)
-}
-
-async fn uncounts(cx: Cx<Counter>, _: u64, _: Option<u64>) -> StepResult<()> {
-    cx.state().add();
-    Ok(())
 }
 
 type MakePlan<T> = fn(&T, &mut Plan<Counter>) -> Node<u64>;

@@ -2,16 +2,13 @@
 //! whoever runs it, and of the intent that it belongs to.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use intendant::{
-    Cx, Done, Intent, IntentState, Middleware, Next, Node, Plan, Progress, StepError, StepResult,
-    Worker, value,
+    Cx, Done, IntentState, Middleware, Next, Node, Plan, StepError, StepResult, Worker, value,
 };
-use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
 
+use crate::checkpoints::{Bank, Copy, State, checkpoints, copy};
 use crate::support::{Bench, Counter, Running, on_both, start};
 
 on_both! {
@@ -22,56 +19,10 @@ on_both! {
     the_middleware_of_whoever_runs_it_is_around_a_step_in_another_queue;
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Copy {
-    rows: u64,
-}
-
-impl Intent for Copy {
-    const KIND: &'static str = "copy";
-    type Output = u64;
-}
-
-/// What was done, outside the engine, and what holds it up.
-struct Bank {
-    rows: Counter,
-    runs: Counter,
-    /// A row is copied only with one of these.
-    permits: Semaphore,
-}
-
-type State = Arc<Bank>;
-
-fn bank(permits: usize) -> State {
-    Arc::new(Bank {
-        rows: Counter::default(),
-        runs: Counter::default(),
-        permits: Semaphore::new(permits),
-    })
-}
-
-/// Copies row by row, with a checkpoint after each.
-async fn copy(cx: Cx<State>, rows: u64) -> StepResult<u64> {
-    cx.state().runs.add();
-    let mut done = cx.last_checkpoint::<u64>().await?.unwrap_or(0);
-    while done < rows {
-        cx.exit_point().await?;
-        tokio::select! {
-            permit = cx.state().permits.acquire() => permit?.forget(),
-            () = cx.stopping() => continue,
-        }
-        done += 1;
-        cx.progress(Progress::of(done, rows).saying("rows"));
-        cx.checkpoint(&done).await?;
-        cx.state().rows.add();
-    }
-    Ok(done)
-}
-
-fn away(copy_all: &Copy, plan: &mut Plan<State>) -> Node<u64> {
+fn away(order: &Copy, plan: &mut Plan<State>) -> Node<u64> {
     plan.step("copy", copy)
         .queue("bulk")
-        .input(value(copy_all.rows))
+        .input(value(order.clone()))
 }
 
 type MakePlan = fn(&Copy, &mut Plan<State>) -> Node<u64>;
@@ -92,14 +43,10 @@ async fn copied(bench: &Bench, bank: &State, rows: u64) -> Result<()> {
         .await
 }
 
-async fn checkpoints(bench: &Bench) -> Result<i64> {
-    bench.number("select count(*) from @checkpoint").await
-}
-
 async fn a_checkpoint_in_another_queue_survives_the_death_of_its_worker_and_goes_with_the_result(
     bench: Bench,
 ) -> Result<()> {
-    let bank = bank(3);
+    let bank = Bank::with(3);
     let home = home(&bench, &bank, away);
     let first = start(bulk(&bench, &bank, away));
     let job = bench.intendant.request(Copy { rows: 5 }).await?;
@@ -128,7 +75,7 @@ async fn a_checkpoint_in_another_queue_survives_the_death_of_its_worker_and_goes
 async fn a_safe_exit_point_in_another_queue_hands_the_step_on_with_its_checkpoint(
     bench: Bench,
 ) -> Result<()> {
-    let bank = bank(2);
+    let bank = Bank::with(2);
     let home = home(&bench, &bank, away);
     let first = start(bulk(&bench, &bank, away));
     let job = bench.intendant.request(Copy { rows: 4 }).await?;
@@ -146,7 +93,7 @@ async fn a_safe_exit_point_in_another_queue_hands_the_step_on_with_its_checkpoin
 }
 
 async fn whoever_comes_further_each_time_in_another_queue_is_no_poison(bench: Bench) -> Result<()> {
-    let bank = bank(0);
+    let bank = Bank::with(0);
     let home = home(&bench, &bank, away);
     let job = bench.intendant.request(Copy { rows: 5 }).await?;
     for nth in 1..=4 {
@@ -184,7 +131,7 @@ async fn what_a_step_logs_and_measures_in_another_queue_is_kept_with_its_attempt
             )
             .input(value(order.rows))
     }
-    let bank = bank(0);
+    let bank = Bank::with(0);
     let home = home(&bench, &bank, plan);
     let there = start(bulk(&bench, &bank, plan));
     let job = bench.intendant.request(Copy { rows: 7 }).await?;
@@ -225,15 +172,15 @@ impl Middleware<State> for Counts {
 async fn the_middleware_of_whoever_runs_it_is_around_a_step_in_another_queue(
     bench: Bench,
 ) -> Result<()> {
-    async fn prepare(_: Cx<State>, rows: u64) -> StepResult<u64> {
-        Ok(rows)
+    async fn prepare(_: Cx<State>, order: Copy) -> StepResult<Copy> {
+        Ok(order)
     }
     fn plan(order: &Copy, plan: &mut Plan<State>) -> Node<u64> {
-        let rows = plan.step("prepare", prepare).input(value(order.rows));
-        plan.step("copy", copy).queue("bulk").input(rows)
+        let order = plan.step("prepare", prepare).input(value(order.clone()));
+        plan.step("copy", copy).queue("bulk").input(order)
     }
     let (at_home, there) = (Counter::default(), Counter::default());
-    let bank = bank(2);
+    let bank = Bank::with(2);
     let worker = bench.worker(bank.clone()).register::<Copy, _>(plan);
     let home = start(worker.middleware(Counts(at_home.clone())));
     let worker = bulk(&bench, &bank, plan).middleware(Counts(there.clone()));
