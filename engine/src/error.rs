@@ -167,7 +167,7 @@ pub enum Error {
     },
     /// The intent is a child; its failure was handed to its parent.
     #[error(
-        "{verb} intent {id}: its parent {parent} waits for it or has failed with it; resume the parent"
+        "{verb} intent {id}: it belongs to intent {parent}, which has not come to its end and decides what becomes of it; do it to that one"
     )]
     ResumeParent {
         /// What was tried, as in `resuming`.

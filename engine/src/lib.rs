@@ -61,7 +61,7 @@ pub use conflict::{Conflicts, ConflictsError, Rule};
 pub use cx::Cx;
 pub use dry_run::{Concerned, DryRun, Ruled, Used, Wanted};
 pub use error::Error;
-pub use failures::{FailureGroup, Failures};
+pub use failures::{FailedKind, FailureGroup, Failures};
 pub use handle::Handle;
 pub use id::{AlertId, IntentId, SignalId};
 pub use intent::{Intent, Mode, NameError, OnFailure, Resources};

@@ -197,6 +197,11 @@ fn tell(batch: &Batch, dry_run: bool) -> ExitCode {
         "{intents}; done for {}, refused for {}",
         batch.done, batch.refused
     );
+    if let Some(error) = &batch.stopped {
+        let rest = batch.matched - batch.done - batch.refused;
+        eprintln!("intendant: {error}; it was not tried for {rest}");
+        return ExitCode::from(exit::code(&Refusal::Database(String::new()).into()));
+    }
     match batch.refused {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(exit::code(&Refusal::WrongState(String::new()).into())),

@@ -1,28 +1,22 @@
 //! Drive: one intent that this worker holds, in memory. Rebuilt from rows whenever somebody claims it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::children::{ByName, Children};
+use super::children::Children;
 use super::elements::Unmade;
 use super::limiting::Begun;
 use super::registry::{Bound, Kind};
 use super::slot::Slot;
-use super::waiting::Awaited;
 use crate::advance::{Next, Status, advance, wind_down};
 use crate::clock::Micros;
 use crate::cx::IntentContext;
 use crate::id::{IntentId, LeaseId, TaskId};
 use crate::intent::OnFailure;
 use crate::limits;
-use crate::payload::Payload;
 use crate::plan::{BoundPlan, undone_of};
-use crate::state::{FailureReason, IntentState, StepState};
-use crate::store::{
-    AttemptLoad, CancelLoad, ChildLoad, Claimed, Failure, Finish, ParkReason, ParkRow, StartedRow,
-    StepAt, StepLoad, TickRequest,
-};
+use crate::state::FailureReason;
+use crate::store::{CancelLoad, Claimed, Failure, Finish, ParkReason, ParkRow, StepAt};
 
 /// Something runs here, or is on its way to the disk.
 fn is_busy(statuses: &[Status]) -> bool {
@@ -72,7 +66,7 @@ pub(super) struct Drive<S> {
     pub(super) inherited: bool,
     pub(super) requested: Micros,
     pub(super) started: Micros,
-    parent: Option<IntentId>,
+    pub(super) parent: Option<IntentId>,
     pub(super) root: IntentId,
     pub(super) depth: usize,
     pub(super) locks: bool,
@@ -313,11 +307,10 @@ impl<S> Drive<S> {
             Next::Fail(step) if self.cancel.is_some() => {
                 Move::Finish(Box::new(self.undo_failed(step)))
             }
-            Next::Fail(step) => match self.on_failure() {
-                OnFailure::Undo if self.has_to_undo() && !self.is_interrupted(step) => {
-                    Move::Undo(self.failure(step))
-                }
-                _ => Move::Finish(Box::new(self.fail(step))),
+            Next::Fail(step) => match (self.interrupted(), self.on_failure()) {
+                (Some(step), _) => Move::Finish(Box::new(self.fail(step))),
+                (None, OnFailure::Undo) if self.has_to_undo() => Move::Undo(self.failure(step)),
+                (None, _) => Move::Finish(Box::new(self.fail(step))),
             },
         }
     }

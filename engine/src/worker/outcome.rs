@@ -1,6 +1,7 @@
 //! Outcome: what an intent in hand ends with, or leaves behind when it leaves this worker unfinished.
 
 use super::drive::Drive;
+use super::slot::Slot;
 use crate::intent::OnFailure;
 use crate::state::{FailureReason, IntentState};
 use crate::store::{Failure, Finish, StartedRow};
@@ -14,9 +15,14 @@ impl<S> Drive<S> {
         }
     }
 
-    pub(super) fn is_interrupted(&self, step: usize) -> bool {
-        let failure = self.slots[step].failure.as_ref();
-        failure.is_some_and(|(reason, _)| *reason == FailureReason::Interrupted)
+    /// A step of which nobody knows whether it took place, and which may take place once: whatever else has failed, a person
+    /// decides.
+    pub(super) fn interrupted(&self) -> Option<usize> {
+        let interrupted = |slot: &Slot| {
+            let failure = slot.failure.as_ref();
+            failure.is_some_and(|(reason, _)| *reason == FailureReason::Interrupted)
+        };
+        self.slots.iter().position(interrupted)
     }
 
     /// With what it fails, when this step has.
@@ -33,7 +39,9 @@ impl<S> Drive<S> {
 
     pub(super) fn fail(&self, step: usize) -> Finish {
         Finish {
-            frees: self.locks && self.on_failure() != OnFailure::Hold && !self.is_interrupted(step),
+            frees: self.locks
+                && self.on_failure() != OnFailure::Hold
+                && self.interrupted().is_none(),
             ..self.fail_with(self.failure(step))
         }
     }

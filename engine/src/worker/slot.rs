@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::limiting::Begun;
 use super::waiting::Awaited;
 use crate::advance::Status;
-use crate::limits;
 use crate::payload::Payload;
 use crate::state::{FailureReason, StepState};
 use crate::store::{AttemptLoad, ParkReason, StepLoad};

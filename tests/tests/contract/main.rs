@@ -15,6 +15,7 @@ mod cancels_of_sql;
 mod checkpoints;
 mod conflicts;
 mod crashes;
+mod dead_ends;
 mod dry_runs;
 mod elsewhere;
 mod families;

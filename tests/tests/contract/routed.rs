@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use intendant::{Cx, Intent, IntentState, Node, Plan, StepResult, StepState, Worker, fail, value};
+use intendant::{Cx, Intent, IntentState, Node, Plan, StepResult, StepState, fail, value};
 use serde::{Deserialize, Serialize};
 
 use crate::elsewhere::{MakePlan, Server, home, network, worker};
-use crate::support::{Bench, Counter, Gate, Running, on_both, start};
+use crate::support::{Bench, Counter, Gate, on_both, start};
 
 on_both! {
     a_step_that_names_a_queue_runs_on_a_worker_of_that_queue;

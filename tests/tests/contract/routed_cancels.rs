@@ -6,13 +6,12 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use intendant::why::Reason;
 use intendant::{
-    Cancelled, Cx, Error, Intent, IntentState, Node, Plan, StepResult, StepState, Worker, snooze,
-    value,
+    Cancelled, Cx, Error, Intent, IntentState, Node, Plan, StepResult, StepState, snooze, value,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::elsewhere::{MakePlan, Server, away, count, home, network, worker};
-use crate::support::{Bench, Counter, Gate, Running, on_both, start};
+use crate::support::{Bench, Counter, Gate, on_both, start};
 
 on_both! {
     a_step_that_nobody_has_come_for_is_taken_back;

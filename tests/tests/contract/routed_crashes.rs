@@ -2,15 +2,12 @@
 //! were.
 
 use anyhow::{Result, ensure};
-use intendant::{
-    Committed, Cx, Intent, IntentState, Node, Plan, StepResult, StoreKind, Worker, fail, value,
-};
-use serde::{Deserialize, Serialize};
+use intendant::{Committed, Cx, IntentState, Node, Plan, StepResult, StoreKind, fail, value};
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::elsewhere::{MakePlan, Server, count, home, network};
-use crate::support::{Bench, Counter, Gate, Running, on_both, start};
+use crate::support::{Bench, Counter, Gate, on_both};
 
 on_both! {
     a_new_driver_does_not_send_a_step_again_that_is_under_way;

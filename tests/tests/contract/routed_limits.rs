@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use intendant::{
-    AlertFilter, AlertKind, Cx, Intent, IntentState, Node, OnFailure, Plan, StepResult, StepState,
-    StoreKind, Watch, Which, Worker, snooze, value,
+    AlertFilter, AlertKind, Cx, Intent, IntentState, Node, Plan, StepResult, StepState, StoreKind,
+    Watch, Which, Worker, value,
 };
 
 use crate::limits::{Hourly, Short, Undone, counts, hangs, ms, not_ready, refuses, uncounts};
