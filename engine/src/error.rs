@@ -132,6 +132,24 @@ pub enum Error {
         /// Its kind.
         by_kind: String,
     },
+    /// No worker has ever registered such a kind.
+    #[error(
+        "no worker has registered a kind `{kind}` with this database; `intendant kinds` lists those that are known"
+    )]
+    UnknownKind {
+        /// The kind that was asked for.
+        kind: String,
+    },
+    /// The input is for another customer than the request says.
+    #[error("the input of `{kind}` is for account `{of_input}`, and the request for `{given}`")]
+    OtherAccount {
+        /// The kind that was asked for.
+        kind: String,
+        /// The account that the kind's code finds in the input.
+        of_input: String,
+        /// The account that the request names.
+        given: String,
+    },
     /// There is no such intent.
     #[error("there is no intent {id}")]
     NotFound {
@@ -269,7 +287,10 @@ impl Error {
 
     /// What was asked for is not there.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::NotFound { .. } | Self::NoStep { .. })
+        matches!(
+            self,
+            Self::NotFound { .. } | Self::NoStep { .. } | Self::UnknownKind { .. }
+        )
     }
 
     /// The same call may succeed later.
@@ -302,6 +323,7 @@ impl Error {
                 | Self::Name(_)
                 | Self::Limit { .. }
                 | Self::NoPlan { .. }
+                | Self::OtherAccount { .. }
                 | Self::Setup(_)
         )
     }

@@ -54,6 +54,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     14 waits "0014_waits.sql",
     15 alerts "0015_alerts.sql",
     16 cancel_from_sql "0016_cancel_from_sql.sql",
+    20 kinds "0020_kinds.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::loaded::{AwaitedLoad, ChildLoad, Claimed, Failure, StepLoad, ToStop};
 use super::notes::NoteRow;
+use crate::about::Checked;
 use crate::clock::{Micros, micros};
 use crate::conflict::Conflicts;
 use crate::id::{IntentId, LeaseId, SessionId, TaskId};
@@ -531,6 +532,8 @@ pub(crate) struct KindRow {
     pub(crate) queue: Arc<str>,
     pub(crate) on_failure: OnFailure,
     pub(crate) conflicts: Arc<Conflicts>,
+    pub(crate) about: Checked,
+    pub(crate) deadline: Option<Duration>,
 }
 
 /// A session as others see it.

@@ -152,6 +152,7 @@ statements! {
         KEY_JOIN = "key_join",
         KEY_READ = "key_read",
         KIND_INSERT = "kind_insert",
+        KIND_LIST = "kind_list",
         KIND_LOAD = "kind_load",
         LABEL_INSERT = "label_insert",
         LANE_LOOK = "lane_look",

@@ -3,6 +3,7 @@
 mod alerts;
 mod looking;
 mod measuring;
+mod programs;
 mod refusals;
 mod signalling;
 mod tables;

@@ -9,6 +9,7 @@ mod alerts;
 mod asking;
 mod at_most_once;
 mod backing_off;
+mod by_name;
 mod cancels;
 mod cancels_of_families;
 mod cancels_of_sql;
