@@ -40,6 +40,7 @@ mod plan;
 mod progress;
 mod request;
 mod retry;
+mod schedule;
 mod seam;
 mod signal;
 mod state;
@@ -63,7 +64,7 @@ pub use dry_run::{Concerned, DryRun, Ruled, Used, Wanted};
 pub use error::Error;
 pub use failures::{FailureGroup, Failures};
 pub use handle::Handle;
-pub use id::{AlertId, IntentId, SignalId};
+pub use id::{AlertId, ChangeId, IntentId, SignalId};
 pub use intent::{Intent, Mode, NameError, OnFailure, Resources};
 pub use metering::Metrics;
 pub use middleware::{Done, Middleware, Next};
@@ -74,6 +75,10 @@ pub use plan::{
 };
 pub use progress::Progress;
 pub use request::{Request, Within};
+pub use schedule::{
+    CatchUp, ChangeRecord, Schedule, ScheduleError, ScheduleRecord, Tick, TickRecord, TickState,
+    UnknownTickState,
+};
 pub use signal::{Sent, Signal};
 pub use state::{AttemptFailure, FailureReason, IntentState, StepState, UnknownState};
 pub use step::{StepError, StepOutput, StepResult, fail, snooze};

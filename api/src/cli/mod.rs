@@ -6,6 +6,7 @@ mod exit;
 mod failures;
 mod logs;
 mod look;
+mod schedule;
 mod signal;
 mod verbs;
 
@@ -143,6 +144,12 @@ enum Command {
                             intendant signal 0193a1b2 approve '{\"granted\": true}' --by ada\n  \
                             intendant signal 0193a1b2 paid --key transfer-88 '{\"cents\": 1250}'")]
     Signal(signal::Signal),
+    /// Rules that request an intent again and again: declared by workers, paused and run by people
+    #[command(after_help = "Example:\n  intendant schedule list")]
+    Schedule {
+        #[command(subcommand)]
+        action: schedule::Schedule,
+    },
     /// Measure the engine, in a database or file of its own beside the one given, which it removes
     #[command(after_help = "Examples:\n  \
                             intendant bench single\n  \
@@ -212,6 +219,7 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         }
         Command::Amend(amend) => return verbs::amend(amend).await,
         Command::Signal(options) => signal::signal(options).await?,
+        Command::Schedule { action } => schedule::schedule(action).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,6 +9,7 @@ mod alerts;
 mod args;
 mod awaited;
 mod cancel;
+mod change;
 mod checkpoint;
 mod claim;
 mod conflict;
@@ -31,6 +32,8 @@ mod request;
 mod resume;
 mod routed;
 mod rows;
+mod schedule;
+mod schedule_records;
 mod session;
 mod signal;
 mod sql;
@@ -59,6 +62,7 @@ use crate::seam::Seam;
 
 pub(crate) use alerts::{Due, Turn};
 pub(crate) use cancel::CancelBy;
+pub(crate) use change::NewChange;
 pub(crate) use checkpoint::Kept;
 pub(crate) use conflict::Superseded;
 pub(crate) use conn::Conn;
@@ -84,6 +88,7 @@ pub(crate) use rows::{
     SessionSeen, SetAsideRow, Start, StartedRow, StepAt, StepRow, TickAnswer, TickEnd, TickRequest,
     UndoRow,
 };
+pub(crate) use schedule::{Declaration, NewTick, ScheduleLoad, Standing};
 pub(crate) use signal::NewSignal;
 pub(crate) use verbs::StepVerb;
 pub(crate) use wake::{CANCEL, Listening, nudge_within};

@@ -503,6 +503,8 @@ pub(crate) struct SessionRow {
     pub(crate) kinds: Vec<KindRow>,
     /// What it claims: kind and queue, its intents' own or that of routed steps.
     pub(crate) lanes: Vec<(Arc<str>, Arc<str>)>,
+    /// Which schedules it declares, and in which revision.
+    pub(crate) schedules: Vec<(String, u32)>,
 }
 
 /// What the code says of a kind that a worker carries out.

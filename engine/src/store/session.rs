@@ -46,7 +46,16 @@ impl Store {
                     .bools(release)
                     .opt_texts(conflicts);
                 conn.execute(&sql::KIND_INSERT, Args::new().rows(known))
-                    .await
+                    .await?;
+                let schedules = || session.schedules.iter();
+                if session.schedules.is_empty() {
+                    return Ok(());
+                }
+                let declared = Rows::new()
+                    .texts(schedules().map(|(name, _)| name.as_str()))
+                    .ints(schedules().map(|(_, revision)| i64::from(*revision)));
+                let args = Args::new().uuid(session.id.0).rows(declared);
+                conn.execute(&sql::SESSION_SCHEDULE_INSERT, args).await
             })
         })
         .await

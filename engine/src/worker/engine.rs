@@ -21,6 +21,7 @@ use super::listen::Listener;
 use super::reaping::Reaping;
 use super::registry::Kind;
 use super::runner::Ended;
+use super::scheduling::{Declared, Scheduling};
 use super::session::Session;
 use super::watchdog::Watchdog;
 use super::{Settings, WorkReport, Worker};
@@ -120,6 +121,8 @@ pub(super) struct Engine<S> {
     pub(super) stop_since: Option<Duration>,
 
     pub(super) housekeeping: Housekeeping,
+    pub(super) schedules: Arc<[Declared]>,
+    pub(super) scheduling: Option<Scheduling>,
     pub(super) backing_off: Arc<BackingOff>,
 
     pub(super) ended_tx: mpsc::UnboundedSender<Ended>,
@@ -191,6 +194,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             left_behind: false,
             stop_since: None,
             housekeeping: Housekeeping::default(),
+            schedules: worker.schedules.into(),
+            scheduling: None,
             backing_off: Arc::default(),
             // Replaced when a session begins: what a dead session's steps still send goes nowhere.
             ended_tx: mpsc::unbounded_channel().0,
@@ -220,6 +225,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let name = &self.settings.name;
         let watchdog = self.settings.watchdog;
         self.watchdog = watchdog.map(|limit| Watchdog::start(name.clone(), limit));
+        tokio::select! {
+            begun = self.begin_scheduling() => begun?,
+            () = &mut shutdown => return Ok(self.report()),
+        }
         let mut first = true;
         loop {
             let session = tokio::select! {

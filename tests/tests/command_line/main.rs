@@ -4,6 +4,7 @@ mod alerts;
 mod looking;
 mod measuring;
 mod refusals;
+mod scheduling;
 mod signalling;
 mod tables;
 mod verbs;

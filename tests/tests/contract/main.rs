@@ -47,6 +47,8 @@ mod routed_cancels;
 mod routed_crashes;
 mod routed_limits;
 mod routed_undo;
+mod schedules;
+mod schedules_in_time;
 mod signals;
 mod signals_of_sql;
 mod sleeps;
