@@ -89,7 +89,7 @@ pub use store::{
     StepRecord, StoreKind, StoreOptions, Unfinished, UnknownRelation, migration_sql,
 };
 pub use transaction::{Committed, StepConnection};
-pub use verbs::{Batch, Preview, Verb};
+pub use verbs::{Batch, Preview, Undone, Verb};
 pub use waits::{SignalWait, SignalWithin};
 pub use why::Why;
 pub use worker::{Stopped, WorkReport, Worker, shutdown_signal};

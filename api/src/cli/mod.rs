@@ -108,11 +108,11 @@ enum Command {
                             intendant cancel 01a1fc69-13b4 01a1fc69-8c21 --by ada\n\n\
                             Exit code 4: an intent has finished, or has started a step after which there is no way back")]
     Cancel(verbs::Act),
-    /// Take back what failed intents did, as far as their steps say how; then they are cancelled
+    /// Take back what intents did, as far as their steps say how: failed ones themselves, succeeded ones by new intents
     #[command(after_help = "Examples:\n  \
                             intendant undo 01a1fc69-13b4 --reason 'not needed any more'\n  \
                             intendant undo 01a1fc69-13b4 --dry-run\n\n\
-                            Exit code 4: an intent has not failed, or has started a step after which there is no way back")]
+                            Exit code 4: an intent has not finished, or is cancelled, or has started a step after which there is no way back")]
     Undo(verbs::Act),
     /// Give failed intents up: nothing is taken back, and they let go of what they hold
     #[command(after_help = "Examples:\n  \

@@ -44,6 +44,9 @@ union all
 select 'I2: a cancelled intent waits for a time or a message', o.intent_id from intendant_outcome o
   join intendant_awaited a on a.intent_id = o.intent_id where o.state = 'cancelled' and a.signal_id is null
 union all
+select 'I3: a cancel is asked for of no intent', c.intent_id from intendant_cancel_request c
+ where not exists (select 1 from intendant_intent i where i.id = c.intent_id)
+union all
 select 'I9: a cancel or an undo has no event', i.id from intendant_intent i
  where (exists (select 1 from intendant_cancel c where c.intent_id = i.id)
         or exists (select 1 from intendant_outcome o

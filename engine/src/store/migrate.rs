@@ -53,6 +53,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     13 long_work "0013_long_work.sql",
     14 waits "0014_waits.sql",
     15 alerts "0015_alerts.sql",
+    16 cancel_from_sql "0016_cancel_from_sql.sql",
     17 schedules "0017_schedules.sql",
 };
 

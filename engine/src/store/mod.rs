@@ -6,9 +6,11 @@
 
 mod admit;
 mod alerts;
+mod anew;
 mod args;
 mod awaited;
 mod cancel;
+mod cancel_asked;
 mod change;
 mod checkpoint;
 mod claim;
@@ -62,6 +64,7 @@ use crate::seam::Seam;
 
 pub(crate) use alerts::{Due, Turn};
 pub(crate) use cancel::CancelBy;
+pub(crate) use cancel_asked::CancelAsked;
 pub(crate) use change::NewChange;
 pub(crate) use checkpoint::Kept;
 pub(crate) use conflict::Superseded;

@@ -265,7 +265,10 @@ pub(super) async fn withdraw_one(
         let (state, _) = place(conn, id).await?;
         let expected = match verb {
             "resume" => "only a failed intent can be resumed",
-            "undo" => "only a failed intent can be taken back; an unfinished one is cancelled",
+            "undo" => {
+                "only a failed intent can be taken back, or, by a new intent, one that succeeded; an unfinished one is \
+                 cancelled"
+            }
             "discard" => "only a failed intent can be discarded",
             _ => "only a failed intent has steps that can be run again",
         };

@@ -396,6 +396,25 @@ impl TickRequest {
             && !self.deliver)
     }
 
+    /// The same, with nothing asked for.
+    pub(crate) fn without_questions(&self) -> Self {
+        Self {
+            claim: Vec::new(),
+            claim_suspect: Vec::new(),
+            probes: Vec::new(),
+            lease: None,
+            suspect_lease: None,
+            reload: Vec::new(),
+            recall: Vec::new(),
+            listen: Vec::new(),
+            watch: Vec::new(),
+            promote: false,
+            hear_cancels: false,
+            deliver: false,
+            ..self.clone()
+        }
+    }
+
     /// Something of the worker's is on its way to the disk.
     pub(crate) fn has_writes(&self) -> bool {
         !(self.plans.is_empty()
@@ -535,6 +554,8 @@ pub(crate) struct Peek {
     pub(crate) suspects: bool,
     pub(crate) next_due: Option<Duration>,
     pub(crate) signals: bool,
+    /// Plain SQL has asked for cancels.
+    pub(crate) cancels: bool,
 }
 
 impl From<IntentId> for Uuid {

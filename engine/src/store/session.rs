@@ -156,6 +156,7 @@ async fn peek(conn: &mut Conn<'_>, lanes: &[Lane]) -> Result<Peek, Error> {
         suspects: row.bool(1)?,
         next_due,
         signals: row.bool(3)?,
+        cancels: row.bool(4)?,
     })
 }
 

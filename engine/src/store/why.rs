@@ -15,8 +15,8 @@ use crate::limits;
 use crate::state::IntentState;
 use crate::waits::Sort;
 use crate::why::{
-    AwaitedFacts, CancelFacts, ChildFacts, Facts, Foresight, LeaseFacts, LineFacts, Other, Place,
-    Rival, StepFacts, Tally, Then, WorkerFacts,
+    AskedFacts, AwaitedFacts, CancelFacts, ChildFacts, Facts, Foresight, LeaseFacts, LineFacts,
+    Other, Place, Rival, StepFacts, Tally, Then, WorkerFacts,
 };
 
 /// One more than is told, to know that there are more.
@@ -96,6 +96,14 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
                     Goal::Fail(_) => Then::Failed,
                     Goal::Rerun { .. } => Then::Rerun,
                 },
+            }),
+            None => None,
+        },
+        asked: match row.opt_text(30)? {
+            Some(actor) => Some(AskedFacts {
+                actor,
+                reason: row.opt_text(31)?,
+                at: row.time(32)?.to_utc(),
             }),
             None => None,
         },

@@ -25,6 +25,7 @@ pub(super) async fn load(conn: &mut Conn<'_>, intent: &Facts) -> Result<Vec<Rout
             awaited: Vec::new(),
             // Said of its intent.
             cancel: None,
+            asked: None,
             unfinished: Tally {
                 count: 0,
                 more: false,

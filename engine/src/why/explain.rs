@@ -44,11 +44,21 @@ impl Place {
 
 /// What it waits for; of one that was asked to stop, that first.
 fn reasons(facts: Facts) -> Vec<Reason> {
-    let cancel = facts.cancel.clone();
+    let (cancel, asked) = (facts.cancel.clone(), facts.asked.clone());
     let mut reasons = waits_for(facts);
     let finished =
         |reason: &Reason| matches!(reason, Reason::Finished { .. } | Reason::Failed { .. });
-    let cancel = cancel.filter(|_| !reasons.iter().any(finished));
+    if reasons.iter().any(finished) {
+        return reasons;
+    }
+    if let Some(asked) = asked {
+        let asked = Reason::CancelAsked {
+            by: asked.actor,
+            because: asked.reason,
+            at: asked.at,
+        };
+        reasons.insert(0, asked);
+    }
     if let Some(cancel) = cancel {
         // Timers are over.
         reasons.retain(|reason| !matches!(reason, Reason::Retry { .. } | Reason::Snooze { .. }));

@@ -80,6 +80,15 @@ pub enum Reason {
         /// When.
         at: DateTime<Utc>,
     },
+    /// Plain SQL has asked for its cancel, which the next worker that looks carries out.
+    CancelAsked {
+        /// Who asked.
+        by: String,
+        /// Why.
+        because: Option<String>,
+        /// When.
+        at: DateTime<Utc>,
+    },
     /// Others go first on a resource.
     InLine {
         /// `type:id`.
@@ -324,6 +333,8 @@ pub(crate) struct Facts {
     pub(crate) cancel: Option<CancelFacts>,
     /// Its kind backs off: after the crashes of how many intents, and until when.
     pub(crate) backs_off: Option<(u64, DateTime<Utc>)>,
+    /// Plain SQL wants it cancelled, and no worker has come to that yet.
+    pub(crate) asked: Option<AskedFacts>,
     /// Of an unfinished one: every session that there is.
     pub(crate) workers: Vec<WorkerFacts>,
     /// Steps that run or wait, what is due first in front.
@@ -344,6 +355,14 @@ pub(crate) struct CancelFacts {
     pub(crate) reason: Option<String>,
     pub(crate) at: DateTime<Utc>,
     pub(crate) then: Then,
+}
+
+/// Who wants an intent cancelled.
+#[derive(Debug, Clone)]
+pub(crate) struct AskedFacts {
+    pub(crate) actor: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) at: DateTime<Utc>,
 }
 
 /// Where an intent is.

@@ -4,6 +4,7 @@
 //! next tick. Steps run in tasks of their own ([`runner`]); ticks are committed by the [`committer`], one at a time,
 //! while the loop goes on; the heartbeat ([`heartbeat`]) has a thread to itself.
 
+mod asked;
 mod away;
 mod backing_off;
 mod bounded;

@@ -96,7 +96,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     tracing::info!(worker = &*self.settings.name, session = %session.id, "a session begins");
                     self.session = Some(session.id);
                     self.intendant.nudge().begins(session.id);
-                    self.ask_superseded();
+                    self.ask_to_stop();
                     return Ok(session);
                 }
                 // The database was there when it was opened: it may only be locked by another process, or restart.

@@ -52,6 +52,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         request.cancels = self.cancels;
         request.stopping.clone_from(&self.to_stop);
         keep_last_word(&mut request);
+        keep_one_start(&mut request);
         Some(Arc::new(request))
     }
 
@@ -116,7 +117,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.intendant.announce_finished();
         }
         if answer.superseding {
-            self.ask_superseded();
+            self.ask_to_stop();
         }
         self.cancels = self.cancels.max(answer.cancels);
         self.confirm(self.sent);
@@ -246,7 +247,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         trusted.iter().for_each(|kind| self.trust(kind));
         if failed {
             // Somebody may wait for it to stop, and it has failed instead.
-            self.ask_superseded();
+            self.ask_to_stop();
         }
         if finished {
             self.intendant.announce_finished();
@@ -459,4 +460,10 @@ fn keep_last_word(request: &mut TickRequest) {
         .collect();
     kept.reverse();
     request.steps = kept;
+}
+
+/// That an intent has started may be said for several reasons at a time; it is written once.
+fn keep_one_start(request: &mut TickRequest) {
+    let mut seen = HashSet::new();
+    request.started.retain(|row| seen.insert(row.intent));
 }

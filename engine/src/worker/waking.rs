@@ -55,6 +55,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     self.lanes.iter_mut().for_each(|lane| lane.hint = true);
                 }
                 self.signals_due |= peek.signals;
+                if peek.cancels {
+                    self.ask_to_stop();
+                }
                 self.next_due = peek.next_due.map(|due_in| now + due_in);
                 self.suspects_since = if peek.suspects {
                     self.suspects_since.or(Some(now))

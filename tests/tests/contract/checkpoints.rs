@@ -15,6 +15,8 @@ use crate::support::{Bench, Counter, on_both, start};
 on_both! {
     the_next_attempt_goes_on_from_the_last_checkpoint;
     a_checkpoint_survives_a_crash_and_goes_with_the_result;
+    whoever_comes_further_each_time_is_no_poison;
+    whoever_comes_as_far_as_the_last_time_is_poison;
     a_safe_exit_point_hands_the_step_on_with_its_checkpoint;
     what_is_stopped_at_the_time_limit_keeps_its_checkpoint_and_its_attempts;
     a_stale_worker_keeps_no_checkpoint;
@@ -144,6 +146,54 @@ async fn a_checkpoint_survives_a_crash_and_goes_with_the_result(bench: Bench) ->
     ensure!(job.output().await? == 5, "no row is copied twice");
     ensure!(bank.runs.get() == 2 && checkpoints(&bench).await? == 0);
     second.stop().await?;
+    bench.check().await
+}
+
+/// Keeps how often it has run, or, of no rows, the same each time; and goes no further than it may.
+async fn limp(cx: Cx<State>, copy: Copy) -> StepResult<u64> {
+    let runs = cx.state().runs.add();
+    cx.checkpoint(&(runs * copy.rows)).await?;
+    cx.state().rows.add();
+    cx.state().permits.acquire().await?.forget();
+    Ok(runs)
+}
+
+/// Kills worker after worker, each when it has kept its checkpoint.
+async fn kill(bench: &Bench, bank: &State, workers: std::ops::RangeInclusive<u64>) -> Result<()> {
+    for nth in workers {
+        let worker = start(bench.worker(bank.clone()).register_step(limp));
+        bench
+            .until(|| async { Ok((bank.rows.get() == nth).then_some(())) })
+            .await?;
+        worker.kill().await;
+    }
+    Ok(())
+}
+
+async fn whoever_comes_further_each_time_is_no_poison(bench: Bench) -> Result<()> {
+    let bank = Bank::with(0);
+    let job = bench.intendant.request(Copy { rows: 1 }).await?;
+    kill(&bench, &bank, 1..=5).await?;
+    bank.permits.add_permits(1);
+    let worker = start(bench.worker(bank.clone()).register_step(limp));
+    ensure!(job.output().await? == 6);
+    worker.stop().await?;
+    bench.check().await
+}
+
+async fn whoever_comes_as_far_as_the_last_time_is_poison(bench: Bench) -> Result<()> {
+    let bank = Bank::with(0);
+    let job = bench.intendant.request(Copy { rows: 0 }).await?;
+    kill(&bench, &bank, 1..=3).await?;
+    let worker = start(bench.worker(bank.clone()).register_step(limp));
+    bench.reach(job.id(), IntentState::Failed).await?;
+    let record = bench.intendant.get(job.id()).await?;
+    ensure!(
+        record.reason.as_deref() == Some("quarantined"),
+        "{record:?}"
+    );
+    ensure!(bank.runs.get() == 3);
+    worker.stop().await?;
     bench.check().await
 }
 
