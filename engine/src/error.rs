@@ -254,6 +254,15 @@ pub enum Error {
         /// The name that was asked for.
         name: String,
     },
+    /// There is no such queue.
+    #[error(
+        "there is no queue `{name}`; one is there when a kind names it or a worker serves it, and `intendant queue list` names \
+         them"
+    )]
+    NoQueue {
+        /// The name that was asked for.
+        name: String,
+    },
     /// The schedule is still in use.
     #[error(
         "removing schedule `{name}`: a live worker declares it; take it out of the code first, or pause it"
@@ -298,7 +307,10 @@ impl Error {
     pub fn is_not_found(&self) -> bool {
         matches!(
             self,
-            Self::NotFound { .. } | Self::NoStep { .. } | Self::NoSchedule { .. }
+            Self::NotFound { .. }
+                | Self::NoStep { .. }
+                | Self::NoSchedule { .. }
+                | Self::NoQueue { .. }
         )
     }
 

@@ -38,6 +38,7 @@ mod offer;
 mod payload;
 mod plan;
 mod progress;
+mod queue;
 mod request;
 mod retry;
 mod schedule;
@@ -74,6 +75,7 @@ pub use plan::{
     StepBuilder, Value, value,
 };
 pub use progress::Progress;
+pub use queue::QueueRecord;
 pub use request::{Request, Within};
 pub use schedule::{
     CatchUp, ChangeRecord, Schedule, ScheduleError, ScheduleRecord, Tick, TickRecord, TickState,

@@ -6,6 +6,7 @@ mod exit;
 mod failures;
 mod logs;
 mod look;
+mod queue;
 mod schedule;
 mod signal;
 mod verbs;
@@ -144,6 +145,12 @@ enum Command {
                             intendant signal 0193a1b2 approve '{\"granted\": true}' --by ada\n  \
                             intendant signal 0193a1b2 paid --key transfer-88 '{\"cents\": 1250}'")]
     Signal(signal::Signal),
+    /// The lanes that workers serve: what waits in them, and which are paused
+    #[command(after_help = "Example:\n  intendant queue list")]
+    Queue {
+        #[command(subcommand)]
+        action: queue::Queue,
+    },
     /// Rules that request an intent again and again: declared by workers, paused and run by people
     #[command(after_help = "Example:\n  intendant schedule list")]
     Schedule {
@@ -219,6 +226,7 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         }
         Command::Amend(amend) => return verbs::amend(amend).await,
         Command::Signal(options) => signal::signal(options).await?,
+        Command::Queue { action } => queue::queue(action).await?,
         Command::Schedule { action } => schedule::schedule(action).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -150,3 +150,7 @@ union all
 select 'I9: a pause has no change', '00000000-0000-0000-0000-000000000000'::uuid from intendant.schedule s
  where s.paused_at is not null and not exists (
        select from intendant.change c where c.subject = 'schedule' and c.name = s.name and c.verb = 'pause')
+union all
+select 'I9: a pause of a queue has no change', '00000000-0000-0000-0000-000000000000'::uuid from intendant.queue q
+ where q.paused_at is not null and not exists (
+       select from intendant.change c where c.subject = 'queue' and c.name = q.name and c.verb = 'pause')

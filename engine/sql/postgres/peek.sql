@@ -1,5 +1,6 @@
 -- Idle worker: is there anything in these lanes, any suspect, when is the next timer due (microseconds from now), and is
--- there a message that nobody has counted, or a cancel from plain SQL that nobody has carried out?
+-- there a message that nobody has counted, or a cancel from plain SQL that nobody has carried out? And how often
+-- have people said something of queues?
 -- 1–2 queue, kind.
 select exists (
          select from unnest($1::text[], $2::text[]) as lane (queue, kind)
@@ -11,4 +12,5 @@ select exists (
        (select (extract(epoch from due_at - clock_timestamp()) * 1000000)::bigint
           from intendant.parked where due_at is not null order by due_at limit 1),
        exists (select from intendant.signal where not counted),
-       exists (select from intendant.cancel_request)
+       exists (select from intendant.cancel_request),
+       (select version from intendant.control where id = 1)

@@ -55,6 +55,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     15 alerts "0015_alerts.sql",
     16 cancel_from_sql "0016_cancel_from_sql.sql",
     17 schedules "0017_schedules.sql",
+    18 queues "0018_queues.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

@@ -28,6 +28,7 @@ mod once;
 mod open;
 mod overdue;
 mod poison;
+mod queue;
 mod reap;
 mod records;
 mod request;
@@ -78,6 +79,7 @@ pub(crate) use notes::{NoteRow, write as write_notes};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
 pub(crate) use overdue::Overdue;
 pub(crate) use poison::BacksOff;
+pub(crate) use queue::Control;
 pub use records::{
     AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, LinkRecord,
     LogLine, LogRecord, MeasureRecord, Relation, ResourceRecord, SignalRecord, StepRecord,

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::loaded::{AwaitedLoad, ChildLoad, Claimed, Failure, StepLoad, ToStop};
 use super::notes::NoteRow;
+use super::queue::Control;
 use crate::clock::{Micros, micros};
 use crate::conflict::Conflicts;
 use crate::id::{IntentId, LeaseId, SessionId, TaskId};
@@ -366,6 +367,8 @@ pub(crate) struct TickRequest {
     pub(crate) stopping: HashSet<TaskId>,
     /// The session has been told to stop something: which it is, is asked for.
     pub(crate) hear_cancels: bool,
+    /// What people have said of queues, as far as the worker knows: the count of it.
+    pub(crate) control: i64,
 }
 
 /// Conflict rules by kind.
@@ -493,6 +496,8 @@ pub(crate) struct TickAnswer {
     pub(crate) probed: bool,
     /// These were not finished: they were asked to stop first.
     pub(crate) not_finished: Vec<IntentId>,
+    /// What people have said of queues, if that is news.
+    pub(crate) control: Option<Control>,
 }
 
 impl TickAnswer {
@@ -548,7 +553,7 @@ pub(crate) struct SessionSeen {
 }
 
 /// What an idle worker sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Peek {
     pub(crate) ready: bool,
     pub(crate) suspects: bool,
@@ -556,6 +561,8 @@ pub(crate) struct Peek {
     pub(crate) signals: bool,
     /// Plain SQL has asked for cancels.
     pub(crate) cancels: bool,
+    /// What people have said of queues, if that is news.
+    pub(crate) control: Option<Control>,
 }
 
 impl From<IntentId> for Uuid {

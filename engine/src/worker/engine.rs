@@ -109,6 +109,8 @@ pub(super) struct Engine<S> {
     pub(super) watch_due: bool,
     /// How often this session had been told to stop something, as of the last tick.
     pub(super) cancels: i64,
+    /// What people have said of queues, as far as this worker knows: the count of it.
+    pub(super) control: i64,
     /// It has been told again since: the next tick is due, even if there is nothing else for it.
     pub(super) hear_cancels: bool,
     /// Tasks in hand that are to stop.
@@ -188,6 +190,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             stopping: watch::Sender::new(false),
             watch_due: false,
             cancels: 0,
+            control: 0,
             hear_cancels: false,
             to_stop: HashSet::new(),
             unmet: HashMap::new(),

@@ -25,6 +25,7 @@ mod listen;
 mod moves;
 mod noting;
 mod offering;
+mod pausing;
 mod reaping;
 mod registry;
 mod runner;

@@ -217,6 +217,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
         self.suspects_since = None;
         self.next_due = None;
         self.signals_due = false;
+        // New lanes know nothing of what people have said.
+        self.control = 0;
         for lane in &mut self.lanes {
             *lane = LaneState::new(
                 Arc::clone(&lane.queue),

@@ -3,6 +3,7 @@
 mod alerts;
 mod looking;
 mod measuring;
+mod queueing;
 mod refusals;
 mod scheduling;
 mod signalling;

@@ -38,6 +38,7 @@ mod plain_sql;
 mod plain_sql_examples;
 mod plain_sql_refusals;
 mod promises;
+mod queues;
 mod races;
 mod refusals;
 mod requests;
