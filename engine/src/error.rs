@@ -4,6 +4,7 @@ use crate::conflict::ConflictsError;
 use crate::id::IntentId;
 use crate::intent::NameError;
 use crate::payload::PayloadError;
+use crate::schedule::ScheduleError;
 use crate::state::{FailureReason, IntentState, StepState};
 
 /// What went wrong with a call on the engine.
@@ -254,6 +255,40 @@ pub enum Error {
         /// Why not.
         error: String,
     },
+    /// A schedule that cannot be.
+    #[error("schedule `{name}`: {error}")]
+    Schedule {
+        /// The schedule.
+        name: String,
+        /// Why not.
+        error: ScheduleError,
+    },
+    /// There is no such schedule.
+    #[error(
+        "there is no schedule `{name}`; one is there when a worker has begun whose code declares it, and `intendant schedule \
+         list` names them"
+    )]
+    NoSchedule {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// There is no such queue.
+    #[error(
+        "there is no queue `{name}`; one is there when a kind names it or a worker serves it, and `intendant queue list` names \
+         them"
+    )]
+    NoQueue {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// The schedule is still in use.
+    #[error(
+        "removing schedule `{name}`: a live worker declares it; take it out of the code first, or pause it"
+    )]
+    ScheduleDeclared {
+        /// The schedule.
+        name: String,
+    },
     /// A worker was set up in a way that cannot work.
     #[error("{0}")]
     Setup(String),
@@ -282,6 +317,7 @@ impl Error {
                 | Self::Amended { .. }
                 | Self::KeyRace { .. }
                 | Self::Rejected { .. }
+                | Self::ScheduleDeclared { .. }
         )
     }
 
@@ -289,7 +325,11 @@ impl Error {
     pub fn is_not_found(&self) -> bool {
         matches!(
             self,
-            Self::NotFound { .. } | Self::NoStep { .. } | Self::UnknownKind { .. }
+            Self::NotFound { .. }
+                | Self::NoStep { .. }
+                | Self::UnknownKind { .. }
+                | Self::NoSchedule { .. }
+                | Self::NoQueue { .. }
         )
     }
 
@@ -324,6 +364,7 @@ impl Error {
                 | Self::Limit { .. }
                 | Self::NoPlan { .. }
                 | Self::OtherAccount { .. }
+                | Self::Schedule { .. }
                 | Self::Setup(_)
         )
     }

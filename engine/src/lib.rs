@@ -41,8 +41,10 @@ mod offer;
 mod payload;
 mod plan;
 mod progress;
+mod queue;
 mod request;
 mod retry;
+mod schedule;
 mod seam;
 mod signal;
 mod state;
@@ -69,7 +71,7 @@ pub use dry_run::{Concerned, DryRun, Ruled, Used, Wanted};
 pub use error::Error;
 pub use failures::{FailedKind, FailureGroup, Failures};
 pub use handle::Handle;
-pub use id::{AlertId, IntentId, SignalId};
+pub use id::{AlertId, ChangeId, IntentId, SignalId};
 pub use intent::{Intent, Mode, NameError, OnFailure, Resources};
 pub use kinds::KindRecord;
 pub use metering::Metrics;
@@ -80,7 +82,12 @@ pub use plan::{
     StepBuilder, Value, value,
 };
 pub use progress::Progress;
+pub use queue::QueueRecord;
 pub use request::{Request, Within};
+pub use schedule::{
+    CatchUp, ChangeRecord, Schedule, ScheduleError, ScheduleRecord, Tick, TickRecord, TickState,
+    UnknownTickState,
+};
 pub use signal::{Sent, Signal};
 pub use state::{AttemptFailure, FailureReason, IntentState, StepState, UnknownState};
 pub use step::{StepError, StepOutput, StepResult, fail, snooze};

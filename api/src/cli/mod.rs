@@ -9,7 +9,9 @@ mod logs;
 mod look;
 mod plan;
 mod program;
+mod queue;
 mod request;
+mod schedule;
 mod signal;
 mod start;
 mod values;
@@ -182,6 +184,18 @@ enum Command {
                             intendant signal 0193a1b2 approve '{\"granted\": true}' --by ada\n  \
                             intendant signal 0193a1b2 paid --key transfer-88 '{\"cents\": 1250}'")]
     Signal(signal::Signal),
+    /// The lanes that workers serve: what waits in them, and which are paused
+    #[command(after_help = "Example:\n  intendant queue list")]
+    Queue {
+        #[command(subcommand)]
+        action: queue::Queue,
+    },
+    /// Rules that request an intent again and again: declared by workers, paused and run by people
+    #[command(after_help = "Example:\n  intendant schedule list")]
+    Schedule {
+        #[command(subcommand)]
+        action: schedule::Schedule,
+    },
     /// Measure the engine, in a database or file of its own beside the one given, which it removes
     #[command(after_help = "Examples:\n  \
                             intendant bench single\n  \
@@ -266,6 +280,8 @@ async fn dispatch(command: Command, program: Program) -> Result<ExitCode> {
         }
         Command::Amend(amend) => return verbs::amend(amend).await,
         Command::Signal(options) => signal::signal(options).await?,
+        Command::Queue { action } => queue::queue(action).await?,
+        Command::Schedule { action } => schedule::schedule(action).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

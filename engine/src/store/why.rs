@@ -85,6 +85,7 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
             }
             _ => None,
         },
+        paused: None,
         cancel: match row.opt_text(24)? {
             Some(actor) => Some(CancelFacts {
                 actor,
@@ -127,6 +128,7 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
         }
     }
     facts.workers = workers(conn, &facts.queue, &facts.kind).await?;
+    facts.paused = super::queue::paused(conn, &facts.queue).await?;
     Ok(facts)
 }
 

@@ -81,6 +81,7 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
         queue,
         place,
         backs_off,
+        paused,
         workers,
         steps,
         children,
@@ -99,6 +100,12 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
         queue: step.facts.queue.clone(),
         since: step.since,
         reasons: reasons(*step.facts),
+    });
+    let paused = paused.map(|(by, because, at)| Reason::QueuePaused {
+        queue: queue.clone(),
+        by,
+        because,
+        at,
     });
     let named = by_names.into_iter().filter_map(by_name);
     match place {
@@ -119,6 +126,7 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
         }],
         Place::Blocked { kin, lines } => {
             let mut reasons = in_line(kin, lines);
+            reasons.extend(paused);
             reasons.extend(workers.missing(&queue, &kind));
             reasons
         }
@@ -131,6 +139,7 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
             reasons.extend(named);
             reasons.extend(routed);
             reasons.extend(children);
+            reasons.extend(paused);
             reasons.extend(workers.missing(&queue, &kind));
             reasons
         }
@@ -145,6 +154,7 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
         }
         Place::Ready { crashes, ahead } => {
             let mut reasons = Vec::new();
+            reasons.extend(paused);
             if crashes > 0 {
                 reasons.push(Reason::Suspect { crashes });
             }

@@ -191,6 +191,17 @@ pub enum Reason {
         /// When the next one is tried.
         due_at: DateTime<Utc>,
     },
+    /// Its queue is paused.
+    QueuePaused {
+        /// The queue.
+        queue: String,
+        /// Who did it.
+        by: String,
+        /// Why.
+        because: Option<String>,
+        /// When.
+        at: DateTime<Utc>,
+    },
     /// No live worker serves its queue.
     NoWorker {
         /// The queue.
@@ -334,6 +345,8 @@ pub(crate) struct Facts {
     pub(crate) backs_off: Option<(u64, DateTime<Utc>)>,
     /// Plain SQL wants it cancelled, and no worker has come to that yet.
     pub(crate) asked: Option<AskedFacts>,
+    /// Its queue is paused: by whom, why, when.
+    pub(crate) paused: Option<(String, Option<String>, DateTime<Utc>)>,
     /// Of an unfinished one: every session that there is.
     pub(crate) workers: Vec<WorkerFacts>,
     /// Steps that run or wait, what is due first in front.

@@ -124,6 +124,18 @@ impl Display for Reason {
                     n => format!("{n} workers died"),
                 }
             ),
+            Self::QueuePaused {
+                queue,
+                by,
+                because,
+                at,
+            } => {
+                write!(f, "queue `{queue}` is paused by {by} since {}", time(*at))?;
+                match because {
+                    Some(because) => write!(f, ": {because}"),
+                    None => Ok(()),
+                }
+            }
             Self::BacksOff {
                 kind,
                 intents,
