@@ -184,6 +184,7 @@ async fn a_retry_of_a_step_that_failed_with_its_child_resumes_the_child(
 
 async fn a_quarantined_step_is_skipped(bench: Bench) -> Result<()> {
     async fn deadly(cx: Cx<Ledger>, _: String) -> StepResult<String> {
+        cx.progress(intendant::Progress::of(3, 10).saying("rows"));
         cx.state().begun.add();
         std::future::pending().await
     }
@@ -197,6 +198,10 @@ async fn a_quarantined_step_is_skipped(bench: Bench) -> Result<()> {
     for time in 1..=3 {
         let worker = start(bench.worker(ledger.clone()).register(plan));
         begun(&bench, &ledger, time).await?;
+        let said = "select count(*) from @step where name = 'deadly' and progress is not null";
+        bench
+            .until(|| async { Ok((bench.number(said).await? == 1).then_some(())) })
+            .await?;
         worker.kill().await;
     }
     let worker = start(bench.worker(ledger.clone()).register(plan));
@@ -213,7 +218,15 @@ async fn a_quarantined_step_is_skipped(bench: Bench) -> Result<()> {
     let Some((StepState::Failed, error)) = deadly else {
         anyhow::bail!("{deadly:?}");
     };
-    ensure!(error.contains("died 3 times"), "{error}");
+    ensure!(
+        error.contains("died 3 times")
+            && error.contains("in step `deadly`, which had last said `3 of 10 (30 %): rows`"),
+        "{error}"
+    );
+    ensure!(
+        record.error.as_deref() == Some(error.as_str()),
+        "{record:?}"
+    );
     bench
         .intendant
         .skip(handle.id(), "deadly", "by hand", "ada", None)
