@@ -200,7 +200,10 @@ impl Act {
 
 /// Asks whoever gives the command, where there is somebody to ask.
 fn is_agreed(would: &Batch, verb: &Verb) -> Result<bool> {
-    let intents = matching(would.matched);
+    let mut intents = matching(would.matched);
+    if would.refused > 0 {
+        intents += &format!(", of which {} would be refused", would.refused);
+    }
     let verb = word(verb);
     if !std::io::stdin().is_terminal() {
         let refusal =
@@ -241,7 +244,10 @@ fn tell(name: &str, batch: &Batch, dry_run: bool) -> ExitCode {
     }
     let intents = matching(batch.matched);
     if dry_run {
-        println!("{intents}; nothing was done");
+        match batch.refused {
+            0 => println!("{intents}; nothing was done"),
+            refused => println!("{intents}, of which {refused} would be refused; nothing was done"),
+        }
         return ExitCode::SUCCESS;
     }
     println!(

@@ -18,6 +18,7 @@ on_both! {
     a_failed_child_is_resumed_with_the_parent_that_failed_with_it;
     a_step_of_a_failed_child_is_skipped_and_the_parent_goes_on;
     a_failed_child_whose_parent_went_on_is_taken_back_by_itself;
+    a_failed_child_of_a_step_that_went_on_stands_for_itself_whatever_its_parent_came_to;
     a_child_of_an_unfinished_parent_is_left_to_it;
     a_retry_of_a_step_that_failed_with_its_child_resumes_the_child;
     a_quarantined_step_is_skipped;
@@ -143,6 +144,29 @@ async fn a_failed_child_whose_parent_went_on_is_taken_back_by_itself(bench: Benc
     ledger.place("undo(first): first");
     ensure!(bench.number("select count(*) from @holder").await? == 0);
     ensure!(handle.output().await? == "alone");
+    worker.stop().await?;
+    bench.check().await
+}
+
+async fn a_failed_child_of_a_step_that_went_on_stands_for_itself_whatever_its_parent_came_to(
+    bench: Bench,
+) -> Result<()> {
+    async fn broken(_: Cx<Ledger>, _: String) -> StepResult<String> {
+        Err(fail("another matter"))
+    }
+    fn plan(parent: &Parent, plan: &mut Plan<Ledger>) -> Node<String> {
+        let asked = plan.step("ask", ask).input(value(parent.tolerant));
+        plan.step("broken", broken).input(asked)
+    }
+    let ledger = Ledger::new(&bench);
+    ledger.begun.add();
+    let worker = bench.worker(ledger.clone());
+    let worker = start(worker.register::<Parent, _>(plan).register(child));
+    let (handle, child) = failed(&bench, true, IntentState::Failed).await?;
+    ensure!(bench.intendant.resume(child, "ada", None).await? == 1);
+    bench.reach(child, IntentState::Succeeded).await?;
+    ensure!(handle.state().await? == IntentState::Failed);
+    ensure!(bench.intendant.events(handle.id()).await?.is_empty());
     worker.stop().await?;
     bench.check().await
 }
