@@ -85,11 +85,6 @@ async fn verbs(kind: StoreKind) -> Result<()> {
         "only a failed intent",
     )?;
     refuses(
-        &["undo", &good],
-        4,
-        "only a failed intent can be taken back",
-    )?;
-    refuses(
         &["discard", &good],
         4,
         "only a failed intent can be discarded",
@@ -127,6 +122,7 @@ async fn verbs(kind: StoreKind) -> Result<()> {
     );
     says(&["cancel", new], &format!("{new} is cancelled\n"))?;
     says(&["cancel", new], &format!("{new} was cancelled before\n"))?;
+    refuses(&["undo", new], 4, "only a failed intent can be taken back")?;
     let batch = run(url, &["resume", "--all", "--yes", "--state", "succeeded"])?;
     ensure!(batch.status.code() == Some(4), "{batch:?}");
     ensure!(
