@@ -1,2 +1,3 @@
--- Reap: which steps suspects said they were in, how far they said they were, and whether they run with their intent.
+-- Reap: which steps suspects said they were in, the last one last, how far they said they were, and whether they run with their intent.
 select intent_id, name, progress, queue is null from intendant.step where intent_id = any ($1::uuid[]) and state = 'running'
+ order by started_at, name

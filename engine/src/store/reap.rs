@@ -322,7 +322,8 @@ async fn running(
         .collect()
 }
 
-/// The outcomes of those that were to be driven, and the last words of what ran of them.
+/// The outcomes of those that were to be driven, and the last words of what ran of them last: what ran beside that, in the
+/// first crash, is not to blame.
 async fn quarantined_intents(
     conn: &mut Conn<'_>,
     tasks: &[(TaskId, u32)],
@@ -346,8 +347,10 @@ async fn quarantined_intents(
         .collect();
     return_suspects(conn, &again).await?;
     let ran = |intent: &Claimed| -> Vec<StepRow> {
+        let blamed = steps.get(&intent.intent).map(|step| &**step);
         let ran = intent.steps.iter();
-        let ran = ran.filter(|step| step.state == StepState::Running && step.queue.is_none());
+        let ran = ran
+            .filter(|step| step.state == StepState::Running && Some(step.name.as_str()) == blamed);
         ran.map(|step| StepRow {
             attempt: step.attempt,
             ..last_word(

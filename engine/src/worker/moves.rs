@@ -111,6 +111,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     pub(super) fn go_on(&mut self, id: TaskId) {
         let now = self.now();
         let stopping = *self.stopping.borrow();
+        let on_probation = self.probation.is_some_and(|probation| probation.task == id);
         let Some(drive) = self.drives.get_mut(&id) else {
             return;
         };
@@ -137,13 +138,18 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 }
                 let queue = drive.queue.clone();
                 drive.note_deadlines(&steps, &mut self.pending);
-                let (away, steps): (Vec<usize>, Vec<usize>) = steps
+                let (away, mut steps): (Vec<usize>, Vec<usize>) = steps
                     .into_iter()
                     .partition(|step| drive.route(*step).is_some());
+                // What runs or is begun here goes on with the others when it has ended.
+                let stays = !steps.is_empty();
+                if on_probation {
+                    // One step of a suspect at a time, so that the next crash has its name.
+                    steps.truncate(usize::from(!drive.is_running()));
+                }
                 for &step in &steps {
                     drive.slots[step].status = Status::Running;
                 }
-                let stays = !steps.is_empty();
                 if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == queue) {
                     lane.waiting.extend(steps.into_iter().map(|step| Waiting {
                         task: id,

@@ -444,6 +444,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         if probation.until.is_some_and(|until| until <= now) {
             self.probation = None;
             self.pending.leases_beside.push(probation.lease);
+            self.go_on(probation.task);
         }
     }
 }
