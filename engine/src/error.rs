@@ -1,7 +1,7 @@
 //! The engine's error.
 
 use crate::conflict::ConflictsError;
-use crate::id::IntentId;
+use crate::id::{IntentId, TokenId};
 use crate::intent::NameError;
 use crate::payload::PayloadError;
 use crate::state::{FailureReason, IntentState, StepState};
@@ -150,6 +150,12 @@ pub enum Error {
         /// The account that the request names.
         given: String,
     },
+    /// There is no such token.
+    #[error("there is no token {id}")]
+    NoToken {
+        /// The id that was asked for.
+        id: TokenId,
+    },
     /// There is no such intent.
     #[error("there is no intent {id}")]
     NotFound {
@@ -289,7 +295,10 @@ impl Error {
     pub fn is_not_found(&self) -> bool {
         matches!(
             self,
-            Self::NotFound { .. } | Self::NoStep { .. } | Self::UnknownKind { .. }
+            Self::NotFound { .. }
+                | Self::NoStep { .. }
+                | Self::UnknownKind { .. }
+                | Self::NoToken { .. }
         )
     }
 

@@ -50,11 +50,13 @@ mod step;
 mod step_logs;
 mod store;
 mod terms;
+mod token;
 mod transaction;
 mod undo;
 mod verbs;
 mod waits;
 mod worker;
+mod workers;
 
 pub use about::About;
 pub use alert::{Alert, AlertFilter, AlertKind, Notice, UnknownAlertKind, Watch, Which};
@@ -69,7 +71,7 @@ pub use dry_run::{Concerned, DryRun, Ruled, Used, Wanted};
 pub use error::Error;
 pub use failures::{FailureGroup, Failures};
 pub use handle::Handle;
-pub use id::{AlertId, IntentId, SignalId};
+pub use id::{AlertId, IntentId, SignalId, TokenId};
 pub use intent::{Intent, Mode, NameError, OnFailure, Resources};
 pub use kinds::KindRecord;
 pub use metering::Metrics;
@@ -90,11 +92,13 @@ pub use store::{
     LogLine, LogRecord, MeasureRecord, MigrationStatus, Relation, ResourceRecord, SignalRecord,
     StepRecord, StoreKind, StoreOptions, Unfinished, UnknownRelation, migration_sql,
 };
+pub use token::{IssuedToken, NewToken, Scope, TokenRecord, UnknownScope};
 pub use transaction::{Committed, StepConnection};
 pub use verbs::{Batch, Preview, Verb};
 pub use waits::{SignalWait, SignalWithin};
 pub use why::Why;
 pub use worker::{Stopped, WorkReport, Worker, shutdown_signal};
+pub use workers::{Served, WorkerRecord};
 
 /// For the schema of an intent's input ([`About::schema`]).
 pub use schemars;

@@ -54,6 +54,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     14 waits "0014_waits.sql",
     15 alerts "0015_alerts.sql",
     20 kinds "0020_kinds.sql",
+    21 tokens "0021_tokens.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

@@ -38,10 +38,12 @@ mod sql;
 mod stop;
 mod taking_back;
 mod tick;
+mod token;
 mod verbs;
 mod wake;
 mod why;
 mod why_routed;
+mod workers;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -86,6 +88,7 @@ pub(crate) use rows::{
     UndoRow,
 };
 pub(crate) use signal::NewSignal;
+pub(crate) use token::NewTokenRow;
 pub(crate) use verbs::StepVerb;
 pub(crate) use wake::{CANCEL, Listening, nudge_within};
 

@@ -107,6 +107,7 @@ statements! {
         DEADLINE_INSERT = "deadline_insert",
         DURATION_LOOK = "duration_look",
         EVENT_INSERT = "event_insert",
+        EVENT_PAGE = "event_page",
         EVENT_UNDO = "event_undo",
         EVENT_TAKEOVER = "event_takeover",
         FIND_ACCOUNT = "find_account",
@@ -241,6 +242,10 @@ statements! {
         SUCCESS_INSERT = "success_insert",
         TICK_FENCE = "tick_fence",
         TICK_LAST = "tick_last",
+        TOKEN_FIND = "token_find",
+        TOKEN_INSERT = "token_insert",
+        TOKEN_LIST = "token_list",
+        TOKEN_REVOKE = "token_revoke",
         TURN_END = "turn_end",
         TURN_TAKE = "turn_take",
         UNFINISHED = "unfinished",
@@ -267,6 +272,8 @@ statements! {
         WHY_STEPS = "why_steps",
         WHY_WANTS = "why_wants",
         WHY_WORKERS = "why_workers",
+        WORKER_KINDS = "worker_kinds",
+        WORKER_LIST = "worker_list",
     }
     postgres {
         CANCEL_HOLD = "cancel_hold",
