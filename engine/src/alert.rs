@@ -6,6 +6,7 @@
 
 pub(crate) mod judge;
 pub(crate) mod topic;
+mod unserved;
 mod watch;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use unserved::Unserved;
 pub use watch::Watch;
 
 use crate::client::Intendant;

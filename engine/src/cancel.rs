@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::error::Error;
 use crate::id::{IntentId, SessionId, TaskId};
 use crate::state::IntentState;
 
@@ -33,6 +34,35 @@ pub(crate) enum CancelAnswer {
         step: String,
     },
     NotFound,
+}
+
+impl CancelAnswer {
+    /// The answer to a cancel of one.
+    pub(crate) fn of_one(answers: Vec<(IntentId, Self)>) -> Self {
+        let answer = answers.into_iter().next();
+        answer.map_or(Self::NotFound, |(_, answer)| answer)
+    }
+
+    /// What whoever asked for it is told.
+    pub(crate) fn settle(self, id: IntentId) -> Result<Cancelled, Error> {
+        let verb = "cancelling";
+        match self {
+            Self::Done(cancelled) => Ok(cancelled),
+            Self::Finished(state) => Err(Error::WrongState {
+                verb,
+                id,
+                state,
+                expected: "only an unfinished intent can be cancelled",
+            }),
+            Self::PastReturn { intent, step } => Err(Error::PastReturn {
+                verb,
+                id,
+                intent,
+                step,
+            }),
+            Self::NotFound => Err(Error::NotFound { id }),
+        }
+    }
 }
 
 /// Where an unfinished intent's token is, or what came of a finished one.

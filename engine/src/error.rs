@@ -4,6 +4,7 @@ use crate::conflict::ConflictsError;
 use crate::id::{IntentId, TokenId};
 use crate::intent::NameError;
 use crate::payload::PayloadError;
+use crate::schedule::ScheduleError;
 use crate::state::{FailureReason, IntentState, StepState};
 
 /// What went wrong with a call on the engine.
@@ -191,7 +192,7 @@ pub enum Error {
     },
     /// The intent is a child; its failure was handed to its parent.
     #[error(
-        "{verb} intent {id}: its parent {parent} waits for it or has failed with it; resume the parent"
+        "{verb} intent {id}: it belongs to intent {parent}, which has not come to its end and decides what becomes of it; do it to that one"
     )]
     ResumeParent {
         /// What was tried, as in `resuming`.
@@ -260,6 +261,40 @@ pub enum Error {
         /// Why not.
         error: String,
     },
+    /// A schedule that cannot be.
+    #[error("schedule `{name}`: {error}")]
+    Schedule {
+        /// The schedule.
+        name: String,
+        /// Why not.
+        error: ScheduleError,
+    },
+    /// There is no such schedule.
+    #[error(
+        "there is no schedule `{name}`; one is there when a worker has begun whose code declares it, and `intendant schedule \
+         list` names them"
+    )]
+    NoSchedule {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// There is no such queue.
+    #[error(
+        "there is no queue `{name}`; one is there when a kind names it or a worker serves it, and `intendant queue list` names \
+         them"
+    )]
+    NoQueue {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// The schedule is still in use.
+    #[error(
+        "removing schedule `{name}`: a live worker declares it; take it out of the code first, or pause it"
+    )]
+    ScheduleDeclared {
+        /// The schedule.
+        name: String,
+    },
     /// A worker was set up in a way that cannot work.
     #[error("{0}")]
     Setup(String),
@@ -288,6 +323,7 @@ impl Error {
                 | Self::Amended { .. }
                 | Self::KeyRace { .. }
                 | Self::Rejected { .. }
+                | Self::ScheduleDeclared { .. }
         )
     }
 
@@ -299,6 +335,8 @@ impl Error {
                 | Self::NoStep { .. }
                 | Self::UnknownKind { .. }
                 | Self::NoToken { .. }
+                | Self::NoSchedule { .. }
+                | Self::NoQueue { .. }
         )
     }
 
@@ -333,6 +371,7 @@ impl Error {
                 | Self::Limit { .. }
                 | Self::NoPlan { .. }
                 | Self::OtherAccount { .. }
+                | Self::Schedule { .. }
                 | Self::Setup(_)
         )
     }

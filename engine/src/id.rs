@@ -61,6 +61,11 @@ id! {
 }
 
 id! {
+    /// The id of what a person did to something that is no intent.
+    pub ChangeId
+}
+
+id! {
     /// A task's id: what stands in *ready*, in *parked* and in leases. Of a driver it is its intent's id; a routed step has
     /// one of its own.
     pub(crate) TaskId

@@ -41,8 +41,10 @@ mod offer;
 mod payload;
 mod plan;
 mod progress;
+mod queue;
 mod request;
 mod retry;
+mod schedule;
 mod seam;
 mod signal;
 mod state;
@@ -69,9 +71,9 @@ pub use conflict::{Conflicts, ConflictsError, Rule};
 pub use cx::Cx;
 pub use dry_run::{Concerned, DryRun, Ruled, Used, Wanted};
 pub use error::Error;
-pub use failures::{FailureGroup, Failures};
+pub use failures::{FailedKind, FailureGroup, Failures};
 pub use handle::Handle;
-pub use id::{AlertId, IntentId, SignalId, TokenId};
+pub use id::{AlertId, ChangeId, IntentId, SignalId, TokenId};
 pub use intent::{Intent, Mode, NameError, OnFailure, Resources};
 pub use kinds::KindRecord;
 pub use metering::Metrics;
@@ -82,7 +84,12 @@ pub use plan::{
     StepBuilder, Value, value,
 };
 pub use progress::Progress;
+pub use queue::QueueRecord;
 pub use request::{Request, Within};
+pub use schedule::{
+    CatchUp, ChangeRecord, Schedule, ScheduleError, ScheduleRecord, Tick, TickRecord, TickState,
+    UnknownTickState,
+};
 pub use signal::{Sent, Signal};
 pub use state::{AttemptFailure, FailureReason, IntentState, StepState, UnknownState};
 pub use step::{StepError, StepOutput, StepResult, fail, snooze};
@@ -94,7 +101,7 @@ pub use store::{
 };
 pub use token::{IssuedToken, NewToken, Scope, TokenRecord, UnknownScope};
 pub use transaction::{Committed, StepConnection};
-pub use verbs::{Batch, Preview, Verb};
+pub use verbs::{Batch, Preview, Undone, Verb};
 pub use waits::{SignalWait, SignalWithin};
 pub use why::Why;
 pub use worker::{Stopped, WorkReport, Worker, shutdown_signal};

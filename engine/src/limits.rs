@@ -306,3 +306,24 @@ pub const HOOK: Duration = Duration::from_secs(30);
 
 /// How long a look may take before somebody else takes its turn; the hook's time, and some.
 pub const TURN: Duration = Duration::from_secs(45);
+
+/// How late a schedule's tick may be and still count as on time: a restart of everything, and some.
+pub const TICK_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Most late ticks that a schedule can be told to catch up with. They are requested in one transaction.
+pub const CATCH_UP: u32 = 500;
+
+/// How many ticks are thought of in each direction when a schedule was away for long; more are counted as more.
+pub const DUE_TICKS: usize = 1_000;
+
+/// Shortest interval of a schedule: what comes more often is no schedule, but a loop in a step.
+pub const SCHEDULE_EVERY: Duration = Duration::from_secs(1);
+
+/// How often a worker looks at its schedules at least: for what people have changed about them.
+pub const SCHEDULE_LOOK: Duration = Duration::from_secs(1);
+
+/// How long what came of a schedule's ticks is kept.
+pub const TICK_RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How many old ticks go with each new one.
+pub const TICK_PURGE: usize = 100;

@@ -72,7 +72,7 @@ pub(crate) struct Upcoming {
 impl Upcoming {
     /// Of the same step.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        (self.intent, self.index) == (other.intent, other.index)
+        (self.intent, self.index, &self.step) == (other.intent, other.index, &other.step)
     }
 }
 

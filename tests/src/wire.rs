@@ -18,6 +18,8 @@ pub enum Sort {
     Cancel,
     /// A request.
     Request,
+    /// Ticks of a schedule, or what a person does to one.
+    Schedule,
     /// A step's own transaction.
     Step,
     /// A tick of a worker.
@@ -32,6 +34,10 @@ impl Sort {
             Self::Step
         } else if sql.contains("with recursive family") {
             Self::Cancel
+        } else if sql.contains("update intendant.schedule")
+            || sql.contains("delete from intendant.schedule_tick\n")
+        {
+            Self::Schedule
         } else if sql.contains("insert into intendant.intent") {
             Self::Request
         } else if sql.contains("select tick from intendant.session") {

@@ -9,7 +9,9 @@ mod logs;
 mod look;
 mod plan;
 mod program;
+mod queue;
 mod request;
+mod schedule;
 mod serve;
 mod signal;
 mod start;
@@ -170,11 +172,11 @@ enum Command {
                             intendant cancel 01a1fc69-13b4 01a1fc69-8c21 --by ada\n\n\
                             Exit code 4: an intent has finished, or has started a step after which there is no way back")]
     Cancel(verbs::Act),
-    /// Take back what failed intents did, as far as their steps say how; then they are cancelled
+    /// Take back what intents did, as far as their steps say how: failed ones themselves, succeeded ones by new intents
     #[command(after_help = "Examples:\n  \
                             intendant undo 01a1fc69-13b4 --reason 'not needed any more'\n  \
                             intendant undo 01a1fc69-13b4 --dry-run\n\n\
-                            Exit code 4: an intent has not failed, or has started a step after which there is no way back")]
+                            Exit code 4: an intent has not finished, or is cancelled, or has started a step after which there is no way back")]
     Undo(verbs::Act),
     /// Give failed intents up: nothing is taken back, and they let go of what they hold
     #[command(after_help = "Examples:\n  \
@@ -206,6 +208,18 @@ enum Command {
                             intendant signal 0193a1b2 approve '{\"granted\": true}' --by ada\n  \
                             intendant signal 0193a1b2 paid --key transfer-88 '{\"cents\": 1250}'")]
     Signal(signal::Signal),
+    /// The lanes that workers serve: what waits in them, and which are paused
+    #[command(after_help = "Example:\n  intendant queue list")]
+    Queue {
+        #[command(subcommand)]
+        action: queue::Queue,
+    },
+    /// Rules that request an intent again and again: declared by workers, paused and run by people
+    #[command(after_help = "Example:\n  intendant schedule list")]
+    Schedule {
+        #[command(subcommand)]
+        action: schedule::Schedule,
+    },
     /// Measure the engine, in a database or file of its own beside the one given, which it removes
     #[command(after_help = "Examples:\n  \
                             intendant bench single\n  \
@@ -299,6 +313,8 @@ async fn dispatch(command: Command, program: Program) -> Result<ExitCode> {
         }
         Command::Amend(amend) => return verbs::amend(amend).await,
         Command::Signal(options) => signal::signal(options).await?,
+        Command::Queue { action } => queue::queue(action).await?,
+        Command::Schedule { action } => schedule::schedule(action).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

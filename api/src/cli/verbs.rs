@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use intendant::{Batch, Cancelled, Intendant, IntentFilter, IntentId, IntentState, Verb};
+use intendant::{Batch, Cancelled, Intendant, IntentFilter, IntentId, IntentState, Undone, Verb};
 use serde_json::value::RawValue;
 
 use super::args::{Database, IntentArg, label, resource, when};
@@ -203,6 +203,11 @@ fn tell(name: &str, batch: &Batch, dry_run: bool) -> ExitCode {
         "{intents}; done for {}, refused for {}",
         batch.done, batch.refused
     );
+    if let Some(error) = &batch.stopped {
+        let rest = batch.matched - batch.done - batch.refused;
+        eprintln!("intendant: {error}; it was not tried for {rest}");
+        return ExitCode::from(exit::code(&Refusal::Database(String::new()).into()));
+    }
     match batch.refused {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(exit::code(&Refusal::WrongState(String::new()).into())),
@@ -228,7 +233,11 @@ async fn act(
             let intents = intendant.rerun_from(id, step, by, reason).await?;
             with(&format!("is back in line, from `{step}` on"), intents)
         }
-        Verb::Undo => with("is being taken back", intendant.undo(id, by, reason).await?),
+        Verb::Undo => match intendant.undo(id, by, reason).await? {
+            Undone::Itself { intents } => with("is being taken back", intents),
+            Undone::By(new) => format!("{id} stays as it is; {new} takes it back"),
+            other => bail!("{other:?} is not known to this command line"),
+        },
         Verb::Discard => with("is given up", intendant.discard(id, by, reason).await?),
         Verb::Cancel => match intendant.cancel(id, by, reason).await? {
             Cancelled::Before => format!("{id} was cancelled before"),

@@ -6,6 +6,7 @@
 mod access;
 mod around;
 mod intents;
+mod lanes;
 mod parts;
 mod problem;
 mod route;
@@ -181,7 +182,7 @@ fn routes(guarded: Guarded) -> Routes {
         .add(operator, post("/api/v1/intents/{id}/signals", "signal", "Sends it a message"), verbs::signal)
         .add(operator, post("/api/v1/intents/{id}/resume", "resume", "Puts a failed intent back in line"), verbs::resume)
         .add(operator, post("/api/v1/intents/{id}/cancel", "cancel", "Stops it, with all that it has asked for"), verbs::cancel)
-        .add(operator, post("/api/v1/intents/{id}/undo", "undo", "Takes back what a failed intent did"), verbs::undo)
+        .add(operator, post("/api/v1/intents/{id}/undo", "undo", "Takes back what a failed intent did, or, by a new intent, one that has succeeded"), verbs::undo)
         .add(operator, post("/api/v1/intents/{id}/discard", "discard", "Gives a failed intent up; nothing is taken back"), verbs::discard)
         .add(operator, post("/api/v1/intents/{id}/rerun", "rerun", "Runs it again: a failed one from a step on, another one as a new intent"), verbs::rerun)
         .add(operator, post("/api/v1/intents/{id}/retry", "retry", "Tries one step again now"), verbs::retry)
@@ -192,6 +193,13 @@ fn routes(guarded: Guarded) -> Routes {
         .add(viewer, get("/api/v1/kinds", "kinds", "The sorts of operations that workers have registered"), around::kinds)
         .add(viewer, get("/api/v1/kinds/{kind}", "kind", "One of them, with the schema of its input"), around::kind)
         .add(viewer, get("/api/v1/workers", "workers", "The workers that have not been found dead"), around::workers)
+        .add(viewer, get("/api/v1/queues", "queues", "The queues that anybody has named"), lanes::queues)
+        .add(operator, post("/api/v1/queues/{name}/pause", "pauseQueue", "Has no worker begin with anything more of a queue"), lanes::pause_queue)
+        .add(operator, post("/api/v1/queues/{name}/resume", "resumeQueue", "Has the workers go on with a paused queue"), lanes::resume_queue)
+        .add(viewer, get("/api/v1/schedules", "schedules", "The schedules that there are"), lanes::schedules)
+        .add(operator, post("/api/v1/schedules/{name}/pause", "pauseSchedule", "Has a schedule ask for nothing more"), lanes::pause_schedule)
+        .add(operator, post("/api/v1/schedules/{name}/resume", "resumeSchedule", "Has a paused schedule go on with its next tick"), lanes::resume_schedule)
+        .add(operator, post("/api/v1/schedules/{name}/run", "runSchedule", "Asks for an intent of a schedule now"), lanes::run_schedule)
         .add(viewer, get("/api/v1/alerts", "alerts", "What people should know of"), around::alerts)
         .add(viewer, get("/api/v1/unfinished", "unfinished", "How many unfinished tasks there are, by place"), around::unfinished)
         .add(admin, get("/api/v1/tokens", "tokens", "The tokens that were ever made"), around::tokens)

@@ -28,7 +28,18 @@ fn parameter(place: &str, name: &str, required: bool, schema: Value, says: &str)
     json!({"in": place, "name": name, "required": required, "schema": schema, "description": says})
 }
 
-async fn in_path<S: Send + Sync>(
+/// A name in the path.
+pub(super) fn named_parameter(name: &str, says: &str) -> Value {
+    parameter(
+        "path",
+        name,
+        true,
+        json!({"type": "string", "minLength": 1}),
+        says,
+    )
+}
+
+pub(super) async fn in_path<S: Send + Sync>(
     parts: &mut request::Parts,
     state: &S,
     name: &str,
@@ -99,8 +110,7 @@ impl<S: Send + Sync> FromRequestParts<S> for KindInPath {
 
 impl Described for KindInPath {
     fn describe(operation: &mut Operation, _: &mut Schemas) {
-        let kind = json!({"type": "string", "minLength": 1});
-        let kind = parameter("path", "kind", true, kind, "The kind's name");
+        let kind = named_parameter("kind", "The kind's name");
         operation.parameters.push(kind);
     }
 }

@@ -227,6 +227,10 @@ impl From<Error> for Problem {
             Error::Amended { id, .. } => {
                 Self::conflict("amended", "that would be another operation", &error).about(id)
             }
+            _ if error.is_not_found() => Self::not_found(&error),
+            _ if error.is_conflict() => {
+                Self::conflict("conflict", "it contradicts what is there", &error)
+            }
             _ if error.is_database() => Self::database(&error),
             _ if error.is_usage() => Self::invalid(&error),
             _ => Self::internal(&error),

@@ -1,6 +1,6 @@
 //! What operators do to intents.
 
-use intendant::{Batch, Cancelled, IntentId, IntentState, Preview, Sent, Verb};
+use intendant::{Batch, Cancelled, IntentId, IntentState, Preview, Sent, Undone, Verb};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -104,7 +104,7 @@ pub(super) struct Done {
     dry_run: bool,
     /// Where it is now
     state: IntentState,
-    /// Of a rerun of what had finished: the intent that was asked for
+    /// Of a rerun of what had finished, or an undo of what had succeeded: the intent that was asked for
     new_intent: Option<IntentId>,
     /// Of a cancel: whether it is over, or asked to stop
     cancelled: Option<CancelledHow>,
@@ -133,7 +133,7 @@ pub(super) struct SentMessage {
     before: bool,
 }
 
-fn check(reason: Option<&str>) -> Result<Option<&str>, Problem> {
+pub(super) fn check(reason: Option<&str>) -> Result<Option<&str>, Problem> {
     match reason {
         Some(reason) if reason.chars().count() > REASON_CHARS => Err(Problem::invalid(format!(
             "a reason has at most {REASON_CHARS} characters"
@@ -170,6 +170,11 @@ async fn act(
                 Cancelled::Stopping => CancelledHow::Stopping,
                 _ => CancelledHow::Now,
             });
+        }
+        Verb::Undo => {
+            if let Undone::By(new) = engine.undo(id, who, reason).await? {
+                done.new_intent = Some(new);
+            }
         }
         Verb::Rerun => done.new_intent = Some(engine.rerun(id, who, reason).await?),
         verb => engine.act(id, verb, who, reason).await?,

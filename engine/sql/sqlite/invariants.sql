@@ -44,6 +44,9 @@ union all
 select 'I2: a cancelled intent waits for a time or a message', o.intent_id from intendant_outcome o
   join intendant_awaited a on a.intent_id = o.intent_id where o.state = 'cancelled' and a.signal_id is null
 union all
+select 'I3: a cancel is asked for of no intent', c.intent_id from intendant_cancel_request c
+ where not exists (select 1 from intendant_intent i where i.id = c.intent_id)
+union all
 select 'I9: a cancel or an undo has no event', i.id from intendant_intent i
  where (exists (select 1 from intendant_cancel c where c.intent_id = i.id)
         or exists (select 1 from intendant_outcome o
@@ -132,3 +135,22 @@ select 'I8: an attempt has logged or measured before it began', n.intent_id
         where a.intent_id = n.intent_id and a.step = n.step and a.generation = n.generation and a.attempt >= n.attempt)
    and not exists (select 1 from intendant_step s
         where s.intent_id = n.intent_id and s.name = n.step and s.generation = n.generation and s.attempt >= n.attempt)
+union all
+select 'I12: one intent is of two ticks', t.intent_id from intendant_schedule_tick t where t.state = 'requested'
+ group by t.intent_id having count(*) > 1
+union all
+select 'I12: a tick is decided that is not due yet', coalesce(t.intent_id, '00000000-0000-0000-0000-000000000000')
+  from intendant_schedule_tick t join intendant_schedule s on s.name = t.schedule where t.sort = 'due' and t.at > s.last_at
+union all
+select 'I12: a tick has requested an intent that is of something else', t.intent_id from intendant_schedule_tick t
+  join intendant_intent i on i.id = t.intent_id
+ where t.state = 'requested' and not exists (
+       select 1 from intendant_resource r where r.intent_id = i.id and r.resource = 'schedule:' || t.schedule)
+union all
+select 'I9: a pause has no change', '00000000-0000-0000-0000-000000000000' from intendant_schedule s
+ where s.paused_at is not null and not exists (
+       select 1 from intendant_change c where c.subject = 'schedule' and c.name = s.name and c.verb = 'pause')
+union all
+select 'I9: a pause of a queue has no change', '00000000-0000-0000-0000-000000000000' from intendant_queue q
+ where q.paused_at is not null and not exists (
+       select 1 from intendant_change c where c.subject = 'queue' and c.name = q.name and c.verb = 'pause')

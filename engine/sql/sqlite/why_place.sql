@@ -10,12 +10,13 @@ select i.id, i.kind, i.queue, i.account, i.requested_by, i.requested_at, i.posit
                   where r.queue = i.queue and r.kind = i.kind and r.crashes in (1, 2, 3, 4, 5, 6, 7, 8, 9)
                     and r.position = i.position and r.intent_id = i.id), 0),
        l.claimed_at, l.worker, l.host, l.beat_at, l.lease_ms, l.free, ?2,
-       c.actor, c.reason, c.at, c.goal, x.intents, x.until
+       c.actor, c.reason, c.at, c.goal, x.intents, x.until, q.actor, q.reason, q.asked_at
   from intendant_intent i
   left join intendant_outcome o on o.intent_id = i.id
   left join intendant_parked p on p.intent_id = i.id
   left join intendant_blocked b on b.intent_id = i.id
   left join intendant_cancel c on c.intent_id = i.id
   left join intendant_poison x on x.kind = i.kind and x.intents > 1
+  left join intendant_cancel_request q on q.id = (select q.id from intendant_cancel_request q where q.intent_id = i.id order by q.id limit 1)
   left join held l on o.intent_id is null
  where i.id = ?1

@@ -308,7 +308,9 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
     /// them. An undo is a step itself, named `undo(…)`: it is tried as often as its step, may `snooze`, and can be seen; if
     /// it fails in the end, the intent has failed, and a resume goes on with it. Children that its step has asked for, and
     /// that succeeded, are its to take back. What ran in another [`queue`](Self::queue) is taken back there; as soon as it has
-    /// been sent there it counts as started.
+    /// been sent there it counts as started. What succeeded is taken back by a new intent
+    /// ([`Intendant::undo`](crate::Intendant::undo)), whose id is another one: what is to be found again belongs into the
+    /// output.
     ///
     /// ```
     /// # use intendant::{Cx, Node, Plan, StepResult, value};

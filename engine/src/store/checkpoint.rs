@@ -75,6 +75,13 @@ async fn keep(
     if conn.fetch_one(&sql::CHECKPOINT_STEP, row).await?.is_none() {
         return Ok(Kept::No);
     }
+    let progress = Args::new()
+        .uuid(once.intent.0)
+        .text(once.step.clone())
+        .int(i64::from(once.generation))
+        .text(value.text())
+        .uuid(once.lease.0);
+    conn.execute(&sql::CHECKPOINT_PROGRESS, progress).await?;
     let args = of_attempt()
         .text(value.text())
         .text(once.worker.clone())

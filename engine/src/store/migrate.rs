@@ -53,6 +53,9 @@ static MIGRATIONS: &[Migration] = migrations! {
     13 long_work "0013_long_work.sql",
     14 waits "0014_waits.sql",
     15 alerts "0015_alerts.sql",
+    16 cancel_from_sql "0016_cancel_from_sql.sql",
+    17 schedules "0017_schedules.sql",
+    18 queues "0018_queues.sql",
     20 kinds "0020_kinds.sql",
     21 tokens "0021_tokens.sql",
 };

@@ -6,9 +6,12 @@
 
 mod admit;
 mod alerts;
+mod anew;
 mod args;
 mod awaited;
 mod cancel;
+mod cancel_asked;
+mod change;
 mod checkpoint;
 mod claim;
 mod conflict;
@@ -26,12 +29,15 @@ mod once;
 mod open;
 mod overdue;
 mod poison;
+mod queue;
 mod reap;
 mod records;
 mod request;
 mod resume;
 mod routed;
 mod rows;
+mod schedule;
+mod schedule_records;
 mod session;
 mod signal;
 mod sql;
@@ -62,6 +68,8 @@ use crate::seam::Seam;
 
 pub(crate) use alerts::{Due, Turn};
 pub(crate) use cancel::CancelBy;
+pub(crate) use cancel_asked::CancelAsked;
+pub(crate) use change::NewChange;
 pub(crate) use checkpoint::Kept;
 pub(crate) use conflict::Superseded;
 pub(crate) use conn::Conn;
@@ -74,6 +82,7 @@ pub(crate) use notes::{NoteRow, write as write_notes};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
 pub(crate) use overdue::Overdue;
 pub(crate) use poison::BacksOff;
+pub(crate) use queue::Control;
 pub use records::{
     AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, LinkRecord,
     LogLine, LogRecord, MeasureRecord, Relation, ResourceRecord, SignalRecord, StepRecord,
@@ -87,6 +96,7 @@ pub(crate) use rows::{
     SessionSeen, SetAsideRow, Start, StartedRow, StepAt, StepRow, TickAnswer, TickEnd, TickRequest,
     UndoRow,
 };
+pub(crate) use schedule::{Declaration, NewTick, ScheduleLoad, Standing};
 pub(crate) use signal::NewSignal;
 pub(crate) use token::NewTokenRow;
 pub(crate) use verbs::StepVerb;

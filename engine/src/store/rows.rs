@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::loaded::{AwaitedLoad, ChildLoad, Claimed, Failure, StepLoad, ToStop};
 use super::notes::NoteRow;
+use super::queue::Control;
 use crate::about::Checked;
 use crate::clock::{Micros, micros};
 use crate::conflict::Conflicts;
@@ -367,6 +368,8 @@ pub(crate) struct TickRequest {
     pub(crate) stopping: HashSet<TaskId>,
     /// The session has been told to stop something: which it is, is asked for.
     pub(crate) hear_cancels: bool,
+    /// What people have said of queues, as far as the worker knows: the count of it.
+    pub(crate) control: i64,
 }
 
 /// Conflict rules by kind.
@@ -395,6 +398,25 @@ impl TickRequest {
             && !self.promote
             && !self.hear_cancels
             && !self.deliver)
+    }
+
+    /// The same, with nothing asked for.
+    pub(crate) fn without_questions(&self) -> Self {
+        Self {
+            claim: Vec::new(),
+            claim_suspect: Vec::new(),
+            probes: Vec::new(),
+            lease: None,
+            suspect_lease: None,
+            reload: Vec::new(),
+            recall: Vec::new(),
+            listen: Vec::new(),
+            watch: Vec::new(),
+            promote: false,
+            hear_cancels: false,
+            deliver: false,
+            ..self.clone()
+        }
     }
 
     /// Something of the worker's is on its way to the disk.
@@ -475,6 +497,8 @@ pub(crate) struct TickAnswer {
     pub(crate) probed: bool,
     /// These were not finished: they were asked to stop first.
     pub(crate) not_finished: Vec<IntentId>,
+    /// What people have said of queues, if that is news.
+    pub(crate) control: Option<Control>,
 }
 
 impl TickAnswer {
@@ -504,6 +528,8 @@ pub(crate) struct SessionRow {
     pub(crate) kinds: Vec<KindRow>,
     /// What it claims: kind and queue, its intents' own or that of routed steps.
     pub(crate) lanes: Vec<(Arc<str>, Arc<str>)>,
+    /// Which schedules it declares, and in which revision.
+    pub(crate) schedules: Vec<(String, u32)>,
 }
 
 /// What the code says of a kind that a worker carries out.
@@ -530,12 +556,16 @@ pub(crate) struct SessionSeen {
 }
 
 /// What an idle worker sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Peek {
     pub(crate) ready: bool,
     pub(crate) suspects: bool,
     pub(crate) next_due: Option<Duration>,
     pub(crate) signals: bool,
+    /// Plain SQL has asked for cancels.
+    pub(crate) cancels: bool,
+    /// What people have said of queues, if that is news.
+    pub(crate) control: Option<Control>,
 }
 
 impl From<IntentId> for Uuid {

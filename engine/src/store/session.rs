@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::args::{Args, Rows};
-use super::sql;
 use super::{Conn, KindRow, Lane, Peek, Probe, SessionRow, SessionSeen, Store};
+use super::{queue, sql};
 use crate::clock::micros;
 use crate::conflict::Conflicts;
 use crate::error::Error;
@@ -50,7 +50,16 @@ impl Store {
                     .opt_texts(kinds().map(schema))
                     .opt_ints(kinds().map(|kind| kind.deadline.map(micros)));
                 conn.execute(&sql::KIND_INSERT, Args::new().rows(known))
-                    .await
+                    .await?;
+                let schedules = || session.schedules.iter();
+                if session.schedules.is_empty() {
+                    return Ok(());
+                }
+                let declared = Rows::new()
+                    .texts(schedules().map(|(name, _)| name.as_str()))
+                    .ints(schedules().map(|(_, revision)| i64::from(*revision)));
+                let args = Args::new().uuid(session.id.0).rows(declared);
+                conn.execute(&sql::SESSION_SCHEDULE_INSERT, args).await
             })
         })
         .await
@@ -96,14 +105,19 @@ impl Store {
     }
 
     /// What an idle worker may find: costs one look into the hot tables.
-    pub(crate) async fn peek(&self, lanes: Vec<Lane>, probes: Vec<Probe>) -> Result<Peek, Error> {
+    pub(crate) async fn peek(
+        &self,
+        lanes: Vec<Lane>,
+        probes: Vec<Probe>,
+        control: i64,
+    ) -> Result<Peek, Error> {
         self.read(move |mut conn| {
             Box::pin(async move {
-                let mut peek = peek(&mut conn, &lanes).await?;
+                let mut peek = peek(&mut conn, &lanes, control).await?;
                 if !probes.is_empty() {
                     // What may be tried of a kind that backs off is claimed as a suspect is.
                     let lanes: Vec<Lane> = probes.into_iter().map(|probe| probe.lane).collect();
-                    peek.suspects |= self::peek(&mut conn, &lanes).await?.ready;
+                    peek.suspects |= self::peek(&mut conn, &lanes, i64::MAX).await?.ready;
                 }
                 Ok(peek)
             })
@@ -126,7 +140,7 @@ impl Store {
     }
 }
 
-async fn peek(conn: &mut Conn<'_>, lanes: &[Lane]) -> Result<Peek, Error> {
+async fn peek(conn: &mut Conn<'_>, lanes: &[Lane], control: i64) -> Result<Peek, Error> {
     let pairs = || {
         lanes
             .iter()
@@ -146,11 +160,18 @@ async fn peek(conn: &mut Conn<'_>, lanes: &[Lane]) -> Result<Peek, Error> {
     let next_due = row
         .opt_int(2)?
         .map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0)));
+    let version = row.int(5)?;
+    let said = match version > control {
+        true => Some(queue::load(conn, version).await?),
+        false => None,
+    };
     Ok(Peek {
+        control: said,
         ready: row.bool(0)?,
         suspects: row.bool(1)?,
         next_due,
         signals: row.bool(3)?,
+        cancels: row.bool(4)?,
     })
 }
 

@@ -14,7 +14,7 @@ use super::{
     TickRequest,
 };
 use super::{
-    awaited, claim, deadlines, finish, load, notes, request, routed, sql, stop, taking_back,
+    awaited, claim, deadlines, finish, load, notes, queue, request, routed, sql, stop, taking_back,
 };
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId, TaskId};
@@ -92,6 +92,18 @@ async fn tick(
         answer.to_stop = load::cancels(conn, session).await?;
         stopped = stop::without(request, &mut answer);
         &stopped
+    } else {
+        request
+    };
+
+    // Before the claim, so that nothing is taken from a queue that was paused before this tick.
+    let version = fence.int(1)?;
+    let unpaused;
+    let request = if version > request.control {
+        let control = queue::load(conn, version).await?;
+        unpaused = control.without(request);
+        answer.control = Some(control);
+        &unpaused
     } else {
         request
     };

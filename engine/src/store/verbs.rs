@@ -1,4 +1,4 @@
-//! What an operator does to one step of an intent, or to an intent as a whole: retry, skip, discard, amend, ask again.
+//! What an operator does to one step of an intent, or to an intent as a whole: retry, skip, discard, amend.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -6,16 +6,15 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::args::{Args, Rows};
-use super::resume::{Actor, into_line, place, withdraw, withdraw_one};
-use super::rows::Start;
-use super::{
-    Conn, IntentRecord, NewIntent, RoutedEnd, Store, checkpoint, finish, history, request, routed,
-    sql,
+use super::resume::{
+    Actor, Revival, failed_parents, into_line, place, resume_parents, revive_family, withdraw,
+    withdraw_one,
 };
+use super::{Conn, RoutedEnd, Store, checkpoint, finish, routed, sql};
 use crate::error::Error;
 use crate::id::{IntentId, TaskId};
-use crate::payload::{self, Payload};
-use crate::state::{IntentState, StepState};
+use crate::payload::Payload;
+use crate::state::StepState;
 
 /// What is done to a step that has failed, or waits for its retry.
 #[derive(Debug, Clone)]
@@ -80,20 +79,6 @@ impl Store {
         })
         .await
     }
-
-    /// Asks for a finished intent again, as a new one with this id; each has an event that names the other.
-    pub(crate) async fn again(
-        &self,
-        id: IntentId,
-        new: IntentId,
-        actor: Actor,
-    ) -> Result<(), Error> {
-        self.transact(move |mut conn| {
-            let actor = actor.clone();
-            Box::pin(async move { again(&mut conn, id, new, &actor).await })
-        })
-        .await
-    }
 }
 
 async fn on_step(
@@ -122,10 +107,11 @@ async fn on_step(
             });
         }
         note(conn, id, verb.verb(), actor, &detail).await?;
-    } else if let (_, Some(parent)) = place(conn, id).await? {
-        let verb = verb.trying();
-        return Err(Error::ResumeParent { verb, id, parent });
     }
+    let parents = match failed.is_empty() {
+        true => Vec::new(),
+        false => failed_parents(conn, id, verb.trying()).await?,
+    };
     let (generation, state, waits) = step_of(conn, id, step).await?;
     // One that waits for children goes on by them.
     if state != StepState::Failed && !waits {
@@ -133,14 +119,44 @@ async fn on_step(
     }
     let args = Args::new().uuid(id.0).text(step).int(generation);
     match verb {
-        StepVerb::Retry => conn.execute(&sql::STEP_RETRY, args).await?,
+        StepVerb::Retry => {
+            resume_children(conn, (id, step), actor).await?;
+            conn.execute(&sql::STEP_RETRY, args).await?;
+        }
         StepVerb::Skip(output) => {
             skip(conn, (id, step, generation), output).await?;
         }
     }
     conn.execute(&sql::WAIT_REOPEN, Args::new().ids([id]))
         .await?;
-    into_line(conn, &[id]).await
+    into_line(conn, &[id]).await?;
+    resume_parents(conn, parents, actor).await?;
+    Ok(())
+}
+
+/// The children with whose failure a step has failed go on when it is tried again.
+async fn resume_children(
+    conn: &mut Conn<'_>,
+    (id, step): (IntentId, &str),
+    actor: &Actor,
+) -> Result<(), Error> {
+    let mut failed: Vec<IntentId> = Vec::new();
+    for row in conn
+        .fetch(&sql::CHILD_FAILED, Args::new().ids([id]))
+        .await?
+    {
+        if row.text(2)? == step {
+            failed.push(row.uuid(1)?);
+        }
+    }
+    let with = Actor {
+        name: actor.name.clone(),
+        reason: Some("resumed with its parent".to_owned()),
+    };
+    let children = withdraw(conn, &failed, "resume", &with, &json!({})).await?;
+    let level = children.into_iter().map(|child| (child, Revival::Resume));
+    let revived = revive_family(conn, id, level.collect(), actor).await?;
+    into_line(conn, &revived).await
 }
 
 fn wrong_step(verb: &StepVerb, id: IntentId, step: &str, state: StepState) -> Error {
@@ -295,59 +311,7 @@ async fn amend(
     note(conn, id, "amend", actor, &json!({})).await
 }
 
-async fn again(
-    conn: &mut Conn<'_>,
-    id: IntentId,
-    new: IntentId,
-    actor: &Actor,
-) -> Result<(), Error> {
-    let record = history::records(conn, &[id]).await?.pop();
-    let record = record.ok_or(Error::NotFound { id })?;
-    match record.state {
-        IntentState::Succeeded | IntentState::Cancelled => {}
-        state => {
-            return Err(Error::WrongState {
-                verb: "rerunning",
-                id,
-                state,
-                expected: "only what succeeded or was cancelled is asked for again; a failed one is resumed, or rerun from \
-                           a step",
-            });
-        }
-    }
-    let release = super::load::release_on_failure(conn, id).await?;
-    let intent = copy(record, new, release, actor);
-    request::insert_requests(conn, vec![intent]).await?;
-    note(conn, id, "rerun", actor, &json!({ "as": new })).await?;
-    note(conn, new, "rerun", actor, &json!({ "of": id })).await
-}
-
-/// The same operation, asked for by somebody else, as nobody's child.
-fn copy(record: IntentRecord, id: IntentId, release: bool, actor: &Actor) -> NewIntent {
-    let resources = record.resources.into_iter();
-    NewIntent {
-        id,
-        kind: record.kind,
-        queue: record.queue,
-        account: record.account,
-        input: payload::trusted(record.input.get()),
-        priority: i32::try_from(record.priority).unwrap_or_default(),
-        release_on_failure: release,
-        start: Start::Now,
-        requested_by: Some(actor.name.clone()),
-        parent: None,
-        root: id,
-        depth: 0,
-        correlation_id: record.correlation_id,
-        resources: resources.map(|used| (used.resource, used.mode)).collect(),
-        labels: record.labels.into_iter().collect(),
-        key: None,
-        conflicts: None,
-        deadline: None,
-    }
-}
-
-async fn note(
+pub(super) async fn note(
     conn: &mut Conn<'_>,
     id: IntentId,
     verb: &'static str,

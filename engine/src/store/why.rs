@@ -15,8 +15,8 @@ use crate::limits;
 use crate::state::IntentState;
 use crate::waits::Sort;
 use crate::why::{
-    AwaitedFacts, CancelFacts, ChildFacts, Facts, Foresight, LeaseFacts, LineFacts, Other, Place,
-    Rival, StepFacts, Tally, Then, WorkerFacts,
+    AskedFacts, AwaitedFacts, CancelFacts, ChildFacts, Facts, Foresight, LeaseFacts, LineFacts,
+    Other, Place, Rival, StepFacts, Tally, Then, WorkerFacts,
 };
 
 /// One more than is told, to know that there are more.
@@ -78,7 +78,6 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
         account: row.opt_text(3)?,
         requested_by: row.opt_text(4)?,
         requested_at: row.time(5)?.to_utc(),
-        parent: row.opt_uuid(7)?,
         place: place(conn, id, &row).await?,
         backs_off: match (row.opt_int(28)?, row.opt_time(29)?) {
             (Some(intents), Some(until)) => {
@@ -86,6 +85,7 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
             }
             _ => None,
         },
+        paused: None,
         cancel: match row.opt_text(24)? {
             Some(actor) => Some(CancelFacts {
                 actor,
@@ -96,6 +96,14 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
                     Goal::Fail(_) => Then::Failed,
                     Goal::Rerun { .. } => Then::Rerun,
                 },
+            }),
+            None => None,
+        },
+        asked: match row.opt_text(30)? {
+            Some(actor) => Some(AskedFacts {
+                actor,
+                reason: row.opt_text(31)?,
+                at: row.time(32)?.to_utc(),
             }),
             None => None,
         },
@@ -120,6 +128,7 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
         }
     }
     facts.workers = workers(conn, &facts.queue, &facts.kind).await?;
+    facts.paused = super::queue::paused(conn, &facts.queue).await?;
     Ok(facts)
 }
 

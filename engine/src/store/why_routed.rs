@@ -18,6 +18,7 @@ pub(super) async fn load(conn: &mut Conn<'_>, intent: &Facts) -> Result<Vec<Rout
         let facts = Facts {
             place: place(conn, intent, &row).await?,
             workers: workers(conn, &queue, &intent.kind).await?,
+            paused: super::queue::paused(conn, &queue).await?,
             queue,
             steps: vec![step(&row)?],
             children: Vec::new(),
@@ -25,6 +26,7 @@ pub(super) async fn load(conn: &mut Conn<'_>, intent: &Facts) -> Result<Vec<Rout
             awaited: Vec::new(),
             // Said of its intent.
             cancel: None,
+            asked: None,
             unfinished: Tally {
                 count: 0,
                 more: false,

@@ -30,8 +30,9 @@ struct State {
     /// The loop has nothing to do.
     idle: Option<Idle>,
     poke: Option<oneshot::Sender<Poke>>,
-    /// Attempts that wait for their turn: first come by intent, then by place in the plan.
-    waiting: BTreeMap<(IntentId, usize), Waiting>,
+    /// Attempts that wait for their turn: first come by intent, then by place in the plan; by name, of steps in other queues,
+    /// where each is by itself.
+    waiting: BTreeMap<(IntentId, usize, Arc<str>), Waiting>,
     /// An attempt has its turn.
     on_stage: Option<Upcoming>,
     /// What is done beside the loop.
@@ -166,9 +167,9 @@ impl Watch for Director {
     }
 
     fn turn(&self, upcoming: Upcoming) -> BoxFuture<'static, Turn> {
-        let place = (upcoming.intent, upcoming.index);
+        let place = (upcoming.intent, upcoming.index, upcoming.step.clone());
         let (leave, given) = oneshot::channel();
-        self.change(|state| state.waiting.insert(place, (upcoming, leave)));
+        self.change(|state| state.waiting.insert(place.clone(), (upcoming, leave)));
         let director = self.me.clone();
         let leaves = OnDrop(Some(move || {
             if let Some(director) = director.upgrade() {

@@ -13,6 +13,7 @@ use crate::id::IntentId;
 use crate::intent::Intent;
 use crate::seam::When;
 use crate::state::IntentState;
+use crate::verbs::Undone;
 
 /// After which the workflow goes on by itself, as long as the step has attempts left.
 const PASSING: [Fault; 4] = [Fault::Error, Fault::Panic, Fault::TimeOut, Fault::Crash];
@@ -44,7 +45,8 @@ impl<S: Send + Sync + 'static> Kit<S> {
     /// run meets, before it has done anything and when it has done all, with an error, a panic, its time limit and a crash:
     /// the intent comes to the same in the end, by itself or, where a step is out of attempts, when it is resumed. Each
     /// fails for good: the intent comes to the same when it is resumed, or rerun from its first step, succeeds when the step
-    /// is skipped, which is then not run any more, and leaves the world as it was when it is undone.
+    /// is skipped, which is then not run any more, and leaves the world as it was when it is undone; so it does when it is
+    /// undone after all went well.
     ///
     /// The worlds after an undo and a rerun are compared where steps have an undo. See
     /// [`check_idempotent`](Self::check_idempotent) for the rest.
@@ -94,7 +96,33 @@ where
                 }
             }
         }
+        self.after_success(&clean, &mut report).await?;
         Ok(report)
+    }
+
+    /// Nothing goes wrong, and then it is not wanted any more.
+    async fn after_success(&self, clean: &Played, report: &mut Report) -> Result<(), TestError> {
+        let mut stage = self.kit.stage().await?;
+        let before = seen(&stage, &self.look).await?;
+        let id = stage.intendant().request((self.intent)()).await?.id();
+        conclude(&mut stage, id, before.clone(), &self.look).await?;
+        report.runs += 1;
+        let by = match stage.intendant().undo(id, "the test", None).await {
+            Ok(Undone::By(by)) => by,
+            Ok(Undone::Itself { .. }) => id,
+            // There is no way back any more.
+            Err(error) if error.is_conflict() => {
+                report.refused += 1;
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let played = conclude(&mut stage, by, before, &self.look).await?;
+        report.find(
+            "carried out with nothing going wrong; then undone",
+            undone(&played, clean, self.kit.undo),
+        );
+        Ok(())
     }
 
     /// Something goes wrong once.
@@ -210,11 +238,7 @@ fn judge(
     let succeeded = outcome.state == IntentState::Succeeded;
     match verb {
         Verb::Resume => outcome.differs(&clean.outcome),
-        Verb::Undo if !(undo && played.has_undone()) => match outcome.state {
-            IntentState::Cancelled => Vec::new(),
-            _ => wrong(IntentState::Cancelled),
-        },
-        Verb::Undo => taken_back(played, clean),
+        Verb::Undo => undone(played, clean, undo),
         Verb::Rerun | Verb::Skip if !succeeded => wrong(IntentState::Succeeded),
         Verb::Rerun if undo && played.has_undone() => outcome.world_differs(&clean.outcome.world),
         Verb::Rerun => Vec::new(),
@@ -226,6 +250,16 @@ fn judge(
                 .then(|| "the intent's output is another one".to_owned());
             again.chain(output).collect()
         }
+    }
+}
+
+/// The world is compared where something says how it is taken back.
+fn undone(played: &Played, clean: &Played, undo: bool) -> Vec<String> {
+    let outcome = &played.outcome;
+    match outcome.state {
+        _ if undo && played.has_undone() => taken_back(played, clean),
+        IntentState::Cancelled => Vec::new(),
+        _ => vec![outcome.in_words(IntentState::Cancelled)],
     }
 }
 

@@ -203,29 +203,32 @@ impl<S: Send + Sync + 'static> Stage<S> {
     }
 
     async fn go_on(&mut self, until: Until) -> Result<(), TestError> {
-        // What was asked for meanwhile is heard of first.
-        let mut looked = false;
+        // What was asked for meanwhile is heard of first; and where a look has led to a commit, another one may find more
+        // before it is said that there is nothing.
+        let mut looked = None;
         let mut vain = 0;
         loop {
             let (idle, next) = match self.still().await? {
                 Standing::Dead => {
                     self.take_over().await?;
-                    (looked, vain) = (false, 0);
+                    (looked, vain) = (None, 0);
                     continue;
                 }
                 Standing::Still { idle, next } => (idle, next),
                 Standing::Moving => continue,
             };
-            if !looked {
-                looked = true;
+            let commits = Some(self.script().commits.len());
+            let more = next.is_none() && looked != commits && vain < VAIN_LOOKS;
+            if looked.is_none() || more {
+                (looked, vain) = (commits, vain + usize::from(more));
                 self.director()?.poke(Poke::Look);
             } else if let Some(next) = next {
                 self.give_turn(next).await?;
-                (looked, vain) = (false, 0);
+                (looked, vain) = (None, 0);
             } else if self.is_reached(until, idle.due.is_none()).await? {
                 return Ok(());
             } else if let Some(due) = idle.due.filter(|_| vain < VAIN_LOOKS) {
-                (looked, vain) = (false, vain + 1);
+                (looked, vain) = (None, vain + 1);
                 self.clock.advance(due);
                 self.director()?.poke(Poke::Due);
             } else {

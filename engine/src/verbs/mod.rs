@@ -15,7 +15,21 @@ use crate::id::IntentId;
 use crate::intent::{Intent, check_name};
 use crate::payload;
 use crate::request::describe;
+use crate::state::IntentState;
 use crate::store::{Actor, CancelBy, Revival, StepVerb};
+
+/// How an intent is taken back: see [`Intendant::undo`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Undone {
+    /// It had failed, and is taken back itself.
+    Itself {
+        /// How many intents that are, with its failed children.
+        intents: usize,
+    },
+    /// It had succeeded, and this intent takes it back.
+    By(IntentId),
+}
 
 impl Intendant {
     /// Puts a failed intent back in line: what succeeded is kept, its failed steps get a fresh attempt budget, and the
@@ -65,33 +79,42 @@ impl Intendant {
             reason: reason.map(str::to_owned),
         };
         let answers = self.cancel_all(vec![id], by).await?;
-        match answers.into_iter().next() {
-            Some((_, CancelAnswer::Done(cancelled))) => Ok(cancelled),
-            Some((_, CancelAnswer::Finished(state))) => Err(Error::WrongState {
-                verb: "cancelling",
-                id,
-                state,
-                expected: "only an unfinished intent can be cancelled",
-            }),
-            Some((_, CancelAnswer::PastReturn { intent, step })) => {
-                let verb = "cancelling";
-                Err(Error::PastReturn {
-                    verb,
-                    id,
-                    intent,
-                    step,
-                })
-            }
-            Some((_, CancelAnswer::NotFound)) | None => Err(Error::NotFound { id }),
-        }
+        CancelAnswer::of_one(answers).settle(id)
     }
 
-    /// Takes back what a failed intent did, as far as its steps declare an [`undo`](crate::StepBuilder::undo), and that of
-    /// its failed children; then it is cancelled. Returns how many intents that are.
+    /// Takes back what an intent did, as far as its steps declare an [`undo`](crate::StepBuilder::undo).
     ///
-    /// Fails where it has not failed ([`Error::WrongState`]; an unfinished one is cancelled instead), and after a step
-    /// behind which there is no way back ([`Error::PastReturn`]).
+    /// A failed one is taken back itself, with its failed children; then it is cancelled. One that succeeded stays as it is:
+    /// a new intent, linked with it by an event on each, waits for its turn on the same resources, begins where the old one
+    /// ended, takes its steps back, and is cancelled then. What its children did is up to the undo of the steps that
+    /// asked for them. Asked for again, it is the same new intent.
+    ///
+    /// Fails where there is nothing to take back ([`Error::WrongState`]; an unfinished one is cancelled instead), and after
+    /// a step behind which there is no way back ([`Error::PastReturn`]).
     pub async fn undo(
+        &self,
+        id: IntentId,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<Undone, Error> {
+        let intents = match self.undo_failed(id, actor, reason).await {
+            Err(Error::WrongState {
+                state: IntentState::Succeeded,
+                ..
+            }) => {
+                let actor = acting(actor, reason)?;
+                let new = IntentId(self.store().clock().ordered_id());
+                let new = self.store().undo_succeeded(id, new, actor).await?;
+                self.wake();
+                return Ok(Undone::By(new));
+            }
+            intents => intents?,
+        };
+        Ok(Undone::Itself { intents })
+    }
+
+    /// [`undo`](Self::undo) of one that has failed. Returns how many intents are taken back.
+    pub(crate) async fn undo_failed(
         &self,
         id: IntentId,
         actor: &str,

@@ -44,11 +44,21 @@ impl Place {
 
 /// What it waits for; of one that was asked to stop, that first.
 fn reasons(facts: Facts) -> Vec<Reason> {
-    let cancel = facts.cancel.clone();
+    let (cancel, asked) = (facts.cancel.clone(), facts.asked.clone());
     let mut reasons = waits_for(facts);
     let finished =
         |reason: &Reason| matches!(reason, Reason::Finished { .. } | Reason::Failed { .. });
-    let cancel = cancel.filter(|_| !reasons.iter().any(finished));
+    if reasons.iter().any(finished) {
+        return reasons;
+    }
+    if let Some(asked) = asked {
+        let asked = Reason::CancelAsked {
+            by: asked.actor,
+            because: asked.reason,
+            at: asked.at,
+        };
+        reasons.insert(0, asked);
+    }
     if let Some(cancel) = cancel {
         // Timers are over.
         reasons.retain(|reason| !matches!(reason, Reason::Retry { .. } | Reason::Snooze { .. }));
@@ -69,9 +79,9 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
         intent,
         kind,
         queue,
-        parent,
         place,
         backs_off,
+        paused,
         workers,
         steps,
         children,
@@ -91,6 +101,12 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
         since: step.since,
         reasons: reasons(*step.facts),
     });
+    let paused = paused.map(|(by, because, at)| Reason::QueuePaused {
+        queue: queue.clone(),
+        by,
+        because,
+        at,
+    });
     let named = by_names.into_iter().filter_map(by_name);
     match place {
         Place::Finished(state, at) => vec![Reason::Finished { state, at }],
@@ -106,10 +122,11 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
             error,
             at,
             holds,
-            resume: parent.unwrap_or(intent),
+            resume: intent,
         }],
         Place::Blocked { kin, lines } => {
             let mut reasons = in_line(kin, lines);
+            reasons.extend(paused);
             reasons.extend(workers.missing(&queue, &kind));
             reasons
         }
@@ -122,6 +139,7 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
             reasons.extend(named);
             reasons.extend(routed);
             reasons.extend(children);
+            reasons.extend(paused);
             reasons.extend(workers.missing(&queue, &kind));
             reasons
         }
@@ -136,6 +154,7 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
         }
         Place::Ready { crashes, ahead } => {
             let mut reasons = Vec::new();
+            reasons.extend(paused);
             if crashes > 0 {
                 reasons.push(Reason::Suspect { crashes });
             }

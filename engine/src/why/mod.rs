@@ -66,7 +66,7 @@ pub enum Reason {
         at: DateTime<Utc>,
         /// The resources that it keeps from others.
         holds: Vec<String>,
-        /// The intent to resume: itself, or its parent, which its failure was handed to.
+        /// The intent to resume; those that have failed with it go on, too.
         resume: IntentId,
     },
     /// It was asked to stop, or has failed, and what its steps did is taken back: what it waits for until then follows.
@@ -74,6 +74,15 @@ pub enum Reason {
         /// What it comes to then.
         then: Then,
         /// Who asked for that; `intendant` where its kind wants it.
+        by: String,
+        /// Why.
+        because: Option<String>,
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// Plain SQL has asked for its cancel, which the next worker that looks carries out.
+    CancelAsked {
+        /// Who asked.
         by: String,
         /// Why.
         because: Option<String>,
@@ -181,6 +190,17 @@ pub enum Reason {
         intents: u64,
         /// When the next one is tried.
         due_at: DateTime<Utc>,
+    },
+    /// Its queue is paused.
+    QueuePaused {
+        /// The queue.
+        queue: String,
+        /// Who did it.
+        by: String,
+        /// Why.
+        because: Option<String>,
+        /// When.
+        at: DateTime<Utc>,
     },
     /// No live worker serves its queue.
     NoWorker {
@@ -318,12 +338,15 @@ pub(crate) struct Facts {
     pub(crate) account: Option<String>,
     pub(crate) requested_by: Option<String>,
     pub(crate) requested_at: DateTime<Utc>,
-    pub(crate) parent: Option<IntentId>,
     pub(crate) place: Place,
     /// It was asked to stop.
     pub(crate) cancel: Option<CancelFacts>,
     /// Its kind backs off: after the crashes of how many intents, and until when.
     pub(crate) backs_off: Option<(u64, DateTime<Utc>)>,
+    /// Plain SQL wants it cancelled, and no worker has come to that yet.
+    pub(crate) asked: Option<AskedFacts>,
+    /// Its queue is paused: by whom, why, when.
+    pub(crate) paused: Option<(String, Option<String>, DateTime<Utc>)>,
     /// Of an unfinished one: every session that there is.
     pub(crate) workers: Vec<WorkerFacts>,
     /// Steps that run or wait, what is due first in front.
@@ -344,6 +367,14 @@ pub(crate) struct CancelFacts {
     pub(crate) reason: Option<String>,
     pub(crate) at: DateTime<Utc>,
     pub(crate) then: Then,
+}
+
+/// Who wants an intent cancelled.
+#[derive(Debug, Clone)]
+pub(crate) struct AskedFacts {
+    pub(crate) actor: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) at: DateTime<Utc>,
 }
 
 /// Where an intent is.

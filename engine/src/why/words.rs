@@ -48,6 +48,17 @@ impl Display for Reason {
                     None => Ok(()),
                 }
             }
+            Self::CancelAsked { by, because, at } => {
+                let at = time(*at);
+                write!(
+                    f,
+                    "its cancel was asked for by {by} at {at}, from plain SQL, and waits for a worker"
+                )?;
+                match because {
+                    Some(because) => write!(f, ": {because}"),
+                    None => Ok(()),
+                }
+            }
             Self::InLine {
                 resource,
                 mode,
@@ -113,6 +124,18 @@ impl Display for Reason {
                     n => format!("{n} workers died"),
                 }
             ),
+            Self::QueuePaused {
+                queue,
+                by,
+                because,
+                at,
+            } => {
+                write!(f, "queue `{queue}` is paused by {by} since {}", time(*at))?;
+                match because {
+                    Some(because) => write!(f, ": {because}"),
+                    None => Ok(()),
+                }
+            }
             Self::BacksOff {
                 kind,
                 intents,

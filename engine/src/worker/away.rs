@@ -58,8 +58,7 @@ impl<S> Drive<S> {
         });
         self.slots[index].status = Status::Routed;
         self.has_wait = true;
-        let said = |tick: &TickRequest| tick.started.iter().any(|row| row.intent == self.id);
-        if self.kind.time_limit.is_some() && !self.inherited && !said(tick) {
+        if self.kind.time_limit.is_some() && !self.inherited {
             // Whoever runs it has to know how much is left of the intent's limit.
             tick.started.extend(self.started_row());
         }

@@ -127,7 +127,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             return Vec::new();
         }
         let now = self.now();
-        let lanes = self.lanes.iter();
+        let lanes = self.lanes.iter().filter(|lane| !lane.paused);
         lanes
             .flat_map(|lane| self.backing_off.due(&lane.queue, &lane.kinds, now))
             .collect()

@@ -100,6 +100,7 @@ impl Committer {
     /// The database refuses something in the tick: finds the intents for which it does, and writes all the others
     /// (PROTOCOL P7).
     async fn bisect(&mut self, request: &TickRequest, error: &Error) -> Option<Box<TickAnswer>> {
+        tracing::debug!(%error, careful = request.careful, "the database refuses a tick");
         if !request.careful {
             // What is refused may only be there already.
             let mut careful = request.clone();
@@ -108,8 +109,7 @@ impl Committer {
         }
         if request.asks() {
             // What is asked for may be at fault: the writes go by themselves, and the questions are asked again.
-            let mut writes = part(request, |_| true);
-            writes.leases_done.clone_from(&request.leases_done);
+            let writes = request.without_questions();
             if writes.has_writes() {
                 return self.try_commit(Arc::new(writes)).await;
             }
@@ -184,7 +184,7 @@ fn halves(request: &TickRequest) -> Halves {
 }
 
 fn part(request: &TickRequest, keep: impl Fn(TaskId) -> bool) -> TickRequest {
-    let mut part = request.clone();
+    let mut part = request.without_questions();
     part.started.retain(|row| keep(row.intent.into()));
     part.steps.retain(|row| keep(row.task));
     part.attempts.retain(|row| keep(row.task));
@@ -206,17 +206,6 @@ fn part(request: &TickRequest, keep: impl Fn(TaskId) -> bool) -> TickRequest {
     part.hand_backs.retain(|(task, _, _)| keep(*task));
     // A refused task stays in its lease; an empty lease that stays with it does no harm before the session ends.
     part.leases_done.clear();
-    part.claim.clear();
-    part.claim_suspect.clear();
-    part.probes.clear();
-    part.lease = None;
-    part.suspect_lease = None;
-    part.promote = false;
-    part.watch.clear();
-    part.reload.clear();
-    part.recall.clear();
-    part.listen.clear();
-    part.deliver = false;
     part
 }
 
@@ -243,4 +232,41 @@ fn tasks(request: &TickRequest) -> HashSet<TaskId> {
         .chain(request.parks.iter().map(|row| row.task))
         .chain(request.hand_backs.iter().map(|(task, _, _)| *task))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::IntentId;
+
+    #[test]
+    fn what_asks_for_nothing_is_not_split_into_itself() {
+        let id = IntentId(uuid::Uuid::from_u128(1));
+        let every_question = [
+            TickRequest {
+                promote: true,
+                ..TickRequest::default()
+            },
+            TickRequest {
+                deliver: true,
+                ..TickRequest::default()
+            },
+            TickRequest {
+                hear_cancels: true,
+                ..TickRequest::default()
+            },
+            TickRequest {
+                watch: vec![id],
+                ..TickRequest::default()
+            },
+            TickRequest {
+                reload: vec![id],
+                ..TickRequest::default()
+            },
+        ];
+        for question in every_question {
+            assert!(question.asks());
+            assert!(!question.without_questions().asks(), "{question:?}");
+        }
+    }
 }

@@ -21,6 +21,7 @@ use super::listen::Listener;
 use super::reaping::Reaping;
 use super::registry::Kind;
 use super::runner::Ended;
+use super::scheduling::{Declared, Scheduling};
 use super::session::Session;
 use super::watchdog::Watchdog;
 use super::{Settings, WorkReport, Worker};
@@ -108,6 +109,8 @@ pub(super) struct Engine<S> {
     pub(super) watch_due: bool,
     /// How often this session had been told to stop something, as of the last tick.
     pub(super) cancels: i64,
+    /// What people have said of queues, as far as this worker knows: the count of it.
+    pub(super) control: i64,
     /// It has been told again since: the next tick is due, even if there is nothing else for it.
     pub(super) hear_cancels: bool,
     /// Tasks in hand that are to stop.
@@ -120,6 +123,8 @@ pub(super) struct Engine<S> {
     pub(super) stop_since: Option<Duration>,
 
     pub(super) housekeeping: Housekeeping,
+    pub(super) schedules: Arc<[Declared]>,
+    pub(super) scheduling: Option<Scheduling>,
     pub(super) backing_off: Arc<BackingOff>,
 
     pub(super) ended_tx: mpsc::UnboundedSender<Ended>,
@@ -185,12 +190,15 @@ impl<S: Send + Sync + 'static> Engine<S> {
             stopping: watch::Sender::new(false),
             watch_due: false,
             cancels: 0,
+            control: 0,
             hear_cancels: false,
             to_stop: HashSet::new(),
             unmet: HashMap::new(),
             left_behind: false,
             stop_since: None,
             housekeeping: Housekeeping::default(),
+            schedules: worker.schedules.into(),
+            scheduling: None,
             backing_off: Arc::default(),
             // Replaced when a session begins: what a dead session's steps still send goes nowhere.
             ended_tx: mpsc::unbounded_channel().0,
@@ -220,6 +228,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let name = &self.settings.name;
         let watchdog = self.settings.watchdog;
         self.watchdog = watchdog.map(|limit| Watchdog::start(name.clone(), limit));
+        tokio::select! {
+            begun = self.begin_scheduling() => begun?,
+            () = &mut shutdown => return Ok(self.report()),
+        }
         let mut first = true;
         loop {
             let session = tokio::select! {

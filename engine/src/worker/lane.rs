@@ -29,6 +29,8 @@ pub(super) struct LaneState {
     pub(super) waiting: VecDeque<Waiting>,
     /// There may be tasks in *ready*.
     pub(super) hint: bool,
+    /// People have said that nothing is to be begun.
+    pub(super) paused: bool,
     /// Steps ended since the start of the present window, and in the one before.
     ended_now: usize,
     ended_before: usize,
@@ -52,6 +54,7 @@ impl LaneState {
             arriving: 0,
             waiting: VecDeque::new(),
             hint: true,
+            paused: false,
             ended_now: 0,
             ended_before: 0,
             window: Duration::ZERO,

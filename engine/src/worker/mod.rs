@@ -4,6 +4,7 @@
 //! next tick. Steps run in tasks of their own ([`runner`]); ticks are committed by the [`committer`], one at a time,
 //! while the loop goes on; the heartbeat ([`heartbeat`]) has a thread to itself.
 
+mod asked;
 mod away;
 mod backing_off;
 mod bounded;
@@ -25,10 +26,15 @@ mod listen;
 mod moves;
 mod noting;
 mod offering;
+mod others;
+mod outcome;
+mod pausing;
 mod reaping;
 mod registry;
 mod runner;
+mod scheduling;
 mod session;
+mod slot;
 mod stop;
 mod superseding;
 mod ticking;
@@ -58,6 +64,7 @@ use crate::middleware::{Middleware, Stack};
 use crate::payload;
 use crate::plan::{MakePlan, Plan, PlanOutput, make_plan, make_single_step};
 use crate::request::describe;
+use crate::schedule::{Schedule, Tick};
 use crate::step::{StepOutput, StepResult};
 
 pub use stop::shutdown_signal;
@@ -91,6 +98,7 @@ pub struct Worker<S> {
     state: Arc<S>,
     kinds: HashMap<Arc<str>, registry::Kind<S>>,
     middleware: Stack<S>,
+    schedules: Vec<scheduling::Declared>,
     doubled: Option<String>,
     concurrency: usize,
     queues: HashMap<String, usize>,
@@ -150,6 +158,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
             state,
             kinds: HashMap::new(),
             middleware: Stack::default(),
+            schedules: Vec::new(),
             doubled: None,
             concurrency: limits::CONCURRENCY,
             queues: HashMap::new(),
@@ -206,6 +215,42 @@ impl<S: Send + Sync + 'static> Worker<S> {
         if self.kinds.insert(Arc::from(T::KIND), kind).is_some() {
             self.doubled = Some(T::KIND.to_owned());
         }
+        self
+    }
+
+    /// Requests an intent at every tick of a schedule, which the function makes of it.
+    ///
+    /// One tick is one intent, however many workers declare the schedule and whichever of them dies: the intent and what the
+    /// schedule says of the tick are one commit. The next tick follows from the last one, not from when somebody looked, by
+    /// the database's clock. The intent is requested by `schedule:NAME` and uses the resource of that name
+    /// ([`Schedule::overlapping`]). A function that panics, or makes what cannot be kept, fails that tick and no other one
+    /// ([`TickState::Failed`](crate::TickState::Failed)). It should be quick: it makes an input, the step does the work.
+    ///
+    /// The database keeps the declaration. A changed one needs a higher [`revision`](Schedule::revision): what is due by then is
+    /// decided as the older one says, after that the newer one counts. The same revision with another content is an error, and
+    /// the worker does not begin. One that has gone from the code stays in the database and does not tick, until it is removed
+    /// ([`Intendant::remove_schedule`]) or declared again: then its ticks in between are late, and its
+    /// [`CatchUp`](crate::CatchUp) says what becomes of them.
+    ///
+    /// ```
+    /// # use intendant::{CatchUp, Cx, Intent, Intendant, Schedule, StepResult, Worker};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct CloseMonth { month: String }
+    /// # impl Intent for CloseMonth { const KIND: &'static str = "month.close"; type Output = (); }
+    /// # async fn close(_: Cx<()>, _: CloseMonth) -> StepResult<()> { Ok(()) }
+    /// # fn worker(intendant: &Intendant) -> Worker<()> {
+    /// let at_six = Schedule::cron("month.close", "0 6 1 * *").in_zone("Europe/Stockholm").catch_up(CatchUp::All(12));
+    /// Worker::new(intendant, ())
+    ///     .register_step(close)
+    ///     .schedule(at_six, |tick| CloseMonth { month: tick.local().format("%Y-%m").to_string() })
+    /// # }
+    /// ```
+    pub fn schedule<T: Intent>(
+        mut self,
+        schedule: Schedule,
+        intent: impl Fn(Tick) -> T + Send + Sync + 'static,
+    ) -> Self {
+        let declared = scheduling::Declared::new(schedule, intent);
+        self.schedules.push(declared);
         self
     }
 
@@ -481,6 +526,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
         for queue in self.queues.keys() {
             check_name("queue", queue)?;
         }
+        scheduling::check(&self.schedules)?;
         if self.only_named && self.queues.is_empty() {
             let error = "the worker serves only the queues that are named, and none is; name one with `queue`";
             return Err(Error::Setup(error.to_owned()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::drive::{Move, Phase, Recall};
+use super::drive::{Drive, Move, Phase, Recall};
 use super::engine::{Engine, Running};
 use super::lane::Waiting;
 use super::limiting::stop_others;
@@ -292,7 +292,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                         grace: self.settings.cancel_grace,
                     },
                     layers: drive.kind.layers.clone(),
-                    leash: watchdog.map(|dog| dog.kennel().watch(context.clone())),
+                    watched: watchdog.map(|watchdog| watchdog.watchlist().watch(context.clone())),
                 };
                 runner::spawn(run, step, self.ended_tx.clone())
             }
@@ -354,20 +354,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
     /// A task that leaves unfinished has started.
     fn note_start(&mut self, id: TaskId) {
-        let Some(drive) = self.drives.get(&id) else {
-            return;
-        };
-        // With what it has sent to other queues in the same tick, that may have been said.
-        let said = drive.limited
-            && drive.has_wait
-            && self
-                .pending
-                .started
-                .iter()
-                .any(|row| row.intent == drive.id);
-        if !said {
-            self.pending.started.extend(drive.started_row());
-        }
+        let started = self.drives.get(&id).and_then(Drive::started_row);
+        self.pending.started.extend(started);
     }
 
     /// The task leaves its lease with the next tick. False: it is leaving already.

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use super::engine::Engine;
 use super::heartbeat::Pulses;
 use super::lane::LaneState;
+use super::scheduling::Declared;
 use crate::again::Again;
 use crate::error::Error;
 use crate::id::SessionId;
@@ -95,7 +96,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     tracing::info!(worker = &*self.settings.name, session = %session.id, "a session begins");
                     self.session = Some(session.id);
                     self.intendant.nudge().begins(session.id);
-                    self.ask_superseded();
+                    self.ask_to_stop();
                     return Ok(session);
                 }
                 // The database was there when it was opened: it may only be locked by another process, or restart.
@@ -148,6 +149,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             free: self.lanes.iter().map(LaneState::free).sum(),
             kinds,
             lanes: self.lanes.iter().flat_map(LaneState::served).collect(),
+            schedules: self.schedules.iter().map(Declared::named).collect(),
         };
         // Before the first claim: the session before may have died of one of them. And before there is a session, which would be
         // left alone if this failed.
@@ -219,6 +221,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
         self.suspects_since = None;
         self.next_due = None;
         self.signals_due = false;
+        // New lanes know nothing of what people have said.
+        self.control = 0;
         for lane in &mut self.lanes {
             *lane = LaneState::new(
                 Arc::clone(&lane.queue),

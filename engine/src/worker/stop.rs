@@ -44,6 +44,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             "stopping"
         );
         self.stopping.send_replace(true);
+        self.scheduling = None;
         // Before anybody asks whether all is at rest: what is promised until now still arrives, and nothing more.
         self.withdraw_offer();
         let mut waiting: Vec<(TaskId, usize)> = Vec::new();

@@ -2,13 +2,14 @@
 //!
 //! The tick that decides so writes it down as rows, and nothing more: to stop an intent takes locks that a claim must not
 //! wait for. Whoever claimed goes on from the rows; if it dies before, the next session that begins, or finds somebody
-//! dead, does.
+//! dead, does. With it goes what plain SQL asks to stop (`asked.rs`).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+use super::asked;
 use super::engine::Engine;
 use crate::cancel::CancelAnswer;
 use crate::client::Intendant;
@@ -29,8 +30,8 @@ pub(crate) struct Asker {
 }
 
 impl<S: Send + Sync + 'static> Engine<S> {
-    /// Asks everybody who is to be asked, beside the loop.
-    pub(super) fn ask_superseded(&self) {
+    /// Asks everybody to stop who is to be asked, by a rule or by plain SQL, beside the loop.
+    pub(super) fn ask_to_stop(&self) {
         let intendant = self.intendant.clone();
         let busy = self.store().seam().busy();
         tokio::spawn(async move {
@@ -55,10 +56,12 @@ pub(super) async fn ask(intendant: &Intendant) {
 
 async fn ask_patiently(intendant: &Intendant) {
     for _ in 0..TRIES {
-        match ask_all(intendant).await {
+        // Neither keeps the other from going on.
+        let by_sql = asked::carry_out(intendant).await;
+        match ask_all(intendant).await.and(by_sql) {
             Ok(()) => return,
             Err(error) => {
-                tracing::warn!(%error, "who is superseded could not be asked to stop yet")
+                tracing::warn!(%error, "who is to stop could not be asked to yet")
             }
         }
         tokio::time::sleep(PAUSE).await;
@@ -71,12 +74,21 @@ async fn ask_all(intendant: &Intendant) -> Result<(), Error> {
         if unasked.is_empty() {
             return Ok(());
         }
+        let mut done = Ok(());
         for superseded in unasked {
-            stop(intendant, &superseded).await?;
-            // After the order, not with it: to be asked twice changes nothing.
-            intendant.store().superseded_asked(superseded).await?;
+            // One that cannot be asked now keeps nobody else from being asked.
+            done = done.and(ask_one(intendant, superseded).await);
         }
+        done?;
     }
+}
+
+async fn ask_one(intendant: &Intendant, superseded: Superseded) -> Result<(), Error> {
+    if superseded.wanted {
+        stop(intendant, &superseded).await?;
+    }
+    // After the order, not with it: to be asked twice changes nothing.
+    intendant.store().superseded_asked(superseded).await
 }
 
 async fn stop(intendant: &Intendant, superseded: &Superseded) -> Result<(), Error> {
@@ -115,7 +127,7 @@ async fn take_back(
     let undone = if is_hopeless {
         None
     } else {
-        match intendant.undo(id, ACTOR, Some(reason)).await {
+        match intendant.undo_failed(id, ACTOR, Some(reason)).await {
             Err(error) if error.is_conflict() => None,
             other => Some(other?),
         }

@@ -50,8 +50,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
         request.worker.clone_from(&self.settings.name);
         request.cancels = self.cancels;
+        request.control = self.control;
         request.stopping.clone_from(&self.to_stop);
         keep_last_word(&mut request);
+        keep_one_start(&mut request);
         Some(Arc::new(request))
     }
 
@@ -83,7 +85,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         for lane in &mut self.lanes {
             let room = lane.room(now, limits::PREFETCH_BYTES - self.bytes);
             let kinds = self.backing_off.others(&lane.kinds);
-            if lane.hint && room > 0 && !kinds.is_empty() {
+            if lane.hint && !lane.paused && room > 0 && !kinds.is_empty() {
                 let queue = lane.queue.clone();
                 request.claim.push(Lane { queue, kinds, room });
             }
@@ -105,7 +107,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             kinds: self.backing_off.others(&lane.kinds),
             room: 1,
         };
-        self.lanes.iter().map(lane).collect()
+        let open = self.lanes.iter().filter(|lane| !lane.paused);
+        open.map(lane).collect()
     }
 
     /// A tick is on disk: what the next one has to know of it.
@@ -116,9 +119,12 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.intendant.announce_finished();
         }
         if answer.superseding {
-            self.ask_superseded();
+            self.ask_to_stop();
         }
         self.cancels = self.cancels.max(answer.cancels);
+        if let Some(control) = &answer.control {
+            self.hear_control(control);
+        }
         self.confirm(self.sent);
         if request.promote {
             // Another one may be due already; the next look says when.
@@ -246,7 +252,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         trusted.iter().for_each(|kind| self.trust(kind));
         if failed {
             // Somebody may wait for it to stop, and it has failed instead.
-            self.ask_superseded();
+            self.ask_to_stop();
         }
         if finished {
             self.intendant.announce_finished();
@@ -459,4 +465,10 @@ fn keep_last_word(request: &mut TickRequest) {
         .collect();
     kept.reverse();
     request.steps = kept;
+}
+
+/// That an intent has started may be said for several reasons at a time; it is written once.
+fn keep_one_start(request: &mut TickRequest) {
+    let mut seen = HashSet::new();
+    request.started.retain(|row| seen.insert(row.intent));
 }

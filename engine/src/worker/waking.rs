@@ -44,17 +44,24 @@ impl<S: Send + Sync + 'static> Engine<S> {
     pub(super) fn peek(&self) -> JoinHandle<Result<Peek, Error>> {
         let store = self.store().clone();
         let (lanes, probes) = (self.all_lanes(), self.probes());
-        tokio::spawn(async move { store.peek(lanes, probes).await })
+        let control = self.control;
+        tokio::spawn(async move { store.peek(lanes, probes, control).await })
     }
 
     pub(super) fn peeked(&mut self, peeked: Result<Peek, Error>) {
         match peeked {
             Ok(peek) => {
                 let now = self.now();
+                if let Some(control) = &peek.control {
+                    self.hear_control(control);
+                }
                 if peek.ready {
                     self.lanes.iter_mut().for_each(|lane| lane.hint = true);
                 }
                 self.signals_due |= peek.signals;
+                if peek.cancels {
+                    self.ask_to_stop();
+                }
                 self.next_due = peek.next_due.map(|due_in| now + due_in);
                 self.suspects_since = if peek.suspects {
                     self.suspects_since.or(Some(now))

@@ -178,6 +178,8 @@ mod tests {
             .check_idempotent(|| FillCodes { cores: 2 }, filled)
             .await?;
         report.assert_clean();
+        let report = kit.check_recovery(|| FillCodes { cores: 2 }, filled);
+        report.await?.assert_clean();
         Ok(())
     }
 }

@@ -259,6 +259,8 @@ mod tests {
         };
         let report = kit().check_idempotent(month, async |_| ()).await?;
         report.assert_clean();
+        let report = kit().check_recovery(month, async |_| ()).await?;
+        report.assert_clean();
         Ok(())
     }
 

@@ -15,6 +15,8 @@ use crate::support::{Bench, Counter, on_both, start};
 on_both! {
     the_next_attempt_goes_on_from_the_last_checkpoint;
     a_checkpoint_survives_a_crash_and_goes_with_the_result;
+    whoever_comes_further_each_time_is_no_poison;
+    whoever_comes_as_far_as_the_last_time_is_poison;
     a_safe_exit_point_hands_the_step_on_with_its_checkpoint;
     what_is_stopped_at_the_time_limit_keeps_its_checkpoint_and_its_attempts;
     a_stale_worker_keeps_no_checkpoint;
@@ -26,8 +28,8 @@ on_both! {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Copy {
-    rows: u64,
+pub(crate) struct Copy {
+    pub(crate) rows: u64,
 }
 
 impl Intent for Copy {
@@ -36,15 +38,15 @@ impl Intent for Copy {
 }
 
 /// What steps did, outside the engine, and what holds them up.
-struct Bank {
-    rows: Counter,
-    runs: Counter,
+pub(crate) struct Bank {
+    pub(crate) rows: Counter,
+    pub(crate) runs: Counter,
     /// A row is copied only with one of these.
-    permits: Semaphore,
+    pub(crate) permits: Semaphore,
 }
 
 impl Bank {
-    fn with(permits: usize) -> std::sync::Arc<Self> {
+    pub(crate) fn with(permits: usize) -> std::sync::Arc<Self> {
         std::sync::Arc::new(Self {
             rows: Counter::default(),
             runs: Counter::default(),
@@ -53,10 +55,10 @@ impl Bank {
     }
 }
 
-type State = std::sync::Arc<Bank>;
+pub(crate) type State = std::sync::Arc<Bank>;
 
-/// Copies row by row, with a checkpoint after each.
-async fn copy(cx: Cx<State>, copy: Copy) -> StepResult<u64> {
+/// Copies row by row, and counts one when its checkpoint is on disk.
+pub(crate) async fn copy(cx: Cx<State>, copy: Copy) -> StepResult<u64> {
     cx.state().runs.add();
     let mut done = cx.last_checkpoint::<u64>().await?.unwrap_or(0);
     while done < copy.rows {
@@ -65,15 +67,15 @@ async fn copy(cx: Cx<State>, copy: Copy) -> StepResult<u64> {
             permit = cx.state().permits.acquire() => permit?.forget(),
             () = cx.stopping() => continue,
         }
-        cx.state().rows.add();
         done += 1;
         cx.progress(Progress::of(done, copy.rows).saying("rows"));
         cx.checkpoint(&done).await?;
+        cx.state().rows.add();
     }
     Ok(cx.state().rows.get())
 }
 
-async fn checkpoints(bench: &Bench) -> Result<i64> {
+pub(crate) async fn checkpoints(bench: &Bench) -> Result<i64> {
     bench.number("select count(*) from @checkpoint").await
 }
 
@@ -144,6 +146,54 @@ async fn a_checkpoint_survives_a_crash_and_goes_with_the_result(bench: Bench) ->
     ensure!(job.output().await? == 5, "no row is copied twice");
     ensure!(bank.runs.get() == 2 && checkpoints(&bench).await? == 0);
     second.stop().await?;
+    bench.check().await
+}
+
+/// Keeps how often it has run, or, of no rows, the same each time; and goes no further than it may.
+async fn limp(cx: Cx<State>, copy: Copy) -> StepResult<u64> {
+    let runs = cx.state().runs.add();
+    cx.checkpoint(&(runs * copy.rows)).await?;
+    cx.state().rows.add();
+    cx.state().permits.acquire().await?.forget();
+    Ok(runs)
+}
+
+/// Kills worker after worker, each when it has kept its checkpoint.
+async fn kill(bench: &Bench, bank: &State, workers: std::ops::RangeInclusive<u64>) -> Result<()> {
+    for nth in workers {
+        let worker = start(bench.worker(bank.clone()).register_step(limp));
+        bench
+            .until(|| async { Ok((bank.rows.get() == nth).then_some(())) })
+            .await?;
+        worker.kill().await;
+    }
+    Ok(())
+}
+
+async fn whoever_comes_further_each_time_is_no_poison(bench: Bench) -> Result<()> {
+    let bank = Bank::with(0);
+    let job = bench.intendant.request(Copy { rows: 1 }).await?;
+    kill(&bench, &bank, 1..=5).await?;
+    bank.permits.add_permits(1);
+    let worker = start(bench.worker(bank.clone()).register_step(limp));
+    ensure!(job.output().await? == 6);
+    worker.stop().await?;
+    bench.check().await
+}
+
+async fn whoever_comes_as_far_as_the_last_time_is_poison(bench: Bench) -> Result<()> {
+    let bank = Bank::with(0);
+    let job = bench.intendant.request(Copy { rows: 0 }).await?;
+    kill(&bench, &bank, 1..=3).await?;
+    let worker = start(bench.worker(bank.clone()).register_step(limp));
+    bench.reach(job.id(), IntentState::Failed).await?;
+    let record = bench.intendant.get(job.id()).await?;
+    ensure!(
+        record.reason.as_deref() == Some("quarantined"),
+        "{record:?}"
+    );
+    ensure!(bank.runs.get() == 3);
+    worker.stop().await?;
     bench.check().await
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use intendant::{
     Cx, Error, Handle, Intent, IntentId, IntentState, Node, OnFailure, Plan, Resources, StepResult,
-    StepState, Verb, fail, snooze, value,
+    StepState, Undone, Verb, fail, snooze, value,
 };
 use serde::{Deserialize, Serialize};
 
@@ -132,7 +132,7 @@ async fn an_undo_takes_a_failed_intent_back_and_its_failed_children(bench: Bench
             .intendant
             .undo(handle.id(), "ada", Some("enough"))
             .await?
-            == 2
+            == Undone::Itself { intents: 2 }
     );
     let twice = bench.intendant.undo(handle.id(), "ada", None).await;
     ensure!(twice.is_err_and(|error| error.is_conflict()));

@@ -7,4 +7,5 @@
 mod bench;
 mod cancels;
 mod commits;
+mod schedules;
 mod silence;

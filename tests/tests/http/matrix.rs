@@ -37,6 +37,7 @@ fn filled(path: &str, intent: IntentId) -> String {
         false => path.replace("{id}", &intent.to_string()),
     };
     path.replace("{kind}", "server.resize")
+        .replace("{name}", "nowhere")
 }
 
 /// A stream that is let in goes on for ever.

@@ -382,6 +382,27 @@ async fn what_is_around_intents_is_told(server: Server) -> Result<()> {
         "{metrics:?}"
     );
     worker.stop().await?;
+    let pause = "/api/v1/queues/default/pause";
+    let paused = server.post(pause, &json!({"reason": "fire"})).await?;
+    ensure!(paused.json["changed"] == true, "{paused:?}");
+    ensure!(server.post(pause, &json!({})).await?.json["changed"] == false);
+    let queues = server.get("/api/v1/queues").await?;
+    ensure!(queues.json[0]["name"] == "default", "{queues:?}");
+    ensure!(
+        queues.json[0]["pause_reason"] == "fire" && queues.json[0]["paused_by"] == "root",
+        "{queues:?}"
+    );
+    let resumed = server
+        .post("/api/v1/queues/default/resume", &json!({}))
+        .await?;
+    ensure!(resumed.json["changed"] == true, "{resumed:?}");
+    ensure!(server.get("/api/v1/schedules").await?.json == json!([]));
+    for verb in ["pause", "resume", "run"] {
+        let nothing = server
+            .post(&format!("/api/v1/schedules/nightly/{verb}"), &json!({}))
+            .await?;
+        ensure!(nothing.is(404, "not_found"), "{nothing:?}");
+    }
     ensure!(server.get("/api/v1/alerts?all=true").await?.status == 200);
     ensure!(server.get("/api/v1/alerts?kind=no%20worker").await?.json == json!([]));
     let unfinished = server.get("/api/v1/unfinished").await?;

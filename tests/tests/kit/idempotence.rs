@@ -93,7 +93,7 @@ async fn whatever_fails_can_be_resumed_rerun_skipped_and_undone() -> Result<()> 
     let report = kit(Flaw::None)
         .check_recovery(order, async |cloud: &Cloud| cloud.things())
         .await?;
-    expect!["no run came to anything else: 81 runs, 10 crashes, 0 steps run twice, 0 cancels"]
+    expect!["no run came to anything else: 82 runs, 10 crashes, 0 steps run twice, 0 cancels"]
         .assert_eq(&report.to_string());
     let report = kit(Flaw::UndoLeaks)
         .check_recovery(order, async |cloud: &Cloud| cloud.things())
@@ -103,9 +103,9 @@ async fn whatever_fails_can_be_resumed_rerun_skipped_and_undone() -> Result<()> 
         step `address` met with a failure for good before it had done anything; then undone:
         step `address` met with a failure for good when it had done all it does; then undone:
         step `join` met with a failure for good before it had done anything; then undone:
-        and 1 more with the same differences:
+        and 2 more with the same differences:
           world.disk-of-s7 is too much: "s7"
-        5 runs came to something else: 81 runs, 10 crashes, 0 steps run twice, 0 cancels"#]]
+        6 runs came to something else: 82 runs, 10 crashes, 0 steps run twice, 0 cancels"#]]
     .assert_eq(&report.to_string());
     Ok(())
 }

@@ -7,6 +7,7 @@
 )]
 
 mod cloud;
+mod elsewhere;
 mod families;
 mod faults;
 mod idempotence;

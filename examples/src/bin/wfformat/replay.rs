@@ -78,6 +78,8 @@ mod tests {
         let report = kit.check_idempotent(replay, async |_| ()).await.unwrap();
         report.assert_clean();
         assert_eq!(report.repeats, steps);
+        let report = kit.check_recovery(replay, async |_| ()).await.unwrap();
+        report.assert_clean();
     }
 
     #[test]

@@ -1,0 +1,162 @@
+//! `intendant queue`: the lanes that workers serve.
+
+use std::io::Write as _;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use intendant::{Intendant, QueueRecord};
+
+use super::args::Database;
+use super::verbs::who;
+use crate::output::table::{Fit, Table};
+use crate::output::words::one_line;
+
+/// What is done with queues.
+#[derive(Debug, Subcommand)]
+pub(super) enum Queue {
+    /// All of them: what waits in each, who serves it, whether it is paused
+    #[command(after_help = "Examples:\n  intendant queue list\n  intendant queue list --json")]
+    List(List),
+    /// Begin with nothing more of it, anywhere, until it is resumed; what has begun goes on
+    #[command(
+        after_help = "Example:\n  intendant queue pause mail --reason 'the provider is down'"
+    )]
+    Pause(Act),
+    /// Go on with it
+    #[command(after_help = "Example:\n  intendant queue resume mail")]
+    Resume(Act),
+    /// What people did to it, the latest first
+    #[command(after_help = "Example:\n  intendant queue changes mail")]
+    Changes(Named),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    database: Database,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    /// Its name
+    name: String,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    database: Database,
+}
+
+/// Who does it, and why.
+#[derive(Debug, Args)]
+pub(super) struct Act {
+    /// Its name
+    name: String,
+    /// Why; kept with the change
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Who does it [default: $USER]
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+    #[command(flatten)]
+    database: Database,
+}
+
+pub(super) async fn queue(action: Queue) -> Result<()> {
+    match action {
+        Queue::List(options) => list(options).await,
+        Queue::Changes(options) => changes(options).await,
+        Queue::Pause(act) => {
+            let (intendant, by) = act.begin().await?;
+            let name = &act.name;
+            match intendant
+                .pause_queue(name, &by, act.reason.as_deref())
+                .await?
+            {
+                true => println!("{name} is paused"),
+                false => println!("{name} is paused already"),
+            }
+            Ok(())
+        }
+        Queue::Resume(act) => {
+            let (intendant, by) = act.begin().await?;
+            let name = &act.name;
+            match intendant
+                .resume_queue(name, &by, act.reason.as_deref())
+                .await?
+            {
+                true => println!("{name} goes on"),
+                false => println!("{name} is not paused"),
+            }
+            Ok(())
+        }
+    }
+}
+
+impl Act {
+    async fn begin(&self) -> Result<(Intendant, String)> {
+        Ok((self.database.connect().await?, who(self.by.clone())))
+    }
+}
+
+async fn list(options: List) -> Result<()> {
+    let queues = options.database.connect().await?.queues().await?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&queues)?);
+        return Ok(());
+    }
+    let mut table = Table::new([
+        ("QUEUE", Fit::Whole),
+        ("WORKERS", Fit::Whole),
+        ("READY", Fit::Whole),
+        ("OLDEST", Fit::Whole),
+        ("STATE", Fit::Cut(20)),
+    ]);
+    for queue in &queues {
+        let oldest = queue.oldest_s.map(|s| format!("{s} s"));
+        table.row([
+            queue.name.clone(),
+            queue.workers.to_string(),
+            queue.ready.to_string(),
+            oldest.unwrap_or_default(),
+            state(queue),
+        ]);
+    }
+    table.print();
+    if queues.is_empty() {
+        eprintln!("no queues: a worker that serves some writes them down when it begins");
+    }
+    Ok(())
+}
+
+fn state(queue: &QueueRecord) -> String {
+    match (&queue.paused_by, &queue.pause_reason) {
+        (Some(by), Some(reason)) => format!("paused by {by}: {reason}"),
+        (Some(by), None) => format!("paused by {by}"),
+        (None, _) if queue.workers == 0 => "no worker".to_owned(),
+        (None, _) => "open".to_owned(),
+    }
+}
+
+async fn changes(options: Named) -> Result<()> {
+    let intendant = options.database.connect().await?;
+    let changes = intendant.queue_changes(&options.name).await?;
+    let mut out = std::io::stdout().lock();
+    if options.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&changes)?)?;
+        return Ok(());
+    }
+    for change in &changes {
+        let reason = change.reason.as_deref().map(|why| format!(": {why}"));
+        let reason = reason.unwrap_or_default();
+        let text = format!("{} by {}{reason}", change.verb, change.actor);
+        writeln!(out, "{}  {}", change.at.format("%F %T"), one_line(&text))?;
+    }
+    if changes.is_empty() {
+        eprintln!("nobody has changed `{}`", options.name);
+    }
+    Ok(())
+}

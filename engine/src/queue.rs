@@ -1,0 +1,117 @@
+//! Queues: what people say of them, while everything runs.
+//!
+//! What is said is kept in the database, with who and why. Workers hear of it with their next tick, or when they next look for
+//! work, which a live worker does three times a second; a queue of which nobody has said anything costs them nothing.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::client::Intendant;
+use crate::error::Error;
+use crate::id::ChangeId;
+use crate::intent::check_name;
+use crate::schedule::ChangeRecord;
+use crate::store::{Actor, NewChange};
+
+/// A queue: what people have said of it, who serves it, and what waits in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct QueueRecord {
+    /// Its name.
+    pub name: String,
+    /// Since when it is paused.
+    pub paused_at: Option<DateTime<Utc>>,
+    /// By whom.
+    pub paused_by: Option<String>,
+    /// Why.
+    pub pause_reason: Option<String>,
+    /// Live workers that serve it.
+    pub workers: u64,
+    /// Tasks that are ready, counted up to a thousand for each kind.
+    pub ready: u64,
+    /// How long the oldest of them has been ready, in seconds.
+    pub oldest_s: Option<u64>,
+}
+
+impl Intendant {
+    /// All queues that anybody has named, by name.
+    pub async fn queues(&self) -> Result<Vec<QueueRecord>, Error> {
+        self.store().queues().await
+    }
+
+    /// What people did to a queue, the latest first.
+    pub async fn queue_changes(&self, name: &str) -> Result<Vec<ChangeRecord>, Error> {
+        self.store().changes("queue", name.to_owned()).await
+    }
+
+    /// Has no worker begin with anything more of a queue, until it is resumed, within a second everywhere. Returns false if it
+    /// is paused already.
+    ///
+    /// What a worker has begun with goes on until it ends or parks; what it holds and has not begun with goes back in line.
+    /// Requests are taken as ever, and wait. The queue may be one in which steps of other intents run
+    /// ([`StepBuilder::queue`](crate::StepBuilder::queue)): those wait too.
+    ///
+    /// ```
+    /// # use intendant::{Intent, Intendant};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Greet { name: String }
+    /// # impl Intent for Greet { const KIND: &'static str = "greet"; type Output = String; }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let intendant = Intendant::open("sqlite::memory:").await?;
+    /// let greeting = intendant.request(Greet { name: "Ada".into() }).await?;
+    /// intendant.pause_queue("default", "ada", Some("the printer is on fire")).await?;
+    /// let why = intendant.why(greeting.id()).await?.to_string();
+    /// assert!(why.contains("queue `default` is paused by ada"), "{why}");
+    /// # Ok::<(), intendant::Error>(()) }).unwrap();
+    /// ```
+    pub async fn pause_queue(
+        &self,
+        name: &str,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<bool, Error> {
+        let paused = self
+            .store()
+            .pause_queue(self.said(name, "pause", actor, reason)?);
+        let paused = paused.await?;
+        // Workers that wait for nothing else hear of it at once.
+        self.wake();
+        Ok(paused)
+    }
+
+    /// Has the workers go on with a paused queue. Returns false if it was not paused.
+    pub async fn resume_queue(
+        &self,
+        name: &str,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<bool, Error> {
+        let resumed = self
+            .store()
+            .resume_queue(self.said(name, "resume", actor, reason)?);
+        let resumed = resumed.await?;
+        self.wake();
+        Ok(resumed)
+    }
+
+    fn said(
+        &self,
+        name: &str,
+        verb: &'static str,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<NewChange, Error> {
+        check_name("queue", name)?;
+        check_name("actor", actor)?;
+        Ok(NewChange {
+            id: ChangeId(self.store().clock().ordered_id()),
+            subject: "queue",
+            name: name.to_owned(),
+            verb,
+            by: Actor {
+                name: actor.to_owned(),
+                reason: reason.map(str::to_owned),
+            },
+        })
+    }
+}

@@ -1,0 +1,114 @@
+//! What people do with schedules: look, pause, resume, run now, remove. Each change is kept with who and why (I9).
+
+use chrono::{DateTime, Utc};
+
+use super::{ChangeRecord, Schedule, ScheduleRecord, TickRecord};
+use crate::client::Intendant;
+use crate::error::Error;
+use crate::id::ChangeId;
+use crate::intent::check_name;
+use crate::limits;
+use crate::store::{Actor, NewChange};
+
+impl Intendant {
+    /// All schedules that the database has, by name.
+    pub async fn schedules(&self) -> Result<Vec<ScheduleRecord>, Error> {
+        self.store().schedules().await
+    }
+
+    /// What came of a schedule's ticks, the latest first, a thousand at most.
+    pub async fn schedule_ticks(&self, name: &str, limit: u32) -> Result<Vec<TickRecord>, Error> {
+        let limit = limit.clamp(1, limits::PAGE);
+        self.store().schedule_ticks(name.to_owned(), limit).await
+    }
+
+    /// What people did to a schedule, the latest first.
+    pub async fn schedule_changes(&self, name: &str) -> Result<Vec<ChangeRecord>, Error> {
+        self.store().changes("schedule", name.to_owned()).await
+    }
+
+    /// Has a schedule request nothing more, until it is resumed; one by hand it still does. Returns false if it is paused
+    /// already.
+    ///
+    /// What its earlier ticks have requested goes on.
+    pub async fn pause_schedule(
+        &self,
+        name: &str,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<bool, Error> {
+        let change = self.change(name, "pause", actor, reason)?;
+        self.store().pause_schedule(change).await
+    }
+
+    /// Has a paused schedule go on, with the next tick from now: those that it had while it was paused are left out. Returns
+    /// false if it was not paused.
+    pub async fn resume_schedule(
+        &self,
+        name: &str,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<bool, Error> {
+        let change = self.change(name, "resume", actor, reason)?;
+        loop {
+            let loaded = self.store().schedule_load(name).await?;
+            let times = loaded.when.times().map_err(Schedule::refused(name))?;
+            let last = loaded.now.max(loaded.last_at);
+            let resume = (loaded.version, last, times.after(last));
+            if !loaded.paused {
+                return Ok(false);
+            }
+            // Somebody may have changed it in between; then what it says now counts.
+            if self.store().resume_schedule(change.clone(), resume).await? {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Asks for an intent of a schedule now, beside its ticks, paused or not. Returns the time by which it is found among
+    /// [`schedule_ticks`](Self::schedule_ticks): it is kept there until a worker whose code declares the schedule has requested
+    /// the intent, which happens within a second if there is one.
+    pub async fn run_schedule(
+        &self,
+        name: &str,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<DateTime<Utc>, Error> {
+        let change = self.change(name, "run", actor, reason)?;
+        let at = self.store().ask_schedule(change).await?;
+        Ok(at.to_utc())
+    }
+
+    /// Removes a schedule that no live worker declares any more: one that has gone from the code stays, and does not tick,
+    /// until somebody does this. What came of its ticks is kept for its time.
+    pub async fn remove_schedule(
+        &self,
+        name: &str,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<(), Error> {
+        let change = self.change(name, "remove", actor, reason)?;
+        self.store().remove_schedule(change).await
+    }
+
+    fn change(
+        &self,
+        name: &str,
+        verb: &'static str,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<NewChange, Error> {
+        check_name("schedule", name)?;
+        check_name("actor", actor)?;
+        Ok(NewChange {
+            id: ChangeId(self.store().clock().ordered_id()),
+            subject: "schedule",
+            name: name.to_owned(),
+            verb,
+            by: Actor {
+                name: actor.to_owned(),
+                reason: reason.map(str::to_owned),
+            },
+        })
+    }
+}

@@ -1,0 +1,77 @@
+//! `intendant queue`: what people see of queues, and do with them.
+
+use anyhow::{Result, ensure};
+use intendant::StoreKind;
+
+use crate::{Resize, run, stderr, stdout, with_history};
+
+async fn queues(kind: StoreKind) -> Result<()> {
+    let (database, ..) = with_history(kind).await?;
+    let url = database.url.as_str();
+    let slip = run(url, &["queue", "pause", "defualt"])?;
+    ensure!(
+        slip.status.code() == Some(3) && stderr(&slip).contains("queue list"),
+        "{slip:?}"
+    );
+    let paused = run(
+        url,
+        &[
+            "queue",
+            "pause",
+            "default",
+            "--by",
+            "ada",
+            "--reason",
+            "the\nprovider is down",
+        ],
+    )?;
+    ensure!(stdout(&paused) == "default is paused\n", "{paused:?}");
+    let again = run(url, &["queue", "pause", "default"])?;
+    ensure!(stdout(&again) == "default is paused already\n", "{again:?}");
+    let intendant = database.connect().await?;
+    let waits = intendant
+        .request(Resize {
+            account: "acme".into(),
+            server: 3,
+        })
+        .await?;
+    let list = stdout(&run(url, &["queue", "list"])?);
+    ensure!(
+        list.contains("paused by ada: the provider is down"),
+        "{list}"
+    );
+    let json = stdout(&run(url, &["queue", "list", "--json"])?);
+    let json: serde_json::Value = serde_json::from_str(&json)?;
+    ensure!(
+        json[0]["name"] == "default" && json[0]["ready"] == 1,
+        "{json}"
+    );
+    let why = stdout(&run(url, &["why", &waits.id().to_string()])?);
+    ensure!(
+        why.contains("queue `default` is paused by ada since "),
+        "{why}"
+    );
+    let resumed = run(url, &["queue", "resume", "default", "--by", "bob"])?;
+    ensure!(stdout(&resumed) == "default goes on\n", "{resumed:?}");
+    let again = run(url, &["queue", "resume", "default"])?;
+    ensure!(stdout(&again) == "default is not paused\n", "{again:?}");
+    let changes = stdout(&run(url, &["queue", "changes", "default"])?);
+    let lines: Vec<_> = changes.lines().collect();
+    ensure!(
+        lines.len() == 2
+            && lines[0].ends_with("resume by bob")
+            && lines[1].ends_with("pause by ada: the provider is down"),
+        "{changes}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn people_see_and_pause_queues_on_sqlite() -> Result<()> {
+    queues(StoreKind::Sqlite).await
+}
+
+#[tokio::test]
+async fn people_see_and_pause_queues_on_postgres() -> Result<()> {
+    queues(StoreKind::Postgres).await
+}
