@@ -98,6 +98,11 @@ impl Intendant {
         Self::over(self.store().watched(seam))
     }
 
+    /// Nothing that is done with it stays done, and nobody hears of it.
+    pub(crate) fn rehearsing(&self) -> Self {
+        Self::over(self.store().rehearsing())
+    }
+
     fn over(store: Store) -> Self {
         let inner = Inner {
             store,

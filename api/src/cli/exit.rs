@@ -4,7 +4,7 @@ use intendant::Error;
 
 use crate::input::InputError;
 
-const FAILED: u8 = 1;
+pub(super) const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const NOT_FOUND: u8 = 3;
 const CONFLICT: u8 = 4;

@@ -1,5 +1,6 @@
 //! What an operator does to intents: to some by their ids, or to all that match; each told in a line of its own.
 
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -91,6 +92,9 @@ pub(super) struct Act {
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
+    /// With --all: do not ask first
+    #[arg(long, requires = "all")]
+    yes: bool,
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
@@ -156,6 +160,13 @@ impl Act {
         let reason = self.actor.reason.as_deref();
         if self.which.all {
             let filter = self.which.filter();
+            if !self.dry_run && !self.yes {
+                let would = intendant.count_all(filter.clone(), verb).await?;
+                if would.matched > 0 && !is_agreed(&would, verb)? {
+                    println!("nothing was done");
+                    return Ok(ExitCode::from(exit::FAILED));
+                }
+            }
             let batch = match self.dry_run {
                 true => intendant.count_all(filter, verb).await?,
                 false => intendant.act_on_all(filter, verb, &by, reason).await?,
@@ -187,16 +198,56 @@ impl Act {
     }
 }
 
+/// Asks whoever gives the command, where there is somebody to ask.
+fn is_agreed(would: &Batch, verb: &Verb) -> Result<bool> {
+    let mut intents = matching(would.matched);
+    if would.refused > 0 {
+        intents += &format!(", of which {} would be refused", would.refused);
+    }
+    let verb = word(verb);
+    if !std::io::stdin().is_terminal() {
+        let refusal =
+            format!("{intents}; to {verb} what matches where nobody can be asked, say --yes");
+        bail!(Refusal::Usage(refusal));
+    }
+    eprint!("{intents}; {verb}? [y/N] ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn matching(intents: u64) -> String {
+    match intents {
+        1 => "1 intent matches".to_owned(),
+        n => format!("{n} intents match"),
+    }
+}
+
+/// The command that does it.
+fn word(verb: &Verb) -> &'static str {
+    match verb {
+        Verb::Resume => "resume",
+        Verb::Cancel => "cancel",
+        Verb::Undo => "undo",
+        Verb::Discard => "discard",
+        Verb::Rerun | Verb::RerunFrom { .. } => "rerun",
+        Verb::Retry { .. } => "retry",
+        Verb::Skip { .. } => "skip",
+        _ => "do it",
+    }
+}
+
 fn tell(name: &str, batch: &Batch, dry_run: bool) -> ExitCode {
     for (id, why) in &batch.refusals {
         eprintln!("{name}: {id}: {why}");
     }
-    let intents = match batch.matched {
-        1 => "1 intent matches".to_owned(),
-        n => format!("{n} intents match"),
-    };
+    let intents = matching(batch.matched);
     if dry_run {
-        println!("{intents}; nothing was done");
+        match batch.refused {
+            0 => println!("{intents}; nothing was done"),
+            refused => println!("{intents}, of which {refused} would be refused; nothing was done"),
+        }
         return ExitCode::SUCCESS;
     }
     println!(

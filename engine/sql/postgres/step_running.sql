@@ -1,2 +1,2 @@
--- Reap: which step a suspect said it was in; what runs in another queue is another task's.
-select intent_id, name from intendant.step where intent_id = any ($1::uuid[]) and state = 'running' and queue is null
+-- Reap: which steps suspects said they were in, how far they said they were, and whether they run with their intent.
+select intent_id, name, progress, queue is null from intendant.step where intent_id = any ($1::uuid[]) and state = 'running'

@@ -153,6 +153,8 @@ pub(crate) struct Store {
     db: Db,
     clock: Arc<dyn Clock>,
     seam: Seam,
+    /// Everything is done, and rolled back.
+    rehearses: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -283,6 +285,7 @@ impl Store {
             db,
             clock,
             seam: Seam::default(),
+            rehearses: false,
         })
     }
 
@@ -306,6 +309,14 @@ impl Store {
     pub(crate) fn watched(&self, seam: Seam) -> Self {
         Self {
             seam,
+            ..self.clone()
+        }
+    }
+
+    /// The same database, of which nothing is changed: each transaction is carried out, and rolled back.
+    pub(crate) fn rehearsing(&self) -> Self {
+        Self {
+            rehearses: true,
             ..self.clone()
         }
     }
@@ -370,7 +381,10 @@ impl Store {
                 let mut tx = store.begin(flush).await?;
                 match work(tx.conn()).await {
                     Ok(value) => {
-                        tx.commit().await?;
+                        match store.rehearses {
+                            true => tx.rollback().await?,
+                            false => tx.commit().await?,
+                        }
                         return Ok(value);
                     }
                     Err(error) if error.is_replayable() && replays < 10 => {

@@ -14,6 +14,7 @@ use crate::crash::{Verdict, verdict};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId, TaskId};
 use crate::limits;
+use crate::progress;
 use crate::state::{FailureReason, IntentState, StepState};
 
 /// What a reaper found and did.
@@ -253,14 +254,23 @@ async fn quarantine(
     }
     let crashes: HashMap<TaskId, u32> = tasks.iter().copied().collect();
     steps.retain(|task, _| crashes.contains_key(task));
-    let says = |task: TaskId, step: Option<&str>| {
+    let away = steps.values().map(|step| step.intent);
+    let driven = tasks.iter().map(|(task, _)| IntentId(task.0));
+    let running = running(conn, driven.chain(away)).await?;
+    let says = |task: TaskId, intent: IntentId, step: Option<&str>| {
         let crashes = crashes.get(&task).copied().unwrap_or_default();
         let place = step.map_or_else(String::new, |step| format!(" in step `{step}`"));
+        let mut ran = running.iter();
+        let ran = ran.find(|ran| ran.intent == intent && Some(&*ran.name) == step);
+        let said = ran.and_then(|ran| ran.said.as_ref());
+        let said = said.map_or_else(String::new, |said| {
+            format!(", which had last said `{said}`")
+        });
         format!(
-            "its worker died {crashes} times while it ran, the last time `{worker}`{place}; mend it, then resume"
+            "its worker died {crashes} times while it ran, the last time `{worker}`{place}{said}; mend it, then resume"
         )
     };
-    let (finishes, mut rows) = quarantined_intents(conn, tasks, &says).await?;
+    let (finishes, mut rows) = quarantined_intents(conn, tasks, &running, &says).await?;
     let ends = steps.values().map(|step| (step.task, step.intent));
     let ends: Vec<RoutedEnd> = ends
         .chain(stopped)
@@ -282,20 +292,47 @@ async fn quarantine(
     Ok(())
 }
 
+/// A step that is said to run.
+struct Ran {
+    intent: IntentId,
+    name: Arc<str>,
+    /// How far it said that it was.
+    said: Option<String>,
+    /// In the queue of its intent, and not in one of its own.
+    with_intent: bool,
+}
+
+async fn running(
+    conn: &mut Conn<'_>,
+    intents: impl Iterator<Item = IntentId>,
+) -> Result<Vec<Ran>, Error> {
+    let intents: HashSet<IntentId> = intents.collect();
+    let rows = conn
+        .fetch(&sql::STEP_RUNNING, Args::new().ids(intents))
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Ran {
+                intent: row.uuid(0)?,
+                name: row.name(1)?,
+                said: row.opt_json(2)?.map(|said| progress::words(said.get())),
+                with_intent: row.bool(3)?,
+            })
+        })
+        .collect()
+}
+
 /// The outcomes of those that were to be driven, and the last words of what ran of them.
 async fn quarantined_intents(
     conn: &mut Conn<'_>,
     tasks: &[(TaskId, u32)],
-    says: &impl Fn(TaskId, Option<&str>) -> String,
+    running: &[Ran],
+    says: &impl Fn(TaskId, IntentId, Option<&str>) -> String,
 ) -> Result<(Vec<Finish>, Vec<StepRow>), Error> {
     let ids: HashSet<IntentId> = tasks.iter().map(|(task, _)| IntentId(task.0)).collect();
-    let mut steps: HashMap<IntentId, Arc<str>> = HashMap::new();
-    for row in conn
-        .fetch(&sql::STEP_RUNNING, Args::new().ids(ids.iter().copied()))
-        .await?
-    {
-        steps.insert(row.uuid(0)?, row.name(1)?);
-    }
+    let here = running.iter().filter(|ran| ran.with_intent);
+    let mut steps: HashMap<IntentId, Arc<str>> =
+        here.map(|ran| (ran.intent, ran.name.clone())).collect();
     let nobody = LeaseId(uuid::Uuid::nil());
     let intents = load::intents(conn, nobody, ids.iter().copied(), &ids, usize::MAX).await?;
     // No outcome while a child or a step in another queue is unfinished (I2): such a one goes back as a suspect, and is
@@ -316,7 +353,7 @@ async fn quarantined_intents(
             ..last_word(
                 (intent.task, intent.intent),
                 (Arc::from(step.name.as_str()), step.generation),
-                says(intent.task, Some(&step.name)),
+                says(intent.task, intent.intent, Some(&step.name)),
             )
         })
         .collect()
@@ -336,7 +373,7 @@ async fn quarantined_intents(
                 .map_or(intent.requested, |started| started.started),
             output: None,
             reason: Some(FailureReason::Quarantined),
-            error: Some(says(intent.task, step.as_deref())),
+            error: Some(says(intent.task, intent.intent, step.as_deref())),
             step,
             plan: intent
                 .started
@@ -355,10 +392,10 @@ async fn quarantined_intents(
 /// The last word of a routed step: its driver makes the outcome.
 fn quarantined_step(
     task: &Claimed,
-    says: &impl Fn(TaskId, Option<&str>) -> String,
+    says: &impl Fn(TaskId, IntentId, Option<&str>) -> String,
 ) -> Option<StepRow> {
     let routed = task.routed.as_ref()?;
-    let error = says(task.task, Some(&routed.step));
+    let error = says(task.task, task.intent, Some(&routed.step));
     Some(StepRow {
         attempt: task.steps.first().map_or(1, |step| step.attempt),
         ..last_word(

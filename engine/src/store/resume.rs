@@ -92,7 +92,7 @@ async fn revive(
 }
 
 /// The ancestors that have failed with this one, the nearest first, which go on when it does. What becomes of the child of an
-/// unfinished intent is up to that one. Not to be called before the child's outcome is taken: that is the lock under which the
+/// unfinished intent is up to that one, unless the step that asked for it is done. Not to be called before the child's outcome is taken: that is the lock under which the
 /// answer stays true.
 pub(super) async fn failed_parents(
     conn: &mut Conn<'_>,
@@ -100,15 +100,23 @@ pub(super) async fn failed_parents(
     verb: &'static str,
 ) -> Result<Vec<IntentId>, Error> {
     let mut failed = Vec::new();
-    let mut above = place(conn, id).await?.1;
-    while let Some(parent) = above {
-        let (state, next) = place(conn, parent).await?;
-        match state {
+    let mut below = id;
+    while let Some(row) = conn
+        .fetch_one(&sql::CHILD_OF, Args::new().uuid(below.0))
+        .await?
+    {
+        let parent = row.uuid(0)?;
+        let step = row.word::<StepState>(1)?;
+        if matches!(step, StepState::Succeeded | StepState::Skipped) {
+            // It has gone on without it.
+            break;
+        }
+        match place(conn, parent).await?.0 {
             IntentState::Failed => failed.push(parent),
             IntentState::Succeeded | IntentState::Cancelled => break,
             _ => return Err(Error::ResumeParent { verb, id, parent }),
         }
-        above = next;
+        below = parent;
     }
     Ok(failed)
 }

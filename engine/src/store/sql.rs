@@ -103,6 +103,7 @@ statements! {
         CHILD_FAILED = "child_failed",
         CHILD_INSERT = "child_insert",
         CHILD_LOAD = "child_load",
+        CHILD_OF = "child_of",
         CLAIM_SUSPECT = "claim_suspect",
         CLAIM_TAKE = "claim_take",
         CLOCK_READ = "clock_read",

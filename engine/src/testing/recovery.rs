@@ -18,6 +18,18 @@ use crate::verbs::Undone;
 /// After which the workflow goes on by itself, as long as the step has attempts left.
 const PASSING: [Fault; 4] = [Fault::Error, Fault::Panic, Fault::TimeOut, Fault::Crash];
 
+/// After which a step has failed, and with it its intent: at once, or when it has met with it as often as it may.
+const FINAL: [(Fault, When); 5] = [
+    (Fault::Fail, When::Before),
+    (Fault::Fail, When::After),
+    (Fault::Panic, When::Before),
+    (Fault::TimeOut, When::Before),
+    (Fault::Crash, When::Before),
+];
+
+/// More attempts than a step has, as a rule. One that has more succeeds after all.
+const ALL_ATTEMPTS: usize = 1_000;
+
 /// What an operator does about a failed intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verb {
@@ -44,7 +56,7 @@ impl<S: Send + Sync + 'static> Kit<S> {
     /// Checks that an intent can be brought to its end, or be taken back, whatever goes wrong in it. Each attempt of a clean
     /// run meets, before it has done anything and when it has done all, with an error, a panic, its time limit and a crash:
     /// the intent comes to the same in the end, by itself or, where a step is out of attempts, when it is resumed. Each
-    /// fails for good: the intent comes to the same when it is resumed, or rerun from its first step, succeeds when the step
+    /// fails for good, by saying so, or by a panic, its time limit or a crash as often as it takes: the intent comes to the same when it is resumed, or rerun from its first step, succeeds when the step
     /// is skipped, which is then not run any more, and leaves the world as it was when it is undone; so it does when it is
     /// undone after all went well.
     ///
@@ -87,10 +99,12 @@ where
                     self.passing(&clean, nth, (fault, when), &mut report)
                         .await?;
                 }
+            }
+            for fault in FINAL {
                 for verb in VERBS {
                     // What a child comes to is its parent's business.
-                    if ran.intent == clean.id || verb == Verb::Resume {
-                        self.for_good(&clean, nth, (verb, when), &mut report)
+                    if ran.intent == clean.id || (verb, fault.0) == (Verb::Resume, Fault::Fail) {
+                        self.for_good(&clean, nth, (verb, fault), &mut report)
                             .await?;
                     }
                 }
@@ -158,16 +172,26 @@ where
         &self,
         clean: &Played,
         nth: usize,
-        (verb, when): (Verb, When),
+        (verb, (fault, when)): (Verb, (Fault, When)),
         report: &mut Report,
     ) -> Result<(), TestError> {
         let ran = &clean.ran[nth];
-        let (mut stage, id, before) = self.begin(nth, (Fault::Fail, when)).await?;
+        if ran.at_most_once && fault == Fault::Crash {
+            report.asked += 1;
+            return Ok(());
+        }
+        let (mut stage, id, before) = self.begin(nth, (fault, when)).await?;
+        if fault != Fault::Fail {
+            stage.fault_times(&ran.step, fault, ALL_ATTEMPTS);
+        }
         report.runs += 1;
-        if stage.rest(id).await?.state() != IntentState::Failed {
+        let state = stage.rest(id).await?.state();
+        report.crashes += stage.crashes();
+        if state != IntentState::Failed {
             // Its parent can do without it, or its own transaction had recorded what it came to.
             return Ok(());
         }
+        stage.forget_faults();
         let failed_after = stage.ran().len();
         match self.act(&stage, id, verb, (ran, clean)).await {
             Ok(()) => {}
@@ -179,8 +203,12 @@ where
             Err(error) => return Err(error.into()),
         }
         let played = conclude(&mut stage, id, before, &self.look).await?;
-        let what = met_with(ran, (Fault::Fail, when), T::KIND);
-        let what = format!("{what}; then {}", verb.as_str());
+        let what = met_with(ran, (fault, when), T::KIND);
+        let often = match fault {
+            Fault::Fail => "",
+            _ => " until it had failed",
+        };
+        let what = format!("{what}{often}; then {}", verb.as_str());
         report.find(
             what,
             judge(&played, clean, verb, (ran, failed_after), self.kit.undo),

@@ -91,7 +91,11 @@ impl fmt::Display for Report {
             f,
             "{found}: {} runs, {} crashes, {} steps run twice, {} cancels",
             self.runs, self.crashes, self.repeats, self.cancels
-        )
+        )?;
+        match self.refused {
+            0 => Ok(()),
+            verbs => write!(f, ", {verbs} verbs refused"),
+        }
     }
 }
 

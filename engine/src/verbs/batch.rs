@@ -52,7 +52,7 @@ pub enum Verb {
 pub struct Batch {
     /// How many matched.
     pub matched: u64,
-    /// For how many of them it was done; in a dry run, for how many it would be tried.
+    /// For how many of them it was done; in a dry run, would be.
     pub done: u64,
     /// How many it could not be done for.
     pub refused: u64,
@@ -148,14 +148,11 @@ impl Intendant {
         Ok(batch)
     }
 
-    /// A dry run of [`act_on_all`](Self::act_on_all): for how many it would be tried. Changes nothing.
+    /// A dry run of [`act_on_all`](Self::act_on_all): for how many it would be done, as things stand, and which could not.
+    /// Each is tried, and rolled back, so it takes as long, and locks what it locks.
     pub async fn count_all(&self, filter: IntentFilter, verb: &Verb) -> Result<Batch, Error> {
-        let matched = self.matching(filter, verb).await?.len() as u64;
-        Ok(Batch {
-            matched,
-            done: matched,
-            ..Batch::default()
-        })
+        let rehearsal = self.rehearsing();
+        rehearsal.act_on_all(filter, verb, "a dry run", None).await
     }
 
     async fn matching(&self, filter: IntentFilter, verb: &Verb) -> Result<Vec<IntentId>, Error> {

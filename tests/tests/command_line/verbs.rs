@@ -85,11 +85,6 @@ async fn verbs(kind: StoreKind) -> Result<()> {
         "only a failed intent",
     )?;
     refuses(
-        &["undo", &good],
-        4,
-        "only a failed intent can be taken back",
-    )?;
-    refuses(
         &["discard", &good],
         4,
         "only a failed intent can be discarded",
@@ -113,7 +108,7 @@ async fn verbs(kind: StoreKind) -> Result<()> {
     state(&bad, "undoing")?;
     says(
         &[
-            "cancel", "--all", "--state", "undoing", "--reason", "enough",
+            "cancel", "--all", "--yes", "--state", "undoing", "--reason", "enough",
         ],
         "1 intent matches; done for 1, refused for 0\n",
     )?;
@@ -127,7 +122,8 @@ async fn verbs(kind: StoreKind) -> Result<()> {
     );
     says(&["cancel", new], &format!("{new} is cancelled\n"))?;
     says(&["cancel", new], &format!("{new} was cancelled before\n"))?;
-    let batch = run(url, &["resume", "--all", "--state", "succeeded"])?;
+    refuses(&["undo", new], 4, "only a failed intent can be taken back")?;
+    let batch = run(url, &["resume", "--all", "--yes", "--state", "succeeded"])?;
     ensure!(batch.status.code() == Some(4), "{batch:?}");
     ensure!(
         stdout(&batch) == "1 intent matches; done for 0, refused for 1\n",
@@ -180,7 +176,18 @@ async fn steps(kind: StoreKind) -> Result<()> {
     );
     let (database, _, bad) = with_history(kind).await?;
     let url = database.url.as_str();
-    let discard = run(url, &["discard", "--all", "--kind", "server.resize"])?;
+    // Nobody can be asked here.
+    let asks = run(url, &["discard", "--all", "--kind", "server.resize"])?;
+    ensure!(
+        asks.status.code() == Some(2)
+            && stderr(&asks).contains("1 intent matches; to discard what matches")
+            && asks.stdout.is_empty(),
+        "{asks:?}"
+    );
+    let discard = run(
+        url,
+        &["discard", "--all", "--kind", "server.resize", "--yes"],
+    )?;
     ensure!(
         stdout(&discard) == "1 intent matches; done for 1, refused for 0\n",
         "{discard:?}"

@@ -271,7 +271,19 @@ async fn what_is_to_stop_is_not_joined(bench: Bench) -> Result<()> {
     };
     let first = bench.intendant.request(refresh.clone()).await?;
     bench.reach(first.id(), IntentState::Running).await?;
-    ensure!(bench.intendant.request(refresh.clone()).await?.id() == first.id());
+    let again = bench.intendant.request(refresh.clone()).by("bob");
+    let again = again.correlation_id("web-7").await?;
+    ensure!(again.id() == first.id());
+    let events = bench.intendant.events(first.id()).await?;
+    let detail = events[0]
+        .detail
+        .as_ref()
+        .map(|detail| detail.get().to_owned());
+    let detail = detail.unwrap_or_default();
+    ensure!(
+        events[0].verb == "joined" && detail.contains("\"bob\"") && detail.contains("\"web-7\""),
+        "{events:?}"
+    );
     bench.intendant.cancel(first.id(), "ada", None).await?;
     let second = bench.intendant.request(refresh).await?;
     ensure!(second.id() != first.id(), "it would be cancelled with it");

@@ -18,6 +18,7 @@ on_both! {
     a_failed_child_is_resumed_with_the_parent_that_failed_with_it;
     a_step_of_a_failed_child_is_skipped_and_the_parent_goes_on;
     a_failed_child_whose_parent_went_on_is_taken_back_by_itself;
+    a_failed_child_of_a_step_that_went_on_stands_for_itself_whatever_its_parent_came_to;
     a_child_of_an_unfinished_parent_is_left_to_it;
     a_retry_of_a_step_that_failed_with_its_child_resumes_the_child;
     a_quarantined_step_is_skipped;
@@ -147,6 +148,29 @@ async fn a_failed_child_whose_parent_went_on_is_taken_back_by_itself(bench: Benc
     bench.check().await
 }
 
+async fn a_failed_child_of_a_step_that_went_on_stands_for_itself_whatever_its_parent_came_to(
+    bench: Bench,
+) -> Result<()> {
+    async fn broken(_: Cx<Ledger>, _: String) -> StepResult<String> {
+        Err(fail("another matter"))
+    }
+    fn plan(parent: &Parent, plan: &mut Plan<Ledger>) -> Node<String> {
+        let asked = plan.step("ask", ask).input(value(parent.tolerant));
+        plan.step("broken", broken).input(asked)
+    }
+    let ledger = Ledger::new(&bench);
+    ledger.begun.add();
+    let worker = bench.worker(ledger.clone());
+    let worker = start(worker.register::<Parent, _>(plan).register(child));
+    let (handle, child) = failed(&bench, true, IntentState::Failed).await?;
+    ensure!(bench.intendant.resume(child, "ada", None).await? == 1);
+    bench.reach(child, IntentState::Succeeded).await?;
+    ensure!(handle.state().await? == IntentState::Failed);
+    ensure!(bench.intendant.events(handle.id()).await?.is_empty());
+    worker.stop().await?;
+    bench.check().await
+}
+
 async fn a_child_of_an_unfinished_parent_is_left_to_it(bench: Bench) -> Result<()> {
     let ledger = Ledger::new(&bench);
     let worker = family(&bench, &ledger);
@@ -184,6 +208,7 @@ async fn a_retry_of_a_step_that_failed_with_its_child_resumes_the_child(
 
 async fn a_quarantined_step_is_skipped(bench: Bench) -> Result<()> {
     async fn deadly(cx: Cx<Ledger>, _: String) -> StepResult<String> {
+        cx.progress(intendant::Progress::of(3, 10).saying("rows"));
         cx.state().begun.add();
         std::future::pending().await
     }
@@ -197,6 +222,10 @@ async fn a_quarantined_step_is_skipped(bench: Bench) -> Result<()> {
     for time in 1..=3 {
         let worker = start(bench.worker(ledger.clone()).register(plan));
         begun(&bench, &ledger, time).await?;
+        let said = "select count(*) from @step where name = 'deadly' and progress is not null";
+        bench
+            .until(|| async { Ok((bench.number(said).await? == 1).then_some(())) })
+            .await?;
         worker.kill().await;
     }
     let worker = start(bench.worker(ledger.clone()).register(plan));
@@ -213,7 +242,15 @@ async fn a_quarantined_step_is_skipped(bench: Bench) -> Result<()> {
     let Some((StepState::Failed, error)) = deadly else {
         anyhow::bail!("{deadly:?}");
     };
-    ensure!(error.contains("died 3 times"), "{error}");
+    ensure!(
+        error.contains("died 3 times")
+            && error.contains("in step `deadly`, which had last said `3 of 10 (30 %): rows`"),
+        "{error}"
+    );
+    ensure!(
+        record.error.as_deref() == Some(error.as_str()),
+        "{record:?}"
+    );
     bench
         .intendant
         .skip(handle.id(), "deadly", "by hand", "ada", None)

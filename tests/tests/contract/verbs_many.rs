@@ -108,10 +108,14 @@ async fn what_cannot_be_done_for_one_is_told_and_the_others_are_done(bench: Benc
         state: Some(IntentState::Succeeded),
         ..IntentFilter::default()
     };
+    let would = bench.intendant.count_all(all.clone(), &Verb::Undo).await?;
+    ensure!(bench.number("select count(*) from @intent").await? == 3);
+    ensure!(bench.number("select count(*) from @event").await? == 0);
     let batch = bench
         .intendant
         .act_on_all(all.clone(), &Verb::Undo, "ada", None)
         .await?;
+    ensure!(would == batch, "{would:?}");
     ensure!(
         (batch.matched, batch.done, batch.refused) == (3, 2, 1),
         "{batch:?}"
