@@ -316,7 +316,13 @@ async fn a_failed_intent_is_resumed_amended_and_given_up(server: Server) -> Resu
     let discarded = act(good, "discard", json!({})).await?;
     ensure!(discarded.is(409, "wrong_state"), "{discarded:?}");
     let undone = act(good, "undo", json!({})).await?;
-    ensure!(undone.is(409, "wrong_state"), "{undone:?}");
+    // One that has succeeded stays, and a new intent takes it back.
+    ensure!(
+        undone.status == 200 && undone.json["state"] == "succeeded",
+        "{undone:?}"
+    );
+    let new = undone.json["new_intent"].as_str().unwrap();
+    ensure!(server.get(&format!("/api/v1/intents/{new}")).await?.status == 200);
     let long = act(good, "resume", json!({"reason": "x".repeat(2_001)})).await?;
     ensure!(long.is(422, "invalid"), "{long:?}");
     ensure!(server.intendant.invariant_breaches().await?.is_empty());
