@@ -13,6 +13,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use unserved::Unserved;
@@ -24,7 +25,9 @@ use crate::id::{AlertId, IntentId};
 use crate::limits;
 
 /// What sort of trouble.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[non_exhaustive]
 pub enum AlertKind {
     /// An intent has not succeeded, or been cancelled, by its deadline. Resolved when it has after all.
@@ -114,7 +117,7 @@ impl FromStr for AlertKind {
 }
 
 /// One alert.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Alert {
     /// Its id.

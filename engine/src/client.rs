@@ -298,6 +298,12 @@ impl Intendant {
         self.store().events(id).await
     }
 
+    /// A page of an intent's events ([`limits::PAGE`]), after the one with this number; 0 for all. Their numbers have no gaps,
+    /// so whoever has seen one has seen all before it.
+    pub async fn events_after(&self, id: IntentId, seq: i64) -> Result<Vec<EventRecord>, Error> {
+        self.store().events_after(id, seq, limits::PAGE).await
+    }
+
     /// What conflict rules have made of an intent, and of others on account of it: who superseded whom, joined whom, was
     /// refused on account of whom. Whom an intent is blocked by now is told by [`why`](Self::why), and by the view
     /// `links`.

@@ -1,7 +1,7 @@
 //! The engine's error.
 
 use crate::conflict::ConflictsError;
-use crate::id::IntentId;
+use crate::id::{IntentId, TokenId};
 use crate::intent::NameError;
 use crate::payload::PayloadError;
 use crate::schedule::ScheduleError;
@@ -150,6 +150,12 @@ pub enum Error {
         of_input: String,
         /// The account that the request names.
         given: String,
+    },
+    /// There is no such token.
+    #[error("there is no token {id}")]
+    NoToken {
+        /// The id that was asked for.
+        id: TokenId,
     },
     /// There is no such intent.
     #[error("there is no intent {id}")]
@@ -328,6 +334,7 @@ impl Error {
             Self::NotFound { .. }
                 | Self::NoStep { .. }
                 | Self::UnknownKind { .. }
+                | Self::NoToken { .. }
                 | Self::NoSchedule { .. }
                 | Self::NoQueue { .. }
         )

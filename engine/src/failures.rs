@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::client::Intendant;
@@ -16,7 +17,7 @@ use crate::store::{IntentFilter, IntentRecord};
 const AT_ONCE: u32 = 100;
 
 /// Failed intents of one kind that say the same of why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct FailureGroup {
     /// How many they are.
@@ -38,7 +39,7 @@ pub struct FailureGroup {
 }
 
 /// How often operations of one kind have failed, for whatever reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct FailedKind {
     /// What sort of operation.
@@ -50,7 +51,7 @@ pub struct FailedKind {
 }
 
 /// What has failed, and is failed still.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Failures {
     /// The largest group first.

@@ -1,6 +1,7 @@
 //! Kinds as the database knows them: what the code of the workers has said of them.
 
 use chrono::TimeDelta;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -9,7 +10,7 @@ use crate::error::Error;
 use crate::limits;
 
 /// A kind of intents, as the workers that carry it out have described it. It is kept when they end.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct KindRecord {
     /// Its name.
@@ -26,6 +27,7 @@ pub struct KindRecord {
     pub conflicts: Option<Box<RawValue>>,
     /// By when its intents are to be done, counted from the request or from when they may start.
     #[serde(rename = "deadline_seconds", serialize_with = "seconds")]
+    #[schemars(with = "Option<f64>")]
     pub deadline: Option<TimeDelta>,
     /// Sessions alive now that know it.
     pub sessions: i64,

@@ -52,11 +52,13 @@ mod step;
 mod step_logs;
 mod store;
 mod terms;
+mod token;
 mod transaction;
 mod undo;
 mod verbs;
 mod waits;
 mod worker;
+mod workers;
 
 pub use about::About;
 pub use alert::{Alert, AlertFilter, AlertKind, Notice, UnknownAlertKind, Watch, Which};
@@ -71,7 +73,7 @@ pub use dry_run::{Concerned, DryRun, Ruled, Used, Wanted};
 pub use error::Error;
 pub use failures::{FailedKind, FailureGroup, Failures};
 pub use handle::Handle;
-pub use id::{AlertId, ChangeId, IntentId, SignalId};
+pub use id::{AlertId, ChangeId, IntentId, SignalId, TokenId};
 pub use intent::{Intent, Mode, NameError, OnFailure, Resources};
 pub use kinds::KindRecord;
 pub use metering::Metrics;
@@ -97,11 +99,13 @@ pub use store::{
     LogLine, LogRecord, MeasureRecord, MigrationStatus, Relation, ResourceRecord, SignalRecord,
     StepRecord, StoreKind, StoreOptions, Unfinished, UnknownRelation, migration_sql,
 };
+pub use token::{IssuedToken, NewToken, Scope, TokenRecord, UnknownScope};
 pub use transaction::{Committed, StepConnection};
 pub use verbs::{Batch, Preview, Undone, Verb};
 pub use waits::{SignalWait, SignalWithin};
 pub use why::Why;
 pub use worker::{Stopped, WorkReport, Worker, shutdown_signal};
+pub use workers::{Served, WorkerRecord};
 
 /// For the schema of an intent's input ([`About::schema`]).
 pub use schemars;

@@ -4,6 +4,7 @@
 //! work, which a live worker does three times a second; a queue of which nobody has said anything costs them nothing.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::client::Intendant;
@@ -14,7 +15,7 @@ use crate::schedule::ChangeRecord;
 use crate::store::{Actor, NewChange};
 
 /// A queue: what people have said of it, who serves it, and what waits in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct QueueRecord {
     /// Its name.

@@ -12,8 +12,10 @@ mod program;
 mod queue;
 mod request;
 mod schedule;
+mod serve;
 mod signal;
 mod start;
+mod token;
 mod values;
 mod verbs;
 mod worker;
@@ -87,9 +89,31 @@ enum Command {
     /// Carry out intents until SIGTERM or SIGINT. For programs that have their code
     #[command(after_help = "Examples:\n  \
                             intendant worker --database-url postgres://localhost/app\n  \
-                            intendant worker --concurrency 16 --queue ssh=4 --max-age 6h\n\n\
+                            intendant worker --concurrency 16 --queue ssh=4 --max-age 6h\n  \
+                            intendant worker list\n\n\
                             Exit code 75: it has stopped by itself, to be started anew")]
-    Worker(worker::Options),
+    #[command(args_conflicts_with_subcommands = true)]
+    Worker(worker::Worker),
+    /// Serve the HTTP API, described at /api/v1/openapi.json
+    #[command(after_help = "Examples:\n  \
+                            intendant serve --database-url postgres://localhost/app\n  \
+                            intendant serve --listen 0.0.0.0:4600 --behind-proxy --host ops.example.com")]
+    Serve(serve::Options),
+    /// Tokens: who may use the HTTP API, and how far
+    #[command(after_help = "Example:\n  intendant token create ada --scope operator --expires 30d")]
+    Token {
+        #[command(subcommand)]
+        action: token::Token,
+    },
+    /// Print the document that describes the HTTP API (OpenAPI 3.1)
+    #[command(after_help = "Example:\n  intendant openapi")]
+    Openapi,
+    /// Print a shell's completions of this command line
+    #[command(after_help = "Example:\n  intendant completions bash")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
     /// The sorts of operations that workers have registered
     #[command(after_help = "Examples:\n  \
                             intendant kinds\n  \
@@ -234,7 +258,10 @@ async fn run(words: Vec<OsString>, program: Program) -> ExitCode {
         // Help is no error, and goes to stdout.
         Err(error) => error.exit(),
     };
-    start::prepare(&name, matches!(command, Command::Worker(_)));
+    start::prepare(
+        &name,
+        matches!(&command, Command::Worker(worker) if worker.runs()),
+    );
     match dispatch(command, program).await {
         Ok(code) => code,
         Err(error) => {
@@ -253,6 +280,12 @@ async fn dispatch(command: Command, program: Program) -> Result<ExitCode> {
         Command::Request(options) => return request::request(options, program).await,
         Command::Plan(options) => plan::plan(options, program).await?,
         Command::Worker(options) => return worker::worker(options, program).await,
+        Command::Serve(options) => serve::serve(options, &program.name).await?,
+        Command::Token { action } => token::token(action).await?,
+        Command::Openapi => serve::openapi().await?,
+        Command::Completions { shell } => {
+            start::completions(Arguments::command(), &program.name, shell)
+        }
         Command::Kinds(options) => kinds::kinds(options, program).await?,
         Command::List(list) => look::list(list).await?,
         Command::Show(show) => look::show(show).await?,

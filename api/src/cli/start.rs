@@ -20,6 +20,15 @@ pub(super) fn named(command: clap::Command, name: &str) -> clap::Command {
     }
 }
 
+/// Prints what a shell reads to complete this command line.
+pub(super) fn completions(command: clap::Command, name: &str, shell: clap_complete::Shell) {
+    let mut command = named(command, name);
+    // Into memory first: whoever takes no more of it is no crash.
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut command, name, &mut text);
+    print!("{}", String::from_utf8_lossy(&text));
+}
+
 fn with_examples_of(command: clap::Command, name: &str) -> clap::Command {
     let help = command.get_after_help().map(ToString::to_string);
     let command = command.mut_subcommands(|command| with_examples_of(command, name));

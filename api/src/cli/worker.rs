@@ -1,11 +1,13 @@
 //! `worker`: runs the workers of this program until a signal.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::Args;
+use chrono::TimeDelta;
+use clap::{Args, Subcommand};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use intendant::{Stopped, WorkReport};
@@ -15,10 +17,45 @@ use super::args::Database;
 use super::exit::Refusal;
 use super::program::{Program, Settings};
 use super::values::{slots, span_of_time};
+use crate::output::table::{Fit, Table};
+use crate::output::words::{age, one_line, span};
+
+/// `worker`, or something about workers.
+#[derive(Debug, Args)]
+pub(super) struct Worker {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// The workers that have not been found dead, and what they serve
+    #[command(after_help = "Example:\n  intendant worker list --json")]
+    List(List),
+}
+
+/// How to list them.
+#[derive(Debug, Args)]
+struct List {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    database: Database,
+}
+
+impl Worker {
+    /// Whether it is to work.
+    pub(super) fn runs(&self) -> bool {
+        self.action.is_none()
+    }
+}
 
 /// Options of `worker`.
 #[derive(Debug, Args)]
-pub(super) struct Options {
+struct Options {
     /// Its name in the history [default: host and process]
     #[arg(long)]
     name: Option<String>,
@@ -35,7 +72,59 @@ pub(super) struct Options {
     database: Database,
 }
 
-pub(super) async fn worker(options: Options, program: Program) -> Result<ExitCode> {
+pub(super) async fn worker(worker: Worker, program: Program) -> Result<ExitCode> {
+    match worker.action {
+        Some(Action::List(options)) => list(options).await,
+        None => work(worker.options, program).await,
+    }
+}
+
+async fn list(options: List) -> Result<ExitCode> {
+    let intendant = options.database.connect().await?;
+    let workers = intendant.workers().await?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&workers)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if workers.is_empty() {
+        eprintln!("no worker is alive");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = Table::new([
+        ("worker", Fit::Whole),
+        ("since", Fit::Optional(1)),
+        ("heard of", Fit::Whole),
+        ("free", Fit::Whole),
+        ("serves", Fit::Cut(20)),
+    ]);
+    for worker in workers {
+        let mut queues: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for served in &worker.serves {
+            queues.entry(&served.queue).or_default().push(&served.kind);
+        }
+        let serves = queues.iter();
+        let serves = serves.map(|(queue, kinds)| format!("{queue}: {}", kinds.join(", ")));
+        let heard = match worker.silent_ms > worker.lease_ms {
+            true => format!(
+                "silent for {}",
+                span(TimeDelta::milliseconds(worker.silent_ms))
+            ),
+            false if worker.leaving => "leaving".to_owned(),
+            false => "alive".to_owned(),
+        };
+        table.row([
+            one_line(&worker.worker),
+            age(worker.started_at),
+            heard,
+            worker.free.to_string(),
+            one_line(&serves.collect::<Vec<_>>().join("; ")),
+        ]);
+    }
+    table.print();
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn work(options: Options, program: Program) -> Result<ExitCode> {
     if !program.has_code() {
         return Err(Refusal::Usage(format!(
             "`{}` has no code to run: use the program of the worker, which has this command line if its `main` calls \

@@ -4,12 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::id::{ChangeId, IntentId};
 
 /// A schedule, as the database has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct ScheduleRecord {
     /// Its name.
@@ -47,7 +48,7 @@ pub struct ScheduleRecord {
 }
 
 /// What came of a tick.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct TickRecord {
     /// The schedule.
@@ -77,7 +78,7 @@ pub struct TickRecord {
 }
 
 /// What came of a tick, in a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TickState {
     /// A person has asked for it, and no worker has carried it out yet.

@@ -148,18 +148,23 @@ impl Store {
                 let rows = conn
                     .fetch(&sql::HISTORY_EVENTS, Args::new().uuid(id.0))
                     .await?;
-                rows.iter()
-                    .map(|row| {
-                        Ok(EventRecord {
-                            seq: row.int(0)?,
-                            at: row.time(1)?.to_utc(),
-                            actor: row.text(2)?,
-                            verb: row.text(3)?,
-                            reason: row.opt_text(4)?,
-                            detail: row.opt_json(5)?.map(owned),
-                        })
-                    })
-                    .collect()
+                rows.iter().map(event_record).collect()
+            })
+        })
+        .await
+    }
+
+    pub(crate) async fn events_after(
+        &self,
+        id: IntentId,
+        seq: i64,
+        limit: u32,
+    ) -> Result<Vec<EventRecord>, Error> {
+        self.read(move |mut conn| {
+            Box::pin(async move {
+                let args = Args::new().uuid(id.0).int(seq).int(i64::from(limit));
+                let rows = conn.fetch(&sql::EVENT_PAGE, args).await?;
+                rows.iter().map(event_record).collect()
             })
         })
         .await
@@ -293,6 +298,17 @@ async fn steps(conn: &mut Conn<'_>, id: IntentId) -> Result<Vec<StepRecord>, Err
             })
         })
         .collect()
+}
+
+fn event_record(row: &Row) -> Result<EventRecord, Error> {
+    Ok(EventRecord {
+        seq: row.int(0)?,
+        at: row.time(1)?.to_utc(),
+        actor: row.text(2)?,
+        verb: row.text(3)?,
+        reason: row.opt_text(4)?,
+        detail: row.opt_json(5)?.map(owned),
+    })
 }
 
 fn intent_record(row: &Row) -> Result<IntentRecord, Error> {

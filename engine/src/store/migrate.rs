@@ -57,6 +57,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     17 schedules "0017_schedules.sql",
     18 queues "0018_queues.sql",
     20 kinds "0020_kinds.sql",
+    21 tokens "0021_tokens.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

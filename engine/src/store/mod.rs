@@ -44,10 +44,12 @@ mod sql;
 mod stop;
 mod taking_back;
 mod tick;
+mod token;
 mod verbs;
 mod wake;
 mod why;
 mod why_routed;
+mod workers;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -96,6 +98,7 @@ pub(crate) use rows::{
 };
 pub(crate) use schedule::{Declaration, NewTick, ScheduleLoad, Standing};
 pub(crate) use signal::NewSignal;
+pub(crate) use token::NewTokenRow;
 pub(crate) use verbs::StepVerb;
 pub(crate) use wake::{CANCEL, Listening, nudge_within};
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -48,7 +49,7 @@ pub struct IntentFilter {
 }
 
 /// A page of intents, newest first.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct IntentPage {
     /// The intents; possibly none although there are older ones that match.
@@ -58,7 +59,7 @@ pub struct IntentPage {
 }
 
 /// The record of one intent.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct IntentRecord {
     /// Its id.
     pub id: IntentId,
@@ -113,7 +114,7 @@ pub struct IntentRecord {
 }
 
 /// A resource of an intent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ResourceRecord {
     /// `type:id`.
     pub resource: String,
@@ -122,7 +123,7 @@ pub struct ResourceRecord {
 }
 
 /// A step of an intent, as it has something to say.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct StepRecord {
     /// Its name.
     pub name: String,
@@ -178,7 +179,7 @@ impl StepRecord {
 }
 
 /// What an attempt at a step has logged: its last lines.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct LogRecord {
     /// The step.
     pub step: String,
@@ -199,7 +200,7 @@ pub struct LogRecord {
 }
 
 /// One line of a step's log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogLine {
     /// When it was logged: microseconds since the attempt began, by the worker's steady clock.
     pub us: u64,
@@ -212,7 +213,7 @@ pub struct LogLine {
 }
 
 /// What an attempt at a step has measured, beside its duration.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct MeasureRecord {
     /// The step.
     pub step: String,
@@ -229,7 +230,7 @@ pub struct MeasureRecord {
 }
 
 /// A failed attempt at a step.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct AttemptRecord {
     /// The step.
     pub step: String,
@@ -252,7 +253,7 @@ pub struct AttemptRecord {
 }
 
 /// What a person did to an intent, or the engine by itself (its actor is `intendant`).
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct EventRecord {
     /// Its number, from 1, without gaps.
     pub seq: i64,
@@ -269,7 +270,7 @@ pub struct EventRecord {
 }
 
 /// A message to an intent.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SignalRecord {
     /// Its id.
     pub id: SignalId,
@@ -290,7 +291,7 @@ pub struct SignalRecord {
 }
 
 /// A child of an intent.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ChildRecord {
     /// The step that asked for it.
     pub step: String,
@@ -301,7 +302,7 @@ pub struct ChildRecord {
 }
 
 /// What a conflict rule has made of an intent on account of another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Relation {
     /// It was asked to stop, so that the other one can go.
@@ -340,7 +341,7 @@ impl std::str::FromStr for Relation {
 }
 
 /// One intent had to do with another one, by a conflict rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LinkRecord {
     /// The intent that was superseded, joined the other one or was refused.
     pub intent: IntentId,
@@ -355,7 +356,7 @@ pub struct LinkRecord {
 }
 
 /// How many unfinished tasks there are, by place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Unfinished {
     /// Waiting for a worker.
     pub ready: i64,

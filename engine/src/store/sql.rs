@@ -114,6 +114,7 @@ statements! {
         DEADLINE_INSERT = "deadline_insert",
         DURATION_LOOK = "duration_look",
         EVENT_INSERT = "event_insert",
+        EVENT_PAGE = "event_page",
         EVENT_UNDO = "event_undo",
         EVENT_UNDONE_BY = "event_undone_by",
         EVENT_UNDO_OF = "event_undo_of",
@@ -277,6 +278,10 @@ statements! {
         TICK_LAST = "tick_last",
         TICK_LIST = "tick_list",
         TICK_PURGE = "tick_purge",
+        TOKEN_FIND = "token_find",
+        TOKEN_INSERT = "token_insert",
+        TOKEN_LIST = "token_list",
+        TOKEN_REVOKE = "token_revoke",
         TURN_END = "turn_end",
         TURN_TAKE = "turn_take",
         UNFINISHED = "unfinished",
@@ -303,6 +308,8 @@ statements! {
         WHY_STEPS = "why_steps",
         WHY_WANTS = "why_wants",
         WHY_WORKERS = "why_workers",
+        WORKER_KINDS = "worker_kinds",
+        WORKER_LIST = "worker_list",
     }
     postgres {
         CANCEL_HOLD = "cancel_hold",

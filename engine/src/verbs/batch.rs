@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::preview::{Preview, preview};
@@ -46,7 +47,7 @@ pub enum Verb {
 }
 
 /// What came of a verb for all intents that match a filter.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Batch {
     /// How many matched.

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Verb;
@@ -12,7 +13,7 @@ use crate::state::StepState;
 
 /// What a verb would do: see [`Intendant::preview`](crate::Intendant::preview). Steps are named in the order of the plan;
 /// a map stands for its elements.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Preview {
     /// Steps that would be taken back, the last one first.

@@ -46,16 +46,17 @@ impl Fleet {
     }
 
     /// Asks for something and waits, while the program's own worker runs.
-    fn with_worker(&self, words: &[&str]) -> Result<(Output, Output)> {
+    fn with_worker(&self, words: &[&str]) -> Result<(Output, Output, Output)> {
         let mut worker = self.command(&["worker", "--name", "one", "--concurrency", "2"])?;
         let worker = worker
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
         let asked = self.run(words)?;
+        let listed = self.run(&["worker", "list"])?;
         let kill = Command::new("kill").arg(worker.id().to_string()).status()?;
         ensure!(kill.success(), "the worker has ended by itself");
-        Ok((asked, worker.wait_with_output()?))
+        Ok((asked, listed, worker.wait_with_output()?))
     }
 }
 
@@ -199,7 +200,12 @@ async fn works(kind: StoreKind) -> Result<()> {
         "-o",
         "json",
     ];
-    let (asked, worker) = fleet.with_worker(&words)?;
+    let (asked, listed, worker) = fleet.with_worker(&words)?;
+    let listed = stdout(&listed);
+    ensure!(
+        listed.contains("alive") && listed.contains("default: server.resize"),
+        "{listed}"
+    );
     ensure!(asked.status.success(), "{asked:?}");
     let done: serde_json::Value = serde_json::from_slice(&asked.stdout)?;
     let done = &done[0];
@@ -302,6 +308,8 @@ async fn works(kind: StoreKind) -> Result<()> {
         "#]],
         &fleet.run(&["kinds"])?,
     );
+    let nobody = fleet.run(&["worker", "list"])?;
+    ensure!(stderr(&nobody) == "no worker is alive\n", "{nobody:?}");
     let schema = fleet.run(&["kinds", "server.resize"])?;
     let schema: serde_json::Value = serde_json::from_slice(&schema.stdout)?;
     ensure!(schema["properties"]["cores"]["maximum"] == 128, "{schema}");
@@ -361,6 +369,16 @@ async fn the_help_of_a_program_names_the_program() -> Result<()> {
         ensure!(
             help.contains("  fleet ") && !help.contains("  intendant "),
             "{help}"
+        );
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let script = Command::new(binary::path("fleet")?)
+            .args(["completions", shell])
+            .output()?;
+        let script = stdout(&script);
+        ensure!(
+            script.contains("fleet") && script.contains("correlation-id"),
+            "{script}"
         );
     }
     let status = fleet.run(&["migrate", "status"])?;

@@ -6,6 +6,7 @@
 )]
 
 mod alerts;
+mod around;
 mod asking;
 mod at_most_once;
 mod backing_off;

@@ -1,0 +1,298 @@
+//! Intents: asked for, listed, looked at.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
+use intendant::{
+    Asked as AskedFor, AttemptRecord, ChildRecord, EventRecord, Failures, Graph, IntentFilter,
+    IntentId, IntentPage, IntentRecord, IntentState, LinkRecord, LogRecord, MeasureRecord, Mode,
+    Resources, SignalRecord, StepRecord, limits,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::access::Access;
+use super::parts::{Answer, Asked, Body, Id, IdempotencyKey, Made, Moment, Search};
+use super::problem::Problem;
+
+/// Which intents a page shall have.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    /// Of this account
+    account: Option<String>,
+    /// On this resource, `type:id`
+    resource: Option<String>,
+    /// Of this kind
+    kind: Option<String>,
+    /// In this state
+    state: Option<IntentState>,
+    /// Asked for by this person or service
+    requested_by: Option<String>,
+    /// With this correlation id
+    correlation_id: Option<String>,
+    /// With this label, `name=value`
+    label: Option<String>,
+    /// Requested at this time or later
+    requested_since: Option<Moment>,
+    /// Requested before this time
+    requested_until: Option<Moment>,
+    /// Finished at this time or later
+    finished_since: Option<Moment>,
+    /// Failed with an error that has this text in it
+    error: Option<String>,
+    /// Those requested before this one: `next` of the page before
+    before: Option<Uuid>,
+    /// Those requested after this one
+    after: Option<Uuid>,
+    /// Most of them; 50 unless said
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<NonZeroU32>,
+}
+
+impl Which {
+    pub(super) fn filter(self) -> Result<IntentFilter, Problem> {
+        let label = self.label.map(|label| match label.split_once('=') {
+            Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+            None => Err(Problem::invalid(
+                "a label is `name=value`, as in `team=billing`",
+            )),
+        });
+        let limit = self.limit.map(NonZeroU32::get);
+        if limit.is_some_and(|limit| limit > limits::PAGE) {
+            let most = limits::PAGE;
+            return Err(Problem::invalid(format!(
+                "a page has at most {most} intents"
+            )));
+        }
+        Ok(IntentFilter {
+            account: self.account,
+            resource: self.resource,
+            kind: self.kind,
+            state: self.state,
+            requested_by: self.requested_by,
+            correlation_id: self.correlation_id,
+            label: label.transpose()?,
+            requested_since: self.requested_since.map(|time| time.0),
+            requested_until: self.requested_until.map(|time| time.0),
+            finished_since: self.finished_since.map(|time| time.0),
+            error: self.error,
+            before: self.before.map(IntentId),
+            after: self.after.map(IntentId),
+            limit,
+        })
+    }
+}
+
+/// An intent that is asked for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// What sort of operation
+    #[schemars(length(min = 1, max = 200))]
+    kind: String,
+    /// Its input: what the kind's schema says
+    #[serde(default = "nothing")]
+    input: Box<RawValue>,
+    /// The customer that it is for; of a token that is for one account, that one
+    account: Option<String>,
+    /// What it uses
+    #[serde(default)]
+    #[schemars(length(max = 100))]
+    resources: Vec<WantedResource>,
+    /// The same as the header `Idempotency-Key`
+    key: Option<String>,
+    /// Larger goes first
+    #[serde(default)]
+    #[schemars(range(min = -1000, max = 1000))]
+    priority: i32,
+    /// Not to start before this time
+    start_at: Option<Moment>,
+    /// To be done by this time
+    deadline_at: Option<Moment>,
+    /// Something to find it by later
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    /// An id that runs through it and all its children
+    correlation_id: Option<String>,
+    /// Who asks, if that is not the token's name
+    requested_by: Option<String>,
+}
+
+fn nothing() -> Box<RawValue> {
+    RawValue::from_string("{}".to_owned()).unwrap_or_default()
+}
+
+/// A resource that an intent uses.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct WantedResource {
+    /// `type:id`
+    resource: String,
+    /// How it is used
+    #[serde(default = "exclusive")]
+    mode: Mode,
+}
+
+fn exclusive() -> Mode {
+    Mode::Exclusive
+}
+
+/// Asks for an intent.
+pub(super) async fn request(
+    access: Access,
+    Asked(path): Asked,
+    IdempotencyKey(key): IdempotencyKey,
+    Body(wanted): Body<Wanted>,
+) -> Result<Made<IntentRecord>, Problem> {
+    let key = match (key, wanted.key) {
+        (Some(header), Some(body)) if header != body => {
+            return Err(Problem::invalid("the header and the body name two keys"));
+        }
+        (header, body) => header.or(body),
+    };
+    let mut resources = Resources::none();
+    for WantedResource { resource, mode } in wanted.resources {
+        resources.add(resource, mode);
+    }
+    let who = wanted.requested_by.as_deref().unwrap_or(access.who());
+    let request = access.request(&wanted.kind, &wanted.input, wanted.account);
+    let mut request = request
+        .await?
+        .resources(resources)
+        .by(who)
+        .priority(wanted.priority);
+    if let Some(key) = key {
+        request = request.key(key);
+    }
+    if let Some(Moment(time)) = wanted.start_at {
+        request = request.start_at(time);
+    }
+    if let Some(Moment(time)) = wanted.deadline_at {
+        request = request.deadline_at(time);
+    }
+    for (name, value) in wanted.labels {
+        request = request.label(name, value);
+    }
+    if let Some(id) = wanted.correlation_id {
+        request = request.correlation_id(id);
+    }
+    match request.await? {
+        AskedFor::Now(id) => Ok(Made::New {
+            at: format!("{}/{id}", path.trim_end_matches('/')),
+            made: access.asked(id).await?,
+        }),
+        AskedFor::Before(id) => Ok(Made::Before(access.asked(id).await?)),
+    }
+}
+
+pub(super) async fn list(
+    access: Access,
+    Search(which): Search<Which>,
+) -> Result<Answer<IntentPage>, Problem> {
+    Ok(Answer(access.page(which.filter()?).await?))
+}
+
+pub(super) async fn failures(
+    access: Access,
+    Search(which): Search<Which>,
+) -> Result<Answer<Failures>, Problem> {
+    Ok(Answer(access.failures(which.filter()?).await?))
+}
+
+pub(super) async fn get(access: Access, Id(id): Id) -> Result<Answer<IntentRecord>, Problem> {
+    Ok(Answer(access.one(id).await?.record))
+}
+
+pub(super) async fn steps(access: Access, Id(id): Id) -> Result<Answer<Vec<StepRecord>>, Problem> {
+    let one = access.one(id).await?;
+    Ok(Answer(one.engine().all_steps(id).await?))
+}
+
+pub(super) async fn attempts(
+    access: Access,
+    Id(id): Id,
+) -> Result<Answer<Vec<AttemptRecord>>, Problem> {
+    let one = access.one(id).await?;
+    Ok(Answer(one.engine().attempts(id).await?))
+}
+
+/// Which events.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Since {
+    /// Those after this number
+    #[serde(default)]
+    after: u32,
+}
+
+/// A page of events, which have numbers without gaps.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct EventPage {
+    events: Vec<EventRecord>,
+    /// `after` of the next page; none at the end, as of now
+    next: Option<i64>,
+}
+
+pub(super) async fn events(
+    access: Access,
+    Id(id): Id,
+    Search(since): Search<Since>,
+) -> Result<Answer<EventPage>, Problem> {
+    let one = access.one(id).await?;
+    let events = one
+        .engine()
+        .events_after(id, i64::from(since.after))
+        .await?;
+    let is_full = events.len() == limits::PAGE as usize;
+    let next = events.last().filter(|_| is_full).map(|event| event.seq);
+    Ok(Answer(EventPage { events, next }))
+}
+
+pub(super) async fn logs(access: Access, Id(id): Id) -> Result<Answer<Vec<LogRecord>>, Problem> {
+    let one = access.one(id).await?;
+    Ok(Answer(one.engine().logs(id).await?))
+}
+
+pub(super) async fn measurements(
+    access: Access,
+    Id(id): Id,
+) -> Result<Answer<Vec<MeasureRecord>>, Problem> {
+    let one = access.one(id).await?;
+    Ok(Answer(one.engine().measurements(id).await?))
+}
+
+pub(super) async fn children(
+    access: Access,
+    Id(id): Id,
+) -> Result<Answer<Vec<ChildRecord>>, Problem> {
+    let one = access.one(id).await?;
+    Ok(Answer(one.engine().children(id).await?))
+}
+
+pub(super) async fn links(access: Access, Id(id): Id) -> Result<Answer<Vec<LinkRecord>>, Problem> {
+    let one = access.one(id).await?;
+    Ok(Answer(one.engine().links(id).await?))
+}
+
+pub(super) async fn signals(
+    access: Access,
+    Id(id): Id,
+) -> Result<Answer<Vec<SignalRecord>>, Problem> {
+    let one = access.one(id).await?;
+    Ok(Answer(one.engine().signals(id).await?))
+}
+
+/// What an intent waits for, in words and as facts.
+pub(super) async fn why(access: Access, Id(id): Id) -> Result<Answer<Value>, Problem> {
+    Ok(Answer(access.one(id).await?.why().await?))
+}
+
+/// The plan of an intent; none before a worker has made it.
+pub(super) async fn graph(access: Access, Id(id): Id) -> Result<Answer<Option<Graph>>, Problem> {
+    let one = access.one(id).await?;
+    Ok(Answer(one.engine().graph(id).await?))
+}

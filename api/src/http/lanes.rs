@@ -1,0 +1,114 @@
+//! Queues and schedules: looked at, paused, resumed.
+
+use axum::extract::FromRequestParts;
+use axum::http::request;
+use chrono::{DateTime, Utc};
+use intendant::{QueueRecord, ScheduleRecord};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::access::Access;
+use super::parts::{Answer, Body, in_path, named_parameter};
+use super::problem::Problem;
+use super::route::{Described, Operation, Schemas};
+use super::verbs::check;
+
+/// The queue or the schedule that the path names.
+pub(super) struct Name(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut request::Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self(in_path(parts, state, "name").await?))
+    }
+}
+
+impl Described for Name {
+    fn describe(operation: &mut Operation, _: &mut Schemas) {
+        operation
+            .parameters
+            .push(named_parameter("name", "Its name"));
+    }
+}
+
+/// Why it is done.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Because {
+    /// Why; kept with the change
+    #[schemars(length(max = 2000))]
+    reason: Option<String>,
+}
+
+/// Whether anything has changed by it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Changed {
+    /// It was otherwise before
+    changed: bool,
+}
+
+/// When it was asked for.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct AskedAt {
+    /// The time by which it is found among the schedule's ticks
+    at: DateTime<Utc>,
+}
+
+pub(super) async fn queues(access: Access) -> Result<Answer<Vec<QueueRecord>>, Problem> {
+    Ok(Answer(access.everything()?.queues().await?))
+}
+
+pub(super) async fn pause_queue(
+    access: Access,
+    Name(name): Name,
+    Body(Because { reason }): Body<Because>,
+) -> Result<Answer<Changed>, Problem> {
+    let (engine, reason) = (access.everything()?, check(reason.as_deref())?);
+    let changed = engine.pause_queue(&name, access.who(), reason).await?;
+    Ok(Answer(Changed { changed }))
+}
+
+pub(super) async fn resume_queue(
+    access: Access,
+    Name(name): Name,
+    Body(Because { reason }): Body<Because>,
+) -> Result<Answer<Changed>, Problem> {
+    let (engine, reason) = (access.everything()?, check(reason.as_deref())?);
+    let changed = engine.resume_queue(&name, access.who(), reason).await?;
+    Ok(Answer(Changed { changed }))
+}
+
+pub(super) async fn schedules(access: Access) -> Result<Answer<Vec<ScheduleRecord>>, Problem> {
+    Ok(Answer(access.everything()?.schedules().await?))
+}
+
+pub(super) async fn pause_schedule(
+    access: Access,
+    Name(name): Name,
+    Body(Because { reason }): Body<Because>,
+) -> Result<Answer<Changed>, Problem> {
+    let (engine, reason) = (access.everything()?, check(reason.as_deref())?);
+    let changed = engine.pause_schedule(&name, access.who(), reason).await?;
+    Ok(Answer(Changed { changed }))
+}
+
+pub(super) async fn resume_schedule(
+    access: Access,
+    Name(name): Name,
+    Body(Because { reason }): Body<Because>,
+) -> Result<Answer<Changed>, Problem> {
+    let (engine, reason) = (access.everything()?, check(reason.as_deref())?);
+    let changed = engine.resume_schedule(&name, access.who(), reason).await?;
+    Ok(Answer(Changed { changed }))
+}
+
+pub(super) async fn run_schedule(
+    access: Access,
+    Name(name): Name,
+    Body(Because { reason }): Body<Because>,
+) -> Result<Answer<AskedAt>, Problem> {
+    let (engine, reason) = (access.everything()?, check(reason.as_deref())?);
+    let at = engine.run_schedule(&name, access.who(), reason).await?;
+    Ok(Answer(AskedAt { at }))
+}

@@ -1,0 +1,261 @@
+//! The HTTP API: `/api/v1/…`, JSON, described by a document that is made from the code.
+//!
+//! [`Api`] makes a router of its own, or one for another axum application, under any path, with that application's own way to
+//! know who asks.
+
+mod access;
+mod around;
+mod intents;
+mod lanes;
+mod parts;
+mod problem;
+mod route;
+mod shield;
+mod stream;
+mod verbs;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Extension, FromRequestParts};
+use axum::http::request;
+use axum::middleware::from_fn_with_state;
+use futures_util::FutureExt as _;
+use intendant::{Intendant, Scope};
+use serde_json::Value;
+use tokio::sync::watch;
+
+pub use access::{Access, Grant, Needs};
+pub use problem::Problem;
+
+use access::{Doors, Guarded};
+use parts::{Answer, Asked, Text};
+use route::{Described, Entry, Operation, Routes, Schemas};
+use shield::Names;
+use stream::Streams;
+
+const DOCUMENT: &str = "/api/v1/openapi.json";
+
+/// The HTTP API of an engine.
+///
+/// ```
+/// use axum::Router;
+/// use intendant::Intendant;
+/// use intendant_api::http::Api;
+///
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// let intendant = Intendant::open("sqlite::memory:").await?;
+/// // Within another application, under a path of its choice; who asks has a token of the engine's.
+/// let app: Router = Router::new().nest("/operations", Api::new(&intendant).router());
+/// # Ok::<(), intendant::Error>(()) }).unwrap();
+/// ```
+#[must_use = "an API does nothing until its router is served"]
+pub struct Api {
+    guarded: Guarded,
+    names: Names,
+    stop: Option<watch::Receiver<bool>>,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Api {
+    /// Who asks needs a token ([`Intendant::create_token`]).
+    pub fn new(intendant: &Intendant) -> Self {
+        Self {
+            guarded: Guarded {
+                engine: intendant.clone(),
+                doors: Doors::Tokens,
+            },
+            names: None,
+            stop: None,
+        }
+    }
+
+    /// Whoever reaches it may do everything. For a server that only its own machine can reach, and that
+    /// [goes by names](Self::names) of that machine, so that no page of another server can reach it through a browser.
+    pub fn open(mut self) -> Self {
+        self.guarded.doors = Doors::Open;
+        self
+    }
+
+    /// Who asks is known by the application that this is mounted in, which says how far they may go; nobody who is not known.
+    /// Where it goes by cookies, it has to refuse requests of other sites' pages itself, or leave that to this API, which
+    /// refuses what changes anything and comes from another origin.
+    ///
+    /// ```
+    /// # use intendant::{Intendant, Scope};
+    /// use intendant_api::http::{Api, Grant};
+    /// # fn api(intendant: &Intendant) -> Api {
+    /// Api::new(intendant).access_by(|request| {
+    ///     // Put there by the application's own middleware.
+    ///     let user = request.extensions.get::<String>().cloned();
+    ///     async move { Some(Grant { who: user?, scope: Scope::Viewer, account: None }) }
+    /// })
+    /// # }
+    /// ```
+    pub fn access_by<F, Fut>(mut self, who: F) -> Self
+    where
+        F: Fn(&request::Parts) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Option<Grant>> + Send + 'static,
+    {
+        self.guarded.doors = Doors::Host(Arc::new(move |parts| who(parts).boxed()));
+        self
+    }
+
+    /// The names (without ports) that the server goes by; a request for another name is refused, so that a name of somebody
+    /// else's that leads to this machine is of no use to them.
+    pub fn names(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.names = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Live streams end when this becomes true, so that a server can drain.
+    pub fn stop(mut self, stop: watch::Receiver<bool>) -> Self {
+        self.stop = Some(stop);
+        self
+    }
+
+    /// The routes.
+    pub fn router(self) -> Router {
+        let health = Health(self.guarded.engine.clone());
+        let stop = self.stop.unwrap_or_else(|| watch::channel(false).1);
+        let (router, document) = routes(self.guarded).finish();
+        router
+            .fallback(async || Problem::no_route())
+            .method_not_allowed_fallback(async || Problem::no_method())
+            .layer(Extension(Streams::new(stop)))
+            .layer(Extension(Document(Arc::new(document))))
+            .layer(Extension(health))
+            .layer(from_fn_with_state(self.names, shield::shield))
+    }
+
+    /// The document that describes the routes: OpenAPI 3.1.
+    pub fn document(self) -> Value {
+        routes(self.guarded).finish().1
+    }
+}
+
+fn routes(guarded: Guarded) -> Routes {
+    use Scope::{Admin, Operator, Viewer};
+    let nobody = Needs::Nobody;
+    let [viewer, operator, admin] = [Viewer, Operator, Admin].map(Needs::Scope);
+    let get = |path, name, does| Entry {
+        method: "GET",
+        path,
+        name,
+        does,
+    };
+    let post = |path, name, does| Entry {
+        method: "POST",
+        path,
+        name,
+        does,
+    };
+    let delete = |path, name, does| Entry {
+        method: "DELETE",
+        path,
+        name,
+        does,
+    };
+    Routes::new(guarded)
+        .add(operator, post("/api/v1/intents", "request", "Asks for an intent"), intents::request)
+        .add(viewer, get("/api/v1/intents", "list", "Intents, newest first: one look back; a page may have fewer than there are, and says where to go on"), intents::list)
+        .add(viewer, get("/api/v1/intents/stream", "watchAll", "A page of intents, live"), stream::page)
+        .add(viewer, get("/api/v1/intents/{id}", "get", "One intent"), intents::get)
+        .add(viewer, get("/api/v1/intents/{id}/steps", "steps", "Its steps, those that have not begun among them"), intents::steps)
+        .add(viewer, get("/api/v1/intents/{id}/attempts", "attempts", "Its failed attempts"), intents::attempts)
+        .add(viewer, get("/api/v1/intents/{id}/events", "events", "What people and rules did to it"), intents::events)
+        .add(viewer, get("/api/v1/intents/{id}/logs", "logs", "What its steps have logged"), intents::logs)
+        .add(viewer, get("/api/v1/intents/{id}/measurements", "measurements", "What its steps have measured"), intents::measurements)
+        .add(viewer, get("/api/v1/intents/{id}/children", "children", "The intents that its steps asked for"), intents::children)
+        .add(viewer, get("/api/v1/intents/{id}/links", "links", "What conflict rules have made of it"), intents::links)
+        .add(viewer, get("/api/v1/intents/{id}/signals", "signals", "The messages that were sent to it"), intents::signals)
+        .add(viewer, get("/api/v1/intents/{id}/why", "why", "What it waits for, and on whom; what can be done about a failed one"), intents::why)
+        .add(viewer, get("/api/v1/intents/{id}/graph", "graph", "Its plan; null before a worker has made it"), intents::graph)
+        .add(viewer, get("/api/v1/intents/{id}/stream", "watch", "The intent with its steps, and its events, live"), stream::one)
+        .add(operator, post("/api/v1/intents/{id}/signals", "signal", "Sends it a message"), verbs::signal)
+        .add(operator, post("/api/v1/intents/{id}/resume", "resume", "Puts a failed intent back in line"), verbs::resume)
+        .add(operator, post("/api/v1/intents/{id}/cancel", "cancel", "Stops it, with all that it has asked for"), verbs::cancel)
+        .add(operator, post("/api/v1/intents/{id}/undo", "undo", "Takes back what a failed intent did, or, by a new intent, one that has succeeded"), verbs::undo)
+        .add(operator, post("/api/v1/intents/{id}/discard", "discard", "Gives a failed intent up; nothing is taken back"), verbs::discard)
+        .add(operator, post("/api/v1/intents/{id}/rerun", "rerun", "Runs it again: a failed one from a step on, another one as a new intent"), verbs::rerun)
+        .add(operator, post("/api/v1/intents/{id}/retry", "retry", "Tries one step again now"), verbs::retry)
+        .add(operator, post("/api/v1/intents/{id}/skip", "skip", "Gives one step its output by hand"), verbs::skip)
+        .add(operator, post("/api/v1/intents/{id}/amend", "amend", "Replaces the input of a failed intent"), verbs::amend)
+        .add(operator, post("/api/v1/bulk", "bulk", "Does something to all that match"), verbs::bulk)
+        .add(viewer, get("/api/v1/failures", "failures", "What has failed, in groups"), intents::failures)
+        .add(viewer, get("/api/v1/kinds", "kinds", "The sorts of operations that workers have registered"), around::kinds)
+        .add(viewer, get("/api/v1/kinds/{kind}", "kind", "One of them, with the schema of its input"), around::kind)
+        .add(viewer, get("/api/v1/workers", "workers", "The workers that have not been found dead"), around::workers)
+        .add(viewer, get("/api/v1/queues", "queues", "The queues that anybody has named"), lanes::queues)
+        .add(operator, post("/api/v1/queues/{name}/pause", "pauseQueue", "Has no worker begin with anything more of a queue"), lanes::pause_queue)
+        .add(operator, post("/api/v1/queues/{name}/resume", "resumeQueue", "Has the workers go on with a paused queue"), lanes::resume_queue)
+        .add(viewer, get("/api/v1/schedules", "schedules", "The schedules that there are"), lanes::schedules)
+        .add(operator, post("/api/v1/schedules/{name}/pause", "pauseSchedule", "Has a schedule ask for nothing more"), lanes::pause_schedule)
+        .add(operator, post("/api/v1/schedules/{name}/resume", "resumeSchedule", "Has a paused schedule go on with its next tick"), lanes::resume_schedule)
+        .add(operator, post("/api/v1/schedules/{name}/run", "runSchedule", "Asks for an intent of a schedule now"), lanes::run_schedule)
+        .add(viewer, get("/api/v1/alerts", "alerts", "What people should know of"), around::alerts)
+        .add(viewer, get("/api/v1/unfinished", "unfinished", "How many unfinished tasks there are, by place"), around::unfinished)
+        .add(admin, get("/api/v1/tokens", "tokens", "The tokens that were ever made"), around::tokens)
+        .add(admin, post("/api/v1/tokens", "createToken", "Makes a token, and shows it this once"), around::create_token)
+        .add(admin, delete("/api/v1/tokens/{id}", "revokeToken", "Takes a token back, now and for good"), around::revoke_token)
+        .add(nobody, get(DOCUMENT, "openapi", "This document"), document)
+        .add(nobody, get("/livez", "livez", "The process is there"), around::livez)
+        .add(nobody, get("/readyz", "readyz", "The database is there, and has the schema"), readyz)
+        .add(viewer, get("/metrics", "metrics", "Numbers for Prometheus"), around::metrics)
+}
+
+/// The document, as it is served.
+#[derive(Clone)]
+struct Document(Arc<Value>);
+
+/// Whether the database is there: all that a route which needs nobody can ask.
+#[derive(Clone)]
+struct Health(Intendant);
+
+macro_rules! from_extensions {
+    ($($name:ident)*) => {$(
+        impl<S: Send + Sync> FromRequestParts<S> for $name {
+            type Rejection = Problem;
+
+            async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, Problem> {
+                let found = parts.extensions.get::<Self>().cloned();
+                found.ok_or_else(|| Problem::bug("a layer is missing"))
+            }
+        }
+
+        impl Described for $name {
+            fn describe(_: &mut Operation, _: &mut Schemas) {}
+        }
+    )*};
+}
+from_extensions!(Document Health);
+
+async fn document(
+    Document(document): Document,
+    Asked(path): Asked,
+) -> Result<Answer<Value>, Problem> {
+    let mut document = (*document).clone();
+    // Wherever it is mounted.
+    let under = path.strip_suffix(DOCUMENT).unwrap_or_default();
+    let under = if under.is_empty() { "/" } else { under };
+    document["servers"] = serde_json::json!([{"url": under}]);
+    Ok(Answer(document))
+}
+
+async fn readyz(Health(engine): Health) -> Result<Text, Problem> {
+    let migrations = engine.migration_status().await?;
+    match migrations.iter().find(|migration| !migration.applied) {
+        None => Ok(Text("ok\n".to_owned())),
+        Some(missing) => Err(Problem::busy(format!(
+            "migration {} is missing",
+            missing.version
+        ))),
+    }
+}

@@ -1,0 +1,274 @@
+//! Problems: what the API says when it does not do something (RFC 9457), each with a code that stays.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use intendant::Error;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::input::InputError;
+
+/// What went wrong, as `application/problem+json`.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Problem {
+    /// A URN that ends with the code.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The code: it stays, whatever the texts become.
+    pub code: &'static str,
+    /// The same for people.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What was found here, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    /// The intent that is in the way, or was meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intent: Option<String>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: &'static str, title: &'static str) -> Self {
+        Self {
+            kind: format!("urn:intendant:problem:{code}"),
+            code,
+            title,
+            status: status.as_u16(),
+            detail: None,
+            intent: None,
+        }
+    }
+
+    pub(super) fn with(mut self, detail: impl ToString) -> Self {
+        self.detail = Some(detail.to_string());
+        self
+    }
+
+    fn about(mut self, intent: impl ToString) -> Self {
+        self.intent = Some(intent.to_string());
+        self
+    }
+
+    /// Nobody has said who they are, or not in a way that holds. Which of the two is not told.
+    pub fn unauthorized() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "a good token is needed",
+        )
+    }
+
+    /// They may not do this.
+    pub fn forbidden(detail: impl ToString) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "the token does not go so far",
+        )
+        .with(detail)
+    }
+
+    pub(super) fn other_origin(detail: impl ToString) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "other_origin",
+            "a page of another origin may not do this",
+        )
+        .with(detail)
+    }
+
+    pub(super) fn other_host() -> Self {
+        Self::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "other_host",
+            "this server does not go by that name",
+        )
+    }
+
+    pub(super) fn not_found(detail: impl ToString) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "it is not there").with(detail)
+    }
+
+    pub(super) fn no_route() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "no_route", "there is no such route")
+    }
+
+    pub(super) fn no_method() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "no_method",
+            "the route has no such method",
+        )
+    }
+
+    pub(super) fn invalid(detail: impl ToString) -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid",
+            "the request says something that cannot be",
+        )
+        .with(detail)
+    }
+
+    pub(super) fn malformed(detail: impl ToString) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "malformed",
+            "the request cannot be read",
+        )
+        .with(detail)
+    }
+
+    pub(super) fn too_large(limit: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            "the body is too large",
+        )
+        .with(format!("at most {limit} bytes are read"))
+    }
+
+    pub(super) fn not_json() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "not_json",
+            "the body has to be `application/json`",
+        )
+    }
+
+    pub(super) fn too_slow() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_slow",
+            "it took too long",
+        )
+    }
+
+    pub(super) fn busy(detail: impl ToString) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many at once").with(detail)
+    }
+
+    /// The database is not there, or does not take this. What it says is for the log.
+    fn database(error: &Error) -> Self {
+        tracing::warn!(%error, "the database is of no use to a request");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "database",
+            "the database cannot be used now",
+        )
+    }
+
+    fn internal(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "a request has come upon what should not be");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "this is a fault of the server",
+        )
+    }
+
+    pub(super) fn bug(what: &'static str) -> Self {
+        Self::internal(&what)
+    }
+
+    fn conflict(code: &'static str, title: &'static str, error: &Error) -> Self {
+        Self::new(StatusCode::CONFLICT, code, title).with(error)
+    }
+
+    /// The status, for those who count.
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match &error {
+            Error::NotFound { id } => Self::not_found(&error).about(id),
+            Error::NoToken { .. } => Self::not_found(&error),
+            Error::NoStep { id, .. } => {
+                Self::new(StatusCode::NOT_FOUND, "no_step", "there is no such step")
+                    .with(&error)
+                    .about(id)
+            }
+            Error::UnknownKind { .. } => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "unknown_kind",
+                "no worker has registered this kind",
+            )
+            .with(&error),
+            Error::OtherAccount { .. } => Self::invalid(&error),
+            Error::KeyConflict { intent, .. } => {
+                Self::conflict("key_taken", "the key was used for another request", &error)
+                    .about(intent)
+            }
+            Error::KeyRace { .. } => {
+                Self::conflict("key_race", "the key is being used; try again", &error)
+            }
+            Error::Rejected { by, .. } => {
+                Self::conflict("rejected", "another intent is there", &error).about(by)
+            }
+            Error::WrongState { id, .. } => {
+                Self::conflict("wrong_state", "its state does not allow this", &error).about(id)
+            }
+            Error::WrongStep { id, .. } => {
+                Self::conflict("wrong_step", "the step's state does not allow this", &error)
+                    .about(id)
+            }
+            Error::PastReturn { id, .. } => {
+                Self::conflict("past_return", "there is no way back any more", &error).about(id)
+            }
+            Error::ResumeParent { parent, .. } => {
+                Self::conflict("resume_parent", "it has to be done to its parent", &error)
+                    .about(parent)
+            }
+            Error::Amended { id, .. } => {
+                Self::conflict("amended", "that would be another operation", &error).about(id)
+            }
+            _ if error.is_not_found() => Self::not_found(&error),
+            _ if error.is_conflict() => {
+                Self::conflict("conflict", "it contradicts what is there", &error)
+            }
+            _ if error.is_database() => Self::database(&error),
+            _ if error.is_usage() => Self::invalid(&error),
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<InputError> for Problem {
+    fn from(error: InputError) -> Self {
+        match &error {
+            InputError::Schema { .. } => Self::internal(&error),
+            InputError::Faults { .. } | InputError::TooLarge { .. } | InputError::Json(_) => {
+                Self::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "input",
+                    "the input is not one of its kind",
+                )
+                .with(&error)
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

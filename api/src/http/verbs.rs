@@ -1,0 +1,346 @@
+//! What operators do to intents.
+
+use intendant::{Batch, Cancelled, IntentId, IntentState, Preview, Sent, Undone, Verb};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::access::{Access, One};
+use super::intents::Which;
+use super::parts::{Answer, Body, Id, IdempotencyKey};
+use super::problem::Problem;
+
+/// Most characters of a reason.
+const REASON_CHARS: usize = 2_000;
+
+/// Why it is done.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Act {
+    /// Why; kept with the event
+    #[schemars(length(max = 2000))]
+    reason: Option<String>,
+    /// Say what would be done, and do nothing
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Which step, and why.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OnStep {
+    /// The step
+    step: String,
+    /// Why; kept with the event
+    #[schemars(length(max = 2000))]
+    reason: Option<String>,
+    /// Say what would be done, and do nothing
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Which step, what it is to have come to, and why.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Skip {
+    /// The step
+    step: String,
+    /// Its output
+    output: Value,
+    /// Why; kept with the event
+    #[schemars(length(max = 2000))]
+    reason: Option<String>,
+    /// Say what would be done, and do nothing
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// From where on, and why.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rerun {
+    /// Of a failed intent: from this step on
+    from: Option<String>,
+    /// Why; kept with the event
+    #[schemars(length(max = 2000))]
+    reason: Option<String>,
+    /// Say what would be done, and do nothing
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// The new input, and why.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Amend {
+    /// The input
+    input: Box<RawValue>,
+    /// Why; kept with the event
+    #[schemars(length(max = 2000))]
+    reason: Option<String>,
+}
+
+/// A message.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Message {
+    /// The name by which steps wait for it
+    name: String,
+    /// What it says
+    #[serde(default)]
+    payload: Value,
+    /// Sent again with the same key, it counts once; the same as the header `Idempotency-Key`
+    key: Option<String>,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Done {
+    /// The intent that it was done to
+    intent: IntentId,
+    /// Nothing was done
+    dry_run: bool,
+    /// Where it is now
+    state: IntentState,
+    /// Of a rerun of what had finished, or an undo of what had succeeded: the intent that was asked for
+    new_intent: Option<IntentId>,
+    /// Of a cancel: whether it is over, or asked to stop
+    cancelled: Option<CancelledHow>,
+    /// Of a dry run: what would be done to its steps
+    preview: Option<Preview>,
+}
+
+/// What came of a cancel.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum CancelledHow {
+    /// It is
+    Now,
+    /// It was cancelled before
+    Before,
+    /// It is asked to stop, and will not succeed any more
+    Stopping,
+}
+
+/// What came of a message.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct SentMessage {
+    /// Its id
+    id: Uuid,
+    /// It was sent with this key before, and counts once
+    before: bool,
+}
+
+pub(super) fn check(reason: Option<&str>) -> Result<Option<&str>, Problem> {
+    match reason {
+        Some(reason) if reason.chars().count() > REASON_CHARS => Err(Problem::invalid(format!(
+            "a reason has at most {REASON_CHARS} characters"
+        ))),
+        reason => Ok(reason),
+    }
+}
+
+async fn act(
+    access: &Access,
+    id: IntentId,
+    verb: &Verb,
+    Act { reason, dry_run }: Act,
+) -> Result<Answer<Done>, Problem> {
+    let reason = check(reason.as_deref())?;
+    let one: One<'_> = access.one(id).await?;
+    let (engine, who) = (one.engine(), access.who());
+    let mut done = Done {
+        intent: id,
+        dry_run,
+        state: one.record.state,
+        new_intent: None,
+        cancelled: None,
+        preview: None,
+    };
+    if dry_run {
+        done.preview = Some(engine.preview(id, verb).await?);
+        return Ok(Answer(done));
+    }
+    match verb {
+        Verb::Cancel => {
+            done.cancelled = Some(match engine.cancel(id, who, reason).await? {
+                Cancelled::Before => CancelledHow::Before,
+                Cancelled::Stopping => CancelledHow::Stopping,
+                _ => CancelledHow::Now,
+            });
+        }
+        Verb::Undo => {
+            if let Undone::By(new) = engine.undo(id, who, reason).await? {
+                done.new_intent = Some(new);
+            }
+        }
+        Verb::Rerun => done.new_intent = Some(engine.rerun(id, who, reason).await?),
+        verb => engine.act(id, verb, who, reason).await?,
+    }
+    done.state = engine.state(id).await?;
+    Ok(Answer(done))
+}
+
+pub(super) async fn resume(
+    access: Access,
+    Id(id): Id,
+    Body(body): Body<Act>,
+) -> Result<Answer<Done>, Problem> {
+    act(&access, id, &Verb::Resume, body).await
+}
+
+pub(super) async fn cancel(
+    access: Access,
+    Id(id): Id,
+    Body(body): Body<Act>,
+) -> Result<Answer<Done>, Problem> {
+    act(&access, id, &Verb::Cancel, body).await
+}
+
+pub(super) async fn undo(
+    access: Access,
+    Id(id): Id,
+    Body(body): Body<Act>,
+) -> Result<Answer<Done>, Problem> {
+    act(&access, id, &Verb::Undo, body).await
+}
+
+pub(super) async fn discard(
+    access: Access,
+    Id(id): Id,
+    Body(body): Body<Act>,
+) -> Result<Answer<Done>, Problem> {
+    act(&access, id, &Verb::Discard, body).await
+}
+
+pub(super) async fn rerun(
+    access: Access,
+    Id(id): Id,
+    Body(body): Body<Rerun>,
+) -> Result<Answer<Done>, Problem> {
+    let verb = match body.from {
+        Some(step) => Verb::RerunFrom { step },
+        None => Verb::Rerun,
+    };
+    let (reason, dry_run) = (body.reason, body.dry_run);
+    act(&access, id, &verb, Act { reason, dry_run }).await
+}
+
+pub(super) async fn retry(
+    access: Access,
+    Id(id): Id,
+    Body(body): Body<OnStep>,
+) -> Result<Answer<Done>, Problem> {
+    let verb = Verb::Retry { step: body.step };
+    let (reason, dry_run) = (body.reason, body.dry_run);
+    act(&access, id, &verb, Act { reason, dry_run }).await
+}
+
+pub(super) async fn skip(
+    access: Access,
+    Id(id): Id,
+    Body(body): Body<Skip>,
+) -> Result<Answer<Done>, Problem> {
+    let (step, output) = (body.step, body.output);
+    let (reason, dry_run) = (body.reason, body.dry_run);
+    act(
+        &access,
+        id,
+        &Verb::Skip { step, output },
+        Act { reason, dry_run },
+    )
+    .await
+}
+
+pub(super) async fn amend(
+    access: Access,
+    Id(id): Id,
+    Body(body): Body<Amend>,
+) -> Result<Answer<Done>, Problem> {
+    let reason = check(body.reason.as_deref())?;
+    let one = access.one(id).await?;
+    access.check_account_of(&body.input)?;
+    access.check_input(&one.record.kind, &body.input).await?;
+    let engine = one.engine();
+    engine
+        .amend_json(id, &body.input, access.who(), reason)
+        .await?;
+    Ok(Answer(Done {
+        intent: id,
+        dry_run: false,
+        state: engine.state(id).await?,
+        new_intent: None,
+        cancelled: None,
+        preview: None,
+    }))
+}
+
+pub(super) async fn signal(
+    access: Access,
+    Id(id): Id,
+    IdempotencyKey(key): IdempotencyKey,
+    Body(body): Body<Message>,
+) -> Result<Answer<SentMessage>, Problem> {
+    let one = access.one(id).await?;
+    let signal = one.engine().signal(id, body.name.as_str(), &body.payload);
+    let signal = signal.by(access.who());
+    let sent = match key.or(body.key) {
+        Some(key) => signal.key(key).await?,
+        None => signal.await?,
+    };
+    Ok(Answer(match sent {
+        Sent::Now(id) => SentMessage {
+            id: id.0,
+            before: false,
+        },
+        Sent::Before(id) => SentMessage {
+            id: id.0,
+            before: true,
+        },
+    }))
+}
+
+/// What is done to all that match.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum ForAll {
+    Resume,
+    Cancel,
+    Undo,
+    Discard,
+    Rerun,
+}
+
+/// A verb for all that match.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bulk {
+    /// What is done
+    verb: ForAll,
+    /// To which of them; its `before`, `after` and `limit` bound where it is looked for
+    which: Which,
+    /// Why; kept with the events
+    #[schemars(length(max = 2000))]
+    reason: Option<String>,
+    /// Say how many there are, and do nothing
+    #[serde(default)]
+    dry_run: bool,
+}
+
+pub(super) async fn bulk(access: Access, Body(body): Body<Bulk>) -> Result<Answer<Batch>, Problem> {
+    let reason = check(body.reason.as_deref())?;
+    let verb = match body.verb {
+        ForAll::Resume => Verb::Resume,
+        ForAll::Cancel => Verb::Cancel,
+        ForAll::Undo => Verb::Undo,
+        ForAll::Discard => Verb::Discard,
+        ForAll::Rerun => Verb::Rerun,
+    };
+    let filter = body.which.filter()?;
+    Ok(Answer(match body.dry_run {
+        true => access.count_all(filter, &verb).await?,
+        false => access.act_on_all(filter, &verb, reason).await?,
+    }))
+}

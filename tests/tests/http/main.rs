@@ -1,0 +1,15 @@
+//! The HTTP API, on both stores. Every answer is held against the document that describes the routes.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that finds nothing to unwrap fails, as it should"
+)]
+
+mod hostile;
+mod matrix;
+mod routes;
+mod serving;
+mod shield;
+mod streams;
+mod support;
+mod tokens;
