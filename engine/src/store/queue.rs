@@ -6,24 +6,31 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-
-use super::args::Args;
+use super::args::{Args, Rows};
 use super::{Actor, Conn, Lane, NewChange, Store, TickRequest, change, sql};
 use crate::error::Error;
+use crate::id::SessionId;
 use crate::limits;
 use crate::queue::QueueRecord;
+use crate::slots::{Budget, SlotAsk, grant};
+use crate::why::QueueFacts;
 
 /// What people have said of queues, as of a count.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Control {
     pub(crate) version: i64,
     pub(crate) paused: Vec<Arc<str>>,
+    /// Those that have a limit on how many of their steps run at once.
+    pub(crate) limited: Vec<Arc<str>>,
 }
 
 impl Control {
     pub(crate) fn is_paused(&self, queue: &str) -> bool {
         self.paused.iter().any(|paused| **paused == *queue)
+    }
+
+    pub(crate) fn is_limited(&self, queue: &str) -> bool {
+        self.limited.iter().any(|limited| **limited == *queue)
     }
 
     /// The same request, without what is paused.
@@ -47,19 +54,101 @@ pub(super) async fn load(conn: &mut Conn<'_>, version: i64) -> Result<Control, E
         if row.bool(1)? {
             control.paused.push(row.name(0)?);
         }
+        if row.opt_int(2)?.is_some() {
+            control.limited.push(row.name(0)?);
+        }
     }
     Ok(control)
 }
 
-/// Of a paused queue: by whom, why, when.
-pub(super) async fn paused(
+/// Takes slots of limited queues, and gives them back. Returns how many the session has then.
+pub(super) async fn move_slots(
     conn: &mut Conn<'_>,
-    queue: &str,
-) -> Result<Option<(String, Option<String>, DateTime<Utc>)>, Error> {
+    session: SessionId,
+    asks: &[SlotAsk],
+) -> Result<Vec<(Arc<str>, usize)>, Error> {
+    let queues = Rows::new().texts(asks.iter().map(|ask| ask.queue.clone()));
+    let args = Args::new().uuid(session.0).rows(queues);
+    let mut moved = Vec::new();
+    let mut has: Vec<(Arc<str>, usize)> = Vec::new();
+    for row in conn.fetch(&sql::SLOT_LOCK, args).await? {
+        let queue = row.name(0)?;
+        let budget = Budget {
+            limit: row.opt_int(1)?,
+            lent: row.int(2)?,
+            held: row.int(3)?,
+        };
+        let Some(ask) = asks.iter().find(|ask| ask.queue == queue) else {
+            continue;
+        };
+        let held = grant(budget, ask);
+        if budget.limit.is_some() && held != budget.held {
+            moved.push((queue.clone(), held - budget.held, held));
+        }
+        has.push((queue, usize::try_from(held).unwrap_or_default()));
+    }
+    if !moved.is_empty() {
+        let rows = Rows::new()
+            .texts(moved.iter().map(|(queue, ..)| queue.clone()))
+            .ints(moved.iter().map(|(_, more, _)| *more))
+            .ints(moved.iter().map(|(.., held)| *held));
+        let args = Args::new().uuid(session.0).rows(rows);
+        conn.execute(&sql::SLOT_MOVE, args).await?;
+    }
+    Ok(has)
+}
+
+/// The same request, which claims no more of limited queues than there are slots for.
+pub(super) fn within(request: &TickRequest, has: &[(Arc<str>, usize)]) -> TickRequest {
+    let mut request = request.clone();
+    for lane in &mut request.claim {
+        let ask = request.slots.iter().find(|ask| ask.queue == lane.queue);
+        let held = has.iter().find(|(queue, _)| *queue == lane.queue);
+        if let (Some(ask), Some((_, held))) = (ask, held) {
+            lane.room = lane.room.min(held.saturating_sub(ask.in_hand));
+        }
+    }
+    request.claim.retain(|lane| lane.room > 0);
+    request
+}
+
+/// After a lost answer: how many slots the session has of those that it had asked for.
+pub(super) async fn slots_of(
+    conn: &mut Conn<'_>,
+    session: SessionId,
+    asks: &[SlotAsk],
+) -> Result<Vec<(Arc<str>, usize)>, Error> {
+    if asks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut has: BTreeMap<String, usize> = BTreeMap::new();
+    let args = Args::new().uuid(session.0);
+    for row in conn.fetch(&sql::SLOT_OF, args).await? {
+        has.insert(row.text(0)?, row.small(1)?);
+    }
+    let held = |ask: &SlotAsk| has.get(&*ask.queue).copied().unwrap_or_default();
+    Ok(asks
+        .iter()
+        .map(|ask| (ask.queue.clone(), held(ask)))
+        .collect())
+}
+
+/// What people have said of a queue, if anything.
+pub(super) async fn facts(conn: &mut Conn<'_>, queue: &str) -> Result<QueueFacts, Error> {
     let args = Args::new().text(queue);
-    let row = conn.fetch_one(&sql::QUEUE_PAUSED, args).await?;
-    row.map(|row| Ok((row.text(0)?, row.opt_text(1)?, row.time(2)?.to_utc())))
-        .transpose()
+    let Some(row) = conn.fetch_one(&sql::WHY_QUEUE, args).await? else {
+        return Ok(QueueFacts::default());
+    };
+    let paused = match row.opt_text(0)? {
+        Some(by) => Some((by, row.opt_text(1)?, row.time(2)?.to_utc())),
+        None => None,
+    };
+    let lent = row.int(4)?;
+    let full = row.opt_int(3)?.filter(|slots| lent >= *slots);
+    Ok(QueueFacts {
+        paused,
+        full: full.map(|slots| (slots.unsigned_abs(), lent.unsigned_abs())),
+    })
 }
 
 impl Store {
@@ -99,6 +188,31 @@ impl Store {
         .await
     }
 
+    /// Sets how many steps of a queue may run at once, or that there is no limit. Returns false if it is so already.
+    pub(crate) async fn limit_queue(
+        &self,
+        change: NewChange,
+        slots: Option<i64>,
+    ) -> Result<bool, Error> {
+        self.transact(move |mut conn| {
+            let change = change.clone();
+            Box::pin(async move {
+                known(&mut conn, &change.name).await?;
+                let args = Args::new().text(change.name.as_str()).int(slots);
+                let changed = conn.fetch_one(&sql::QUEUE_LIMIT, args).await?.is_some();
+                if changed {
+                    if slots.is_none() {
+                        let args = Args::new().text(change.name.as_str());
+                        conn.execute(&sql::SLOT_FORGET, args).await?;
+                    }
+                    note(&mut conn, &change).await?;
+                }
+                Ok(changed)
+            })
+        })
+        .await
+    }
+
     /// All that anybody has named.
     pub(crate) async fn queues(&self) -> Result<Vec<QueueRecord>, Error> {
         self.snapshot(move |mut conn| {
@@ -110,7 +224,9 @@ impl Store {
                         paused_at: row.opt_time(1)?.map(|at| at.to_utc()),
                         paused_by: row.opt_text(2)?,
                         pause_reason: row.opt_text(3)?,
-                        workers: row.small(4)?,
+                        slots: row.opt_int(4)?.map(i64::unsigned_abs),
+                        lent: row.opt_int(5)?.unwrap_or_default().unsigned_abs(),
+                        workers: row.small(6)?,
                         ready: 0,
                         oldest_s: None,
                     };
@@ -127,6 +243,8 @@ impl Store {
                         paused_at: None,
                         paused_by: None,
                         pause_reason: None,
+                        slots: None,
+                        lent: 0,
                         workers: 0,
                         ready: 0,
                         oldest_s: None,

@@ -82,6 +82,8 @@ async fn reap(
     else {
         return Ok(None);
     };
+    // Queues are locked before everything that comes now.
+    return_slots(conn, session).await?;
     let (worker, build, leaving) = (row.text(0)?, row.text(1)?, row.bool(2)?);
     let (host, last_beat) = (row.text(3)?, row.time(4)?);
     let mut left = Vec::new();
@@ -366,7 +368,14 @@ fn quarantined_step(
     })
 }
 
+/// What the session has of limited queues, others may have.
+async fn return_slots(conn: &mut Conn<'_>, session: SessionId) -> Result<(), Error> {
+    conn.execute(&sql::SLOT_RETURN, Args::new().uuid(session.0))
+        .await
+}
+
 async fn end_session(conn: &mut Conn<'_>, session: SessionId) -> Result<(), Error> {
+    return_slots(conn, session).await?;
     conn.execute(&sql::SESSION_LEASES_DELETE, Args::new().uuid(session.0))
         .await?;
     conn.execute(&sql::SESSION_DELETE, Args::new().uuid(session.0))

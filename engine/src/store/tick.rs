@@ -1,6 +1,6 @@
 //! Tick: one transaction for everything that a worker has to write and everything that it asks for (DESIGN 4.2).
 //!
-//! The order of the statements is the lock order: session → resources, sorted → wait rows, sorted → tasks. See
+//! The order of the statements is the lock order: session → limited queues, sorted → resources, sorted → wait rows, sorted → tasks. See
 //! ARCHITECTURE.md.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -58,6 +58,7 @@ impl Store {
                 // What the claim made of others cannot be told any more; the rows say what is left to do.
                 answer.superseding = !request.rules.is_empty();
                 hear_cancels(&mut conn, session, &request, &mut answer).await?;
+                answer.slots = queue::slots_of(&mut conn, session, &request.slots).await?;
                 hear(&mut conn, &request, &mut answer).await?;
                 // Whether anything was there for those that have begun to wait is looked up again.
                 let awaited = request.awaited.iter().map(|row| row.intent);
@@ -106,6 +107,16 @@ async fn tick(
         &unpaused
     } else {
         request
+    };
+
+    // Of limited queues no more is claimed than there are slots for.
+    let limited;
+    let request = if request.slots.is_empty() {
+        request
+    } else {
+        answer.slots = queue::move_slots(conn, session, &request.slots).await?;
+        limited = queue::within(request, &answer.slots);
+        &limited
     };
 
     let messages = if request.deliver {

@@ -1,0 +1,119 @@
+//! Slots: how many of a limited queue's steps a session may run, decided from the queue's row. A pure function.
+//!
+//! A queue with a limit lends slots. A session takes as many as it has use for, keeps them while it has, and gives them back
+//! when it has not; they go back with the session when it ends. So what runs is bounded by rows that are changed under a lock,
+//! and nothing is ever counted; a session that has the slots that it needs pays nothing.
+
+use std::sync::Arc;
+
+/// What a session asks of a limited queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SlotAsk {
+    pub(crate) queue: Arc<str>,
+    /// Steps of it that run here, whatever it may lend: a limit that is set later stops nothing.
+    pub(crate) running: usize,
+    /// Steps of it in hand, running ones among them.
+    pub(crate) in_hand: usize,
+    /// How many slots there is use for.
+    pub(crate) wanted: usize,
+}
+
+/// A limited queue, and what a session has of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Budget {
+    /// How many it may lend; none: it has no limit any more.
+    pub(crate) limit: Option<i64>,
+    /// How many it has lent, to everybody.
+    pub(crate) lent: i64,
+    /// How many of these the session has.
+    pub(crate) held: i64,
+}
+
+/// How many slots the session has afterwards.
+pub(crate) fn grant(budget: Budget, ask: &SlotAsk) -> i64 {
+    let Some(limit) = budget.limit else {
+        return 0;
+    };
+    let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let (wanted, running) = (count(ask.wanted), count(ask.running));
+    let free = (limit - budget.lent).max(0);
+    // More than there are, and it keeps what it has beside what is free; with a limit that was lowered, no more than it uses.
+    let most = if budget.lent > limit {
+        running.min(budget.held)
+    } else {
+        budget.held + free
+    };
+    wanted.min(most).max(running)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ask(running: usize, wanted: usize) -> SlotAsk {
+        SlotAsk {
+            queue: Arc::from("mail"),
+            running,
+            in_hand: running,
+            wanted,
+        }
+    }
+
+    fn budget(limit: i64, lent: i64, held: i64) -> Budget {
+        Budget {
+            limit: Some(limit),
+            lent,
+            held,
+        }
+    }
+
+    #[test]
+    fn a_session_gets_what_is_free_and_gives_back_what_it_does_not_want() {
+        assert_eq!(grant(budget(5, 0, 0), &ask(0, 64)), 5);
+        assert_eq!(grant(budget(5, 3, 0), &ask(0, 64)), 2);
+        assert_eq!(grant(budget(5, 5, 0), &ask(0, 64)), 0);
+        assert_eq!(grant(budget(5, 5, 3), &ask(3, 64)), 3);
+        assert_eq!(grant(budget(5, 5, 3), &ask(1, 1)), 1);
+        assert_eq!(grant(budget(5, 5, 3), &ask(0, 0)), 0);
+    }
+
+    #[test]
+    fn what_runs_has_a_slot_even_where_the_limit_came_later() {
+        assert_eq!(grant(budget(2, 0, 0), &ask(4, 64)), 4);
+        // It goes down as steps end: nothing new begins before it is below.
+        assert_eq!(grant(budget(2, 4, 4), &ask(3, 64)), 3);
+        assert_eq!(grant(budget(2, 2, 2), &ask(2, 64)), 2);
+        assert_eq!(
+            grant(
+                Budget {
+                    limit: None,
+                    lent: 0,
+                    held: 0
+                },
+                &ask(4, 64)
+            ),
+            0
+        );
+    }
+
+    proptest! {
+        /// Whoever asks, in whatever order: no more are lent than the limit, or than what runs where that is more.
+        #[test]
+        fn no_more_is_lent_than_there_is(
+            limit in 1i64..10,
+            asks in prop::collection::vec((0usize..4, 0usize..5, 0usize..20), 1..60),
+        ) {
+            let mut held = [0i64; 4];
+            let mut running = [0usize; 4];
+            for (who, runs, more) in asks {
+                // It runs no more than it has slots.
+                running[who] = runs.min(usize::try_from(held[who]).unwrap());
+                let lent: i64 = held.iter().sum();
+                held[who] = grant(budget(limit, lent, held[who]), &ask(running[who], running[who] + more));
+                prop_assert!(held.iter().sum::<i64>() <= limit, "{held:?}");
+                prop_assert!(usize::try_from(held[who]).unwrap() >= running[who]);
+            }
+        }
+    }
+}
