@@ -6,6 +6,7 @@
 
 pub(crate) mod judge;
 pub(crate) mod topic;
+mod unserved;
 mod watch;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use unserved::Unserved;
 pub use watch::Watch;
 
 use crate::client::Intendant;

@@ -133,6 +133,24 @@ pub enum Error {
         /// Its kind.
         by_kind: String,
     },
+    /// No worker has ever registered such a kind.
+    #[error(
+        "no worker has registered a kind `{kind}` with this database; `intendant kinds` lists those that are known"
+    )]
+    UnknownKind {
+        /// The kind that was asked for.
+        kind: String,
+    },
+    /// The input is for another customer than the request says.
+    #[error("the input of `{kind}` is for account `{of_input}`, and the request for `{given}`")]
+    OtherAccount {
+        /// The kind that was asked for.
+        kind: String,
+        /// The account that the kind's code finds in the input.
+        of_input: String,
+        /// The account that the request names.
+        given: String,
+    },
     /// There is no such intent.
     #[error("there is no intent {id}")]
     NotFound {
@@ -168,7 +186,7 @@ pub enum Error {
     },
     /// The intent is a child; its failure was handed to its parent.
     #[error(
-        "{verb} intent {id}: its parent {parent} waits for it or has failed with it; resume the parent"
+        "{verb} intent {id}: it belongs to intent {parent}, which has not come to its end and decides what becomes of it; do it to that one"
     )]
     ResumeParent {
         /// What was tried, as in `resuming`.
@@ -311,6 +329,7 @@ impl Error {
                 | Self::NoStep { .. }
                 | Self::NoSchedule { .. }
                 | Self::NoQueue { .. }
+                | Self::UnknownKind { .. }
         )
     }
 
@@ -345,6 +364,7 @@ impl Error {
                 | Self::Limit { .. }
                 | Self::NoPlan { .. }
                 | Self::Schedule { .. }
+                | Self::OtherAccount { .. }
                 | Self::Setup(_)
         )
     }

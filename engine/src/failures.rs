@@ -37,12 +37,26 @@ pub struct FailureGroup {
     pub newest: IntentId,
 }
 
+/// How often operations of one kind have failed, for whatever reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FailedKind {
+    /// What sort of operation.
+    pub kind: String,
+    /// How many.
+    pub count: u64,
+    /// When the first of them failed.
+    pub since: DateTime<Utc>,
+}
+
 /// What has failed, and is failed still.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Failures {
     /// The largest group first.
     pub groups: Vec<FailureGroup>,
+    /// The same by kind alone, the most failing first.
+    pub kinds: Vec<FailedKind>,
     /// There are older ones that were not looked at.
     pub more: bool,
 }
@@ -74,7 +88,12 @@ impl Intendant {
             let more = page.next.is_some();
             if !more || looked >= limits::FAILURES {
                 let groups = groups.sorted();
-                return Ok(Failures { groups, more });
+                let kinds = by_kind(&groups);
+                return Ok(Failures {
+                    groups,
+                    kinds,
+                    more,
+                });
             }
             filter.before = page.next;
         }
@@ -114,6 +133,23 @@ impl Groups {
         groups.sort_by_key(|group| std::cmp::Reverse((group.count, group.newest)));
         groups
     }
+}
+
+/// The most failing kind first.
+fn by_kind(groups: &[FailureGroup]) -> Vec<FailedKind> {
+    let mut kinds: HashMap<&str, FailedKind> = HashMap::new();
+    for group in groups {
+        let kind = kinds.entry(&group.kind).or_insert_with(|| FailedKind {
+            kind: group.kind.clone(),
+            count: 0,
+            since: group.since,
+        });
+        kind.count += group.count;
+        kind.since = kind.since.min(group.since);
+    }
+    let mut kinds: Vec<_> = kinds.into_values().collect();
+    kinds.sort_by(|a, b| (b.count, &a.kind).cmp(&(a.count, &b.kind)));
+    kinds
 }
 
 /// An error without what makes each of its kind another one: numbers, and words that have digits in them, as ids and

@@ -10,7 +10,7 @@ use crate::intent::Intent;
 use crate::payload;
 use crate::request::OfIntent;
 use crate::state::{FailureReason, IntentState};
-use crate::store::{LinkRecord, OutcomeRow, Relation};
+use crate::store::{IntentRecord, LinkRecord, OutcomeRow, Relation};
 
 /// How often [`Handle::output`] looks for the outcome when it is not told.
 const LOOK: Duration = Duration::from_millis(50);
@@ -95,6 +95,23 @@ impl Intendant {
         let mut links = self.store().links(id).await?;
         links.retain(|link| link.intent == id);
         Ok(links.pop())
+    }
+
+    /// Waits until an intent is at rest, and returns its record; of one that a conflict rule has found to be the same as
+    /// another one, that is the other one's. Dropping the future stops the waiting and nothing else.
+    pub async fn at_rest(&self, id: IntentId) -> Result<IntentRecord, Error> {
+        let mut id = id;
+        loop {
+            let outcome = self.await_outcome(id).await?;
+            let joined = match outcome.state {
+                IntentState::Cancelled => self.lost_to(id).await?,
+                _ => None,
+            };
+            match joined.filter(|link| link.relation == Relation::Joined) {
+                Some(link) => id = link.other,
+                None => return self.get(id).await,
+            }
+        }
     }
 
     /// Waits until an intent is at rest.

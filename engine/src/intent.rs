@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::about::About;
 use crate::conflict::Conflicts;
 use crate::limits;
 
@@ -59,6 +60,11 @@ pub trait Intent: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// What it touches.
     fn resources(&self) -> Resources {
         Resources::none()
+    }
+
+    /// What it is, for people and for programs that have only its name: see [`About`].
+    fn about() -> About {
+        About::default()
     }
 
     /// What its intents do when a resource that they want is busy: they wait in line, unless said.
@@ -164,13 +170,18 @@ impl Resources {
     }
 
     fn and(mut self, kind: &str, id: impl ToString, mode: Mode) -> Self {
-        let name = format!("{kind}:{}", id.to_string());
+        self.add(format!("{kind}:{}", id.to_string()), mode);
+        self
+    }
+
+    /// One by its whole name, `type:id`, however it is used; whether it is such a name is checked with the request.
+    pub fn add(&mut self, name: impl Into<String>, mode: Mode) {
+        let name = name.into();
         match self.list.iter_mut().find(|(known, _)| *known == name) {
             Some((_, known)) if *known == Mode::Exclusive || mode == Mode::Touched => {}
             Some((_, known)) => *known = mode,
             None => self.list.push((name, mode)),
         }
-        self
     }
 
     /// Name and use of each.

@@ -11,10 +11,12 @@ pub mod limits;
 pub mod testing;
 pub mod why;
 
+mod about;
 mod admit;
 mod advance;
 mod again;
 mod alert;
+mod by_name;
 mod cancel;
 mod checkpoint;
 mod children;
@@ -30,6 +32,7 @@ mod gather;
 mod handle;
 mod id;
 mod intent;
+mod kinds;
 mod metering;
 mod middleware;
 mod notes;
@@ -49,13 +52,16 @@ mod state;
 mod step;
 mod step_logs;
 mod store;
+mod terms;
 mod transaction;
 mod undo;
 mod verbs;
 mod waits;
 mod worker;
 
+pub use about::About;
 pub use alert::{Alert, AlertFilter, AlertKind, Notice, UnknownAlertKind, Watch, Which};
+pub use by_name::{Asked, RequestByName};
 pub use cancel::Cancelled;
 pub use children::{ChildFailed, Children};
 pub use client::Intendant;
@@ -64,10 +70,11 @@ pub use conflict::{Conflicts, ConflictsError, Rule};
 pub use cx::Cx;
 pub use dry_run::{Concerned, DryRun, Ruled, Used, Wanted};
 pub use error::Error;
-pub use failures::{FailureGroup, Failures};
+pub use failures::{FailedKind, FailureGroup, Failures};
 pub use handle::Handle;
 pub use id::{AlertId, ChangeId, IntentId, SignalId};
 pub use intent::{Intent, Mode, NameError, OnFailure, Resources};
+pub use kinds::KindRecord;
 pub use metering::Metrics;
 pub use middleware::{Done, Middleware, Next};
 pub use payload::PayloadError;
@@ -96,6 +103,9 @@ pub use verbs::{Batch, Preview, Undone, Verb};
 pub use waits::{SignalWait, SignalWithin};
 pub use why::Why;
 pub use worker::{Stopped, WorkReport, Worker, shutdown_signal};
+
+/// For the schema of an intent's input ([`About::schema`]).
+pub use schemars;
 
 /// The README's example has to compile.
 #[cfg(doctest)]

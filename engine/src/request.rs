@@ -12,15 +12,16 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Postgres, Sqlite, Transaction};
 
 use crate::client::Intendant;
-use crate::clock::{Micros, micros};
-use crate::conflict::Rule;
+use crate::clock::Micros;
+use crate::conflict::{Conflicts, Rule};
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::id::IntentId;
-use crate::intent::{Intent, OnFailure, check_name, check_resource};
+use crate::intent::{Intent, OnFailure, Resources, check_name, check_resource};
 use crate::limits;
 use crate::payload::{self, Payload};
 use crate::store::{Conn, Deadline, NewIntent, Start, StoreKind, insert_requests, nudge_within};
+use crate::terms::Terms;
 
 /// A request that is being put together. Awaiting it writes it to the database, in a transaction of its own or, with
 /// [`within`](Self::within), in the caller's.
@@ -32,13 +33,7 @@ use crate::store::{Conn, Deadline, NewIntent, Start, StoreKind, insert_requests,
 pub struct Request<'i, T: Intent> {
     intendant: &'i Intendant,
     intent: T,
-    requested_by: Option<String>,
-    key: Option<String>,
-    priority: i32,
-    start: Start,
-    correlation_id: Option<String>,
-    labels: Vec<(String, String)>,
-    deadline: Option<Deadline>,
+    terms: Terms,
 }
 
 impl<'i, T: Intent> Request<'i, T> {
@@ -46,45 +41,39 @@ impl<'i, T: Intent> Request<'i, T> {
         Self {
             intendant,
             intent,
-            requested_by: None,
-            key: None,
-            priority: 0,
-            start: Start::Now,
-            correlation_id: None,
-            labels: Vec::new(),
-            deadline: None,
+            terms: Terms::default(),
         }
     }
 
     /// Who asks: a person, a service.
     pub fn by(mut self, who: impl Into<String>) -> Self {
-        self.requested_by = Some(who.into());
+        self.terms.requested_by = Some(who.into());
         self
     }
 
     /// The idempotency key, per account: asking twice with one key and one body gives the same intent, finished or not;
     /// with another body it is an error. Keys are kept for 30 days.
     pub fn key(mut self, key: impl ToString) -> Self {
-        self.key = Some(key.to_string());
+        self.terms.key = Some(key.to_string());
         self
     }
 
     /// Larger goes first; 0 unless said, from -1,000 to 1,000. A point is worth a minute of waiting, so a low priority
     /// still has its turn.
     pub fn priority(mut self, priority: i32) -> Self {
-        self.priority = priority;
+        self.terms.priority = priority;
         self
     }
 
     /// Not to start before this time, by the database's clock.
     pub fn start_at(mut self, time: DateTime<Utc>) -> Self {
-        self.start = Start::At(Micros(time.timestamp_micros()));
+        self.terms.start_at(time);
         self
     }
 
     /// Not to start before this much time has passed.
     pub fn start_in(mut self, time: Duration) -> Self {
-        self.start = Start::In(time);
+        self.terms.start = Start::In(time);
         self
     }
 
@@ -92,13 +81,13 @@ impl<'i, T: Intent> Request<'i, T> {
     /// alert says so ([`AlertKind::IntentDeadline`](crate::AlertKind::IntentDeadline)); it goes on all the same, and the
     /// alert resolves itself when it has succeeded, or was cancelled, after all. A deadline costs a row.
     pub fn deadline_at(mut self, time: DateTime<Utc>) -> Self {
-        self.deadline = Some(Deadline::At(Micros(time.timestamp_micros())));
+        self.terms.deadline_at(time);
         self
     }
 
     /// The same, so long after the request; or, if it has a start time, after that.
     pub fn deadline_in(mut self, time: Duration) -> Self {
-        self.deadline = Some(Deadline::In(time));
+        self.terms.deadline = Some(Deadline::In(time));
         self
     }
 
@@ -110,15 +99,13 @@ impl<'i, T: Intent> Request<'i, T> {
     /// the tree. They are no part of the body that a [`key`](Self::key) is compared by: who asks again gets the first
     /// intent, with its labels.
     pub fn label(mut self, name: impl Into<String>, value: impl ToString) -> Self {
-        let (name, value) = (name.into(), value.to_string());
-        self.labels.retain(|(known, _)| *known != name);
-        self.labels.push((name, value));
+        self.terms.label(name.into(), value.to_string());
         self
     }
 
     /// An id that runs through the intent and all its children, the web request's for example.
     pub fn correlation_id(mut self, id: impl Into<String>) -> Self {
-        self.correlation_id = Some(id.into());
+        self.terms.correlation_id = Some(id.into());
         self
     }
 
@@ -152,69 +139,9 @@ impl<'i, T: Intent> Request<'i, T> {
     pub(crate) fn into_new(self) -> Result<NewIntent, Error> {
         let input = payload::encode(&self.intent).map_err(Error::payload("the input"))?;
         let id = IntentId(self.intendant.store().clock().ordered_id());
-        let mut new = describe(&self.intent, id, input)?;
-        if let Some(who) = &self.requested_by {
-            check_name("requester", who)?;
-        }
-        if let Some(correlation) = &self.correlation_id {
-            check_name("correlation id", correlation)?;
-        }
-        if self.labels.len() > limits::LABELS {
-            return Err(Error::Limit {
-                what: "the number of labels",
-                found: self.labels.len().to_string(),
-                limit: limits::LABELS.to_string(),
-            });
-        }
-        for (name, value) in &self.labels {
-            check_name("label", name)?;
-            check_name("label's value", value)?;
-        }
-        if !(-limits::PRIORITY..=limits::PRIORITY).contains(&self.priority) {
-            return Err(Error::Limit {
-                what: "the priority",
-                found: self.priority.to_string(),
-                limit: format!("-{0} to {0}", limits::PRIORITY),
-            });
-        }
-        let later = match self.start {
-            Start::Now => 0,
-            Start::In(time) => micros(time),
-            Start::At(Micros(at)) => at.saturating_sub(self.intendant.store().clock().wall_us()),
-        };
-        if later > micros(limits::FUTURE) {
-            return Err(Error::Limit {
-                what: "the start time",
-                found: format!("{:?} from now", Duration::from_micros(later.unsigned_abs())),
-                limit: "ten years from now".to_owned(),
-            });
-        }
-        let due = match self.deadline.or(new.deadline) {
-            None => 0,
-            Some(Deadline::In(time)) => micros(time),
-            Some(Deadline::At(Micros(at))) => {
-                at.saturating_sub(self.intendant.store().clock().wall_us())
-            }
-        };
-        if due > micros(limits::FUTURE) {
-            return Err(Error::Limit {
-                what: "the deadline",
-                found: format!("{:?} from now", Duration::from_micros(due.unsigned_abs())),
-                limit: "ten years from now".to_owned(),
-            });
-        }
-        if let Some(key) = self.key {
-            check_name("key", &key)?;
-            let hash = payload::canonical_hash(&[&new.kind], &new.input);
-            new.key = Some((key, hash));
-        }
-        new.requested_by = self.requested_by;
-        new.priority = self.priority;
-        new.start = self.start;
-        new.correlation_id = self.correlation_id;
-        new.labels = self.labels;
-        new.deadline = self.deadline.or(new.deadline);
-        Ok(new)
+        let new = describe(&self.intent, id, input)?;
+        self.terms
+            .apply(new, self.intendant.store().clock().wall_us())
     }
 }
 
@@ -245,6 +172,18 @@ pub(crate) fn describe<T: Intent>(
         check_name("account", account)?;
     }
     let resources = intent.resources();
+    check_resources(&resources)?;
+    let conflicts = T::conflicts();
+    conflicts.check(T::KIND)?;
+    Ok(NewIntent {
+        release_on_failure: T::ON_FAILURE == OnFailure::Release,
+        conflicts: answering(conflicts),
+        deadline: T::DEADLINE.map(Deadline::In),
+        ..bare(id, T::KIND, T::QUEUE, account, input, &resources)
+    })
+}
+
+pub(crate) fn check_resources(resources: &Resources) -> Result<(), Error> {
     if resources.iter().len() > limits::RESOURCES {
         return Err(Error::Limit {
             what: "the number of resources",
@@ -255,17 +194,33 @@ pub(crate) fn describe<T: Intent>(
     for (name, _) in resources.iter() {
         check_resource(name)?;
     }
-    let conflicts = T::conflicts();
-    conflicts.check(T::KIND)?;
+    Ok(())
+}
+
+/// Conflict rules, if a request has to ask them: they can refuse it, or make it the same as another one.
+pub(crate) fn answering(conflicts: Conflicts) -> Option<Arc<Conflicts>> {
     let answers = conflicts.mentions(Rule::Reject) || conflicts.mentions(Rule::Join);
-    Ok(NewIntent {
+    answers.then(|| Arc::new(conflicts))
+}
+
+/// An intent of which nothing is said but what it is.
+pub(crate) fn bare(
+    id: IntentId,
+    kind: &str,
+    queue: &str,
+    account: Option<String>,
+    input: Payload,
+    resources: &Resources,
+) -> NewIntent {
+    let resources = resources.iter();
+    NewIntent {
         id,
-        kind: T::KIND.to_owned(),
-        queue: T::QUEUE.to_owned(),
+        kind: kind.to_owned(),
+        queue: queue.to_owned(),
         account,
         input,
         priority: 0,
-        release_on_failure: T::ON_FAILURE == OnFailure::Release,
+        release_on_failure: false,
         start: Start::Now,
         requested_by: None,
         parent: None,
@@ -273,14 +228,13 @@ pub(crate) fn describe<T: Intent>(
         depth: 0,
         correlation_id: None,
         resources: resources
-            .iter()
             .map(|(name, mode)| (name.to_owned(), mode))
             .collect(),
         labels: Vec::new(),
         key: None,
-        conflicts: answers.then(|| Arc::new(conflicts)),
-        deadline: T::DEADLINE.map(Deadline::In),
-    })
+        conflicts: None,
+        deadline: None,
+    }
 }
 
 /// A child that a step asks for, before its driver writes it.

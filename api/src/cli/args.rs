@@ -10,6 +10,7 @@ use intendant::{Intendant, IntentFilter, IntentId, IntentState};
 use uuid::Uuid;
 
 use super::Refusal;
+use super::values::span_of_time;
 
 /// Fewest digits of an id that name an intent.
 const ID_DIGITS: usize = 8;
@@ -125,18 +126,8 @@ pub(super) fn when(text: &str) -> Result<DateTime<Utc>, String> {
     if let Some(time) = date.and_then(|date| date.and_hms_opt(0, 0, 0)) {
         return Ok(time.and_utc());
     }
-    let unit = text.chars().last().unwrap_or_default();
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => 0,
-    };
-    text.strip_suffix(unit)
-        .and_then(|number| number.parse::<u32>().ok())
-        .filter(|_| seconds > 0)
-        .and_then(|number| TimeDelta::try_seconds(i64::from(number) * seconds))
+    let span = span_of_time(text).ok();
+    span.and_then(|span| TimeDelta::from_std(span).ok())
         .and_then(|ago| Utc::now().checked_sub_signed(ago))
         .ok_or_else(|| {
             "expected a time as in `2026-11-21T08:00:00Z`, a day as in `2026-11-21`, or how long ago as in `90s`, `20m`, \

@@ -2,11 +2,14 @@
 
 use intendant::Error;
 
+use crate::input::InputError;
+
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const NOT_FOUND: u8 = 3;
 const CONFLICT: u8 = 4;
 const DATABASE: u8 = 5;
+const TIMED_OUT: u8 = 124;
 
 /// What the command line itself refuses, sorted as the engine's errors are.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +23,9 @@ pub enum Refusal {
     /// Not in this state.
     #[error("{0}")]
     WrongState(String),
+    /// It was waited for long enough.
+    #[error("{0}")]
+    TimedOut(String),
     /// What was named is no database that can be used.
     #[error("{0}")]
     Database(String),
@@ -33,7 +39,11 @@ pub(super) fn code(error: &anyhow::Error) -> u8 {
             Refusal::NotFound(_) => NOT_FOUND,
             Refusal::WrongState(_) => CONFLICT,
             Refusal::Database(_) => DATABASE,
+            Refusal::TimedOut(_) => TIMED_OUT,
         };
+    }
+    if error.is::<InputError>() {
+        return USAGE;
     }
     match error.downcast_ref::<Error>() {
         Some(error) if error.is_not_found() => NOT_FOUND,

@@ -52,6 +52,13 @@ pub(super) async fn failures(options: Options) -> Result<()> {
     for group in &failures.groups {
         writeln!(out, "{}", line(group))?;
     }
+    if let [most, _, ..] = failures.kinds.as_slice() {
+        let since = most.since.format("%Y-%m-%d %H:%M:%S");
+        eprintln!(
+            "most failures: {} of {}, since {since}",
+            most.count, most.kind
+        );
+    }
     if failures.more {
         eprintln!("there are older ones");
     } else if failures.groups.is_empty() {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Args;
 use clap::{ValueEnum, value_parser};
-use intendant::{Intendant, IntentFilter, IntentPage, limits};
+use intendant::{Graph, Intendant, IntentFilter, IntentPage, limits};
 
 use super::args::{Database, IntentArg, Page};
 use super::exit::Refusal;
@@ -34,13 +34,24 @@ pub(super) struct List {
 
 /// How a plan is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Drawing {
+pub(super) enum Drawing {
     /// For people
     Text,
     /// For Graphviz
     Dot,
     /// For Mermaid
     Mermaid,
+}
+
+impl Drawing {
+    /// The drawing.
+    pub(super) fn of(self, graph: &Graph) -> String {
+        match self {
+            Self::Text => graph.text(),
+            Self::Dot => graph.dot(),
+            Self::Mermaid => graph.mermaid(),
+        }
+    }
 }
 
 /// Options of `intendant show`.
@@ -130,11 +141,7 @@ pub(super) async fn show(show: Show) -> Result<()> {
             "intent {id} has no plan yet: no worker has made it"
         ))
     })?;
-    match drawing {
-        Drawing::Text => print!("{}", graph.text()),
-        Drawing::Dot => print!("{}", graph.dot()),
-        Drawing::Mermaid => print!("{}", graph.mermaid()),
-    }
+    print!("{}", drawing.of(&graph));
     Ok(())
 }
 

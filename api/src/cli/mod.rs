@@ -4,23 +4,37 @@ mod alerts;
 mod args;
 mod exit;
 mod failures;
+mod kinds;
 mod logs;
 mod look;
+mod plan;
+mod program;
 mod queue;
+mod request;
 mod schedule;
 mod signal;
+mod start;
+mod values;
 mod verbs;
+mod worker;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use intendant::{Intendant, StoreKind, Verb};
 
 use crate::{bench, demo};
 
 pub use args::Database;
 pub use exit::Refusal;
+pub use program::Cli;
+
+use program::{Program, complain};
+
+/// The name of the binary that knows no kinds of its own.
+const NAME: &str = "intendant";
 
 /// Look at, resume and try out operations that a business must not lose.
 #[derive(Debug, Parser)]
@@ -30,10 +44,10 @@ pub use exit::Refusal;
     propagate_version = true,
     max_term_width = 120,
     after_help = "Exit codes: 0 done · 1 the operation failed · 2 usage · 3 not found · 4 wrong state or conflict · 5 \
-                  database or connection\n\n\
+                  database or connection · 124 time-out\n\n\
                   Examples:\n  intendant demo\n  intendant history --account acme --database-url sqlite://app.db"
 )]
-pub struct Cli {
+struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
@@ -56,6 +70,31 @@ enum Command {
         #[command(subcommand)]
         action: Migrate,
     },
+    /// Ask for an intent by its kind's name; the input is checked by the schema that the kind has registered
+    #[command(after_help = "Examples:\n  \
+                            intendant request server.resize --account acme --resource server:42 --input '{\"cores\":8}'\n  \
+                            intendant request invoice.close --input @month.json --key 2026-11 --wait --timeout 20m\n  \
+                            intendant request mail.send --input - --at 2h -o id\n\n\
+                            Exit codes: 1 with --wait: it did not succeed · 3 no worker has registered the kind · 124 with \
+                            --timeout: it goes on")]
+    Request(request::Options),
+    /// What an intent would be if it were asked for now: its plan, whom it would wait for, its limits. Writes nothing. For
+    /// programs that have the kind's code
+    #[command(after_help = "Examples:\n  \
+                            intendant plan server.resize --input '{\"server\":42,\"cores\":8}'\n  \
+                            intendant plan server.resize --input @resize.json --graph mermaid")]
+    Plan(plan::Options),
+    /// Carry out intents until SIGTERM or SIGINT. For programs that have their code
+    #[command(after_help = "Examples:\n  \
+                            intendant worker --database-url postgres://localhost/app\n  \
+                            intendant worker --concurrency 16 --queue ssh=4 --max-age 6h\n\n\
+                            Exit code 75: it has stopped by itself, to be started anew")]
+    Worker(worker::Options),
+    /// The sorts of operations that workers have registered
+    #[command(after_help = "Examples:\n  \
+                            intendant kinds\n  \
+                            intendant kinds server.resize --json")]
+    Kinds(kinds::Options),
     /// Intents, newest first
     #[command(after_help = "Examples:\n  \
                             intendant list --state failed --kind replica.add\n  \
@@ -183,23 +222,38 @@ enum Migrate {
     },
 }
 
-/// Runs a command; says what went wrong in one line.
-pub async fn run(cli: Cli) -> ExitCode {
-    match dispatch(cli.command).await {
+/// Runs the command that these words are; says what went wrong in one line.
+async fn run(words: Vec<OsString>, program: Program) -> ExitCode {
+    let name = program.name.clone();
+    let command = start::named(Arguments::command(), &name);
+    let arguments = command
+        .try_get_matches_from(words)
+        .and_then(|matches| Arguments::from_arg_matches(&matches));
+    let command = match arguments {
+        Ok(arguments) => arguments.command,
+        // Help is no error, and goes to stdout.
+        Err(error) => error.exit(),
+    };
+    start::prepare(&name, matches!(command, Command::Worker(_)));
+    match dispatch(command, program).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("intendant: {error:#}");
+            complain(&name, &format_args!("{error:#}"));
             ExitCode::from(exit::code(&error))
         }
     }
 }
 
-async fn dispatch(command: Command) -> Result<ExitCode> {
+async fn dispatch(command: Command, program: Program) -> Result<ExitCode> {
     match command {
         Command::Demo(options) => return demo::run(options).await,
         Command::DemoReplica(options) => demo::serve_replica(options).await?,
         Command::Bench(options) => bench::run(options).await?,
         Command::Migrate { action } => migrate(action).await?,
+        Command::Request(options) => return request::request(options, program).await,
+        Command::Plan(options) => plan::plan(options, program).await?,
+        Command::Worker(options) => return worker::worker(options, program).await,
+        Command::Kinds(options) => kinds::kinds(options, program).await?,
         Command::List(list) => look::list(list).await?,
         Command::Show(show) => look::show(show).await?,
         Command::History(history) => look::history(history).await?,
@@ -207,22 +261,22 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Logs(options) => logs::logs(options).await?,
         Command::Failures(options) => failures::failures(options).await?,
         Command::Alerts(options) => alerts::alerts(options).await?,
-        Command::Resume(act) => return act.run(&Verb::Resume).await,
-        Command::Cancel(act) => return act.run(&Verb::Cancel).await,
-        Command::Undo(act) => return act.run(&Verb::Undo).await,
-        Command::Discard(act) => return act.run(&Verb::Discard).await,
-        Command::Retry(on) => return on.act.run(&Verb::Retry { step: on.step }).await,
+        Command::Resume(act) => return act.run(&Verb::Resume, program).await,
+        Command::Cancel(act) => return act.run(&Verb::Cancel, program).await,
+        Command::Undo(act) => return act.run(&Verb::Undo, program).await,
+        Command::Discard(act) => return act.run(&Verb::Discard, program).await,
+        Command::Retry(on) => return on.act.run(&Verb::Retry { step: on.step }, program).await,
         Command::Skip(skip) => {
             let output = serde_json::from_str(skip.output.get())?;
             let step = skip.on.step;
-            return skip.on.act.run(&Verb::Skip { step, output }).await;
+            return skip.on.act.run(&Verb::Skip { step, output }, program).await;
         }
         Command::Rerun(rerun) => {
             let verb = match rerun.from {
                 Some(step) => Verb::RerunFrom { step },
                 None => Verb::Rerun,
             };
-            return rerun.act.run(&verb).await;
+            return rerun.act.run(&verb, program).await;
         }
         Command::Amend(amend) => return verbs::amend(amend).await,
         Command::Signal(options) => signal::signal(options).await?,
@@ -271,11 +325,10 @@ async fn migrate(action: Migrate) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
+        Arguments::command().debug_assert();
     }
 
     #[test]
@@ -299,7 +352,7 @@ mod tests {
                     0 => text.split_whitespace().collect(),
                     _ => vec![text],
                 });
-                if let Err(error) = Cli::try_parse_from(words) {
+                if let Err(error) = Arguments::try_parse_from(words) {
                     panic!("{example}: {error}");
                 }
             }
@@ -309,6 +362,6 @@ mod tests {
                 }
             }
         }
-        check(&Cli::command());
+        check(&Arguments::command());
     }
 }

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::args::{Database, IntentArg, label, resource, when};
 use super::exit::{self, Refusal};
+use super::program::{Code, Program, complain};
 
 /// Who does it, and why.
 #[derive(Debug, Clone, Args)]
@@ -148,7 +149,8 @@ fn json(text: &str) -> Result<Box<RawValue>, String> {
 
 impl Act {
     /// Does it to each of them. One that cannot be done is told, and the others are done all the same.
-    pub(super) async fn run(self, verb: &Verb) -> Result<ExitCode> {
+    pub(super) async fn run(self, verb: &Verb, program: Program) -> Result<ExitCode> {
+        let name = program.name.clone();
         let intendant = self.database.connect().await?;
         let by = self.actor.name();
         let reason = self.actor.reason.as_deref();
@@ -158,21 +160,25 @@ impl Act {
                 true => intendant.count_all(filter, verb).await?,
                 false => intendant.act_on_all(filter, verb, &by, reason).await?,
             };
-            return Ok(tell(&batch, self.dry_run));
+            return Ok(tell(&name, &batch, self.dry_run));
         }
+        let workers = match verb {
+            Verb::Skip { .. } if !self.dry_run => program.code(&intendant).await?,
+            _ => Vec::new(),
+        };
         let mut code = ExitCode::SUCCESS;
         for id in &self.ids {
             let done = async {
                 let id = id.resolve(&intendant).await?;
                 match self.dry_run {
                     true => Ok(format!("{id} {}", intendant.preview(id, verb).await?)),
-                    false => act(&intendant, id, verb, &by, reason).await,
+                    false => act(&intendant, &workers, id, verb, &by, reason).await,
                 }
             };
             match done.await {
                 Ok(said) => println!("{said}"),
                 Err(error) => {
-                    eprintln!("intendant: {error:#}");
+                    complain(&name, &format_args!("{error:#}"));
                     code = ExitCode::from(exit::code(&error));
                 }
             }
@@ -181,9 +187,9 @@ impl Act {
     }
 }
 
-fn tell(batch: &Batch, dry_run: bool) -> ExitCode {
+fn tell(name: &str, batch: &Batch, dry_run: bool) -> ExitCode {
     for (id, why) in &batch.refusals {
-        eprintln!("intendant: {id}: {why}");
+        eprintln!("{name}: {id}: {why}");
     }
     let intents = match batch.matched {
         1 => "1 intent matches".to_owned(),
@@ -197,6 +203,11 @@ fn tell(batch: &Batch, dry_run: bool) -> ExitCode {
         "{intents}; done for {}, refused for {}",
         batch.done, batch.refused
     );
+    if let Some(error) = &batch.stopped {
+        let rest = batch.matched - batch.done - batch.refused;
+        eprintln!("intendant: {error}; it was not tried for {rest}");
+        return ExitCode::from(exit::code(&Refusal::Database(String::new()).into()));
+    }
     match batch.refused {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(exit::code(&Refusal::WrongState(String::new()).into())),
@@ -206,6 +217,7 @@ fn tell(batch: &Batch, dry_run: bool) -> ExitCode {
 /// Does it to one, and says what came of it.
 async fn act(
     intendant: &Intendant,
+    workers: &[Box<dyn Code>],
     id: IntentId,
     verb: &Verb,
     by: &str,
@@ -243,7 +255,13 @@ async fn act(
             format!("{id} tries `{step}` again")
         }
         Verb::Skip { step, output } => {
-            intendant.skip(id, step, output, by, reason).await?;
+            // A program that has the kind's code checks the output's type.
+            let record = intendant.get(id).await?;
+            let mut workers = workers.iter();
+            match workers.find(|worker| worker.kinds().contains(&&*record.kind)) {
+                Some(code) => code.skip(id, step, output, by, reason).await?,
+                None => intendant.skip(id, step, output, by, reason).await?,
+            }
             format!("{id} goes on after `{step}`")
         }
         other => bail!("{other:?} is not known to this command line"),

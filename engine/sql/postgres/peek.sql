@@ -1,6 +1,6 @@
 -- Idle worker: is there anything in these lanes, any suspect, when is the next timer due (microseconds from now), and is
--- there a message that nobody has counted, or a cancel from plain SQL that nobody has carried out? And how often
--- have people said something of queues?
+-- there a message that nobody has counted, or somebody who is to stop, by plain SQL or by a rule, and has not been asked to?
+-- And how often have people said something of queues?
 -- 1–2 queue, kind.
 select exists (
          select from unnest($1::text[], $2::text[]) as lane (queue, kind)
@@ -12,5 +12,6 @@ select exists (
        (select (extract(epoch from due_at - clock_timestamp()) * 1000000)::bigint
           from intendant.parked where due_at is not null order by due_at limit 1),
        exists (select from intendant.signal where not counted),
-       exists (select from intendant.cancel_request),
+       exists (select from intendant.cancel_request)
+         or exists (select from intendant.link where relation = 'superseded by' and asked_at is null),
        (select version from intendant.control where id = 1)

@@ -1,6 +1,6 @@
 -- Idle worker: is there anything in these lanes, any suspect, when is the next timer due (microseconds from now), and is
--- there a message that nobody has counted, or a cancel from plain SQL that nobody has carried out? And how often
--- have people said something of queues?
+-- there a message that nobody has counted, or somebody who is to stop, by plain SQL or by a rule, and has not been asked to?
+-- And how often have people said something of queues?
 -- 1 queue, kind; 2 now.
 select exists (
          select 1 from jsonb_each(?1) lane
@@ -12,5 +12,6 @@ select exists (
                          where r.queue = lane.value ->> 0 and r.kind = lane.value ->> 1 and r.crashes > 0)),
        (select due_at - ?2 from intendant_parked where due_at is not null order by due_at limit 1),
        exists (select 1 from intendant_signal where counted = 0),
-       exists (select 1 from intendant_cancel_request),
+       exists (select 1 from intendant_cancel_request)
+         or exists (select 1 from intendant_link where relation = 'superseded by' and asked_at is null),
        (select version from intendant_control where id = 1)

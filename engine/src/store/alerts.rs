@@ -10,7 +10,7 @@ use super::args::{Args, Rows};
 use super::{Conn, Store, sql};
 use crate::alert::judge::{self, Found, Late, Open, Running, Serves, Since};
 use crate::alert::topic::{Failed, News, Topics};
-use crate::alert::{Alert, AlertFilter, AlertKind, Notice, Watch, Which};
+use crate::alert::{Alert, AlertFilter, AlertKind, Notice, Unserved, Watch, Which};
 use crate::clock::{Clock, micros};
 use crate::error::Error;
 use crate::id::{AlertId, IntentId, SessionId};
@@ -22,6 +22,8 @@ pub(crate) struct Turn {
     pub(crate) session: SessionId,
     pub(crate) worker: String,
     pub(crate) watch: Watch,
+    /// Since when this worker has seen that nobody serves a lane.
+    pub(crate) unserved: Unserved,
 }
 
 /// A notice that is to be told, and the name of its topic.
@@ -41,7 +43,7 @@ impl Store {
                 if !take(&mut conn, "look", &turn, Duration::ZERO).await? {
                     return Ok(false);
                 }
-                look(&mut conn, &turn.watch, &*clock).await?;
+                look(&mut conn, &turn, &*clock).await?;
                 end(&mut conn, "look", &turn).await?;
                 Ok(true)
             })
@@ -162,13 +164,17 @@ async fn end(conn: &mut Conn<'_>, duty: &str, turn: &Turn) -> Result<(), Error> 
     conn.execute(&sql::TURN_END, args).await
 }
 
-async fn look(conn: &mut Conn<'_>, watch: &Watch, clock: &dyn Clock) -> Result<(), Error> {
+async fn look(conn: &mut Conn<'_>, turn: &Turn, clock: &dyn Clock) -> Result<(), Error> {
+    let watch = &turn.watch;
     // First what is over, so that nothing is counted that is not so any more.
     let args = Args::new().int(micros(limits::WORKER_MISSED)).now();
     conn.execute(&sql::ALERT_ENDED, args).await?;
     let open = open(conn).await?;
     let room = limits::ALERTS.saturating_sub(open.len());
-    let mut found = judge::lanes(&lanes(conn).await?, watch);
+    let mut lanes = lanes(conn).await?;
+    turn.unserved
+        .note(&mut lanes, &open, watch, clock.monotonic());
+    let mut found = judge::lanes(&lanes, watch);
     found.extend(late(conn, room.min(limits::LOOK)).await?);
     found.extend(slow(conn, watch).await?);
     let changes = judge::changes(&open, found);

@@ -52,7 +52,18 @@ async fn again(
 ) -> Result<(), Error> {
     let record = history::records(conn, &[id]).await?.pop();
     let record = record.ok_or(Error::NotFound { id })?;
+    let undoes = conn
+        .fetch_one(&sql::EVENT_UNDO_OF, Args::new().uuid(id.0))
+        .await?;
     match record.state {
+        state if undoes.is_some() => {
+            return Err(Error::WrongState {
+                verb: "rerunning",
+                id,
+                state,
+                expected: "it takes another intent back, and is no operation of its own",
+            });
+        }
         IntentState::Succeeded | IntentState::Cancelled => {}
         state => {
             return Err(Error::WrongState {

@@ -43,6 +43,8 @@ pub(crate) struct Superseded {
     pub(crate) resource: String,
     /// The other one goes even if this one's undo fails.
     pub(crate) anyway: bool,
+    /// The other one has not come to its end meanwhile.
+    pub(crate) wanted: bool,
 }
 
 impl Store {
@@ -60,6 +62,7 @@ impl Store {
                             by_kind: row.text(2)?,
                             resource: row.text(3)?,
                             anyway: row.bool(4)?,
+                            wanted: row.bool(5)?,
                         })
                     })
                     .collect()

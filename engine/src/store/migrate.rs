@@ -56,6 +56,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     16 cancel_from_sql "0016_cancel_from_sql.sql",
     17 schedules "0017_schedules.sql",
     18 queues "0018_queues.sql",
+    20 kinds "0020_kinds.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

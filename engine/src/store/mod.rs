@@ -20,6 +20,7 @@ mod deadlines;
 mod find;
 mod finish;
 mod history;
+mod kinds;
 mod load;
 mod loaded;
 mod migrate;

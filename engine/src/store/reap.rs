@@ -262,7 +262,7 @@ async fn quarantine(
             "its worker died {crashes} times while it ran, the last time `{worker}`{place}; mend it, then resume"
         )
     };
-    let finishes = quarantined_intents(conn, tasks, &says).await?;
+    let (finishes, mut rows) = quarantined_intents(conn, tasks, &says).await?;
     let ends = steps.values().map(|step| (step.task, step.intent));
     let ends: Vec<RoutedEnd> = ends
         .chain(stopped)
@@ -272,10 +272,11 @@ async fn quarantine(
             lease: None,
         })
         .collect();
-    let rows: Vec<StepRow> = steps
-        .values()
-        .flat_map(|step| quarantined_step(step, &says))
-        .collect();
+    rows.extend(
+        steps
+            .values()
+            .flat_map(|step| quarantined_step(step, &says)),
+    );
     finish::lock(conn, &finishes, ends.iter().map(|end| end.intent)).await?;
     tick::record_steps(conn, &Arc::from(worker), &rows.iter().collect::<Vec<_>>()).await?;
     let ended = routed::end(conn, &ends).await?;
@@ -283,12 +284,12 @@ async fn quarantine(
     Ok(())
 }
 
-/// The outcomes of those that were to be driven.
+/// The outcomes of those that were to be driven, and the last words of what ran of them.
 async fn quarantined_intents(
     conn: &mut Conn<'_>,
     tasks: &[(TaskId, u32)],
     says: &impl Fn(TaskId, Option<&str>) -> String,
-) -> Result<Vec<Finish>, Error> {
+) -> Result<(Vec<Finish>, Vec<StepRow>), Error> {
     let ids: HashSet<IntentId> = tasks.iter().map(|(task, _)| IntentId(task.0)).collect();
     let mut steps: HashMap<IntentId, Arc<str>> = HashMap::new();
     for row in conn
@@ -309,6 +310,20 @@ async fn quarantined_intents(
         .map(|intent| (intent.task, limits::CRASHES))
         .collect();
     return_suspects(conn, &again).await?;
+    let ran = |intent: &Claimed| -> Vec<StepRow> {
+        let ran = intent.steps.iter();
+        let ran = ran.filter(|step| step.state == StepState::Running && step.queue.is_none());
+        ran.map(|step| StepRow {
+            attempt: step.attempt,
+            ..last_word(
+                (intent.task, intent.intent),
+                (Arc::from(step.name.as_str()), step.generation),
+                says(intent.task, Some(&step.name)),
+            )
+        })
+        .collect()
+    };
+    let rows = intents.iter().flat_map(ran).collect();
     let finish = |intent: Claimed| {
         let step = steps.remove(&intent.intent);
         Finish {
@@ -336,7 +351,7 @@ async fn quarantined_intents(
             account: intent.account,
         }
     };
-    Ok(intents.into_iter().map(finish).collect())
+    Ok((intents.into_iter().map(finish).collect(), rows))
 }
 
 /// The last word of a routed step: its driver makes the outcome.
@@ -345,18 +360,34 @@ fn quarantined_step(
     says: &impl Fn(TaskId, Option<&str>) -> String,
 ) -> Option<StepRow> {
     let routed = task.routed.as_ref()?;
-    let attempt = task.steps.first().map_or(1, |step| step.attempt);
+    let error = says(task.task, Some(&routed.step));
     Some(StepRow {
+        attempt: task.steps.first().map_or(1, |step| step.attempt),
+        ..last_word(
+            (task.task, task.intent),
+            (routed.step.clone(), routed.generation),
+            error,
+        )
+    })
+}
+
+/// A step fails, since it is what killed its workers.
+fn last_word(
+    (task, intent): (TaskId, IntentId),
+    (name, generation): (Arc<str>, u32),
+    error: String,
+) -> StepRow {
+    StepRow {
         point_of_no_return: false,
         first: false,
-        task: task.task,
-        intent: task.intent,
-        name: routed.step.clone(),
-        generation: routed.generation,
+        task,
+        intent,
+        name,
+        generation,
         state: StepState::Failed,
-        attempt,
+        attempt: 1,
         output: None,
-        error: Some(says(task.task, Some(&routed.step))),
+        error: Some(error),
         progress: None,
         due_in: None,
         started_ago: None,
@@ -365,7 +396,7 @@ fn quarantined_step(
         reason: Some(FailureReason::Quarantined),
         spare: None,
         waits: None,
-    })
+    }
 }
 
 /// What the session has of limited queues, others may have.

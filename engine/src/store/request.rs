@@ -80,7 +80,14 @@ async fn request(
 ) -> Result<Requested, Error> {
     let mut ids: Vec<IntentId> = intents.iter().map(|intent| intent.id).collect();
     let known = claim_keys(conn, &intents).await?;
-    let joined = join(conn, &intents, &known).await?;
+    let joined = match join(conn, &intents, &known).await {
+        Ok(joined) => joined,
+        Err(error) => {
+            // The caller's own transaction may go on, and be committed.
+            forget_keys(conn, &intents, &known).await?;
+            return Err(error);
+        }
+    };
     for (index, id) in ids.iter_mut().enumerate() {
         // What has the key of one that joins joins as well.
         *id = *known.get(&index).unwrap_or(id);
@@ -118,8 +125,9 @@ async fn join(
         if known.contains_key(&index) {
             continue;
         }
-        // A child is asked for in a tick, which refuses nobody: its rules are looked at when it is claimed.
-        let asks = intent.locks() && intent.parent.is_none();
+        // A child is asked for in a tick, which refuses nobody, and what is there now says nothing of one that is to start
+        // later: their rules are looked at when they are claimed.
+        let asks = intent.locks() && intent.parent.is_none() && intent.start == Start::Now;
         let rules = intent.conflicts.clone().filter(|_| asks);
         let Some(rules) = rules else { continue };
         let Some(foreseen) = conflict::foresee(conn, intent, rules).await? else {
@@ -248,6 +256,26 @@ impl Body {
             Self::Row(..) => false,
         }
     }
+}
+
+/// The keys that these requests have taken are free again.
+async fn forget_keys(
+    conn: &mut Conn<'_>,
+    intents: &[NewIntent],
+    known: &HashMap<usize, IntentId>,
+) -> Result<(), Error> {
+    let taken = intents.iter().enumerate();
+    let taken = taken.filter(|(index, _)| !known.contains_key(index));
+    let taken = taken.filter_map(|(_, intent)| Some((intent, &intent.key.as_ref()?.0)));
+    let taken: Vec<(&NewIntent, &String)> = taken.collect();
+    if taken.is_empty() {
+        return Ok(());
+    }
+    let rows = Rows::new()
+        .texts(taken.iter().map(|(intent, _)| account(intent)))
+        .texts(taken.iter().map(|(_, key)| key.as_str()))
+        .uuids(taken.iter().map(|(intent, _)| intent.id));
+    conn.execute(&sql::KEY_FORGET, Args::new().rows(rows)).await
 }
 
 async fn insert_ready(conn: &mut Conn<'_>, new: &[&NewIntent]) -> Result<(), Error> {

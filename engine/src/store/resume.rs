@@ -81,13 +81,67 @@ async fn revive(
         Revival::Resume | Revival::Undo => json!({}),
     };
     withdraw_one(conn, id, revival.verb(), revival.trying(), actor, detail).await?;
-    // Not before the outcome is taken: that is the lock under which the answer stays true.
-    if let (_, Some(parent)) = place(conn, id).await? {
+    let parents = failed_parents(conn, id, revival.trying()).await?;
+    if let (Revival::Undo, Some(&parent)) = (revival, parents.first()) {
         let verb = revival.trying();
         return Err(Error::ResumeParent { verb, id, parent });
     }
-    let mut revived = vec![id];
-    let mut level = vec![(id, revival.clone())];
+    let revived = revive_family(conn, id, vec![(id, revival.clone())], actor).await?;
+    into_line(conn, &revived).await?;
+    Ok(revived.len() + resume_parents(conn, parents, actor).await?)
+}
+
+/// The ancestors that have failed with this one, the nearest first, which go on when it does. What becomes of the child of an
+/// unfinished intent is up to that one. Not to be called before the child's outcome is taken: that is the lock under which the
+/// answer stays true.
+pub(super) async fn failed_parents(
+    conn: &mut Conn<'_>,
+    id: IntentId,
+    verb: &'static str,
+) -> Result<Vec<IntentId>, Error> {
+    let mut failed = Vec::new();
+    let mut above = place(conn, id).await?.1;
+    while let Some(parent) = above {
+        let (state, next) = place(conn, parent).await?;
+        match state {
+            IntentState::Failed => failed.push(parent),
+            IntentState::Succeeded | IntentState::Cancelled => break,
+            _ => return Err(Error::ResumeParent { verb, id, parent }),
+        }
+        above = next;
+    }
+    Ok(failed)
+}
+
+/// Puts those that had failed with a child back in line, as it is. Returns how many intents that were.
+pub(super) async fn resume_parents(
+    conn: &mut Conn<'_>,
+    parents: Vec<IntentId>,
+    actor: &Actor,
+) -> Result<usize, Error> {
+    let mut resumed = 0;
+    let with = Actor {
+        name: actor.name.clone(),
+        reason: Some("resumed with its child".to_owned()),
+    };
+    for parent in parents {
+        let verb = Revival::Resume;
+        withdraw_one(conn, parent, verb.verb(), verb.trying(), &with, json!({})).await?;
+        let family = revive_family(conn, parent, vec![(parent, verb)], actor).await?;
+        into_line(conn, &family).await?;
+        resumed += family.len();
+    }
+    Ok(resumed)
+}
+
+/// Prepares intents whose failures have been withdrawn, and their failed children, and theirs. Returns all of them.
+pub(super) async fn revive_family(
+    conn: &mut Conn<'_>,
+    id: IntentId,
+    mut level: Vec<(IntentId, Revival)>,
+    actor: &Actor,
+) -> Result<Vec<IntentId>, Error> {
+    let mut revived: Vec<IntentId> = level.iter().map(|(id, _)| *id).collect();
     while !level.is_empty() {
         let next = revive_level(conn, id, &level, actor).await?;
         let mut withdrawn: Vec<(IntentId, Revival)> = Vec::new();
@@ -113,8 +167,7 @@ async fn revive(
         revived.extend(withdrawn.iter().map(|(id, _)| *id));
         level = withdrawn;
     }
-    into_line(conn, &revived).await?;
-    Ok(revived.len())
+    Ok(revived)
 }
 
 /// Prepares the steps of intents whose failures have been withdrawn, says what they go back in line for, and finds the
@@ -169,7 +222,25 @@ async fn revive_level(
         let goal = Goal::Rerun { from: again.from };
         (id, actor.reason.clone(), goal)
     });
-    taking_back::insert_goals(conn, &actor.name, goals.collect()).await?;
+    let is_rerun = |id: IntentId| {
+        let asked = |revival: &Revival| matches!(revival, Revival::Rerun { .. });
+        level
+            .iter()
+            .any(|(other, revival)| *other == id && asked(revival))
+    };
+    let (reruns, others): (Vec<_>, Vec<_>) = goals.partition(|(id, ..)| is_rerun(*id));
+    let asked_for: Vec<IntentId> = reruns.iter().map(|(id, ..)| *id).collect();
+    let replaced = taking_back::replace_goals(conn, &actor.name, reruns).await?;
+    if let Some(id) = asked_for.into_iter().find(|id| !replaced.contains(id)) {
+        return Err(Error::WrongState {
+            verb: "rerunning",
+            id,
+            state: IntentState::Failed,
+            expected: "it was to be cancelled, and what takes it back has failed: resume goes on with that, skip gives a step \
+                       of it up",
+        });
+    }
+    taking_back::insert_goals(conn, &actor.name, others).await?;
     Ok(next)
 }
 
@@ -240,6 +311,8 @@ pub(super) async fn into_line(conn: &mut Conn<'_>, ids: &[IntentId]) -> Result<(
     // With a fresh limit, as its failed steps have fresh attempts.
     let again = Args::new().ids(ids.iter().copied()).now();
     conn.execute(&sql::STARTED_AGAIN, again).await?;
+    let steps = Args::new().ids(ids.iter().copied());
+    conn.execute(&sql::STEP_AGAIN, steps).await?;
     let rows = Rows::new()
         .uuids(ids.iter().copied())
         .ints(ids.iter().map(|_| 0))

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::loaded::{AwaitedLoad, ChildLoad, Claimed, Failure, StepLoad, ToStop};
 use super::notes::NoteRow;
 use super::queue::Control;
+use crate::about::Checked;
 use crate::clock::{Micros, micros};
 use crate::conflict::Conflicts;
 use crate::id::{IntentId, LeaseId, SessionId, TaskId};
@@ -545,6 +546,8 @@ pub(crate) struct KindRow {
     pub(crate) queue: Arc<str>,
     pub(crate) on_failure: OnFailure,
     pub(crate) conflicts: Arc<Conflicts>,
+    pub(crate) about: Checked,
+    pub(crate) deadline: Option<Duration>,
 }
 
 /// A session as others see it.

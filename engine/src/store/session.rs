@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::args::{Args, Rows};
-use super::{Conn, Lane, Peek, Probe, SessionRow, SessionSeen, Store};
+use super::{Conn, KindRow, Lane, Peek, Probe, SessionRow, SessionSeen, Store};
 use super::{queue, sql};
 use crate::clock::micros;
 use crate::conflict::Conflicts;
@@ -33,6 +33,7 @@ impl Store {
                     .now();
                 conn.execute(&sql::SESSION_INSERT, args).await?;
                 let kinds = || session.kinds.iter();
+                let schema = |kind: &KindRow| Some(kind.about.input_schema.as_ref()?.text());
                 let lanes = Rows::new()
                     .texts(session.lanes.iter().map(|(kind, _)| kind.clone()))
                     .texts(session.lanes.iter().map(|(_, queue)| queue.clone()));
@@ -44,7 +45,10 @@ impl Store {
                     .texts(kinds().map(|kind| kind.kind.clone()))
                     .texts(kinds().map(|kind| kind.queue.clone()))
                     .bools(release)
-                    .opt_texts(conflicts);
+                    .opt_texts(conflicts)
+                    .opt_texts(kinds().map(|kind| kind.about.description.clone()))
+                    .opt_texts(kinds().map(schema))
+                    .opt_ints(kinds().map(|kind| kind.deadline.map(micros)));
                 conn.execute(&sql::KIND_INSERT, Args::new().rows(known))
                     .await?;
                 let schedules = || session.schedules.iter();

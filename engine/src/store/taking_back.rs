@@ -70,6 +70,27 @@ pub(super) async fn insert_goals(
     actor: &str,
     goals: Vec<(IntentId, Option<String>, Goal)>,
 ) -> Result<Vec<IntentId>, Error> {
+    write_goals(conn, &sql::GOAL_INSERT, actor, goals).await
+}
+
+/// The same, whatever they were taken back for before. Returns those that were not to be cancelled.
+pub(super) async fn replace_goals(
+    conn: &mut Conn<'_>,
+    actor: &str,
+    goals: Vec<(IntentId, Option<String>, Goal)>,
+) -> Result<Vec<IntentId>, Error> {
+    write_goals(conn, &sql::GOAL_REPLACE, actor, goals).await
+}
+
+async fn write_goals(
+    conn: &mut Conn<'_>,
+    statement: &'static sql::Statement,
+    actor: &str,
+    goals: Vec<(IntentId, Option<String>, Goal)>,
+) -> Result<Vec<IntentId>, Error> {
+    if goals.is_empty() {
+        return Ok(Vec::new());
+    }
     let json = goals.iter().map(|(_, _, goal)| serde_json::to_string(goal));
     let json = json.collect::<Result<Vec<_>, _>>();
     let json = json.map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
@@ -78,7 +99,7 @@ pub(super) async fn insert_goals(
         .opt_texts(goals.iter().map(|(_, reason, _)| reason.clone()))
         .texts(json);
     let rows = conn
-        .fetch(&sql::GOAL_INSERT, Args::new().text(actor).rows(rows).now())
+        .fetch(statement, Args::new().text(actor).rows(rows).now())
         .await?;
     rows.iter().map(|row| row.uuid(0)).collect()
 }

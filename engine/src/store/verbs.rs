@@ -6,7 +6,10 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::args::{Args, Rows};
-use super::resume::{Actor, into_line, place, withdraw, withdraw_one};
+use super::resume::{
+    Actor, Revival, failed_parents, into_line, place, resume_parents, revive_family, withdraw,
+    withdraw_one,
+};
 use super::{Conn, RoutedEnd, Store, checkpoint, finish, routed, sql};
 use crate::error::Error;
 use crate::id::{IntentId, TaskId};
@@ -104,10 +107,11 @@ async fn on_step(
             });
         }
         note(conn, id, verb.verb(), actor, &detail).await?;
-    } else if let (_, Some(parent)) = place(conn, id).await? {
-        let verb = verb.trying();
-        return Err(Error::ResumeParent { verb, id, parent });
     }
+    let parents = match failed.is_empty() {
+        true => Vec::new(),
+        false => failed_parents(conn, id, verb.trying()).await?,
+    };
     let (generation, state, waits) = step_of(conn, id, step).await?;
     // One that waits for children goes on by them.
     if state != StepState::Failed && !waits {
@@ -115,14 +119,44 @@ async fn on_step(
     }
     let args = Args::new().uuid(id.0).text(step).int(generation);
     match verb {
-        StepVerb::Retry => conn.execute(&sql::STEP_RETRY, args).await?,
+        StepVerb::Retry => {
+            resume_children(conn, (id, step), actor).await?;
+            conn.execute(&sql::STEP_RETRY, args).await?;
+        }
         StepVerb::Skip(output) => {
             skip(conn, (id, step, generation), output).await?;
         }
     }
     conn.execute(&sql::WAIT_REOPEN, Args::new().ids([id]))
         .await?;
-    into_line(conn, &[id]).await
+    into_line(conn, &[id]).await?;
+    resume_parents(conn, parents, actor).await?;
+    Ok(())
+}
+
+/// The children with whose failure a step has failed go on when it is tried again.
+async fn resume_children(
+    conn: &mut Conn<'_>,
+    (id, step): (IntentId, &str),
+    actor: &Actor,
+) -> Result<(), Error> {
+    let mut failed: Vec<IntentId> = Vec::new();
+    for row in conn
+        .fetch(&sql::CHILD_FAILED, Args::new().ids([id]))
+        .await?
+    {
+        if row.text(2)? == step {
+            failed.push(row.uuid(1)?);
+        }
+    }
+    let with = Actor {
+        name: actor.name.clone(),
+        reason: Some("resumed with its parent".to_owned()),
+    };
+    let children = withdraw(conn, &failed, "resume", &with, &json!({})).await?;
+    let level = children.into_iter().map(|child| (child, Revival::Resume));
+    let revived = revive_family(conn, id, level.collect(), actor).await?;
+    into_line(conn, &revived).await
 }
 
 fn wrong_step(verb: &StepVerb, id: IntentId, step: &str, state: StepState) -> Error {

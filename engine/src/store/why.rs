@@ -78,7 +78,6 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
         account: row.opt_text(3)?,
         requested_by: row.opt_text(4)?,
         requested_at: row.time(5)?.to_utc(),
-        parent: row.opt_uuid(7)?,
         place: place(conn, id, &row).await?,
         backs_off: match (row.opt_int(28)?, row.opt_time(29)?) {
             (Some(intents), Some(until)) => {

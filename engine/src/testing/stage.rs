@@ -203,7 +203,8 @@ impl<S: Send + Sync + 'static> Stage<S> {
     }
 
     async fn go_on(&mut self, until: Until) -> Result<(), TestError> {
-        // What was asked for meanwhile is heard of first; and where a look has led to a commit, another one may find more.
+        // What was asked for meanwhile is heard of first; and where a look has led to a commit, another one may find more
+        // before it is said that there is nothing.
         let mut looked = None;
         let mut vain = 0;
         loop {
@@ -217,8 +218,9 @@ impl<S: Send + Sync + 'static> Stage<S> {
                 Standing::Moving => continue,
             };
             let commits = Some(self.script().commits.len());
-            if looked != commits {
-                looked = commits;
+            let more = next.is_none() && looked != commits && vain < VAIN_LOOKS;
+            if looked.is_none() || more {
+                (looked, vain) = (commits, vain + usize::from(more));
                 self.director()?.poke(Poke::Look);
             } else if let Some(next) = next {
                 self.give_turn(next).await?;

@@ -57,6 +57,8 @@ pub struct Batch {
     pub refused: u64,
     /// The first of these, and why not.
     pub refusals: Vec<(IntentId, String)>,
+    /// Why it was not tried for the rest: the database could not be reached any more.
+    pub stopped: Option<String>,
 }
 
 impl Verb {
@@ -100,7 +102,7 @@ impl Intendant {
     }
 
     /// Does it to all intents that match a filter, newest first, each in a transaction of its own: one that cannot be done
-    /// is told, and the others are done all the same. Of intents in whatever state it can be done in, unless the filter
+    /// is told, and the others are done all the same, unless the database cannot be reached any more (`stopped`). Of intents in whatever state it can be done in, unless the filter
     /// names one; children are left to their parents. The filter's limit is not looked at.
     ///
     /// ```
@@ -125,11 +127,15 @@ impl Intendant {
     ) -> Result<Batch, Error> {
         crate::intent::check_name("actor", actor)?;
         let mut batch = Batch::default();
-        for id in self.matching(filter, verb).await? {
-            batch.matched += 1;
+        let all = self.matching(filter, verb).await?;
+        batch.matched = all.len() as u64;
+        for id in all {
             match self.act(id, verb, actor, reason).await {
                 Ok(()) => batch.done += 1,
-                Err(error) if error.is_database() => return Err(error),
+                Err(error) if error.is_database() => {
+                    batch.stopped = Some(error.to_string());
+                    break;
+                }
                 Err(error) => {
                     batch.refused += 1;
                     if batch.refusals.len() < limits::REFUSALS {

@@ -79,7 +79,6 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
         intent,
         kind,
         queue,
-        parent,
         place,
         backs_off,
         said,
@@ -123,7 +122,7 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
             error,
             at,
             holds,
-            resume: parent.unwrap_or(intent),
+            resume: intent,
         }],
         Place::Blocked { kin, lines } => {
             let mut reasons = in_line(kin, lines);

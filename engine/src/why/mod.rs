@@ -66,7 +66,7 @@ pub enum Reason {
         at: DateTime<Utc>,
         /// The resources that it keeps from others.
         holds: Vec<String>,
-        /// The intent to resume: itself, or its parent, which its failure was handed to.
+        /// The intent to resume; those that have failed with it go on, too.
         resume: IntentId,
     },
     /// It was asked to stop, or has failed, and what its steps did is taken back: what it waits for until then follows.
@@ -356,7 +356,6 @@ pub(crate) struct Facts {
     pub(crate) account: Option<String>,
     pub(crate) requested_by: Option<String>,
     pub(crate) requested_at: DateTime<Utc>,
-    pub(crate) parent: Option<IntentId>,
     pub(crate) place: Place,
     /// It was asked to stop.
     pub(crate) cancel: Option<CancelFacts>,

@@ -1,181 +1,22 @@
 //! Drive: one intent that this worker holds, in memory. Rebuilt from rows whenever somebody claims it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::children::{ByName, Children};
+use super::children::Children;
 use super::elements::Unmade;
 use super::limiting::Begun;
 use super::registry::{Bound, Kind};
-use super::waiting::Awaited;
+use super::slot::Slot;
 use crate::advance::{Next, Status, advance, wind_down};
 use crate::clock::Micros;
 use crate::cx::IntentContext;
 use crate::id::{IntentId, LeaseId, TaskId};
 use crate::intent::OnFailure;
 use crate::limits;
-use crate::payload::Payload;
 use crate::plan::{BoundPlan, undone_of};
-use crate::state::{FailureReason, IntentState, StepState};
-use crate::store::{
-    AttemptLoad, CancelLoad, ChildLoad, Claimed, Failure, Finish, ParkReason, ParkRow, StartedRow,
-    StepAt, StepLoad, TickRequest,
-};
-
-/// One step, as its driver knows it.
-pub(super) struct Slot {
-    pub(super) status: Status,
-    /// The step has a row on disk, or on its way there.
-    pub(super) has_row: bool,
-    pub(super) generation: u32,
-    /// Failed attempts so far.
-    pub(super) attempts: u32,
-    /// Of these, those before the last resume.
-    pub(super) forgiven: u32,
-    pub(super) output: Option<Payload>,
-    /// Children that it waits for, by name.
-    pub(super) awaits: Vec<String>,
-    /// How many of these may be unfinished when it goes on: it has more to ask for.
-    pub(super) spare: u32,
-    /// The names of the sleeps and signals that it waits for; it goes on by the first that comes.
-    pub(super) waits: Vec<String>,
-    /// It waits for children as well.
-    pub(super) with_children: bool,
-    /// All that it has ever waited for by names.
-    pub(super) awaited: HashMap<String, Awaited>,
-    /// Why it failed.
-    pub(super) failure: Option<(FailureReason, String)>,
-    /// What its wait is, if it waits.
-    pub(super) reason: ParkReason,
-    /// It has really begun, here or earlier.
-    pub(super) started: bool,
-    /// What it did has been taken back.
-    pub(super) undone: bool,
-    /// It is said to run, by whoever had it before.
-    pub(super) ran: bool,
-    /// An undo of a step that has nothing to take back: done as soon as those before it are.
-    pub(super) idle: bool,
-    /// When its first attempt began, for its limit.
-    pub(super) begun: Option<Begun>,
-    /// Its deadline is on disk, or on its way there.
-    pub(super) deadline_noted: bool,
-    /// It has left a safe point.
-    pub(super) checkpoint: bool,
-}
-
-impl Slot {
-    pub(super) fn new() -> Self {
-        Self {
-            status: Status::Pending,
-            has_row: false,
-            generation: 1,
-            attempts: 0,
-            forgiven: 0,
-            output: None,
-            awaits: Vec::new(),
-            spare: 0,
-            waits: Vec::new(),
-            with_children: false,
-            awaited: HashMap::new(),
-            failure: None,
-            reason: ParkReason::Retry,
-            started: false,
-            undone: false,
-            ran: false,
-            idle: false,
-            begun: None,
-            deadline_noted: false,
-            checkpoint: false,
-        }
-    }
-
-    /// What was taken back, and is not any more, begins anew, as the next generation.
-    pub(super) fn renew(&mut self) {
-        if self.undone {
-            *self = Self {
-                generation: self.generation + 1,
-                ..Self::new()
-            };
-        }
-    }
-
-    /// Takes in the last attempt of a step that somebody has begun before; before [`set_step`](Self::set_step).
-    pub(super) fn set_attempt(&mut self, attempt: &AttemptLoad, now: Duration) {
-        self.generation = attempt.generation;
-        self.attempts = attempt.attempt;
-        self.started = true;
-        if let Some(retry_in) = attempt.retry_in {
-            self.status = Status::Until(now + retry_in);
-        }
-    }
-
-    /// Takes in what is recorded of a routed step, by whoever runs it. It was parked for as long as it had to wait.
-    fn set_routed(&mut self, step: StepLoad, now: Duration) {
-        let ended = matches!(step.state, StepState::Succeeded | StepState::Skipped);
-        self.has_row = true;
-        self.generation = step.generation;
-        self.forgiven = step.forgiven;
-        self.ran = step.state == StepState::Running;
-        self.begun = step.begun_ago.map(|used| Begun::new(now, used));
-        self.output = step.output.filter(|_| ended);
-        self.status = if ended { Status::Done } else { Status::Pending };
-    }
-
-    /// Takes in what is recorded of a step.
-    pub(super) fn set_step(&mut self, step: StepLoad, now: Duration) {
-        debug_assert!(step.attempt >= 1 || step.state != StepState::Succeeded);
-        self.has_row = true;
-        if step.generation != self.generation {
-            // The attempts were those of an earlier time round.
-            (self.attempts, self.status) = (0, Status::Pending);
-        }
-        self.generation = step.generation;
-        self.started = step.state != StepState::Pending || step.attempt > 0;
-        self.forgiven = step.forgiven;
-        self.begun = step.begun_ago.map(|used| Begun::new(now, used));
-        self.checkpoint = step.checkpoint;
-        match step.state {
-            // Whatever its row says already: as long as its task is there, it has not ended.
-            _ if step.away => self.status = Status::Routed,
-            StepState::Waiting if step.queue.is_some() => self.status = Status::Pending,
-            StepState::Waiting if !step.waits.is_empty() => {
-                self.waits = step.waits;
-                self.with_children = step.spare.is_some();
-                self.spare = step.spare.unwrap_or_default();
-                // What has come is looked up when it is counted.
-                self.status = Status::Any { due: None };
-            }
-            StepState::Succeeded | StepState::Skipped => {
-                self.status = Status::Done;
-                self.output = step.output;
-            }
-            StepState::Waiting => match step.due_in {
-                Some(due_in) => self.status = Status::Until(now + due_in),
-                // For children: which ones is looked up when they are counted.
-                None => {
-                    self.spare = step.spare.unwrap_or_default();
-                    self.status = Status::Children(0);
-                }
-            },
-            StepState::Failed => {
-                self.status = Status::Failed;
-                let reason = step.reason.unwrap_or(FailureReason::StepFailed);
-                self.failure = step.error.map(|error| (reason, error));
-            }
-            StepState::Undone => {
-                self.status = Status::Done;
-                self.output = step.output;
-                self.undone = true;
-            }
-            // What ran when its worker died runs again; a resumed step runs now, whatever its last wait was.
-            StepState::Pending | StepState::Running => {
-                self.ran = step.state == StepState::Running;
-                self.status = Status::Pending;
-            }
-        }
-    }
-}
+use crate::state::FailureReason;
+use crate::store::{CancelLoad, Claimed, Failure, Finish, ParkReason, ParkRow, StepAt};
 
 /// Something runs here, or is on its way to the disk.
 fn is_busy(statuses: &[Status]) -> bool {
@@ -225,7 +66,7 @@ pub(super) struct Drive<S> {
     pub(super) inherited: bool,
     pub(super) requested: Micros,
     pub(super) started: Micros,
-    parent: Option<IntentId>,
+    pub(super) parent: Option<IntentId>,
     pub(super) root: IntentId,
     pub(super) depth: usize,
     pub(super) locks: bool,
@@ -369,107 +210,6 @@ impl<S> Drive<S> {
         drive
     }
 
-    /// Takes in what has become of the children.
-    pub(super) fn set_children(&mut self, children: Vec<ChildLoad>, arrived: i64, now: Duration) {
-        self.children.reload(children, arrived);
-        self.others_unsure = false;
-        self.count_children(now);
-    }
-
-    pub(super) fn count_children(&mut self, now: Duration) {
-        for index in 0..self.slots.len() {
-            let slot = &self.slots[index];
-            let counts = matches!(slot.status, Status::Children(_));
-            if (counts || slot.with_children) && slot.awaits.is_empty() {
-                self.slots[index].awaits = self.children_of(index).keys().cloned().collect();
-            }
-            if counts {
-                self.slots[index].status = Status::Children(self.missing(index));
-            }
-            self.settle(index, now);
-        }
-    }
-
-    /// How many of the children that a step waits for have to finish before it goes on.
-    pub(super) fn missing(&self, index: usize) -> u32 {
-        let slot = &self.slots[index];
-        let unfinished =
-            self.children
-                .missing(self.step_name(index), slot.generation, &slot.awaits);
-        unfinished.saturating_sub(slot.spare)
-    }
-
-    /// The children that a step has asked for, for its context.
-    pub(super) fn children_of(&self, index: usize) -> ByName {
-        self.children
-            .of(self.step_name(index), self.slots[index].generation)
-    }
-
-    /// Takes in what has become of the steps in other queues.
-    pub(super) fn set_sent(&mut self, sent: &[StepLoad], now: Duration, tick: &mut TickRequest) {
-        for step in sent {
-            match self.plan.shape.find(&step.name) {
-                Some(index) if self.slots[index].status == Status::Routed => {
-                    self.slots[index].set_step(step.clone(), now);
-                    if self.slots[index].status == Status::Done {
-                        // Of one that takes back, what that means for its step goes with whatever is next.
-                        self.push_undone(index, tick);
-                    }
-                }
-                Some(_) => {}
-                None => self.unmade.sent(step),
-            }
-        }
-        if self.cancel.is_some() {
-            // Since it is to stop nothing is sent off, and what was about to be is not known to the database.
-            let is_known = |name: &str| sent.iter().any(|step| step.name == name);
-            for (index, slot) in self.slots.iter_mut().enumerate() {
-                if slot.status == Status::Routed && !is_known(&self.plan.shape.steps[index].name) {
-                    slot.status = Status::Pending;
-                }
-            }
-        }
-    }
-
-    /// Steps that are under way in other queues; also elements of a map that has not had its turn here, and will not have it
-    /// where the intent only has to end.
-    pub(super) fn away(&self) -> u32 {
-        let away = self.slots.iter();
-        let away = away.filter(|slot| slot.status == Status::Routed).count();
-        u32::try_from(away + self.unmade.away()).unwrap_or(u32::MAX)
-    }
-
-    /// Children, and steps in other queues, that nobody knows the end of yet.
-    pub(super) fn open(&self) -> u32 {
-        self.children.open() + if self.has_wait { self.away() } else { 0 }
-    }
-
-    /// Of these, those that have to come to their end before anything is taken back. A step that takes back in another queue
-    /// is found again when the steps that take back are made again.
-    fn open_forward(&self) -> u32 {
-        let undos = u32::try_from(self.unmade.undos_away()).unwrap_or(u32::MAX);
-        self.open().saturating_sub(undos)
-    }
-
-    /// There are some: no outcome before they have ended.
-    pub(super) fn waits_for_others(&self) -> bool {
-        self.open() > 0
-    }
-
-    /// Something of others is waited for: worth a look at every tick.
-    pub(super) fn listens(&self) -> bool {
-        let mut slots = self.slots.iter();
-        self.waits_for_others()
-            || (self.has_awaited && slots.any(|slot| matches!(slot.status, Status::Any { .. })))
-    }
-
-    /// The count from which on a step may be able to go on, or, where none waits for it, everything has come.
-    pub(super) fn wakes_at(&self) -> i64 {
-        let missing = self.slots.iter().filter_map(|slot| slot.status.missing());
-        let missing = missing.min().unwrap_or_else(|| self.open());
-        self.children.arrived + i64::from(missing)
-    }
-
     /// The queue in which a step runs, if that is not this one.
     pub(super) fn route(&self, index: usize) -> Option<&Arc<str>> {
         let queue = self.plan.shape.steps[index].queue.as_ref()?;
@@ -527,16 +267,18 @@ impl<S> Drive<S> {
             };
         }
         match advance(&self.plan.shape, &statuses, now, stopping) {
-            Next::Start(steps) => match (self.within_limits(steps), self.due(now)) {
-                // As many as may be are under way, none of them here.
-                (steps, due) if steps.is_empty() && !is_busy(&statuses) => {
-                    let due = due.into_iter().chain(self.next_limit()).min();
-                    Move::Park(self.park(due.map(|due| due.saturating_sub(now)), Some(1)))
+            Next::Start(steps) => {
+                let due = self.due(now).into_iter().chain(self.next_limit()).min();
+                match (self.within_limits(steps), due) {
+                    // As many as may be are under way, none of them here.
+                    (steps, due) if steps.is_empty() && !is_busy(&statuses) => {
+                        Move::Park(self.park(due.map(|due| due.saturating_sub(now)), Some(1)))
+                    }
+                    (steps, Some(due)) if steps.is_empty() => Move::Later(due),
+                    (steps, None) if steps.is_empty() => Move::Nothing,
+                    (steps, due) => Move::Start { steps, due },
                 }
-                (steps, Some(due)) if steps.is_empty() => Move::Later(due),
-                (steps, None) if steps.is_empty() => Move::Nothing,
-                (steps, due) => Move::Start { steps, due },
-            },
+            }
             Next::Busy(_) if stopping && !self.is_running() => {
                 if statuses.contains(&Status::Recording) {
                     Move::Nothing
@@ -565,11 +307,10 @@ impl<S> Drive<S> {
             Next::Fail(step) if self.cancel.is_some() => {
                 Move::Finish(Box::new(self.undo_failed(step)))
             }
-            Next::Fail(step) => match self.on_failure() {
-                OnFailure::Undo if self.has_to_undo() && !self.is_interrupted(step) => {
-                    Move::Undo(self.failure(step))
-                }
-                _ => Move::Finish(Box::new(self.fail(step))),
+            Next::Fail(step) => match (self.interrupted(), self.on_failure()) {
+                (Some(step), _) => Move::Finish(Box::new(self.fail(step))),
+                (None, OnFailure::Undo) if self.has_to_undo() => Move::Undo(self.failure(step)),
+                (None, _) => Move::Finish(Box::new(self.fail(step))),
             },
         }
     }
@@ -598,90 +339,6 @@ impl<S> Drive<S> {
     /// Until every child, and every step in another queue, has come to its end.
     fn park_for_others(&self) -> ParkRow {
         self.park(None, Some(self.open()))
-    }
-
-    fn succeed(&self) -> Finish {
-        let output = self.slots[self.plan.shape.output as usize].output.clone();
-        Finish {
-            output,
-            ..self.finish(IntentState::Succeeded)
-        }
-    }
-
-    fn is_interrupted(&self, step: usize) -> bool {
-        let failure = self.slots[step].failure.as_ref();
-        failure.is_some_and(|(reason, _)| *reason == FailureReason::Interrupted)
-    }
-
-    /// With what it fails, when this step has.
-    pub(super) fn failure(&self, step: usize) -> Failure {
-        let failure = self.slots[step].failure.clone();
-        let (reason, error) = failure
-            .unwrap_or_else(|| (FailureReason::StepFailed, "it had failed before".to_owned()));
-        Failure {
-            reason,
-            error,
-            step: Some(self.step_name(step).clone()),
-        }
-    }
-
-    fn fail(&self, step: usize) -> Finish {
-        Finish {
-            frees: self.locks && self.on_failure() != OnFailure::Hold && !self.is_interrupted(step),
-            ..self.fail_with(self.failure(step))
-        }
-    }
-
-    pub(super) fn fail_with(&self, failure: Failure) -> Finish {
-        Finish {
-            reason: Some(failure.reason),
-            error: Some(failure.error),
-            step: failure.step,
-            ..self.finish(IntentState::Failed)
-        }
-    }
-
-    /// An outcome without a step to blame.
-    pub(super) fn refuse(&self, reason: FailureReason, error: String) -> Finish {
-        Finish {
-            // What could not be taken back keeps what it holds, whatever its kind says.
-            frees: self.locks && self.release_on_failure && reason != FailureReason::UndoFailed,
-            ..self.fail_with(Failure {
-                reason,
-                error,
-                step: None,
-            })
-        }
-    }
-
-    pub(super) fn finish(&self, state: IntentState) -> Finish {
-        Finish {
-            intent: self.id,
-            lease: Some(self.lease),
-            kind: self.context.kind.clone(),
-            account: self.context.account.clone(),
-            state,
-            requested: self.requested,
-            started: self.started,
-            output: None,
-            reason: None,
-            error: None,
-            step: None,
-            plan: Some(self.plan.hash.clone()),
-            parent: self.parent,
-            frees: self.locks,
-            waits: self.has_wait || !self.children.is_empty(),
-            taken_back: false,
-        }
-    }
-
-    /// What says that it has started, for when it leaves this worker unfinished. Nothing of a routed step: its intent has.
-    pub(super) fn started_row(&self) -> Option<StartedRow> {
-        (!self.is_routed).then(|| StartedRow {
-            intent: self.id,
-            started: self.started,
-            plan: Some(self.plan.hash.clone()),
-        })
     }
 
     /// Whether one more level of children is allowed below this intent.

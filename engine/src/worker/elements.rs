@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::drive::{Drive, Slot};
+use super::drive::Drive;
 use super::runner::StepEnd;
+use super::slot::Slot;
 use crate::advance::Status;
 use crate::limits;
 use crate::payload::{self, Payload};

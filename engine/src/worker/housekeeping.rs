@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
 
 use super::engine::Engine;
-use crate::alert::Notice;
+use crate::alert::{Notice, Unserved};
 use crate::limits;
 use crate::store::{Due, Store, Turn};
 
@@ -47,6 +47,7 @@ impl std::fmt::Debug for Hook {
 pub(super) struct Housekeeping {
     task: Option<JoinHandle<()>>,
     last: Option<Duration>,
+    unserved: Unserved,
 }
 
 impl Drop for Housekeeping {
@@ -77,6 +78,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             session,
             worker: self.settings.name.to_string(),
             watch: self.settings.watch,
+            unserved: self.housekeeping.unserved.clone(),
         };
         let (store, hook) = (self.store().clone(), self.settings.hook.clone());
         self.housekeeping.task = Some(tokio::spawn(async move {

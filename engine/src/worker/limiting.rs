@@ -249,6 +249,9 @@ impl<S> Drive<S> {
 
     /// What becomes of an intent that has reached its limit, when nothing of it runs any more.
     pub(super) fn over_limit(&self, error: String) -> Move {
+        if let Some(step) = self.interrupted() {
+            return Move::Finish(Box::new(self.fail(step)));
+        }
         let on_failure = self.on_failure();
         let failure = Failure {
             reason: FailureReason::IntentLimit,

@@ -8,6 +8,7 @@ mod asked;
 mod away;
 mod backing_off;
 mod bounded;
+mod by_name;
 mod cancelling;
 mod children;
 mod claimed;
@@ -25,12 +26,15 @@ mod listen;
 mod moves;
 mod noting;
 mod offering;
+mod others;
+mod outcome;
 mod pausing;
 mod reaping;
 mod registry;
 mod runner;
 mod scheduling;
 mod session;
+mod slot;
 mod stop;
 mod superseding;
 mod ticking;
@@ -455,21 +459,10 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// # Ok::<(), intendant::Error>(()) }).unwrap();
     /// ```
     pub async fn plan<T: Intent>(&self, intent: &T) -> Result<DryRun, Error> {
-        let kind = self.kinds.get(T::KIND).ok_or_else(|| {
-            let name = T::KIND;
-            Error::Setup(format!(
-                "this worker has no plan for kind `{name}`; register one"
-            ))
-        })?;
+        let kind = self.known(T::KIND)?;
         let input = payload::encode(intent).map_err(Error::payload("the input"))?;
-        let store = self.intendant.store();
-        let new = describe(intent, IntentId(store.clock().ordered_id()), input)?;
-        let shape = kind.shape(&new.input).map_err(|failure| Error::NoPlan {
-            kind: new.kind.clone(),
-            error: failure.to_string(),
-        })?;
-        let foresight = store.foresee(&new, kind.conflicts.clone()).await?;
-        Ok(DryRun::of(new, &shape, foresight))
+        let id = IntentId(self.intendant.store().clock().ordered_id());
+        self.dry_run(kind, describe(intent, id, input)?).await
     }
 
     /// The conflict rules of the kinds that this worker knows, as one table to read: whoever asks in a row finds what it does
@@ -496,12 +489,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
         let what = "the output";
         let output = payload::encode(output).map_err(Error::payload(what))?;
         let record = self.intendant.get(id).await?;
-        let kind = self.kinds.get(&*record.kind).ok_or_else(|| {
-            let name = &record.kind;
-            Error::Setup(format!(
-                "this worker has no plan for kind `{name}`; register one"
-            ))
-        })?;
+        let kind = self.known(&record.kind)?;
         match kind.accepts(&payload::trusted(record.input.get()), step, &output) {
             registry::Accepts::Yes => {}
             registry::Accepts::No(error) => return Err(Error::Payload { what, error }),
@@ -533,6 +521,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
         check_name("worker", &self.settings.name)?;
         for kind in self.kinds.values() {
             kind.conflicts.check(&kind.name)?;
+            kind.about.check(&kind.name)?;
         }
         for queue in self.queues.keys() {
             check_name("queue", queue)?;

@@ -292,7 +292,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                         grace: self.settings.cancel_grace,
                     },
                     layers: drive.kind.layers.clone(),
-                    leash: watchdog.map(|dog| dog.kennel().watch(context.clone())),
+                    watched: watchdog.map(|watchdog| watchdog.watchlist().watch(context.clone())),
                 };
                 runner::spawn(run, step, self.ended_tx.clone())
             }

@@ -4,13 +4,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::undoing;
+use crate::about::About;
+use crate::by_name::from_json;
 use crate::conflict::Conflicts;
+use crate::error::Error;
+use crate::id::IntentId;
 use crate::intent::{Intent, OnFailure};
 use crate::middleware::Layers;
 use crate::payload::{Payload, PayloadError};
 use crate::plan::{self, BindError, BoundPlan, MakePlan, PlanFailure, Shape, undone_of};
 use crate::state::{FailureReason, StepState};
-use crate::store::{Claimed, RoutedLoad};
+use crate::store::{Claimed, NewIntent, RoutedLoad};
 
 /// One kind of intents and the code for it.
 pub(super) struct Kind<S> {
@@ -19,6 +23,10 @@ pub(super) struct Kind<S> {
     pub(super) on_failure: OnFailure,
     pub(super) conflicts: Arc<Conflicts>,
     pub(super) time_limit: Option<Duration>,
+    pub(super) deadline: Option<Duration>,
+    pub(super) about: About,
+    /// The intent that an input in JSON is.
+    pub(super) describe: fn(IntentId, &Payload) -> Result<NewIntent, Error>,
     /// What runs around its steps.
     pub(super) layers: Option<Layers<S>>,
     make_plan: MakePlan<S>,
@@ -87,6 +95,9 @@ impl<S: Send + Sync + 'static> Kind<S> {
             on_failure: T::ON_FAILURE,
             conflicts: Arc::new(T::conflicts()),
             time_limit: T::TIME_LIMIT,
+            deadline: T::DEADLINE,
+            about: T::about(),
+            describe: from_json::<T>,
             layers: None,
             make_plan,
             known: Mutex::new(None),

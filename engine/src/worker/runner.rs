@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use tracing::Instrument as _;
 
 use super::limiting::{LimitOf, TimeLimit};
-use super::watchdog::Leash;
+use super::watchdog::Watched;
 use crate::cx::{Awaits, Cx, StepContext};
 use crate::id::TaskId;
 use crate::limits;
@@ -67,7 +67,7 @@ pub(super) struct Run<S> {
     /// What runs around it.
     pub(super) layers: Option<Layers<S>>,
     /// The watchdog's eye on it.
-    pub(super) leash: Option<Leash>,
+    pub(super) watched: Option<Watched>,
 }
 
 /// How long an attempt may take.
@@ -141,7 +141,7 @@ async fn attempt<S: Send + Sync + 'static>(
         input,
         bounds,
         layers,
-        leash,
+        watched,
     } = run;
     let attempt = async {
         let Some(layers) = layers else {
@@ -156,8 +156,8 @@ async fn attempt<S: Send + Sync + 'static>(
         };
         bounded(around, context, bounds.around()).await
     };
-    match leash {
-        Some(leash) => leash.run(attempt).await,
+    match watched {
+        Some(watched) => watched.run(attempt).await,
         None => attempt.await,
     }
 }

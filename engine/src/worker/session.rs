@@ -125,13 +125,17 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let kinds = self
             .kinds
             .values()
-            .map(|kind| KindRow {
-                kind: kind.name.clone(),
-                queue: kind.queue.clone(),
-                on_failure: kind.on_failure,
-                conflicts: kind.conflicts.clone(),
+            .map(|kind| {
+                Ok(KindRow {
+                    kind: kind.name.clone(),
+                    queue: kind.queue.clone(),
+                    on_failure: kind.on_failure,
+                    conflicts: kind.conflicts.clone(),
+                    about: kind.about.check(&kind.name)?,
+                    deadline: kind.deadline,
+                })
             })
-            .collect();
+            .collect::<Result<_, Error>>()?;
         let row = SessionRow {
             id,
             worker: self.settings.name.to_string(),

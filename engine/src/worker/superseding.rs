@@ -74,12 +74,21 @@ async fn ask_all(intendant: &Intendant) -> Result<(), Error> {
         if unasked.is_empty() {
             return Ok(());
         }
+        let mut done = Ok(());
         for superseded in unasked {
-            stop(intendant, &superseded).await?;
-            // After the order, not with it: to be asked twice changes nothing.
-            intendant.store().superseded_asked(superseded).await?;
+            // One that cannot be asked now keeps nobody else from being asked.
+            done = done.and(ask_one(intendant, superseded).await);
         }
+        done?;
     }
+}
+
+async fn ask_one(intendant: &Intendant, superseded: Superseded) -> Result<(), Error> {
+    if superseded.wanted {
+        stop(intendant, &superseded).await?;
+    }
+    // After the order, not with it: to be asked twice changes nothing.
+    intendant.store().superseded_asked(superseded).await
 }
 
 async fn stop(intendant: &Intendant, superseded: &Superseded) -> Result<(), Error> {

@@ -7,8 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::drive::{Drive, Move, Slot};
+use super::drive::{Drive, Move};
 use super::registry::Refusal;
+use super::slot::Slot;
 use crate::advance::Status;
 use crate::cancel;
 use crate::intent::OnFailure;

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::drive::{Drive, Slot};
+use super::drive::Drive;
+use super::slot::Slot;
 use crate::advance::Status;
 use crate::cx::Awaits;
 use crate::payload::{self, Payload};

@@ -22,14 +22,14 @@ use crate::metering::series;
 /// The watchdog of one worker; its thread ends with it.
 #[derive(Debug)]
 pub(super) struct Watchdog {
-    kennel: Arc<Kennel>,
+    watchlist: Arc<Watchlist>,
     /// Dropped, it ends the thread.
     _alive: mpsc::Sender<()>,
 }
 
 /// What the worker, its steps and the thread know together.
 #[derive(Debug, Default)]
-pub(super) struct Kennel {
+pub(super) struct Watchlist {
     steps: Mutex<ById<u64, Arc<StepContext>>>,
     next: AtomicU64,
     /// Steps that are stuck, and the runtime if it is.
@@ -40,19 +40,19 @@ pub(super) struct Kennel {
 
 /// A step on the watchdog's list, as long as it runs.
 #[derive(Debug)]
-pub(super) struct Leash {
-    kennel: Arc<Kennel>,
+pub(super) struct Watched {
+    watchlist: Arc<Watchlist>,
     number: u64,
     context: Arc<StepContext>,
 }
 
-impl Drop for Leash {
+impl Drop for Watched {
     fn drop(&mut self) {
-        self.kennel.steps().remove(&self.number);
+        self.watchlist.steps().remove(&self.number);
     }
 }
 
-impl Leash {
+impl Watched {
     /// Runs a step's future under the watchdog's eyes.
     pub(super) async fn run<F: Future>(self, step: F) -> F::Output {
         let mut step = pin!(step);
@@ -67,17 +67,17 @@ impl Leash {
     }
 }
 
-impl Kennel {
+impl Watchlist {
     fn steps(&self) -> MutexGuard<'_, ById<u64, Arc<StepContext>>> {
         self.steps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a step on the list.
-    pub(super) fn watch(self: &Arc<Self>, context: Arc<StepContext>) -> Leash {
+    pub(super) fn watch(self: &Arc<Self>, context: Arc<StepContext>) -> Watched {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.steps().insert(number, context.clone());
-        Leash {
-            kennel: self.clone(),
+        Watched {
+            watchlist: self.clone(),
             number,
             context,
         }
@@ -87,10 +87,10 @@ impl Kennel {
 impl Watchdog {
     /// Starts the thread, within the runtime that it watches. `limit`: how long a step may keep its thread.
     pub(super) fn start(worker: Arc<str>, limit: Duration) -> Self {
-        let kennel = Arc::<Kennel>::default();
+        let watchlist = Arc::<Watchlist>::default();
         let (alive, ended) = mpsc::channel();
         let runtime = Handle::current();
-        let thread = Patrol::new(worker, kennel.clone(), limit);
+        let thread = Observer::new(worker, watchlist.clone(), limit);
         let spawned = std::thread::Builder::new()
             .name("intendant-watchdog".to_owned())
             .spawn(move || thread.run(&runtime, &ended));
@@ -98,30 +98,30 @@ impl Watchdog {
             tracing::error!(%error, "no thread for the watchdog; steps that block are not seen");
         }
         Self {
-            kennel,
+            watchlist,
             _alive: alive,
         }
     }
 
-    pub(super) fn kennel(&self) -> &Arc<Kennel> {
-        &self.kennel
+    pub(super) fn watchlist(&self) -> &Arc<Watchlist> {
+        &self.watchlist
     }
 
     /// Something is stuck: this worker takes no more on.
     pub(super) fn is_stuck(&self) -> bool {
-        self.kennel.stuck.load(Ordering::Relaxed) > 0
+        self.watchlist.stuck.load(Ordering::Relaxed) > 0
     }
 
     /// For how long something has been stuck without a pause.
     pub(super) fn stuck_for(&self) -> Duration {
-        Duration::from_millis(self.kennel.stuck_ms.load(Ordering::Relaxed))
+        Duration::from_millis(self.watchlist.stuck_ms.load(Ordering::Relaxed))
     }
 }
 
 /// The thread.
-struct Patrol {
+struct Observer {
     worker: Arc<str>,
-    kennel: Arc<Kennel>,
+    watchlist: Arc<Watchlist>,
     limit: Duration,
     sweep: Sweep,
     /// The number of the last task that came back from the runtime.
@@ -132,11 +132,11 @@ struct Patrol {
     since: Option<Instant>,
 }
 
-impl Patrol {
-    fn new(worker: Arc<str>, kennel: Arc<Kennel>, limit: Duration) -> Self {
+impl Observer {
+    fn new(worker: Arc<str>, watchlist: Arc<Watchlist>, limit: Duration) -> Self {
         Self {
             worker,
-            kennel,
+            watchlist,
             limit,
             sweep: Sweep::default(),
             returned: Arc::default(),
@@ -155,7 +155,7 @@ impl Patrol {
 
     fn look(&mut self, runtime: &Handle, now: Instant) {
         let steps: Vec<(u64, Arc<StepContext>)> = {
-            let steps = self.kennel.steps();
+            let steps = self.watchlist.steps();
             steps
                 .iter()
                 .map(|(number, step)| (*number, step.clone()))
@@ -176,7 +176,7 @@ impl Patrol {
         } else {
             self.since.get_or_insert(now);
         }
-        let before = self.kennel.stuck.swap(stuck, Ordering::Relaxed);
+        let before = self.watchlist.stuck.swap(stuck, Ordering::Relaxed);
         if before != stuck {
             metrics::gauge!("intendant_steps_stuck", "worker" => self.worker.to_string())
                 .set(stuck as f64);
@@ -186,7 +186,7 @@ impl Patrol {
         }
         let stuck_for = self.since.map_or(Duration::ZERO, |since| now - since);
         let stuck_ms = u64::try_from(stuck_for.as_millis()).unwrap_or(u64::MAX);
-        self.kennel.stuck_ms.store(stuck_ms, Ordering::Relaxed);
+        self.watchlist.stuck_ms.store(stuck_ms, Ordering::Relaxed);
     }
 
     /// Sends a task that does nothing through the runtime, one at a time.

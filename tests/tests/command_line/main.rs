@@ -3,6 +3,7 @@
 mod alerts;
 mod looking;
 mod measuring;
+mod programs;
 mod queueing;
 mod refusals;
 mod scheduling;

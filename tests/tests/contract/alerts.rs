@@ -20,6 +20,7 @@ on_both! {
     a_step_that_runs_far_longer_than_usual_has_an_alert_until_it_ends;
     a_queue_whose_oldest_task_is_too_old_has_an_alert_until_it_is_claimed;
     tasks_that_nobody_serves_have_an_alert_until_somebody_does;
+    what_a_dead_worker_has_left_has_an_alert_if_nobody_serves_it;
     a_worker_that_is_gone_has_an_alert_until_one_takes_its_place;
     workers_take_turns_and_raise_each_alert_once;
 }
@@ -409,6 +410,33 @@ async fn tasks_that_nobody_serves_have_an_alert_until_somebody_does(bench: Bench
     let mailer = start(mailer.register_step(async |_: Cx<()>, _: Mail| Ok(1)));
     mail.output().await?;
     second.output().await?;
+    ensure!(bench.resolved(AlertKind::NoWorker).await? == 1);
+    mailer.stop().await?;
+    worker.stop().await?;
+    bench.check().await
+}
+
+async fn what_a_dead_worker_has_left_has_an_alert_if_nobody_serves_it(bench: Bench) -> Result<()> {
+    let watch = watch().unserved(Duration::from_millis(100));
+    let gate = Counter::default();
+    gate.add();
+    let worker = bench.worker(gate.clone()).watch(watch);
+    let worker = start(worker.register_step(gated));
+    let held = async |cx: Cx<Counter>, _: Mail| -> StepResult<u64> {
+        cx.state().add();
+        std::future::pending().await
+    };
+    let doomed = bench.worker(Counter::default()).watch(watch);
+    let doomed = start(doomed.register_step::<Mail, u64, _>(held));
+    let mail = bench.intendant.request(Mail {}).await?;
+    bench.reach(mail.id(), IntentState::Running).await?;
+    doomed.kill().await;
+    // It has been begun, so nothing says how long it has been ready since.
+    let alert = bench.raised(AlertKind::NoWorker).await?;
+    ensure!(alert.queue.as_deref() == Some("mail"), "{alert:?}");
+    let mailer = bench.worker(()).watch(watch);
+    let mailer = start(mailer.register_step(async |_: Cx<()>, _: Mail| Ok(1)));
+    mail.output().await?;
     ensure!(bench.resolved(AlertKind::NoWorker).await? == 1);
     mailer.stop().await?;
     worker.stop().await?;

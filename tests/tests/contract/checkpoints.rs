@@ -28,8 +28,8 @@ on_both! {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Copy {
-    rows: u64,
+pub(crate) struct Copy {
+    pub(crate) rows: u64,
 }
 
 impl Intent for Copy {
@@ -38,15 +38,15 @@ impl Intent for Copy {
 }
 
 /// What steps did, outside the engine, and what holds them up.
-struct Bank {
-    rows: Counter,
-    runs: Counter,
+pub(crate) struct Bank {
+    pub(crate) rows: Counter,
+    pub(crate) runs: Counter,
     /// A row is copied only with one of these.
-    permits: Semaphore,
+    pub(crate) permits: Semaphore,
 }
 
 impl Bank {
-    fn with(permits: usize) -> std::sync::Arc<Self> {
+    pub(crate) fn with(permits: usize) -> std::sync::Arc<Self> {
         std::sync::Arc::new(Self {
             rows: Counter::default(),
             runs: Counter::default(),
@@ -55,10 +55,10 @@ impl Bank {
     }
 }
 
-type State = std::sync::Arc<Bank>;
+pub(crate) type State = std::sync::Arc<Bank>;
 
-/// Copies row by row, with a checkpoint after each.
-async fn copy(cx: Cx<State>, copy: Copy) -> StepResult<u64> {
+/// Copies row by row, and counts one when its checkpoint is on disk.
+pub(crate) async fn copy(cx: Cx<State>, copy: Copy) -> StepResult<u64> {
     cx.state().runs.add();
     let mut done = cx.last_checkpoint::<u64>().await?.unwrap_or(0);
     while done < copy.rows {
@@ -67,15 +67,15 @@ async fn copy(cx: Cx<State>, copy: Copy) -> StepResult<u64> {
             permit = cx.state().permits.acquire() => permit?.forget(),
             () = cx.stopping() => continue,
         }
-        cx.state().rows.add();
         done += 1;
         cx.progress(Progress::of(done, copy.rows).saying("rows"));
         cx.checkpoint(&done).await?;
+        cx.state().rows.add();
     }
     Ok(cx.state().rows.get())
 }
 
-async fn checkpoints(bench: &Bench) -> Result<i64> {
+pub(crate) async fn checkpoints(bench: &Bench) -> Result<i64> {
     bench.number("select count(*) from @checkpoint").await
 }
 

@@ -16,6 +16,9 @@ on_both! {
     a_key_of_a_request_that_joins_is_the_others_key;
     who_joins_at_the_claim_has_the_others_output;
     another_input_does_not_join;
+    what_is_to_stop_is_not_joined;
+    a_refused_request_in_a_transaction_leaves_its_key_free;
+    a_request_for_later_is_not_judged_by_what_is_there_now;
     who_has_started_is_not_joined_unless_that_is_said;
     kinds_that_share_go_side_by_side_and_others_wait_for_both;
     a_rule_about_one_that_has_started_does_not_hold_for_one_that_waits;
@@ -254,6 +257,80 @@ async fn who_joins_at_the_claim_has_the_others_output(bench: Bench) -> Result<()
     ensure!(output == 1);
     ensure!(bench.rest(ids[0]).await?.state == IntentState::Succeeded);
     ensure!(bench.rest(ids[2]).await?.state == IntentState::Succeeded);
+    running.stop().await?;
+    bench.check().await
+}
+
+async fn what_is_to_stop_is_not_joined(bench: Bench) -> Result<()> {
+    let gate = Gate::new(Semaphore::new(0));
+    let deaf = worker(&bench, &gate).cancel_grace(std::time::Duration::from_secs(20));
+    let running = start(deaf);
+    let refresh = Refresh {
+        server: 1,
+        number: 3,
+    };
+    let first = bench.intendant.request(refresh.clone()).await?;
+    bench.reach(first.id(), IntentState::Running).await?;
+    ensure!(bench.intendant.request(refresh.clone()).await?.id() == first.id());
+    bench.intendant.cancel(first.id(), "ada", None).await?;
+    let second = bench.intendant.request(refresh).await?;
+    ensure!(second.id() != first.id(), "it would be cancelled with it");
+    gate.add_permits(2);
+    ensure!(second.output().await? == 3);
+    ensure!(first.state().await? == IntentState::Cancelled);
+    running.stop().await?;
+    bench.check().await
+}
+
+async fn a_refused_request_in_a_transaction_leaves_its_key_free(bench: Bench) -> Result<()> {
+    let gate = Gate::new(Semaphore::new(0));
+    let running = start(worker(&bench, &gate));
+    let first = bench.intendant.request(boot(1)).await?;
+    bench.reach(first.id(), IntentState::Running).await?;
+    let refused = match bench.database.kind {
+        intendant::StoreKind::Postgres => {
+            let pool = sqlx::PgPool::connect(&bench.database.url).await?;
+            let mut tx = pool.begin().await?;
+            let request = bench.intendant.request(resize(1)).key("order 7");
+            let refused = request.within(&mut tx).await.map(drop);
+            tx.commit().await?;
+            pool.close().await;
+            refused
+        }
+        intendant::StoreKind::Sqlite => {
+            let pool = sqlx::SqlitePool::connect(&bench.database.url).await?;
+            let mut tx = pool.begin_with("begin immediate").await?;
+            let request = bench.intendant.request(resize(1)).key("order 7");
+            let refused = request.within(&mut tx).await.map(drop);
+            tx.commit().await?;
+            pool.close().await;
+            refused
+        }
+    };
+    ensure!(
+        matches!(refused, Err(Error::Rejected { .. })),
+        "{refused:?}"
+    );
+    ensure!(bench.number("select count(*) from @key").await? == 0);
+    gate.add_permits(2);
+    first.output().await?;
+    let again = bench.intendant.request(resize(1)).key("order 7").await?;
+    ensure!(again.output().await? == 2);
+    running.stop().await?;
+    bench.check().await
+}
+
+async fn a_request_for_later_is_not_judged_by_what_is_there_now(bench: Bench) -> Result<()> {
+    let gate = Gate::new(Semaphore::new(0));
+    let running = start(worker(&bench, &gate));
+    let first = bench.intendant.request(boot(1)).await?;
+    bench.reach(first.id(), IntentState::Running).await?;
+    let later = bench.intendant.request(resize(1));
+    let later = later.start_in(std::time::Duration::from_secs(3600)).await?;
+    ensure!(later.state().await? == IntentState::Waiting);
+    bench.intendant.cancel(later.id(), "ada", None).await?;
+    gate.add_permits(1);
+    first.output().await?;
     running.stop().await?;
     bench.check().await
 }

@@ -23,7 +23,7 @@ on_both! {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Poll {}
+pub(crate) struct Poll {}
 
 impl Intent for Poll {
     const KIND: &'static str = "poll";
@@ -31,26 +31,26 @@ impl Intent for Poll {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Short {}
+pub(crate) struct Short {}
 
 impl Intent for Short {
     const KIND: &'static str = "short";
-    const TIME_LIMIT: Option<Duration> = Some(Duration::from_millis(1_500));
+    const TIME_LIMIT: Option<Duration> = Some(Duration::from_millis(2_000));
     type Output = u64;
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Undone {}
+pub(crate) struct Undone {}
 
 impl Intent for Undone {
     const KIND: &'static str = "undone";
-    const TIME_LIMIT: Option<Duration> = Some(Duration::from_millis(1_500));
+    const TIME_LIMIT: Option<Duration> = Some(Duration::from_millis(2_000));
     const ON_FAILURE: OnFailure = OnFailure::Undo;
     type Output = u64;
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Hourly {}
+pub(crate) struct Hourly {}
 
 impl Intent for Hourly {
     const KIND: &'static str = "hourly";
@@ -58,31 +58,31 @@ impl Intent for Hourly {
     type Output = u64;
 }
 
-fn ms(ms: u64) -> Duration {
+pub(crate) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-async fn refuses(cx: Cx<Counter>, _: u64) -> StepResult<u64> {
+pub(crate) async fn refuses(cx: Cx<Counter>, _: u64) -> StepResult<u64> {
     cx.state().add();
     Err(std::io::Error::other("connection refused").into())
 }
 
-async fn not_ready(cx: Cx<Counter>, _: u64) -> StepResult<u64> {
+pub(crate) async fn not_ready(cx: Cx<Counter>, _: u64) -> StepResult<u64> {
     cx.state().add();
     Err(snooze(ms(30)))
 }
 
-async fn hangs(cx: Cx<Counter>, _: u64) -> StepResult<u64> {
+pub(crate) async fn hangs(cx: Cx<Counter>, _: u64) -> StepResult<u64> {
     cx.state().add();
     std::future::pending().await
 }
 
-async fn counts(cx: Cx<Counter>, before: u64) -> StepResult<u64> {
+pub(crate) async fn counts(cx: Cx<Counter>, before: u64) -> StepResult<u64> {
     cx.state().add();
     Ok(before + 1)
 }
 
-async fn uncounts(cx: Cx<Counter>, _: u64, _: Option<u64>) -> StepResult<()> {
+pub(crate) async fn uncounts(cx: Cx<Counter>, _: u64, _: Option<u64>) -> StepResult<()> {
     cx.state().add();
     Ok(())
 }
@@ -212,11 +212,11 @@ async fn an_intent_at_its_limit_stops_what_runs_and_says_so(bench: Bench) -> Res
         record.reason.as_deref() == Some("intent limit") && record.failed_step.is_none(),
         "{record:?}"
     );
-    let expected = "it was not done within its limit of 1.5s, counted from its start";
+    let expected = "it was not done within its limit of 2s, counted from its start";
     ensure!(record.error.as_deref() == Some(expected), "{record:?}");
     let attempts = bench.intendant.attempts(handle.id()).await?;
     ensure!(
-        attempts.len() == 1 && attempts[0].error == "was stopped at the intent's limit of 1.5s",
+        attempts.len() == 1 && attempts[0].error == "was stopped at the intent's limit of 2s",
         "{attempts:?}"
     );
     worker.stop().await?;
@@ -247,7 +247,7 @@ async fn an_intent_at_its_limit_cancels_the_children_that_it_waits_for(bench: Be
     ensure!(child.state == IntentState::Cancelled, "{child:?}");
     let error = child.error.unwrap_or_default();
     ensure!(
-        error.contains("its parent") && error.contains("limit of 1.5s"),
+        error.contains("its parent") && error.contains("limit of 2s"),
         "{error}"
     );
     worker.stop().await?;

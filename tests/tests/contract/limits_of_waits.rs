@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use intendant::{Cx, Intent, IntentRecord, IntentState, Node, Plan, StepResult, StepState, value};
 use serde::{Deserialize, Serialize};
 
+use crate::limits::Short;
 use crate::support::{Bench, Counter, on_both, start};
 
 on_both! {
@@ -13,15 +14,6 @@ on_both! {
     an_intent_that_waits_for_a_message_ends_at_its_limit;
     a_step_that_waits_for_a_message_ends_at_its_limit;
     a_resume_waits_again_for_the_message_with_a_fresh_limit;
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Short {}
-
-impl Intent for Short {
-    const KIND: &'static str = "short";
-    const TIME_LIMIT: Option<Duration> = Some(Duration::from_millis(1_500));
-    type Output = u64;
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use intendant::{Cx, Intent, IntentState, Node, Plan, StepResult, StepState, Worker, fail, value};
+use intendant::{Cx, Intent, IntentState, Node, Plan, StepResult, StepState, fail, value};
 use serde::{Deserialize, Serialize};
 
-use crate::support::{Bench, Counter, Gate, Running, on_both, start};
+use crate::elsewhere::{MakePlan, Server, home, network, worker};
+use crate::support::{Bench, Counter, Gate, on_both, start};
 
 on_both! {
     a_step_that_names_a_queue_runs_on_a_worker_of_that_queue;
@@ -22,15 +23,6 @@ on_both! {
     the_elements_of_a_map_run_in_its_queue;
     more_elements_than_may_be_away_are_sent_as_others_end;
     a_routed_step_cannot_ask_for_children;
-}
-
-/// A server that gets an address.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Server(u64);
-
-impl Intent for Server {
-    const KIND: &'static str = "server";
-    type Output = u64;
 }
 
 /// What the steps of a test have done, and what they wait for.
@@ -57,29 +49,6 @@ fn plan(server: &Server, plan: &mut Plan<Place>) -> Node<u64> {
     let booted = plan.step("boot", boot).input(value(server.0));
     let address = plan.step("address", attach).queue("network").input(booted);
     plan.step("join", join).input(address)
-}
-
-type MakePlan = fn(&Server, &mut Plan<Place>) -> Node<u64>;
-
-fn worker(bench: &Bench, place: &Place, name: &str, plan: MakePlan) -> Worker<Place> {
-    bench
-        .worker(place.clone())
-        .name(name)
-        .register::<Server, _>(plan)
-}
-
-/// A worker for the intents, which does not serve the queue.
-fn home(bench: &Bench, place: &Place, plan: MakePlan) -> Running {
-    start(worker(bench, place, "home", plan))
-}
-
-/// A worker for the queue, which does not serve the intents.
-fn network(bench: &Bench, place: &Place, plan: MakePlan) -> Running {
-    start(
-        worker(bench, place, "network", plan)
-            .queue("network", 4)
-            .only_named_queues(),
-    )
 }
 
 async fn a_step_that_names_a_queue_runs_on_a_worker_of_that_queue(bench: Bench) -> Result<()> {
@@ -132,7 +101,7 @@ async fn one_worker_that_serves_both_queues_carries_out_everything(bench: Bench)
 }
 
 async fn a_step_that_names_the_queue_of_its_intent_is_an_ordinary_one(bench: Bench) -> Result<()> {
-    let plan: MakePlan = |server, plan| {
+    let plan: MakePlan<Place> = |server, plan| {
         plan.step("address", attach)
             .queue("default")
             .input(value(server.0))
@@ -163,7 +132,7 @@ async fn branches_in_other_queues_and_at_home_run_side_by_side(bench: Bench) -> 
     async fn sum(_: Cx<Place>, parts: (u64, u64, u64)) -> StepResult<u64> {
         Ok(parts.0 + parts.1 + parts.2)
     }
-    let plan: MakePlan = |server, plan| {
+    let plan: MakePlan<Place> = |server, plan| {
         let one = plan
             .step("one", gated)
             .queue("network")
@@ -211,7 +180,7 @@ async fn a_failed_attempt_is_tried_again_in_the_queue(bench: Bench) -> Result<()
             other => Err(fail(format!("{other:?}"))),
         }
     }
-    let plan: MakePlan = |server, plan| {
+    let plan: MakePlan<Place> = |server, plan| {
         let soon = Duration::from_millis(5);
         plan.step("address", fickle)
             .queue("network")
@@ -239,7 +208,7 @@ async fn a_step_that_fails_for_good_fails_its_intent_and_is_sent_again_when_that
             _ => Ok(server),
         }
     }
-    let plan: MakePlan = |server, plan| {
+    let plan: MakePlan<Place> = |server, plan| {
         let booted = plan.step("boot", boot).input(value(server.0));
         plan.step("address", picky).queue("network").input(booted)
     };
@@ -277,7 +246,7 @@ async fn an_intent_that_fails_has_no_outcome_before_its_routed_steps_have_ended(
     async fn sum(_: Cx<Place>, parts: (u64, u64)) -> StepResult<u64> {
         Ok(parts.0 + parts.1)
     }
-    let plan: MakePlan = |server, plan| {
+    let plan: MakePlan<Place> = |server, plan| {
         let away = plan
             .step("away", slow)
             .queue("network")
@@ -319,7 +288,7 @@ async fn an_intent_that_fails_takes_back_what_nobody_has_begun_and_a_resume_send
     async fn sum(_: Cx<Place>, parts: (u64, u64, u64)) -> StepResult<u64> {
         Ok(parts.0 + parts.1 + parts.2)
     }
-    let plan: MakePlan = |server, plan| {
+    let plan: MakePlan<Place> = |server, plan| {
         let one = plan
             .step("one", add)
             .queue("network")
@@ -369,7 +338,7 @@ async fn an_intent_that_fails_does_not_wait_for_a_retry_in_another_queue(
     async fn sum(_: Cx<Place>, parts: (u64, u64)) -> StepResult<u64> {
         Ok(parts.0 + parts.1)
     }
-    let plan: MakePlan = |server, plan| {
+    let plan: MakePlan<Place> = |server, plan| {
         let hour = Duration::from_secs(3_600 * 1_000);
         let never = plan.step("never", never).queue("network");
         let away = never.backoff(hour, hour).input(value(server.0));
@@ -466,7 +435,7 @@ async fn a_routed_step_cannot_ask_for_children(bench: Bench) -> Result<()> {
     async fn ask(cx: Cx<Place>, server: u64) -> StepResult<u64> {
         cx.child("below", Server(server)).await
     }
-    let plan: MakePlan = |server, plan| {
+    let plan: MakePlan<Place> = |server, plan| {
         plan.step("ask", ask)
             .queue("network")
             .input(value(server.0))

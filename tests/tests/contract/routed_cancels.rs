@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use intendant::why::Reason;
 use intendant::{
-    Cancelled, Cx, Error, Intent, IntentState, Node, Plan, StepResult, StepState, Worker, snooze,
-    value,
+    Cancelled, Cx, Error, Intent, IntentState, Node, Plan, StepResult, StepState, snooze, value,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::support::{Bench, Counter, Gate, Running, on_both, start};
+use crate::elsewhere::{MakePlan, Server, away, count, home, network, worker};
+use crate::support::{Bench, Counter, Gate, on_both, start};
 
 on_both! {
     a_step_that_nobody_has_come_for_is_taken_back;
@@ -27,14 +27,6 @@ on_both! {
     when_both_die_the_next_driver_finishes_it;
     a_cancel_of_what_waits_for_a_step_says_what_it_waits_for;
     cancels_and_ends_at_the_same_time_have_one_winner_each;
-}
-
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Server(u64);
-
-impl Intent for Server {
-    const KIND: &'static str = "server";
-    type Output = u64;
 }
 
 /// What the steps have done, and what they wait for.
@@ -94,41 +86,6 @@ fn both(server: &Server, plan: &mut Plan<Place>) -> Node<u64> {
     let address = listening(server, plan);
     let stays = plan.step("stay", stay).input(value(1_000u64));
     plan.step("sum", sum).input((address, stays))
-}
-
-type MakePlan = fn(&Server, &mut Plan<Place>) -> Node<u64>;
-
-fn worker(bench: &Bench, place: &Place, name: &str, plan: MakePlan) -> Worker<Place> {
-    let worker = bench.worker(place.clone()).name(name);
-    worker
-        .cancel_grace(Duration::from_secs(20))
-        .register::<Server, _>(plan)
-}
-
-fn home(bench: &Bench, place: &Place, plan: MakePlan) -> Running {
-    start(worker(bench, place, "home", plan))
-}
-
-fn network(bench: &Bench, place: &Place, plan: MakePlan) -> Running {
-    let worker = worker(bench, place, "network", plan).queue("network", 4);
-    start(worker.only_named_queues())
-}
-
-/// Waits until a count is reached.
-async fn count(bench: &Bench, counter: &Counter, runs: u64) -> Result<()> {
-    bench
-        .until(|| async { Ok((counter.get() >= runs).then_some(())) })
-        .await
-}
-
-/// Waits until so many steps are under way in other queues.
-async fn away(bench: &Bench, steps: i64) -> Result<()> {
-    bench
-        .until(|| async {
-            let away = bench.number("select count(*) from @routed").await?;
-            Ok((away == steps).then_some(()))
-        })
-        .await
 }
 
 async fn cancel(bench: &Bench, id: intendant::IntentId) -> Result<()> {
@@ -194,7 +151,7 @@ async fn a_step_that_waits_in_its_queue_is_taken_back_and_its_attempts_are_kept(
             _ => Ok(server),
         }
     }
-    let plan: MakePlan = |server, plan| {
+    let plan: MakePlan<Place> = |server, plan| {
         plan.step("address", attempt)
             .queue("network")
             .attempts(3)
@@ -317,7 +274,7 @@ async fn a_driver_that_runs_something_beside_waits_for_its_step_in_the_other_que
 }
 
 async fn past_the_point_of_no_return_in_another_queue_it_is_refused(bench: Bench) -> Result<()> {
-    let plan: MakePlan = |server, plan| {
+    let plan: MakePlan<Place> = |server, plan| {
         plan.step("pay", attach)
             .queue("network")
             .point_of_no_return()
@@ -385,7 +342,7 @@ async fn numbers(_: Cx<Place>, count: u64) -> StepResult<Vec<u64>> {
 }
 
 async fn elements_of_a_map_in_another_queue_are_taken_back_and_stopped(bench: Bench) -> Result<()> {
-    let plan: MakePlan = |server, plan| {
+    let plan: MakePlan<Place> = |server, plan| {
         let list = plan.step("list", numbers).input(value(server.0));
         let all = plan.map("address", listen).queue("network").input(list);
         plan.step("total", total).input(all)
@@ -511,7 +468,7 @@ async fn cancels_and_ends_at_the_same_time_have_one_winner_each(bench: Bench) ->
     async fn quick(_: Cx<Place>, server: u64) -> StepResult<u64> {
         Ok(server)
     }
-    let plan: MakePlan = |server, plan| {
+    let plan: MakePlan<Place> = |server, plan| {
         let first = plan
             .step("first", quick)
             .queue("network")

@@ -2,14 +2,12 @@
 //! were.
 
 use anyhow::{Result, ensure};
-use intendant::{
-    Committed, Cx, Intent, IntentState, Node, Plan, StepResult, StoreKind, Worker, fail, value,
-};
-use serde::{Deserialize, Serialize};
+use intendant::{Committed, Cx, IntentState, Node, Plan, StepResult, StoreKind, fail, value};
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 
-use crate::support::{Bench, Counter, Gate, Running, on_both, start};
+use crate::elsewhere::{MakePlan, Server, count, home, network};
+use crate::support::{Bench, Counter, Gate, on_both};
 
 on_both! {
     a_new_driver_does_not_send_a_step_again_that_is_under_way;
@@ -22,14 +20,6 @@ on_both! {
     a_routed_steps_own_transaction_happens_once;
     a_result_that_was_recorded_before_the_worker_died_is_not_run_for_again;
     a_result_that_the_database_refuses_fails_the_intent_with_it;
-}
-
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Server(u64);
-
-impl Intent for Server {
-    const KIND: &'static str = "server";
-    type Output = u64;
 }
 
 /// What the steps have done, and what they wait for.
@@ -77,29 +67,6 @@ fn both(server: &Server, plan: &mut Plan<Place>) -> Node<u64> {
         .input(value(server.0));
     let stays = plan.step("stay", stay).input(value(1_000u64));
     plan.step("sum", sum).input((address, stays))
-}
-
-type MakePlan = fn(&Server, &mut Plan<Place>) -> Node<u64>;
-
-fn worker(bench: &Bench, place: &Place, name: &str, plan: MakePlan) -> Worker<Place> {
-    let worker = bench.worker(place.clone()).name(name);
-    worker.register::<Server, _>(plan)
-}
-
-fn home(bench: &Bench, place: &Place, plan: MakePlan) -> Running {
-    start(worker(bench, place, "home", plan))
-}
-
-fn network(bench: &Bench, place: &Place, plan: MakePlan) -> Running {
-    let worker = worker(bench, place, "network", plan).queue("network", 4);
-    start(worker.only_named_queues())
-}
-
-/// Waits until a count is reached.
-async fn count(bench: &Bench, counter: &Counter, runs: u64) -> Result<()> {
-    bench
-        .until(|| async { Ok((counter.get() >= runs).then_some(())) })
-        .await
 }
 
 async fn a_new_driver_does_not_send_a_step_again_that_is_under_way(bench: Bench) -> Result<()> {
@@ -235,7 +202,7 @@ async fn an_intent_that_a_new_driver_finds_failed_waits_for_the_elements_of_its_
     async fn total(_: Cx<Place>, parts: (u64, Vec<u64>)) -> StepResult<u64> {
         Ok(parts.0 + parts.1.len() as u64)
     }
-    let plan: MakePlan = |server, plan| {
+    let plan: MakePlan<Place> = |server, plan| {
         let fails = plan.step("fails", give_up).input(value(server.0));
         let list = plan.step("list", list).input(value(2u64));
         let all = plan.map("address", attach).queue("network").input(list);
@@ -295,7 +262,7 @@ async fn a_worker_that_stops_hands_its_routed_step_back_without_an_attempt(
 }
 
 async fn a_worker_whose_code_has_no_such_step_leaves_it_to_others(bench: Bench) -> Result<()> {
-    let older: MakePlan = |server, plan| plan.step("before", attach).input(value(server.0));
+    let older: MakePlan<Place> = |server, plan| plan.step("before", attach).input(value(server.0));
     let place = Place::default();
     let home = home(&bench, &place, away);
     let handle = bench.intendant.request(Server(7)).await?;
@@ -347,7 +314,7 @@ async fn a_routed_steps_own_transaction_happens_once(bench: Bench) -> Result<()>
         .await
     }
     bench.run_sql("create table note (text text)").await?;
-    let plan: MakePlan = match bench.database.kind {
+    let plan: MakePlan<Place> = match bench.database.kind {
         StoreKind::Sqlite => |server, plan| {
             plan.step("note", on_sqlite)
                 .queue("network")

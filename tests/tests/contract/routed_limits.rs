@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use intendant::{
-    AlertFilter, AlertKind, Cx, Intent, IntentState, Node, OnFailure, Plan, StepResult, StepState,
-    StoreKind, Watch, Which, Worker, snooze, value,
+    AlertFilter, AlertKind, Cx, Intent, IntentState, Node, Plan, StepResult, StepState, StoreKind,
+    Watch, Which, Worker, value,
 };
-use serde::{Deserialize, Serialize};
 
+use crate::limits::{Hourly, Short, Undone, counts, hangs, ms, not_ready, refuses, uncounts};
 use crate::support::{Bench, Counter, Running, on_both, start};
 
 on_both! {
@@ -21,65 +21,9 @@ on_both! {
     a_step_in_a_queue_that_nobody_serves_does_not_keep_its_intent_past_the_limit;
     what_takes_back_in_another_queue_is_not_stopped_by_the_limit;
     a_late_routed_step_has_an_alert_until_it_is_done;
+    a_routed_step_that_runs_far_longer_than_usual_has_an_alert_until_it_ends;
     a_routed_step_that_nobody_begins_makes_its_queue_too_old;
     routed_steps_that_kill_their_workers_make_the_kind_of_their_intents_back_off;
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Hourly {}
-
-impl Intent for Hourly {
-    const KIND: &'static str = "hourly";
-    const TIME_LIMIT: Option<Duration> = Some(Duration::from_secs(3_600));
-    type Output = u64;
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Short {}
-
-impl Intent for Short {
-    const KIND: &'static str = "short";
-    const TIME_LIMIT: Option<Duration> = Some(Duration::from_millis(2_000));
-    type Output = u64;
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Undone {}
-
-impl Intent for Undone {
-    const KIND: &'static str = "undone";
-    const TIME_LIMIT: Option<Duration> = Some(Duration::from_millis(2_000));
-    const ON_FAILURE: OnFailure = OnFailure::Undo;
-    type Output = u64;
-}
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-async fn refuses(cx: Cx<Counter>, _: u64) -> StepResult<u64> {
-    cx.state().add();
-    Err(std::io::Error::other("connection refused").into())
-}
-
-async fn not_ready(cx: Cx<Counter>, _: u64) -> StepResult<u64> {
-    cx.state().add();
-    Err(snooze(ms(30)))
-}
-
-async fn hangs(cx: Cx<Counter>, _: u64) -> StepResult<u64> {
-    cx.state().add();
-    std::future::pending().await
-}
-
-async fn counts(cx: Cx<Counter>, before: u64) -> StepResult<u64> {
-    cx.state().add();
-    Ok(before + 1)
-}
-
-async fn uncounts(cx: Cx<Counter>, _: u64, _: Option<u64>) -> StepResult<()> {
-    cx.state().add();
-    Ok(())
 }
 
 type MakePlan<T> = fn(&T, &mut Plan<Counter>) -> Node<u64>;
@@ -358,6 +302,48 @@ async fn a_late_routed_step_has_an_alert_until_it_is_done(bench: Bench) -> Resul
     alert(&bench, AlertKind::StepDeadline, false).await?;
     ensure!(bench.number("select count(*) from @deadline").await? == 0);
     stop(&bench, [at_home, worker]).await
+}
+
+async fn a_routed_step_that_runs_far_longer_than_usual_has_an_alert_until_it_ends(
+    bench: Bench,
+) -> Result<()> {
+    // The first one that runs stays until the counter says that it may go.
+    let plan: MakePlan<Hourly> = |_, plan| {
+        let stays = async |cx: Cx<Counter>, number: u64| -> StepResult<u64> {
+            if cx.state().add() == 1 {
+                while cx.state().get() < 100 {
+                    tokio::time::sleep(ms(5)).await;
+                }
+            }
+            Ok(number)
+        };
+        plan.step("away", stays).queue("network").input(value(0u64))
+    };
+    let runs = Counter::default();
+    let watch = Watch::default().every(Duration::ZERO);
+    let there = network(&bench, &runs, plan).watch(watch.slow_step(ms(300), 3));
+    let workers = [start(home(&bench, &runs, plan)), start(there)];
+    let slow = bench.intendant.request(Hourly {}).await?;
+    bench
+        .until(|| async { Ok((runs.get() == 1).then_some(())) })
+        .await?;
+    let usual = bench.intendant.request_all((0..20).map(|_| Hourly {}));
+    for id in usual.await? {
+        ensure!(bench.rest(id).await?.state == IntentState::Succeeded);
+    }
+    let found = alert(&bench, AlertKind::SlowStep, true).await?;
+    ensure!(
+        found.step.as_deref() == Some("away")
+            && found.intent == Some(slow.id())
+            && found.worker.as_deref() == Some("network"),
+        "{found:?}"
+    );
+    for _ in 0..100 {
+        runs.add();
+    }
+    slow.output().await?;
+    alert(&bench, AlertKind::SlowStep, false).await?;
+    stop(&bench, workers).await
 }
 
 async fn a_routed_step_that_nobody_begins_makes_its_queue_too_old(bench: Bench) -> Result<()> {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 
+use crate::elsewhere::{count, in_network};
 use crate::support::{Bench, Counter, Gate, Running, on_both, start};
 
 on_both! {
@@ -137,15 +138,7 @@ fn home(bench: &Bench, place: &Place, plan: MakePlan) -> Running {
 }
 
 fn network(bench: &Bench, place: &Place, plan: MakePlan) -> Running {
-    let worker = worker(bench, place, "network", plan).queue("network", 4);
-    start(worker.only_named_queues())
-}
-
-/// Waits until a count is reached.
-async fn count(bench: &Bench, counter: &Counter, runs: u64) -> Result<()> {
-    bench
-        .until(|| async { Ok((counter.get() >= runs).then_some(())) })
-        .await
+    start(in_network(worker(bench, place, "network", plan)))
 }
 
 /// The steps, by name and generation, with their state and queue.

@@ -21,6 +21,7 @@ on_both! {
     what_waits_for_a_timer_is_stopped;
     what_cannot_be_stopped_any_more_is_waited_for;
     an_order_that_nobody_has_carried_out_is_carried_out_by_whoever_begins;
+    an_order_of_one_that_is_gone_is_not_carried_out;
     who_supersedes_can_be_superseded;
     several_resources_are_freed_by_several_others;
 }
@@ -337,6 +338,35 @@ async fn an_order_that_nobody_has_carried_out_is_carried_out_by_whoever_begins(
     ensure!(matches!(output, Err(Error::Cancelled { .. })), "{output:?}");
     new.output().await?;
     successor.stop().await?;
+    provisioner.stop().await?;
+    bench.check().await
+}
+
+async fn an_order_of_one_that_is_gone_is_not_carried_out(bench: Bench) -> Result<()> {
+    let gate = closed();
+    let provisioner = start(bench.worker(gate.clone()).register(provision_plan));
+    let runs = bench.intendant.request(provision(&[1])).await?;
+    bench.reach(runs.id(), IntentState::Running).await?;
+    let gone = bench.intendant.request(terminate_all(&[2])).await?;
+    bench.intendant.cancel(gone.id(), "ada", None).await?;
+    let order = format!(
+        "insert into @link (intent_id, relation, other_id, resource, at) select '{}', 'superseded by', '{}', \
+         'server:1', requested_at from @intent limit 1",
+        runs.id(),
+        gone.id()
+    );
+    bench.run_sql(&order).await?;
+    // Whoever looks finds it, without a session that begins.
+    bench
+        .until(|| async {
+            let open = "select count(*) from @link where asked_at is null";
+            Ok((bench.number(open).await? == 0).then_some(()))
+        })
+        .await?;
+    ensure!(bench.intendant.events(runs.id()).await?.is_empty());
+    ensure!(runs.state().await? == IntentState::Running);
+    gate.add_permits(1);
+    runs.output().await?;
     provisioner.stop().await?;
     bench.check().await
 }

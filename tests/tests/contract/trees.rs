@@ -133,17 +133,6 @@ async fn a_failed_child_fails_its_parent_and_is_resumed_with_it(bench: Bench) ->
         "{:?}",
         record.error
     );
-    let direct = bench
-        .intendant
-        .resume(child, "tests", None)
-        .await
-        .unwrap_err();
-    ensure!(
-        direct.is_conflict() && direct.to_string().ends_with("resume the parent"),
-        "{direct}"
-    );
-    ensure!(bench.intendant.state(child).await? == IntentState::Failed);
-
     ensure!(
         bench
             .intendant

@@ -1,0 +1,42 @@
+//! Kinds: what workers have said of them.
+
+use chrono::TimeDelta;
+
+use super::args::Args;
+use super::history::owned;
+use super::{Store, sql};
+use crate::error::Error;
+use crate::kinds::KindRecord;
+
+impl Store {
+    /// All kinds, or one of them, in the order of their names.
+    pub(crate) async fn kinds(
+        &self,
+        kind: Option<String>,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<Vec<KindRecord>, Error> {
+        self.read(move |mut conn| {
+            Box::pin(async move {
+                let args = Args::new().opt_text(kind).opt_text(after);
+                let args = args.int(i64::from(limit));
+                let rows = conn.fetch(&sql::KIND_LIST, args).await?;
+                rows.iter()
+                    .map(|row| {
+                        Ok(KindRecord {
+                            kind: row.text(0)?,
+                            queue: row.text(1)?,
+                            release_on_failure: row.bool(2)?,
+                            conflicts: row.opt_json(3)?.map(owned),
+                            description: row.opt_text(4)?,
+                            input_schema: row.opt_json(5)?.map(owned),
+                            deadline: row.opt_int(6)?.map(TimeDelta::microseconds),
+                            sessions: row.int(7)?,
+                        })
+                    })
+                    .collect()
+            })
+        })
+        .await
+    }
+}

@@ -1,0 +1,95 @@
+//! What a program does with its kinds by their names: a dry run, a request, with the input as JSON.
+
+use serde_json::value::RawValue;
+
+use super::Worker;
+use super::registry::Kind;
+use crate::about::About;
+use crate::by_name::{RequestByName, with};
+use crate::dry_run::DryRun;
+use crate::error::Error;
+use crate::id::IntentId;
+use crate::intent::Resources;
+use crate::payload;
+use crate::store::NewIntent;
+
+impl<S: Send + Sync + 'static> Worker<S> {
+    /// The kinds that this worker knows, in the order of their names.
+    pub fn kinds(&self) -> Vec<&str> {
+        let mut kinds: Vec<&str> = self.kinds.keys().map(|kind| &**kind).collect();
+        kinds.sort_unstable();
+        kinds
+    }
+
+    /// What a kind says of itself, if this worker knows it.
+    pub fn about(&self, kind: &str) -> Option<&About> {
+        self.kinds.get(kind).map(|kind| &kind.about)
+    }
+
+    /// [`plan`](Self::plan), by the kind's name and with the input as JSON: what would become of this intent if it were
+    /// asked for now. Writes nothing, and runs no step. An account and resources are those of a request that says them
+    /// beside the input.
+    pub async fn plan_by_name(
+        &self,
+        kind: &str,
+        input: &RawValue,
+        account: Option<String>,
+        resources: &Resources,
+    ) -> Result<DryRun, Error> {
+        let (kind, new) = self.described(kind, input)?;
+        self.dry_run(kind, with(new, account, resources)?).await
+    }
+
+    /// Asks for an intent by its kind's name, with its input as JSON, which the kind's code reads here: so it knows the
+    /// account and the resources, and an input that it cannot read is refused. The worker need not run.
+    ///
+    /// ```
+    /// # use intendant::{Cx, Intent, Intendant, StepResult, Worker};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Greet { name: String }
+    /// # impl Intent for Greet { const KIND: &'static str = "greet"; type Output = String; }
+    /// # async fn greet(_: Cx<()>, intent: Greet) -> StepResult<String> { Ok(intent.name) }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let intendant = Intendant::open("sqlite::memory:").await?;
+    /// let worker = Worker::new(&intendant, ()).register_step(greet);
+    /// let input = serde_json::value::to_raw_value(&serde_json::json!({"name": "Ada"})).unwrap();
+    /// let asked = worker.request_by_name("greet", &input)?.by("web").await?;
+    /// # let wrong = serde_json::value::to_raw_value(&7).unwrap();
+    /// # assert!(worker.request_by_name("greet", &wrong).unwrap_err().is_usage());
+    /// println!("{}", asked.id());
+    /// # Ok::<(), intendant::Error>(()) }).unwrap();
+    /// ```
+    pub fn request_by_name(
+        &self,
+        kind: &str,
+        input: &RawValue,
+    ) -> Result<RequestByName<'_>, Error> {
+        let (_, new) = self.described(kind, input)?;
+        Ok(self.intendant.request_described(new))
+    }
+
+    fn described(&self, kind: &str, input: &RawValue) -> Result<(&Kind<S>, NewIntent), Error> {
+        let kind = self.known(kind)?;
+        let input = payload::parse(input.get()).map_err(Error::payload("the input"))?;
+        let id = IntentId(self.intendant.store().clock().ordered_id());
+        let new = (kind.describe)(id, &input)?;
+        Ok((kind, new))
+    }
+
+    pub(super) fn known(&self, kind: &str) -> Result<&Kind<S>, Error> {
+        self.kinds.get(kind).ok_or_else(|| {
+            Error::Setup(format!(
+                "this worker has no plan for kind `{kind}`; register one"
+            ))
+        })
+    }
+
+    pub(super) async fn dry_run(&self, kind: &Kind<S>, new: NewIntent) -> Result<DryRun, Error> {
+        let shape = kind.shape(&new.input).map_err(|failure| Error::NoPlan {
+            kind: new.kind.clone(),
+            error: failure.to_string(),
+        })?;
+        let store = self.intendant.store();
+        let foresight = store.foresee(&new, kind.conflicts.clone()).await?;
+        Ok(DryRun::of(new, &shape, foresight))
+    }
+}

@@ -1,0 +1,11 @@
+-- Kinds say what they are, for people and for programs that have only their name: what they do, which JSON their input is,
+-- by when their intents are to be done.
+alter table intendant_kind add column description text;
+-- A JSON schema of the input; null where the code says nothing of it.
+alter table intendant_kind add column input_schema text;
+-- Counted from the request, or from when an intent may start.
+alter table intendant_kind add column deadline_us integer check (deadline_us >= 0);
+
+drop view intendant_kinds;
+create view intendant_kinds as
+  select kind, queue, release_on_failure, conflicts, description, input_schema from intendant_kind;
