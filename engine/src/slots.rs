@@ -18,6 +18,17 @@ pub(crate) struct SlotAsk {
     pub(crate) wanted: usize,
 }
 
+/// What a session has of a limited queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SlotsHeld {
+    pub(crate) queue: Arc<str>,
+    pub(crate) held: usize,
+    /// It had use for more than there were.
+    pub(crate) denied: bool,
+    /// Others may wait for what it has given back.
+    pub(crate) awaited: bool,
+}
+
 /// A limited queue, and what a session has of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Budget {
@@ -44,6 +55,29 @@ pub(crate) fn grant(budget: Budget, ask: &SlotAsk) -> i64 {
         budget.held + free
     };
     wanted.min(most).max(running)
+}
+
+/// What comes of an ask after the claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Settled {
+    pub(crate) held: i64,
+    pub(crate) denied: bool,
+    pub(crate) awaited: bool,
+}
+
+/// Who has asked in order to claim keeps slots for what was there, `took` tasks, and leaves the others: a look into an empty
+/// queue takes none from others.
+pub(crate) fn settled(budget: Budget, granted: i64, ask: &SlotAsk, took: usize) -> Settled {
+    let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let used = count(ask.in_hand.saturating_add(took)).min(count(ask.wanted));
+    let held = granted.min(used).max(count(ask.running));
+    let held = if budget.limit.is_some() { held } else { 0 };
+    Settled {
+        held,
+        // All that there was room for was used, and there is use for more.
+        denied: granted < count(ask.wanted) && granted <= used,
+        awaited: budget.limit.is_some_and(|limit| budget.lent >= limit),
+    }
 }
 
 #[cfg(test)]
@@ -95,6 +129,27 @@ mod tests {
             ),
             0
         );
+    }
+
+    #[test]
+    fn slots_are_kept_for_what_was_there_and_not_for_what_was_not() {
+        let settled = |budget: Budget, ask: &SlotAsk, took| {
+            let settled = settled(budget, grant(budget, ask), ask, took);
+            (settled.held, settled.denied)
+        };
+        // Five of them were to be had, and two tasks.
+        assert_eq!(settled(budget(5, 0, 0), &ask(0, 64), 2), (2, false));
+        assert_eq!(settled(budget(5, 0, 0), &ask(0, 64), 0), (0, false));
+        // More tasks than slots, perhaps.
+        assert_eq!(settled(budget(5, 0, 0), &ask(0, 64), 5), (5, true));
+        assert_eq!(settled(budget(5, 5, 0), &ask(0, 64), 0), (0, true));
+        // More slots than steps that may run here.
+        assert_eq!(settled(budget(5, 0, 0), &ask(0, 4), 4), (4, false));
+        assert_eq!(settled(budget(5, 4, 4), &ask(4, 4), 0), (4, false));
+        // Given back, for others if all were lent.
+        assert_eq!(settled(budget(5, 5, 3), &ask(1, 1), 0), (1, false));
+        let gives = |lent| super::settled(budget(5, lent, 3), 1, &ask(1, 1), 0).awaited;
+        assert!(gives(5) && !gives(4));
     }
 
     proptest! {

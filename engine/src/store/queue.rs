@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::id::SessionId;
 use crate::limits;
 use crate::queue::QueueRecord;
-use crate::slots::{Budget, SlotAsk, grant};
+use crate::slots::{Budget, SlotAsk, SlotsHeld, grant, settled};
 use crate::why::QueueFacts;
 
 /// What people have said of queues, as of a count.
@@ -61,16 +61,22 @@ pub(super) async fn load(conn: &mut Conn<'_>, version: i64) -> Result<Control, E
     Ok(control)
 }
 
-/// Takes slots of limited queues, and gives them back. Returns how many the session has then.
-pub(super) async fn move_slots(
+/// A limited queue that is locked, and what the session may have of it.
+pub(super) struct Locked {
+    queue: Arc<str>,
+    budget: Budget,
+    granted: i64,
+}
+
+/// Locks limited queues, and finds out how many slots the session may have.
+pub(super) async fn lock(
     conn: &mut Conn<'_>,
     session: SessionId,
     asks: &[SlotAsk],
-) -> Result<Vec<(Arc<str>, usize)>, Error> {
+) -> Result<Vec<Locked>, Error> {
     let queues = Rows::new().texts(asks.iter().map(|ask| ask.queue.clone()));
     let args = Args::new().uuid(session.0).rows(queues);
-    let mut moved = Vec::new();
-    let mut has: Vec<(Arc<str>, usize)> = Vec::new();
+    let mut locked = Vec::new();
     for row in conn.fetch(&sql::SLOT_LOCK, args).await? {
         let queue = row.name(0)?;
         let budget = Budget {
@@ -78,14 +84,44 @@ pub(super) async fn move_slots(
             lent: row.int(2)?,
             held: row.int(3)?,
         };
-        let Some(ask) = asks.iter().find(|ask| ask.queue == queue) else {
+        if let Some(ask) = asks.iter().find(|ask| ask.queue == queue) {
+            let granted = grant(budget, ask);
+            locked.push(Locked {
+                queue,
+                budget,
+                granted,
+            });
+        }
+    }
+    Ok(locked)
+}
+
+/// After the claim: takes the slots that there is use for, and gives back the others. Returns what the session has then.
+pub(super) async fn settle(
+    conn: &mut Conn<'_>,
+    session: SessionId,
+    (locked, asks): (Vec<Locked>, &[SlotAsk]),
+    took: &[(Arc<str>, usize)],
+) -> Result<Vec<SlotsHeld>, Error> {
+    let mut moved = Vec::new();
+    let mut has = Vec::with_capacity(locked.len());
+    for lock in locked {
+        let Some(ask) = asks.iter().find(|ask| ask.queue == lock.queue) else {
             continue;
         };
-        let held = grant(budget, ask);
-        if budget.limit.is_some() && held != budget.held {
-            moved.push((queue.clone(), held - budget.held, held));
+        let of_queue = took.iter().filter(|(queue, _)| *queue == lock.queue);
+        let took = of_queue.map(|(_, count)| count).sum();
+        let settled = settled(lock.budget, lock.granted, ask, took);
+        if lock.budget.limit.is_some() && settled.held != lock.budget.held {
+            let more = settled.held - lock.budget.held;
+            moved.push((lock.queue.clone(), more, settled.held));
         }
-        has.push((queue, usize::try_from(held).unwrap_or_default()));
+        has.push(SlotsHeld {
+            queue: lock.queue,
+            held: usize::try_from(settled.held).unwrap_or_default(),
+            denied: settled.denied,
+            awaited: settled.awaited,
+        });
     }
     if !moved.is_empty() {
         let rows = Rows::new()
@@ -99,13 +135,16 @@ pub(super) async fn move_slots(
 }
 
 /// The same request, which claims no more of limited queues than there are slots for.
-pub(super) fn within(request: &TickRequest, has: &[(Arc<str>, usize)]) -> TickRequest {
+pub(super) fn within(request: &TickRequest, locked: &[Locked]) -> TickRequest {
     let mut request = request.clone();
     for lane in &mut request.claim {
         let ask = request.slots.iter().find(|ask| ask.queue == lane.queue);
-        let held = has.iter().find(|(queue, _)| *queue == lane.queue);
-        if let (Some(ask), Some((_, held))) = (ask, held) {
-            lane.room = lane.room.min(held.saturating_sub(ask.in_hand));
+        let lock = locked.iter().find(|lock| lock.queue == lane.queue);
+        // Of a queue that has no limit any more the worker hears with this tick.
+        let lock = lock.filter(|lock| lock.budget.limit.is_some());
+        if let (Some(ask), Some(lock)) = (ask, lock) {
+            let granted = usize::try_from(lock.granted).unwrap_or_default();
+            lane.room = lane.room.min(granted.saturating_sub(ask.in_hand));
         }
     }
     request.claim.retain(|lane| lane.room > 0);
@@ -117,7 +156,7 @@ pub(super) async fn slots_of(
     conn: &mut Conn<'_>,
     session: SessionId,
     asks: &[SlotAsk],
-) -> Result<Vec<(Arc<str>, usize)>, Error> {
+) -> Result<Vec<SlotsHeld>, Error> {
     if asks.is_empty() {
         return Ok(Vec::new());
     }
@@ -126,11 +165,14 @@ pub(super) async fn slots_of(
     for row in conn.fetch(&sql::SLOT_OF, args).await? {
         has.insert(row.text(0)?, row.small(1)?);
     }
-    let held = |ask: &SlotAsk| has.get(&*ask.queue).copied().unwrap_or_default();
-    Ok(asks
-        .iter()
-        .map(|ask| (ask.queue.clone(), held(ask)))
-        .collect())
+    let held = |ask: &SlotAsk| SlotsHeld {
+        queue: ask.queue.clone(),
+        held: has.get(&*ask.queue).copied().unwrap_or_default(),
+        // That is found out by asking again; and whoever waits looks from time to time.
+        denied: false,
+        awaited: true,
+    };
+    Ok(asks.iter().map(held).collect())
 }
 
 /// What people have said of a queue, if anything.

@@ -64,7 +64,10 @@ impl Store {
     /// Ends a session that has nothing in hand any more, its own.
     pub(crate) async fn close_session(&self, session: SessionId) -> Result<(), Error> {
         self.transact(move |mut conn| {
-            Box::pin(async move { end_session(&mut conn, session).await })
+            Box::pin(async move {
+                return_slots(&mut conn, session).await?;
+                end_session(&mut conn, session).await
+            })
         })
         .await
     }
@@ -406,7 +409,6 @@ async fn return_slots(conn: &mut Conn<'_>, session: SessionId) -> Result<(), Err
 }
 
 async fn end_session(conn: &mut Conn<'_>, session: SessionId) -> Result<(), Error> {
-    return_slots(conn, session).await?;
     conn.execute(&sql::SESSION_LEASES_DELETE, Args::new().uuid(session.0))
         .await?;
     conn.execute(&sql::SESSION_DELETE, Args::new().uuid(session.0))

@@ -17,7 +17,7 @@ use crate::intent::{Mode, OnFailure};
 use crate::limits;
 use crate::payload::Payload;
 use crate::plan::Shape;
-use crate::slots::SlotAsk;
+use crate::slots::{SlotAsk, SlotsHeld};
 use crate::state::{AttemptFailure, FailureReason, IntentState, StepState};
 use crate::waits::Sort;
 
@@ -505,7 +505,9 @@ pub(crate) struct TickAnswer {
     /// What people have said of queues, if that is news.
     pub(crate) control: Option<Control>,
     /// How many slots of limited queues the session has, of those that it has asked for.
-    pub(crate) slots: Vec<(Arc<str>, usize)>,
+    pub(crate) slots: Vec<SlotsHeld>,
+    /// Where slots were asked for: how many tasks were taken of each queue.
+    pub(crate) took: Vec<(Arc<str>, usize)>,
 }
 
 impl TickAnswer {

@@ -111,11 +111,12 @@ async fn tick(
 
     // Of limited queues no more is claimed than there are slots for.
     let limited;
+    let mut locked = Vec::new();
     let request = if request.slots.is_empty() {
         request
     } else {
-        answer.slots = queue::move_slots(conn, session, &request.slots).await?;
-        limited = queue::within(request, &answer.slots);
+        locked = queue::lock(conn, session, &request.slots).await?;
+        limited = queue::within(request, &locked);
         &limited
     };
 
@@ -151,6 +152,10 @@ async fn tick(
         answer.readied += answer.promoted;
     }
     claim::claim(conn, session, request, &mut answer).await?;
+    if !request.slots.is_empty() {
+        let asks = (locked, request.slots.as_slice());
+        answer.slots = queue::settle(conn, session, asks, &answer.took).await?;
+    }
     hear(conn, request, &mut answer).await?;
     Ok(TickEnd::Done(Box::new(answer)))
 }

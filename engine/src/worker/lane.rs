@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::id::TaskId;
 use crate::limits;
-use crate::slots::SlotAsk;
+use crate::slots::{SlotAsk, SlotsHeld};
 
 /// A step that may start as soon as there is a slot.
 #[derive(Debug, Clone, Copy)]
@@ -124,11 +124,11 @@ impl LaneState {
     }
 
     /// What has come of that.
-    pub(super) fn slots_moved(&mut self, ask: &SlotAsk, held: usize) {
+    pub(super) fn slots_moved(&mut self, has: &SlotsHeld) {
         if self.lent.is_some() {
             self.lent = Some(Lent {
-                held,
-                denied: held < ask.wanted,
+                held: has.held,
+                denied: has.denied,
                 sure: true,
             });
         }

@@ -50,13 +50,14 @@ impl<S: Send + Sync + 'static> Engine<S> {
     pub(super) fn slots_heard(&mut self, request: &TickRequest, answer: &TickAnswer) {
         let mut given_back = false;
         for ask in &request.slots {
-            let held = answer.slots.iter().find(|(queue, _)| *queue == ask.queue);
-            let Some((queue, held)) = held.cloned() else {
+            let mut slots = answer.slots.iter();
+            let Some(has) = slots.find(|slots| slots.queue == ask.queue) else {
                 continue;
             };
-            if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == queue) {
-                given_back |= lane.lent.is_some_and(|lent| lent.held > held);
-                lane.slots_moved(ask, held);
+            if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == has.queue) {
+                let fewer = lane.lent.is_some_and(|lent| lent.held > has.held);
+                given_back |= fewer && has.awaited;
+                lane.slots_moved(has);
             }
         }
         if given_back {
