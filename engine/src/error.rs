@@ -327,9 +327,9 @@ impl Error {
             self,
             Self::NotFound { .. }
                 | Self::NoStep { .. }
+                | Self::UnknownKind { .. }
                 | Self::NoSchedule { .. }
                 | Self::NoQueue { .. }
-                | Self::UnknownKind { .. }
         )
     }
 
@@ -363,8 +363,8 @@ impl Error {
                 | Self::Name(_)
                 | Self::Limit { .. }
                 | Self::NoPlan { .. }
-                | Self::Schedule { .. }
                 | Self::OtherAccount { .. }
+                | Self::Schedule { .. }
                 | Self::Setup(_)
         )
     }

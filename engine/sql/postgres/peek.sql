@@ -1,6 +1,6 @@
 -- Idle worker: is there anything in these lanes, any suspect, when is the next timer due (microseconds from now), and is
--- there a message that nobody has counted, or somebody who is to stop, by plain SQL or by a rule, and has not been asked to?
--- And how often have people said something of queues?
+-- there a message that nobody has counted, or somebody who is to stop, by plain SQL or by a rule, and has not been asked
+-- to? And how often have people said something of queues?
 -- 1–2 queue, kind.
 select exists (
          select from unnest($1::text[], $2::text[]) as lane (queue, kind)

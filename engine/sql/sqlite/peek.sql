@@ -1,6 +1,6 @@
 -- Idle worker: is there anything in these lanes, any suspect, when is the next timer due (microseconds from now), and is
--- there a message that nobody has counted, or somebody who is to stop, by plain SQL or by a rule, and has not been asked to?
--- And how often have people said something of queues?
+-- there a message that nobody has counted, or somebody who is to stop, by plain SQL or by a rule, and has not been asked
+-- to? And how often have people said something of queues?
 -- 1 queue, kind; 2 now.
 select exists (
          select 1 from jsonb_each(?1) lane
