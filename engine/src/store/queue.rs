@@ -33,11 +33,14 @@ impl Control {
         self.limited.iter().any(|limited| **limited == *queue)
     }
 
-    /// The same request, without what is paused.
+    /// The same request, without what is paused, and without claims from queues that have a limit of which the worker has not
+    /// known: it would hold what it has no slots for.
     pub(super) fn without(&self, request: &TickRequest) -> TickRequest {
         let goes = |lane: &Lane| !self.is_paused(&lane.queue);
+        let asked = |lane: &Lane| request.slots.iter().any(|ask| ask.queue == lane.queue);
+        let known = |lane: &Lane| !self.is_limited(&lane.queue) || asked(lane);
         let mut request = request.clone();
-        request.claim.retain(goes);
+        request.claim.retain(|lane| goes(lane) && known(lane));
         request.claim_suspect.retain(goes);
         request.probes.retain(|probe| goes(&probe.lane));
         request

@@ -36,6 +36,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
         for task in back {
             self.hand_back(task);
         }
+        // Where a limit has gone, what waited for a slot of it has one.
+        let queues = self.lanes.iter().map(|lane| lane.queue.clone());
+        for queue in queues.collect::<Vec<_>>() {
+            self.start_waiting(&queue);
+        }
     }
 
     /// What this worker asks of limited queues.
