@@ -47,6 +47,7 @@ mod retry;
 mod schedule;
 mod seam;
 mod signal;
+mod slots;
 mod state;
 mod step;
 mod step_logs;

@@ -26,6 +26,10 @@ pub struct QueueRecord {
     pub paused_by: Option<String>,
     /// Why.
     pub pause_reason: Option<String>,
+    /// How many of its steps may run at once, across all workers.
+    pub slots: Option<u64>,
+    /// How many slots workers have of these.
+    pub lent: u64,
     /// Live workers that serve it.
     pub workers: u64,
     /// Tasks that are ready, counted up to a thousand for each kind.
@@ -92,6 +96,46 @@ impl Intendant {
         let resumed = resumed.await?;
         self.wake();
         Ok(resumed)
+    }
+
+    /// Says how many steps of a queue may run at once, across all workers; with none, as many as the workers of themselves
+    /// would. Returns false if it is so already, so a program may say it whenever it begins.
+    ///
+    /// A limit that is set or lowered stops nothing: nothing new begins before fewer run. A worker that dies gives its slots back
+    /// when it is taken for dead; what it may still run by then is not counted.
+    ///
+    /// ```
+    /// # use intendant::{Intent, Intendant};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Greet { name: String }
+    /// # impl Intent for Greet { const KIND: &'static str = "greet"; type Output = String; }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let intendant = Intendant::open("sqlite::memory:").await?;
+    /// intendant.request(Greet { name: "Ada".into() }).await?;
+    /// assert!(intendant.limit_queue("default", Some(8), "deploy", Some("the database bears eight")).await?);
+    /// assert!(!intendant.limit_queue("default", Some(8), "deploy", None).await?);
+    /// # Ok::<(), intendant::Error>(()) }).unwrap();
+    /// ```
+    pub async fn limit_queue(
+        &self,
+        name: &str,
+        slots: Option<u32>,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<bool, Error> {
+        if slots == Some(0) {
+            return Err(Error::Limit {
+                what: "the limit of a queue",
+                found: "0".to_owned(),
+                limit: "1 or more; pause the queue instead".to_owned(),
+            });
+        }
+        let change = self.said(name, "limit", actor, reason)?;
+        let limited = self
+            .store()
+            .limit_queue(change, slots.map(i64::from))
+            .await?;
+        self.wake();
+        Ok(limited)
     }
 
     fn said(

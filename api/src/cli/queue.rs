@@ -25,6 +25,12 @@ pub(super) enum Queue {
     /// Go on with it
     #[command(after_help = "Example:\n  intendant queue resume mail")]
     Resume(Act),
+    /// Say how many of its steps may run at once, across all workers
+    #[command(
+        after_help = "Examples:\n  intendant queue limit mail --slots 8 --reason 'the provider bears eight'\n  \
+                      intendant queue limit mail --none"
+    )]
+    Limit(Limit),
     /// What people did to it, the latest first
     #[command(after_help = "Example:\n  intendant queue changes mail")]
     Changes(Named),
@@ -65,6 +71,18 @@ pub(super) struct Act {
     database: Database,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct Limit {
+    /// As many as this
+    #[arg(long, value_name = "N", required_unless_present = "none")]
+    slots: Option<u32>,
+    /// No limit
+    #[arg(long, conflicts_with = "slots")]
+    none: bool,
+    #[command(flatten)]
+    act: Act,
+}
+
 pub(super) async fn queue(action: Queue) -> Result<()> {
     match action {
         Queue::List(options) => list(options).await,
@@ -78,6 +96,19 @@ pub(super) async fn queue(action: Queue) -> Result<()> {
             {
                 true => println!("{name} is paused"),
                 false => println!("{name} is paused already"),
+            }
+            Ok(())
+        }
+        Queue::Limit(Limit { slots, act, .. }) => {
+            let (intendant, by) = act.begin().await?;
+            let name = &act.name;
+            let changed = intendant.limit_queue(name, slots, &by, act.reason.as_deref());
+            match (changed.await?, slots) {
+                (true, Some(slots)) => {
+                    println!("{name}: no more than {slots} of its steps run at once")
+                }
+                (true, None) => println!("{name} has no limit any more"),
+                (false, _) => println!("{name}: it is so already"),
             }
             Ok(())
         }
@@ -113,6 +144,7 @@ async fn list(options: List) -> Result<()> {
         ("WORKERS", Fit::Whole),
         ("READY", Fit::Whole),
         ("OLDEST", Fit::Whole),
+        ("SLOTS", Fit::Whole),
         ("STATE", Fit::Cut(20)),
     ]);
     for queue in &queues {
@@ -122,6 +154,10 @@ async fn list(options: List) -> Result<()> {
             queue.workers.to_string(),
             queue.ready.to_string(),
             oldest.unwrap_or_default(),
+            queue.slots.map_or_else(
+                || "-".to_owned(),
+                |slots| format!("{} of {slots}", queue.lent),
+            ),
             state(queue),
         ]);
     }

@@ -1,6 +1,6 @@
 -- Queues, for people: all that anybody has named, what people have said of them, and how many live workers serve each. Walks
 -- small tables.
-select n.name, q.paused_at, q.paused_by, q.pause_reason,
+select n.name, q.paused_at, q.paused_by, q.pause_reason, q.slots, q.lent,
        (select count(distinct k.session_id) from intendant.session_kind k join intendant.session s on s.id = k.session_id
          where k.queue = n.name and not s.leaving)
   from (select name from intendant.queue union select queue from intendant.kind union select queue from intendant.session_kind) n

@@ -154,3 +154,9 @@ union all
 select 'I9: a pause of a queue has no change', '00000000-0000-0000-0000-000000000000' from intendant_queue q
  where q.paused_at is not null and not exists (
        select 1 from intendant_change c where c.subject = 'queue' and c.name = q.name and c.verb = 'pause')
+union all
+select 'I13: the slots that a queue has lent are not those that sessions have', '00000000-0000-0000-0000-000000000000' from intendant_queue q
+ where q.lent <> (select coalesce(sum(s.held), 0) from intendant_slot s where s.queue = q.name)
+union all
+select 'I13: a session has slots of a queue without a limit', s.session_id from intendant_slot s
+ where not exists (select 1 from intendant_queue q where q.name = s.queue and q.slots is not null)

@@ -61,6 +61,9 @@ pub(super) async fn claim(
         if more.len() < lane.room {
             answer.drained.push(lane.queue.clone());
         }
+        if !request.slots.is_empty() {
+            answer.took.push((lane.queue.clone(), more.len()));
+        }
         taken.extend(more);
     }
     if !taken.is_empty() {

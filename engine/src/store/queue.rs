@@ -6,19 +6,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-
-use super::args::Args;
+use super::args::{Args, Rows};
 use super::{Actor, Conn, Lane, NewChange, Store, TickRequest, change, sql};
 use crate::error::Error;
+use crate::id::SessionId;
 use crate::limits;
 use crate::queue::QueueRecord;
+use crate::slots::{Budget, SlotAsk, SlotsHeld, grant, settled};
+use crate::why::QueueFacts;
 
 /// What people have said of queues, as of a count.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Control {
     pub(crate) version: i64,
     pub(crate) paused: Vec<Arc<str>>,
+    /// Those that have a limit on how many of their steps run at once.
+    pub(crate) limited: Vec<Arc<str>>,
 }
 
 impl Control {
@@ -26,11 +29,18 @@ impl Control {
         self.paused.iter().any(|paused| **paused == *queue)
     }
 
-    /// The same request, without what is paused.
+    pub(crate) fn is_limited(&self, queue: &str) -> bool {
+        self.limited.iter().any(|limited| **limited == *queue)
+    }
+
+    /// The same request, without what is paused, and without claims from queues that have a limit of which the worker has not
+    /// known: it would hold what it has no slots for.
     pub(super) fn without(&self, request: &TickRequest) -> TickRequest {
         let goes = |lane: &Lane| !self.is_paused(&lane.queue);
+        let asked = |lane: &Lane| request.slots.iter().any(|ask| ask.queue == lane.queue);
+        let known = |lane: &Lane| !self.is_limited(&lane.queue) || asked(lane);
         let mut request = request.clone();
-        request.claim.retain(goes);
+        request.claim.retain(|lane| goes(lane) && known(lane));
         request.claim_suspect.retain(goes);
         request.probes.retain(|probe| goes(&probe.lane));
         request
@@ -47,19 +57,143 @@ pub(super) async fn load(conn: &mut Conn<'_>, version: i64) -> Result<Control, E
         if row.bool(1)? {
             control.paused.push(row.name(0)?);
         }
+        if row.opt_int(2)?.is_some() {
+            control.limited.push(row.name(0)?);
+        }
     }
     Ok(control)
 }
 
-/// Of a paused queue: by whom, why, when.
-pub(super) async fn paused(
+/// A limited queue that is locked, and what the session may have of it.
+pub(super) struct Locked {
+    queue: Arc<str>,
+    budget: Budget,
+    granted: i64,
+}
+
+/// Locks limited queues, and finds out how many slots the session may have.
+pub(super) async fn lock(
     conn: &mut Conn<'_>,
-    queue: &str,
-) -> Result<Option<(String, Option<String>, DateTime<Utc>)>, Error> {
+    session: SessionId,
+    asks: &[SlotAsk],
+) -> Result<Vec<Locked>, Error> {
+    let queues = Rows::new().texts(asks.iter().map(|ask| ask.queue.clone()));
+    let args = Args::new().uuid(session.0).rows(queues);
+    let mut locked = Vec::new();
+    for row in conn.fetch(&sql::SLOT_LOCK, args).await? {
+        let queue = row.name(0)?;
+        let budget = Budget {
+            limit: row.opt_int(1)?,
+            lent: row.int(2)?,
+            held: row.int(3)?,
+        };
+        if let Some(ask) = asks.iter().find(|ask| ask.queue == queue) {
+            let granted = grant(budget, ask);
+            locked.push(Locked {
+                queue,
+                budget,
+                granted,
+            });
+        }
+    }
+    Ok(locked)
+}
+
+/// After the claim: takes the slots that there is use for, and gives back the others. Returns what the session has then.
+pub(super) async fn settle(
+    conn: &mut Conn<'_>,
+    session: SessionId,
+    (locked, asks): (Vec<Locked>, &[SlotAsk]),
+    took: &[(Arc<str>, usize)],
+) -> Result<Vec<SlotsHeld>, Error> {
+    let mut moved = Vec::new();
+    let mut has = Vec::with_capacity(locked.len());
+    for lock in locked {
+        let Some(ask) = asks.iter().find(|ask| ask.queue == lock.queue) else {
+            continue;
+        };
+        let of_queue = took.iter().filter(|(queue, _)| *queue == lock.queue);
+        let took = of_queue.map(|(_, count)| count).sum();
+        let settled = settled(lock.budget, lock.granted, ask, took);
+        if lock.budget.limit.is_some() && settled.held != lock.budget.held {
+            let more = settled.held - lock.budget.held;
+            moved.push((lock.queue.clone(), more, settled.held));
+        }
+        has.push(SlotsHeld {
+            queue: lock.queue,
+            held: usize::try_from(settled.held).unwrap_or_default(),
+            denied: settled.denied,
+            awaited: settled.awaited,
+        });
+    }
+    if !moved.is_empty() {
+        let rows = Rows::new()
+            .texts(moved.iter().map(|(queue, ..)| queue.clone()))
+            .ints(moved.iter().map(|(_, more, _)| *more))
+            .ints(moved.iter().map(|(.., held)| *held));
+        let args = Args::new().uuid(session.0).rows(rows);
+        conn.execute(&sql::SLOT_MOVE, args).await?;
+    }
+    Ok(has)
+}
+
+/// The same request, which claims no more of limited queues than there are slots for.
+pub(super) fn within(request: &TickRequest, locked: &[Locked]) -> TickRequest {
+    let mut request = request.clone();
+    for lane in &mut request.claim {
+        let ask = request.slots.iter().find(|ask| ask.queue == lane.queue);
+        let lock = locked.iter().find(|lock| lock.queue == lane.queue);
+        // Of a queue that has no limit any more the worker hears with this tick.
+        let lock = lock.filter(|lock| lock.budget.limit.is_some());
+        if let (Some(ask), Some(lock)) = (ask, lock) {
+            let granted = usize::try_from(lock.granted).unwrap_or_default();
+            lane.room = lane.room.min(granted.saturating_sub(ask.in_hand));
+        }
+    }
+    request.claim.retain(|lane| lane.room > 0);
+    request
+}
+
+/// After a lost answer: how many slots the session has of those that it had asked for.
+pub(super) async fn slots_of(
+    conn: &mut Conn<'_>,
+    session: SessionId,
+    asks: &[SlotAsk],
+) -> Result<Vec<SlotsHeld>, Error> {
+    if asks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut has: BTreeMap<String, usize> = BTreeMap::new();
+    let args = Args::new().uuid(session.0);
+    for row in conn.fetch(&sql::SLOT_OF, args).await? {
+        has.insert(row.text(0)?, row.small(1)?);
+    }
+    let held = |ask: &SlotAsk| SlotsHeld {
+        queue: ask.queue.clone(),
+        held: has.get(&*ask.queue).copied().unwrap_or_default(),
+        // That is found out by asking again; and whoever waits looks from time to time.
+        denied: false,
+        awaited: true,
+    };
+    Ok(asks.iter().map(held).collect())
+}
+
+/// What people have said of a queue, if anything.
+pub(super) async fn facts(conn: &mut Conn<'_>, queue: &str) -> Result<QueueFacts, Error> {
     let args = Args::new().text(queue);
-    let row = conn.fetch_one(&sql::QUEUE_PAUSED, args).await?;
-    row.map(|row| Ok((row.text(0)?, row.opt_text(1)?, row.time(2)?.to_utc())))
-        .transpose()
+    let Some(row) = conn.fetch_one(&sql::WHY_QUEUE, args).await? else {
+        return Ok(QueueFacts::default());
+    };
+    let paused = match row.opt_text(0)? {
+        Some(by) => Some((by, row.opt_text(1)?, row.time(2)?.to_utc())),
+        None => None,
+    };
+    let lent = row.int(4)?;
+    let full = row.opt_int(3)?.filter(|slots| lent >= *slots);
+    Ok(QueueFacts {
+        paused,
+        full: full.map(|slots| (slots.unsigned_abs(), lent.unsigned_abs())),
+    })
 }
 
 impl Store {
@@ -99,6 +233,31 @@ impl Store {
         .await
     }
 
+    /// Sets how many steps of a queue may run at once, or that there is no limit. Returns false if it is so already.
+    pub(crate) async fn limit_queue(
+        &self,
+        change: NewChange,
+        slots: Option<i64>,
+    ) -> Result<bool, Error> {
+        self.transact(move |mut conn| {
+            let change = change.clone();
+            Box::pin(async move {
+                known(&mut conn, &change.name).await?;
+                let args = Args::new().text(change.name.as_str()).int(slots);
+                let changed = conn.fetch_one(&sql::QUEUE_LIMIT, args).await?.is_some();
+                if changed {
+                    if slots.is_none() {
+                        let args = Args::new().text(change.name.as_str());
+                        conn.execute(&sql::SLOT_FORGET, args).await?;
+                    }
+                    note(&mut conn, &change).await?;
+                }
+                Ok(changed)
+            })
+        })
+        .await
+    }
+
     /// All that anybody has named.
     pub(crate) async fn queues(&self) -> Result<Vec<QueueRecord>, Error> {
         self.snapshot(move |mut conn| {
@@ -110,7 +269,9 @@ impl Store {
                         paused_at: row.opt_time(1)?.map(|at| at.to_utc()),
                         paused_by: row.opt_text(2)?,
                         pause_reason: row.opt_text(3)?,
-                        workers: row.small(4)?,
+                        slots: row.opt_int(4)?.map(i64::unsigned_abs),
+                        lent: row.opt_int(5)?.unwrap_or_default().unsigned_abs(),
+                        workers: row.small(6)?,
                         ready: 0,
                         oldest_s: None,
                     };
@@ -127,6 +288,8 @@ impl Store {
                         paused_at: None,
                         paused_by: None,
                         pause_reason: None,
+                        slots: None,
+                        lent: 0,
                         workers: 0,
                         ready: 0,
                         oldest_s: None,

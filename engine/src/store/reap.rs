@@ -65,7 +65,10 @@ impl Store {
     /// Ends a session that has nothing in hand any more, its own.
     pub(crate) async fn close_session(&self, session: SessionId) -> Result<(), Error> {
         self.transact(move |mut conn| {
-            Box::pin(async move { end_session(&mut conn, session).await })
+            Box::pin(async move {
+                return_slots(&mut conn, session).await?;
+                end_session(&mut conn, session).await
+            })
         })
         .await
     }
@@ -83,6 +86,8 @@ async fn reap(
     else {
         return Ok(None);
     };
+    // Queues are locked before everything that comes now.
+    return_slots(conn, session).await?;
     let (worker, build, leaving) = (row.text(0)?, row.text(1)?, row.bool(2)?);
     let (host, last_beat) = (row.text(3)?, row.time(4)?);
     let mut left = Vec::new();
@@ -435,6 +440,12 @@ fn last_word(
         spare: None,
         waits: None,
     }
+}
+
+/// What the session has of limited queues, others may have.
+async fn return_slots(conn: &mut Conn<'_>, session: SessionId) -> Result<(), Error> {
+    conn.execute(&sql::SLOT_RETURN, Args::new().uuid(session.0))
+        .await
 }
 
 async fn end_session(conn: &mut Conn<'_>, session: SessionId) -> Result<(), Error> {

@@ -17,6 +17,7 @@ use crate::intent::{Mode, OnFailure};
 use crate::limits;
 use crate::payload::Payload;
 use crate::plan::Shape;
+use crate::slots::{SlotAsk, SlotsHeld};
 use crate::state::{AttemptFailure, FailureReason, IntentState, StepState};
 use crate::waits::Sort;
 
@@ -370,6 +371,8 @@ pub(crate) struct TickRequest {
     pub(crate) hear_cancels: bool,
     /// What people have said of queues, as far as the worker knows: the count of it.
     pub(crate) control: i64,
+    /// Slots of limited queues.
+    pub(crate) slots: Vec<SlotAsk>,
 }
 
 /// Conflict rules by kind.
@@ -393,6 +396,7 @@ impl TickRequest {
         !(self.claim.is_empty()
             && self.claim_suspect.is_empty()
             && self.probes.is_empty()
+            && self.slots.is_empty()
             && self.reload.is_empty()
             && self.watch.is_empty()
             && !self.promote
@@ -415,6 +419,7 @@ impl TickRequest {
             promote: false,
             hear_cancels: false,
             deliver: false,
+            slots: Vec::new(),
             ..self.clone()
         }
     }
@@ -499,6 +504,10 @@ pub(crate) struct TickAnswer {
     pub(crate) not_finished: Vec<IntentId>,
     /// What people have said of queues, if that is news.
     pub(crate) control: Option<Control>,
+    /// How many slots of limited queues the session has, of those that it has asked for.
+    pub(crate) slots: Vec<SlotsHeld>,
+    /// Where slots were asked for: how many tasks were taken of each queue.
+    pub(crate) took: Vec<(Arc<str>, usize)>,
 }
 
 impl TickAnswer {

@@ -1,6 +1,6 @@
 //! Tick: one transaction for everything that a worker has to write and everything that it asks for (DESIGN 4.2).
 //!
-//! The order of the statements is the lock order: session → resources, sorted → wait rows, sorted → tasks. See
+//! The order of the statements is the lock order: session → limited queues, sorted → resources, sorted → wait rows, sorted → tasks. See
 //! ARCHITECTURE.md.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -58,6 +58,7 @@ impl Store {
                 // What the claim made of others cannot be told any more; the rows say what is left to do.
                 answer.superseding = !request.rules.is_empty();
                 hear_cancels(&mut conn, session, &request, &mut answer).await?;
+                answer.slots = queue::slots_of(&mut conn, session, &request.slots).await?;
                 hear(&mut conn, &request, &mut answer).await?;
                 // Whether anything was there for those that have begun to wait is looked up again.
                 let awaited = request.awaited.iter().map(|row| row.intent);
@@ -108,6 +109,17 @@ async fn tick(
         request
     };
 
+    // Of limited queues no more is claimed than there are slots for.
+    let limited;
+    let mut locked = Vec::new();
+    let request = if request.slots.is_empty() {
+        request
+    } else {
+        locked = queue::lock(conn, session, &request.slots).await?;
+        limited = queue::within(request, &locked);
+        &limited
+    };
+
     let messages = if request.deliver {
         awaited::deliver(conn).await?
     } else {
@@ -140,6 +152,10 @@ async fn tick(
         answer.readied += answer.promoted;
     }
     claim::claim(conn, session, request, &mut answer).await?;
+    if !request.slots.is_empty() {
+        let asks = (locked, request.slots.as_slice());
+        answer.slots = queue::settle(conn, session, asks, &answer.took).await?;
+    }
     hear(conn, request, &mut answer).await?;
     Ok(TickEnd::Done(Box::new(answer)))
 }

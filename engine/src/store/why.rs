@@ -16,7 +16,7 @@ use crate::state::IntentState;
 use crate::waits::Sort;
 use crate::why::{
     AskedFacts, AwaitedFacts, CancelFacts, ChildFacts, Facts, Foresight, LeaseFacts, LineFacts,
-    Other, Place, Rival, StepFacts, Tally, Then, WorkerFacts,
+    Other, Place, QueueFacts, Rival, StepFacts, Tally, Then, WorkerFacts,
 };
 
 /// One more than is told, to know that there are more.
@@ -85,7 +85,7 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
             }
             _ => None,
         },
-        paused: None,
+        said: QueueFacts::default(),
         cancel: match row.opt_text(24)? {
             Some(actor) => Some(CancelFacts {
                 actor,
@@ -128,7 +128,7 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
         }
     }
     facts.workers = workers(conn, &facts.queue, &facts.kind).await?;
-    facts.paused = super::queue::paused(conn, &facts.queue).await?;
+    facts.said = super::queue::facts(conn, &facts.queue).await?;
     Ok(facts)
 }
 

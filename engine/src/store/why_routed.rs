@@ -18,7 +18,7 @@ pub(super) async fn load(conn: &mut Conn<'_>, intent: &Facts) -> Result<Vec<Rout
         let facts = Facts {
             place: place(conn, intent, &row).await?,
             workers: workers(conn, &queue, &intent.kind).await?,
-            paused: super::queue::paused(conn, &queue).await?,
+            said: super::queue::facts(conn, &queue).await?,
             queue,
             steps: vec![step(&row)?],
             children: Vec::new(),

@@ -81,7 +81,7 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
         queue,
         place,
         backs_off,
-        paused,
+        said,
         workers,
         steps,
         children,
@@ -101,7 +101,7 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
         since: step.since,
         reasons: reasons(*step.facts),
     });
-    let paused = paused.map(|(by, because, at)| Reason::QueuePaused {
+    let paused = said.paused.map(|(by, because, at)| Reason::QueuePaused {
         queue: queue.clone(),
         by,
         because,
@@ -155,6 +155,11 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
         Place::Ready { crashes, ahead } => {
             let mut reasons = Vec::new();
             reasons.extend(paused);
+            reasons.extend(said.full.map(|(slots, lent)| Reason::QueueFull {
+                queue: queue.clone(),
+                slots,
+                lent,
+            }));
             if crashes > 0 {
                 reasons.push(Reason::Suspect { crashes });
             }

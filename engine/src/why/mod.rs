@@ -202,6 +202,15 @@ pub enum Reason {
         /// When.
         at: DateTime<Utc>,
     },
+    /// As many steps of its queue run as may run at once.
+    QueueFull {
+        /// The queue.
+        queue: String,
+        /// How many may.
+        slots: u64,
+        /// How many slots workers have; more than that where the limit came later.
+        lent: u64,
+    },
     /// No live worker serves its queue.
     NoWorker {
         /// The queue.
@@ -328,6 +337,15 @@ pub struct RunningStep {
     pub progress: Option<String>,
 }
 
+/// What people have said of a queue.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct QueueFacts {
+    /// By whom it is paused, why, when.
+    pub(crate) paused: Option<(String, Option<String>, DateTime<Utc>)>,
+    /// All its slots are lent: how many it may lend, and has lent.
+    pub(crate) full: Option<(u64, u64)>,
+}
+
 /// What is known of one intent at one moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
@@ -345,8 +363,8 @@ pub(crate) struct Facts {
     pub(crate) backs_off: Option<(u64, DateTime<Utc>)>,
     /// Plain SQL wants it cancelled, and no worker has come to that yet.
     pub(crate) asked: Option<AskedFacts>,
-    /// Its queue is paused: by whom, why, when.
-    pub(crate) paused: Option<(String, Option<String>, DateTime<Utc>)>,
+    /// What people have said of its queue.
+    pub(crate) said: QueueFacts,
     /// Of an unfinished one: every session that there is.
     pub(crate) workers: Vec<WorkerFacts>,
     /// Steps that run or wait, what is due first in front.

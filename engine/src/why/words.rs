@@ -136,6 +136,10 @@ impl Display for Reason {
                     None => Ok(()),
                 }
             }
+            Self::QueueFull { queue, slots, lent } => write!(
+                f,
+                "queue `{queue}` has a limit of {slots} steps at once across all workers, and they have {lent} of these"
+            ),
             Self::BacksOff {
                 kind,
                 intents,

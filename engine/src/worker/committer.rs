@@ -252,6 +252,15 @@ mod tests {
                 ..TickRequest::default()
             },
             TickRequest {
+                slots: vec![crate::slots::SlotAsk {
+                    queue: "default".into(),
+                    running: 0,
+                    in_hand: 0,
+                    wanted: 1,
+                }],
+                ..TickRequest::default()
+            },
+            TickRequest {
                 hear_cancels: true,
                 ..TickRequest::default()
             },

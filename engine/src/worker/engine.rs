@@ -373,6 +373,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 Heard::Cancel => self.hear_cancels = true,
                 Heard::Nudge => self.look(&mut ears, stop_by.is_some()),
                 Heard::Work => {
+                    self.lanes.iter_mut().for_each(LaneState::ask_again);
                     self.lanes.iter_mut().for_each(|lane| lane.hint = true);
                     self.signals_due |= self.intendant.take_signalled();
                 }

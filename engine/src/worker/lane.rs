@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::id::TaskId;
 use crate::limits;
+use crate::slots::{SlotAsk, SlotsHeld};
 
 /// A step that may start as soon as there is a slot.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +14,28 @@ pub(super) struct Waiting {
     pub(super) task: TaskId,
     pub(super) step: usize,
     pub(super) since: Duration,
+}
+
+/// What a worker has of a limited queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lent {
+    /// Slots that are its own.
+    pub(super) held: usize,
+    /// It was given fewer than it had use for, and nothing has been heard since.
+    pub(super) denied: bool,
+    /// So says the database; otherwise it is to be asked.
+    pub(super) sure: bool,
+}
+
+impl Lent {
+    /// Nothing is known yet.
+    pub(super) fn unsure(held: usize) -> Self {
+        Self {
+            held,
+            denied: false,
+            sure: false,
+        }
+    }
 }
 
 /// One queue, as this worker serves it.
@@ -31,6 +54,8 @@ pub(super) struct LaneState {
     pub(super) hint: bool,
     /// People have said that nothing is to be begun.
     pub(super) paused: bool,
+    /// The queue has a limit on how many of its steps run at once, everywhere: what this worker has of that.
+    pub(super) lent: Option<Lent>,
     /// Steps ended since the start of the present window, and in the one before.
     ended_now: usize,
     ended_before: usize,
@@ -55,6 +80,7 @@ impl LaneState {
             waiting: VecDeque::new(),
             hint: true,
             paused: false,
+            lent: None,
             ended_now: 0,
             ended_before: 0,
             window: Duration::ZERO,
@@ -74,6 +100,45 @@ impl LaneState {
         self.turn(now);
         self.running = self.running.saturating_sub(1);
         self.ended_now += 1;
+    }
+
+    /// How many steps may run here.
+    pub(super) fn slots(&self) -> usize {
+        let lent = self.lent.map_or(usize::MAX, |lent| lent.held);
+        self.concurrency.min(lent)
+    }
+
+    /// What to ask of a limited queue, if anything: slots for what is in hand, and, to claim, as many as can be used.
+    pub(super) fn slot_ask(&self, claims: bool) -> Option<SlotAsk> {
+        let lent = self.lent?;
+        let in_hand = self.running + self.arriving + self.waiting.len();
+        let wanted = if claims { self.concurrency } else { in_hand };
+        let wanted = wanted.min(self.concurrency);
+        let useless = wanted == lent.held || (wanted > lent.held && lent.denied);
+        (!useless || !lent.sure).then(|| SlotAsk {
+            queue: self.queue.clone(),
+            running: self.running,
+            in_hand,
+            wanted,
+        })
+    }
+
+    /// What has come of that.
+    pub(super) fn slots_moved(&mut self, has: &SlotsHeld) {
+        if self.lent.is_some() {
+            self.lent = Some(Lent {
+                held: has.held,
+                denied: has.denied,
+                sure: true,
+            });
+        }
+    }
+
+    /// There may be slots again, which somebody has given back.
+    pub(super) fn ask_again(&mut self) {
+        if let Some(lent) = &mut self.lent {
+            lent.denied = false;
+        }
     }
 
     /// Steps that could start at once.
@@ -98,8 +163,13 @@ impl LaneState {
         } else {
             self.ended_before.max(self.ended_now)
         };
-        let ahead = pace.min(self.concurrency);
-        (self.concurrency + ahead)
+        let (most, ahead) = match self.lent {
+            None => (self.concurrency, pace.min(self.concurrency)),
+            // Slots are for steps that run. How many there are is found out by the tick that claims, unless it was just now.
+            Some(Lent { denied: true, .. }) => (self.slots(), 0),
+            Some(_) => (self.concurrency, 0),
+        };
+        (most + ahead)
             .saturating_sub(self.running + self.arriving + self.waiting.len())
             .min(limits::CLAIM)
             .min(1 + bytes / self.input_bytes.max(1))

@@ -214,7 +214,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         if self.now().saturating_sub(self.confirmed) >= self.settings.lease {
             return;
         }
-        while self.lanes[index].running < self.lanes[index].concurrency {
+        while self.lanes[index].running < self.lanes[index].slots() {
             let Some(Waiting { task, step, .. }) = self.lanes[index].waiting.pop_front() else {
                 return;
             };

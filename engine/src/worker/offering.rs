@@ -39,7 +39,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
         // Nor what backs off, or what may have to wait for it.
         let closed = |lane: &LaneState| {
             let backs_off = |kind: &std::sync::Arc<str>| self.backing_off.has(kind);
-            lane.hint || lane.paused || (self.backing_off.any() && lane.kinds.iter().any(backs_off))
+            lane.hint
+                || lane.paused
+                || lane.lent.is_some()
+                || (self.backing_off.any() && lane.kinds.iter().any(backs_off))
         };
         let free = |lane: &LaneState| if closed(lane) { 0 } else { lane.free() };
         let bytes = limits::PREFETCH_BYTES.saturating_sub(self.bytes);

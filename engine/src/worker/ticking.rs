@@ -24,6 +24,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
         if !stopping {
             self.ask(&mut request, now);
+            self.ask_slots(&mut request);
         }
         request.hear_cancels = std::mem::take(&mut self.hear_cancels);
         if !request.is_empty() || self.watch_due {
@@ -122,6 +123,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.ask_to_stop();
         }
         self.cancels = self.cancels.max(answer.cancels);
+        self.slots_heard(request, answer);
         if let Some(control) = &answer.control {
             self.hear_control(control);
         }
@@ -151,6 +153,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// Takes in what a tick that is on disk has brought.
     pub(super) fn tick_done(&mut self, request: &TickRequest, mut answer: TickAnswer) {
         let stopped = self.cancels_heard(request, &mut answer);
+        for ask in &request.slots {
+            self.start_waiting(&ask.queue);
+        }
         let refused: HashSet<TaskId> = answer.refused.iter().map(|(task, _)| *task).collect();
         self.steps_recorded(request, &refused);
         self.intents_left(request, &answer, &refused);

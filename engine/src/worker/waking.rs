@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::engine::Engine;
+use super::lane::LaneState;
 use crate::error::Error;
 use crate::store::Peek;
 
@@ -55,6 +56,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 if let Some(control) = &peek.control {
                     self.hear_control(control);
                 }
+                self.lanes.iter_mut().for_each(LaneState::ask_again);
                 if peek.ready {
                     self.lanes.iter_mut().for_each(|lane| lane.hint = true);
                 }

@@ -55,12 +55,33 @@ async fn queues(kind: StoreKind) -> Result<()> {
     ensure!(stdout(&resumed) == "default goes on\n", "{resumed:?}");
     let again = run(url, &["queue", "resume", "default"])?;
     ensure!(stdout(&again) == "default is not paused\n", "{again:?}");
+    let limited = run(
+        url,
+        &["queue", "limit", "default", "--slots", "8", "--by", "ada"],
+    )?;
+    ensure!(
+        stdout(&limited) == "default: no more than 8 of its steps run at once\n",
+        "{limited:?}"
+    );
+    let again = run(url, &["queue", "limit", "default", "--slots", "8"])?;
+    ensure!(stdout(&again) == "default: it is so already\n", "{again:?}");
+    let list = stdout(&run(url, &["queue", "list"])?);
+    ensure!(list.contains("0 of 8"), "{list}");
+    let neither = run(url, &["queue", "limit", "default"])?;
+    ensure!(neither.status.code() == Some(2), "{neither:?}");
+    let zero = run(url, &["queue", "limit", "default", "--slots", "0"])?;
+    ensure!(zero.status.code() == Some(2), "{zero:?}");
+    let none = run(url, &["queue", "limit", "default", "--none", "--by", "ada"])?;
+    ensure!(
+        stdout(&none) == "default has no limit any more\n",
+        "{none:?}"
+    );
     let changes = stdout(&run(url, &["queue", "changes", "default"])?);
     let lines: Vec<_> = changes.lines().collect();
     ensure!(
-        lines.len() == 2
-            && lines[0].ends_with("resume by bob")
-            && lines[1].ends_with("pause by ada: the provider is down"),
+        lines.len() == 4
+            && lines[2].ends_with("resume by bob")
+            && lines[3].ends_with("pause by ada: the provider is down"),
         "{changes}"
     );
     Ok(())

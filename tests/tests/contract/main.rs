@@ -60,6 +60,7 @@ mod schedules_in_time;
 mod signals;
 mod signals_of_sql;
 mod sleeps;
+mod slots;
 mod step_logs;
 mod superseding;
 mod superseding_failed;

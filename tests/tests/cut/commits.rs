@@ -40,6 +40,12 @@ async fn lost_answers_lose_nothing_and_double_nothing() -> Result<()> {
     ask(&asking, 0).await?;
     bench.drain().await?;
 
+    // The till has fewer slots than its workers, so they take and give back some all the time.
+    bench
+        .direct
+        .limit_queue("till", Some(3), "ada", None)
+        .await?;
+
     bench.proxy.disturb(Faults {
         answer_lost: 0.15,
         never_sent: 0.15,
