@@ -50,14 +50,14 @@ static MIGRATIONS: &[Migration] = migrations! {
     7 cancel "0007_cancel.sql",
     8 conflicts "0008_conflicts.sql",
     9 routed_steps "0009_routed_steps.sql",
-    13 long_work "0013_long_work.sql",
-    14 waits "0014_waits.sql",
-    15 alerts "0015_alerts.sql",
-    16 cancel_from_sql "0016_cancel_from_sql.sql",
-    17 schedules "0017_schedules.sql",
-    18 queues "0018_queues.sql",
-    20 kinds "0020_kinds.sql",
-    21 tokens "0021_tokens.sql",
+    10 long_work "0010_long_work.sql",
+    11 waits "0011_waits.sql",
+    12 alerts "0012_alerts.sql",
+    13 cancel_from_sql "0013_cancel_from_sql.sql",
+    14 schedules "0014_schedules.sql",
+    15 queues "0015_queues.sql",
+    16 kinds "0016_kinds.sql",
+    17 tokens "0017_tokens.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

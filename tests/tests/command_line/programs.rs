@@ -383,7 +383,7 @@ async fn the_help_of_a_program_names_the_program() -> Result<()> {
     }
     let status = fleet.run(&["migrate", "status"])?;
     ensure!(
-        stdout(&status).contains("0020 kinds: in place"),
+        stdout(&status).contains("0016 kinds: in place"),
         "{status:?}"
     );
     Ok(())
