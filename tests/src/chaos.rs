@@ -463,16 +463,44 @@ fn read(ledger: &Path) -> Result<Vec<Line>> {
         return Ok(Vec::new());
     }
     let text = std::fs::read_to_string(ledger)?;
-    text.lines()
-        .map(|line| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            ensure!(words.len() == 4, "a torn line in the ledger: {line:?}");
-            Ok(Line {
-                started: words[0] == "start",
-                intent: words[1].to_owned(),
-                step: words[2].to_owned(),
-                pid: words[3].to_owned(),
-            })
-        })
-        .collect()
+    // What stands behind the last line is still being written.
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole.lines().map(parse).collect()
+}
+
+/// A writer that is killed at the end of a page leaves the beginning of a line, which the next one's then stands behind.
+fn parse(line: &str) -> Result<Line> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [.., what, intent, step, pid] = words.as_slice() else {
+        bail!("no line of the ledger: {line:?}");
+    };
+    let started = what.ends_with("start");
+    ensure!(
+        started || what.ends_with("done"),
+        "no line of the ledger: {line:?}"
+    );
+    Ok(Line {
+        started,
+        intent: (*intent).to_owned(),
+        step: (*step).to_owned(),
+        pid: (*pid).to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_of_a_line_that_was_cut_off_is_left_out() {
+        let read = |line| {
+            let line = parse(line).unwrap();
+            (line.started, line.intent, line.step, line.pid)
+        };
+        let expected = (true, "i1".to_owned(), "s".to_owned(), "7".to_owned());
+        assert_eq!(read("start i1 s 7"), expected);
+        assert_eq!(read("starstart i1 s 7"), expected);
+        assert_eq!(read("done i0 sstart i1 s 7"), expected);
+        assert!(parse("star").is_err());
+    }
 }
