@@ -8,6 +8,8 @@ use clap::Args;
 use intendant::{Batch, Cancelled, Intendant, IntentFilter, IntentId, IntentState, Undone, Verb};
 use serde_json::value::RawValue;
 
+use crate::input;
+
 use super::args::{Database, IntentArg, label, resource, when};
 use super::exit::{self, Refusal};
 use super::program::{Code, Program, complain};
@@ -136,7 +138,8 @@ pub(super) struct Rerun {
 /// Another input, or some of it, for which intents.
 #[derive(Debug, Args)]
 pub(super) struct Amend {
-    /// The whole input, as JSON. Whether the kind's code can read it shows when the intent is resumed
+    /// The whole input, as JSON. Checked by its kind's schema, where there is one; whether the kind's code can read it shows
+    /// when the intent is resumed
     #[arg(long, value_name = "JSON", value_parser = json, required_unless_present = "change", conflicts_with = "all")]
     input: Option<Box<RawValue>>,
     /// What is another one of it, as a JSON merge patch: its members replace those of the input, null takes one out
@@ -341,6 +344,10 @@ pub(super) async fn amend(options: Amend, program: Program) -> Result<ExitCode> 
     let (by, reason) = (act.actor.name(), act.actor.reason.as_deref());
     for id in &act.ids {
         let id = id.resolve(&intendant).await?;
+        let kind = intendant.get(id).await?.kind;
+        if let Some(schema) = intendant.kind(&kind).await?.input_schema {
+            input::check(&kind, &serde_json::from_str(schema.get())?, &input)?;
+        }
         intendant.amend_json(id, &input, &by, reason).await?;
         println!("{id} has the new input; resume it");
     }
