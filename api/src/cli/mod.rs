@@ -200,7 +200,8 @@ enum Command {
     Rerun(verbs::Rerun),
     /// Replace the input of a failed intent, before it is resumed
     #[command(
-        after_help = "Example:\n  intendant amend 01a1fc69-13b4 --input '{\"size\":8}' --reason 'too small'"
+        after_help = "Examples:\n  intendant amend 01a1fc69-13b4 --input '{\"size\":8}' --reason 'too small'\n  \
+                      intendant amend --all --kind mail.send --change '{\"host\":\"mx2\"}' --dry-run"
     )]
     Amend(verbs::Amend),
     /// Send a message to an unfinished intent, for a step that waits for one of this name, now or later
@@ -311,7 +312,7 @@ async fn dispatch(command: Command, program: Program) -> Result<ExitCode> {
             };
             return rerun.act.run(&verb, program).await;
         }
-        Command::Amend(amend) => return verbs::amend(amend).await,
+        Command::Amend(amend) => return verbs::amend(amend, program).await,
         Command::Signal(options) => signal::signal(options).await?,
         Command::Queue { action } => queue::queue(action).await?,
         Command::Schedule { action } => schedule::schedule(action).await?,

@@ -8,6 +8,8 @@ use clap::Args;
 use intendant::{Batch, Cancelled, Intendant, IntentFilter, IntentId, IntentState, Undone, Verb};
 use serde_json::value::RawValue;
 
+use crate::input;
+
 use super::args::{Database, IntentArg, label, resource, when};
 use super::exit::{self, Refusal};
 use super::program::{Code, Program, complain};
@@ -133,18 +135,18 @@ pub(super) struct Rerun {
     pub(super) act: Act,
 }
 
-/// Which input of which intent.
+/// Another input, or some of it, for which intents.
 #[derive(Debug, Args)]
 pub(super) struct Amend {
-    /// The intent's id, or the beginning of it
-    id: IntentArg,
-    /// The input, as JSON. Whether the kind's code can read it shows when the intent is resumed
-    #[arg(long, value_name = "JSON", value_parser = json)]
-    input: Box<RawValue>,
+    /// The whole input, as JSON. Checked by its kind's schema, where there is one; whether the kind's code can read it shows
+    /// when the intent is resumed
+    #[arg(long, value_name = "JSON", value_parser = json, required_unless_present = "change", conflicts_with = "all")]
+    input: Option<Box<RawValue>>,
+    /// What is another one of it, as a JSON merge patch: its members replace those of the input, null takes one out
+    #[arg(long, value_name = "JSON", value_parser = json, conflicts_with = "input")]
+    change: Option<Box<RawValue>>,
     #[command(flatten)]
-    actor: Actor,
-    #[command(flatten)]
-    database: Database,
+    act: Act,
 }
 
 fn json(text: &str) -> Result<Box<RawValue>, String> {
@@ -234,6 +236,7 @@ fn word(verb: &Verb) -> &'static str {
         Verb::Rerun | Verb::RerunFrom { .. } => "rerun",
         Verb::Retry { .. } => "retry",
         Verb::Skip { .. } => "skip",
+        Verb::Amend { .. } => "amend",
         _ => "do it",
     }
 }
@@ -315,17 +318,38 @@ async fn act(
             }
             format!("{id} goes on after `{step}`")
         }
+        Verb::Amend { .. } => {
+            intendant.act(id, verb, by, reason).await?;
+            format!("{id} has the new input; resume it")
+        }
         other => bail!("{other:?} is not known to this command line"),
     })
 }
 
-pub(super) async fn amend(options: Amend) -> Result<ExitCode> {
-    let intendant = options.database.connect().await?;
-    let id = options.id.resolve(&intendant).await?;
-    let (by, reason) = (options.actor.name(), options.actor.reason.as_deref());
-    intendant
-        .amend_json(id, &options.input, &by, reason)
-        .await?;
-    println!("{id} has the new input; resume it");
+pub(super) async fn amend(options: Amend, program: Program) -> Result<ExitCode> {
+    let Amend { input, change, act } = options;
+    if let Some(change) = change {
+        let changes = serde_json::from_str(change.get())?;
+        return act.run(&Verb::Amend { changes }, program).await;
+    }
+    let Some(input) = input else {
+        bail!(Refusal::Usage("say what the input is to be".to_owned()));
+    };
+    if act.dry_run {
+        bail!(Refusal::Usage(
+            "what is amended runs nothing: there is nothing to try".to_owned()
+        ));
+    }
+    let intendant = act.database.connect().await?;
+    let (by, reason) = (act.actor.name(), act.actor.reason.as_deref());
+    for id in &act.ids {
+        let id = id.resolve(&intendant).await?;
+        let kind = intendant.get(id).await?.kind;
+        if let Some(schema) = intendant.kind(&kind).await?.input_schema {
+            input::check(&kind, &serde_json::from_str(schema.get())?, &input)?;
+        }
+        intendant.amend_json(id, &input, &by, reason).await?;
+        println!("{id} has the new input; resume it");
+    }
     Ok(ExitCode::SUCCESS)
 }

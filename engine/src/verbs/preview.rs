@@ -75,10 +75,12 @@ pub(super) fn preview(shape: &Shape, states: &HashMap<String, StepState>, verb: 
         }
         Verb::Resume => (with_dependents(&undone), nothing),
         Verb::Undo | Verb::Cancel => (nothing, vec![true; all.len()]),
-        Verb::Discard | Verb::Retry { .. } | Verb::Skip { .. } => (nothing.clone(), nothing),
+        Verb::Discard | Verb::Retry { .. } | Verb::Skip { .. } | Verb::Amend { .. } => {
+            (nothing.clone(), nothing)
+        }
     };
     let goes_on = match verb {
-        Verb::Undo | Verb::Cancel | Verb::Discard => false,
+        Verb::Undo | Verb::Cancel | Verb::Discard | Verb::Amend { .. } => false,
         Verb::Resume | Verb::Rerun | Verb::RerunFrom { .. } => true,
         Verb::Retry { .. } | Verb::Skip { .. } => true,
     };

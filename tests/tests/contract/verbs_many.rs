@@ -11,6 +11,7 @@ use crate::support::{Bench, Counter, on_both, start};
 on_both! {
     all_that_match_are_resumed_and_the_others_are_left;
     what_cannot_be_done_for_one_is_told_and_the_others_are_done;
+    the_inputs_of_all_that_match_are_changed_in_part;
     all_that_is_unfinished_is_cancelled;
     what_failed_for_the_same_reason_is_one_group;
 }
@@ -133,6 +134,43 @@ async fn what_cannot_be_done_for_one_is_told_and_the_others_are_done(bench: Benc
         .intendant
         .act_on_all(IntentFilter::default(), &Verb::Undo, "", None);
     ensure!(matches!(nobody.await, Err(Error::Name(_))));
+    worker.stop().await?;
+    bench.check().await
+}
+
+async fn the_inputs_of_all_that_match_are_changed_in_part(bench: Bench) -> Result<()> {
+    let up = Counter::default();
+    let worker = start(bench.worker(up.clone()).register(plan));
+    let mut handles = Vec::new();
+    for to in ["ann", "bob"] {
+        let handle = bench.intendant.request(mail(to)).await?;
+        bench.reach(handle.id(), IntentState::Failed).await?;
+        handles.push(handle);
+    }
+    let all = IntentFilter {
+        kind: Some("mail".to_owned()),
+        ..IntentFilter::default()
+    };
+    let amend = Verb::Amend {
+        changes: serde_json::json!({"to": "dee"}),
+    };
+    let would = bench.intendant.count_all(all.clone(), &amend).await?;
+    ensure!((would.matched, would.done) == (2, 2), "{would:?}");
+    ensure!(bench.number("select count(*) from @revision").await? == 0);
+    let batch = bench
+        .intendant
+        .act_on_all(all.clone(), &amend, "ada", Some("moved"))
+        .await?;
+    ensure!(batch == would, "{batch:?}");
+    ensure!(bench.number("select count(*) from @revision").await? == 2);
+    up.add();
+    bench
+        .intendant
+        .act_on_all(all, &Verb::Resume, "ada", None)
+        .await?;
+    for handle in handles {
+        ensure!(handle.output().await? == "dee");
+    }
     worker.stop().await?;
     bench.check().await
 }
