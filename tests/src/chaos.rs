@@ -476,7 +476,7 @@ fn parse(line: &str) -> Result<Line> {
     };
     let started = what.ends_with("start");
     ensure!(
-        started || what.ends_with("done"),
+        started || what.ends_with("end"),
         "no line of the ledger: {line:?}"
     );
     Ok(Line {
@@ -492,15 +492,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_beginning_of_a_line_that_was_cut_off_is_left_out() {
-        let read = |line| {
-            let line = parse(line).unwrap();
-            (line.started, line.intent, line.step, line.pid)
-        };
-        let expected = (true, "i1".to_owned(), "s".to_owned(), "7".to_owned());
-        assert_eq!(read("start i1 s 7"), expected);
-        assert_eq!(read("starstart i1 s 7"), expected);
-        assert_eq!(read("done i0 sstart i1 s 7"), expected);
+    fn the_beginning_of_a_line_that_was_cut_off_is_left_out() -> Result<()> {
+        for line in ["start i1 s 7", "starstart i1 s 7", "end i0 sstart i1 s 7"] {
+            let line = parse(line)?;
+            let read = (line.started, &*line.intent, &*line.step, &*line.pid);
+            assert_eq!(read, (true, "i1", "s", "7"));
+        }
+        assert!(!parse("end i1 s 7")?.started);
         assert!(parse("star").is_err());
+        Ok(())
     }
 }
