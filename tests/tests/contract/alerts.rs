@@ -450,6 +450,13 @@ async fn a_worker_that_is_gone_has_an_alert_until_one_takes_its_place(bench: Ben
             .name("observer")
             .register_step(async |_: Cx<Counter>, _: Mail| Ok(1)),
     );
+    // There before the other one is gone: whoever begins after that on the same host takes its place.
+    bench
+        .until(|| async {
+            let sessions = bench.number("select count(*) from @session").await?;
+            Ok((sessions == 1).then_some(()))
+        })
+        .await?;
     let worker = bench.watching(Counter::default()).name("builder");
     let worker = start(worker.register_step(gated));
     let intent = bench.intendant.request(Build { number: 1 }).await?;
