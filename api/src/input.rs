@@ -47,8 +47,8 @@ pub enum InputError {
 /// let input = to_raw_value(&json!({"cores": 256})).unwrap();
 /// assert_eq!(
 ///     check("server.resize", &schema, &input).unwrap_err().to_string(),
-///     "the input is not one of `server.resize`: /cores: the value is greater than the maximum of 128; \
-///      \"server\" is a required property",
+///     "the input is not one of `server.resize`: \"server\" is a required property; \
+///      /cores: the value is greater than the maximum of 128",
 /// );
 /// ```
 pub fn check(kind: &str, schema: &Value, input: &RawValue) -> Result<(), InputError> {
@@ -62,7 +62,9 @@ pub fn check(kind: &str, schema: &Value, input: &RawValue) -> Result<(), InputEr
     })?;
     let input: Value =
         serde_json::from_str(input.get()).map_err(|error| InputError::Json(error.to_string()))?;
-    let faults: Vec<String> = schema.iter_errors(&input).take(FAULTS).map(fault).collect();
+    let mut faults: Vec<String> = schema.iter_errors(&input).take(FAULTS).map(fault).collect();
+    // In which order they are found is not promised.
+    faults.sort_unstable();
     match faults.is_empty() {
         true => Ok(()),
         false => Err(InputError::Faults {
