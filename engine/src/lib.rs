@@ -18,6 +18,7 @@ mod again;
 mod alert;
 mod by_name;
 mod cancel;
+mod change;
 mod checkpoint;
 mod children;
 mod client;
@@ -65,6 +66,7 @@ pub use about::About;
 pub use alert::{Alert, AlertFilter, AlertKind, Notice, UnknownAlertKind, Watch, Which};
 pub use by_name::{Asked, RequestByName};
 pub use cancel::Cancelled;
+pub use change::ChangeRecord;
 pub use children::{ChildFailed, Children};
 pub use client::Intendant;
 pub use clock::{Clock, SystemClock};
@@ -88,8 +90,7 @@ pub use progress::Progress;
 pub use queue::QueueRecord;
 pub use request::{Request, Within};
 pub use schedule::{
-    CatchUp, ChangeRecord, Schedule, ScheduleError, ScheduleRecord, Tick, TickRecord, TickState,
-    UnknownTickState,
+    CatchUp, Schedule, ScheduleError, ScheduleRecord, Tick, TickRecord, TickState, UnknownTickState,
 };
 pub use signal::{Sent, Signal};
 pub use state::{AttemptFailure, FailureReason, IntentState, StepState, UnknownState};

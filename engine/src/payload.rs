@@ -3,10 +3,12 @@
 //! A payload is checked once, where it enters, and then handed on as the text it is. What one of the two databases
 //! could not hold is refused for both: a NUL in a string (PostgreSQL), nesting beyond what a parser takes back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
@@ -83,6 +85,31 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Payload, Payloa
 pub(crate) fn parse(text: &str) -> Result<Payload, PayloadError> {
     check(text)?;
     stored(text)
+}
+
+/// A payload with some of it changed, as a JSON merge patch says (RFC 7386). What is not changed is handed on as it is:
+/// numbers have more digits than a parser keeps.
+pub(crate) fn merged(payload: &Payload, changes: &Value) -> Result<Payload, PayloadError> {
+    parse(&merge(payload.get(), changes)?)
+}
+
+fn merge(text: &str, changes: &Value) -> Result<String, PayloadError> {
+    let Value::Object(changes) = changes else {
+        return Ok(changes.to_string());
+    };
+    // What is no object is replaced by one.
+    let members = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(text);
+    let mut members = members.unwrap_or_default();
+    for (name, change) in changes {
+        if change.is_null() {
+            members.remove(name);
+            continue;
+        }
+        let before = members.get(name).map_or("null", |member| member.get());
+        let member = RawValue::from_string(merge(before, change)?);
+        members.insert(name.clone(), member.map_err(PayloadError::Parse)?);
+    }
+    serde_json::to_string(&members).map_err(PayloadError::Encode)
 }
 
 /// The elements of a list.
@@ -307,5 +334,30 @@ mod tests {
         assert!(!same("18446744073709551615", "18446744073709551614"));
         assert!(!same("9007199254740993", "9007199254740992.0"));
         assert!(!same("1", "true"));
+    }
+
+    /// The examples of RFC 7386 that have to do with objects.
+    #[test]
+    fn a_payload_is_changed_member_by_member() {
+        use serde_json::json;
+        let check = |payload: &str, changes: Value, expected: &str| {
+            let merged = merged(&parse(payload).unwrap(), &changes).unwrap();
+            assert_eq!(merged.get(), expected);
+        };
+        check(r#"{"a":"b"}"#, json!({"a": "c"}), r#"{"a":"c"}"#);
+        check(r#"{"a":"b"}"#, json!({"b": "c"}), r#"{"a":"b","b":"c"}"#);
+        check(r#"{"a":"b","b":1}"#, json!({"a": null}), r#"{"b":1}"#);
+        let nested = json!({"a": {"b": "d", "c": null}});
+        check(r#"{"a":{"b":"c"}}"#, nested, r#"{"a":{"b":"d"}}"#);
+        check(r#"{"a":[{"b":"c"}]}"#, json!({"a": [1]}), r#"{"a":[1]}"#);
+        let deep = json!({"a": {"bb": {"ccc": null}}});
+        check("{}", deep, r#"{"a":{"bb":{}}}"#);
+        let long = "123456789012345678901234567890.10";
+        let payload = format!(r#"{{"a":{long}}}"#);
+        check(
+            &payload,
+            json!({"b": 1}),
+            &format!(r#"{{"a":{long},"b":1}}"#),
+        );
     }
 }

@@ -7,12 +7,9 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::change::ChangeRecord;
 use crate::client::Intendant;
 use crate::error::Error;
-use crate::id::ChangeId;
-use crate::intent::check_name;
-use crate::schedule::ChangeRecord;
-use crate::store::{Actor, NewChange};
 
 /// A queue: what people have said of it, who serves it, and what waits in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -76,7 +73,7 @@ impl Intendant {
     ) -> Result<bool, Error> {
         let paused = self
             .store()
-            .pause_queue(self.said(name, "pause", actor, reason)?);
+            .pause_queue(self.change("queue", name, "pause", actor, reason)?);
         let paused = paused.await?;
         // Workers that wait for nothing else hear of it at once.
         self.wake();
@@ -92,7 +89,7 @@ impl Intendant {
     ) -> Result<bool, Error> {
         let resumed = self
             .store()
-            .resume_queue(self.said(name, "resume", actor, reason)?);
+            .resume_queue(self.change("queue", name, "resume", actor, reason)?);
         let resumed = resumed.await?;
         self.wake();
         Ok(resumed)
@@ -129,33 +126,12 @@ impl Intendant {
                 limit: "1 or more; pause the queue instead".to_owned(),
             });
         }
-        let change = self.said(name, "limit", actor, reason)?;
+        let change = self.change("queue", name, "limit", actor, reason)?;
         let limited = self
             .store()
             .limit_queue(change, slots.map(i64::from))
             .await?;
         self.wake();
         Ok(limited)
-    }
-
-    fn said(
-        &self,
-        name: &str,
-        verb: &'static str,
-        actor: &str,
-        reason: Option<&str>,
-    ) -> Result<NewChange, Error> {
-        check_name("queue", name)?;
-        check_name("actor", actor)?;
-        Ok(NewChange {
-            id: ChangeId(self.store().clock().ordered_id()),
-            subject: "queue",
-            name: name.to_owned(),
-            verb,
-            by: Actor {
-                name: actor.to_owned(),
-                reason: reason.map(str::to_owned),
-            },
-        })
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use chrono::{DateTime, FixedOffset, Utc};
 use chrono_tz::Tz;
 
-pub use records::{ChangeRecord, ScheduleRecord, TickRecord, TickState, UnknownTickState};
+pub use records::{ScheduleRecord, TickRecord, TickState, UnknownTickState};
 
 use crate::clock::{Micros, micros};
 use crate::error::Error;

@@ -7,6 +7,7 @@ mod failures;
 mod kinds;
 mod logs;
 mod look;
+mod named;
 mod plan;
 mod program;
 mod queue;

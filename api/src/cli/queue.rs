@@ -4,10 +4,10 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use intendant::{Intendant, QueueRecord};
+use intendant::QueueRecord;
 
 use super::args::Database;
-use super::verbs::who;
+use super::named::Act;
 use crate::output::table::{Fit, Table};
 use crate::output::words::one_line;
 
@@ -56,21 +56,6 @@ pub(super) struct Named {
     database: Database,
 }
 
-/// Who does it, and why.
-#[derive(Debug, Args)]
-pub(super) struct Act {
-    /// Its name
-    name: String,
-    /// Why; kept with the change
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Who does it [default: $USER]
-    #[arg(long, value_name = "NAME")]
-    by: Option<String>,
-    #[command(flatten)]
-    database: Database,
-}
-
 #[derive(Debug, Args)]
 pub(super) struct Limit {
     /// As many as this
@@ -90,10 +75,7 @@ pub(super) async fn queue(action: Queue) -> Result<()> {
         Queue::Pause(act) => {
             let (intendant, by) = act.begin().await?;
             let name = &act.name;
-            match intendant
-                .pause_queue(name, &by, act.reason.as_deref())
-                .await?
-            {
+            match intendant.pause_queue(name, &by, act.reason()).await? {
                 true => println!("{name} is paused"),
                 false => println!("{name} is paused already"),
             }
@@ -102,7 +84,7 @@ pub(super) async fn queue(action: Queue) -> Result<()> {
         Queue::Limit(Limit { slots, act, .. }) => {
             let (intendant, by) = act.begin().await?;
             let name = &act.name;
-            let changed = intendant.limit_queue(name, slots, &by, act.reason.as_deref());
+            let changed = intendant.limit_queue(name, slots, &by, act.reason());
             match (changed.await?, slots) {
                 (true, Some(slots)) => {
                     println!("{name}: no more than {slots} of its steps run at once")
@@ -115,21 +97,12 @@ pub(super) async fn queue(action: Queue) -> Result<()> {
         Queue::Resume(act) => {
             let (intendant, by) = act.begin().await?;
             let name = &act.name;
-            match intendant
-                .resume_queue(name, &by, act.reason.as_deref())
-                .await?
-            {
+            match intendant.resume_queue(name, &by, act.reason()).await? {
                 true => println!("{name} goes on"),
                 false => println!("{name} is not paused"),
             }
             Ok(())
         }
-    }
-}
-
-impl Act {
-    async fn begin(&self) -> Result<(Intendant, String)> {
-        Ok((self.database.connect().await?, who(self.by.clone())))
     }
 }
 

@@ -5,11 +5,11 @@ use std::io::Write as _;
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use intendant::{Intendant, ScheduleRecord, TickRecord};
+use intendant::{ScheduleRecord, TickRecord};
 use serde::Serialize;
 
 use super::args::Database;
-use super::verbs::who;
+use super::named::Act;
 use crate::output::table::{Fit, Table};
 use crate::output::words::one_line;
 
@@ -65,21 +65,6 @@ pub(super) struct Ticks {
     database: Database,
 }
 
-/// Who does it, and why.
-#[derive(Debug, Args)]
-pub(super) struct Act {
-    /// Its name
-    name: String,
-    /// Why; kept with the change
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Who does it [default: $USER]
-    #[arg(long, value_name = "NAME")]
-    by: Option<String>,
-    #[command(flatten)]
-    database: Database,
-}
-
 pub(super) async fn schedule(action: Schedule) -> Result<()> {
     match action {
         Schedule::List(options) => list(options).await,
@@ -120,16 +105,6 @@ pub(super) async fn schedule(action: Schedule) -> Result<()> {
             println!("{name} is removed");
             Ok(())
         }
-    }
-}
-
-impl Act {
-    async fn begin(&self) -> Result<(Intendant, String)> {
-        Ok((self.database.connect().await?, who(self.by.clone())))
-    }
-
-    fn reason(&self) -> Option<&str> {
-        self.reason.as_deref()
     }
 }
 

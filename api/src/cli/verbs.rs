@@ -8,25 +8,24 @@ use clap::Args;
 use intendant::{Batch, Cancelled, Intendant, IntentFilter, IntentId, IntentState, Undone, Verb};
 use serde_json::value::RawValue;
 
-use crate::input;
-
 use super::args::{Database, IntentArg, label, resource, when};
 use super::exit::{self, Refusal};
 use super::program::{Code, Program, complain};
+use crate::input;
 
 /// Who does it, and why.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Actor {
-    /// Why; kept with the event
-    #[arg(long)]
-    reason: Option<String>,
-    /// Who; kept with the event [default: $USER]
+    /// Why; kept with what was done
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    /// Who; kept with what was done [default: $USER]
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
 }
 
 impl Actor {
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         who(self.by.clone())
     }
 }

@@ -1,5 +1,5 @@
 -- Why: one intent and the place where it is. Primary keys, and the leases of the moment. 1 intent.
-select i.id, i.kind, i.queue, i.account, i.requested_by, i.requested_at, i.position, i.parent_id,
+select i.id, i.kind, i.queue, i.account, i.requested_by, i.requested_at, i.position,
        o.state, o.finished_at, o.reason, o.error, o.step, p.reason, p.due_at, b.intent_id is not null,
        coalesce(r.crashes, 0)::bigint, l.claimed_at, l.worker, l.host, l.beat_at, l.lease_ms, l.free, clock_timestamp(),
        c.actor, c.reason, c.at, c.goal, x.intents::bigint, x.until, q.actor, q.reason, q.asked_at

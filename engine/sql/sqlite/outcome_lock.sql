@@ -1,2 +1,2 @@
 -- Undo of what succeeded: what came of it; the transaction is the only writer. Primary key. 1 intent.
-select state, plan_hash from intendant_outcome where intent_id = ?1
+select state from intendant_outcome where intent_id = ?1

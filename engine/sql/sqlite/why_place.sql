@@ -4,7 +4,7 @@ with held (claimed_at, worker, host, beat_at, lease_ms, free) as (
     from intendant_lease l join intendant_session s on s.id = l.session_id, jsonb_each(l.tasks) t
    where t.value = ?1 limit 1
 )
-select i.id, i.kind, i.queue, i.account, i.requested_by, i.requested_at, i.position, i.parent_id,
+select i.id, i.kind, i.queue, i.account, i.requested_by, i.requested_at, i.position,
        o.state, o.finished_at, o.reason, o.error, o.step, p.reason, p.due_at, b.intent_id is not null,
        coalesce((select max(r.crashes) from intendant_ready r
                   where r.queue = i.queue and r.kind = i.kind and r.crashes in (1, 2, 3, 4, 5, 6, 7, 8, 9)

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::id::{ChangeId, IntentId};
+use crate::id::IntentId;
 
 /// A schedule, as the database has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -138,26 +138,6 @@ impl FromStr for TickState {
         all.find(|state| state.as_str() == text)
             .ok_or_else(|| UnknownTickState(text.to_owned()))
     }
-}
-
-/// What a person did to something that is no intent: who, what, why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct ChangeRecord {
-    /// Its id.
-    pub id: ChangeId,
-    /// When.
-    pub at: DateTime<Utc>,
-    /// What sort of thing: `schedule`.
-    pub subject: String,
-    /// Which one.
-    pub name: String,
-    /// What was done: `pause`, `resume`, `run`, `remove`.
-    pub verb: String,
-    /// By whom.
-    pub actor: String,
-    /// Why.
-    pub reason: Option<String>,
 }
 
 #[cfg(test)]

@@ -2,13 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{ChangeRecord, Schedule, ScheduleRecord, TickRecord};
+use super::{Schedule, ScheduleRecord, TickRecord};
+use crate::change::ChangeRecord;
 use crate::client::Intendant;
 use crate::error::Error;
-use crate::id::ChangeId;
-use crate::intent::check_name;
 use crate::limits;
-use crate::store::{Actor, NewChange};
 
 impl Intendant {
     /// All schedules that the database has, by name.
@@ -37,7 +35,7 @@ impl Intendant {
         actor: &str,
         reason: Option<&str>,
     ) -> Result<bool, Error> {
-        let change = self.change(name, "pause", actor, reason)?;
+        let change = self.change("schedule", name, "pause", actor, reason)?;
         self.store().pause_schedule(change).await
     }
 
@@ -49,7 +47,7 @@ impl Intendant {
         actor: &str,
         reason: Option<&str>,
     ) -> Result<bool, Error> {
-        let change = self.change(name, "resume", actor, reason)?;
+        let change = self.change("schedule", name, "resume", actor, reason)?;
         loop {
             let loaded = self.store().schedule_load(name).await?;
             let times = loaded.when.times().map_err(Schedule::refused(name))?;
@@ -74,7 +72,7 @@ impl Intendant {
         actor: &str,
         reason: Option<&str>,
     ) -> Result<DateTime<Utc>, Error> {
-        let change = self.change(name, "run", actor, reason)?;
+        let change = self.change("schedule", name, "run", actor, reason)?;
         let at = self.store().ask_schedule(change).await?;
         Ok(at.to_utc())
     }
@@ -87,28 +85,7 @@ impl Intendant {
         actor: &str,
         reason: Option<&str>,
     ) -> Result<(), Error> {
-        let change = self.change(name, "remove", actor, reason)?;
+        let change = self.change("schedule", name, "remove", actor, reason)?;
         self.store().remove_schedule(change).await
-    }
-
-    fn change(
-        &self,
-        name: &str,
-        verb: &'static str,
-        actor: &str,
-        reason: Option<&str>,
-    ) -> Result<NewChange, Error> {
-        check_name("schedule", name)?;
-        check_name("actor", actor)?;
-        Ok(NewChange {
-            id: ChangeId(self.store().clock().ordered_id()),
-            subject: "schedule",
-            name: name.to_owned(),
-            verb,
-            by: Actor {
-                name: actor.to_owned(),
-                reason: reason.map(str::to_owned),
-            },
-        })
     }
 }

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::args::{Args, Rows};
-use super::resume::Actor;
+use super::resume::{Actor, UNDONE_FROM, place};
 use super::rows::Start;
 use super::verbs::note;
 use super::{Conn, IntentRecord, NewIntent, Store, history, load, request, sql};
@@ -88,20 +88,18 @@ async fn undo_succeeded(
     new: IntentId,
     actor: &Actor,
 ) -> Result<IntentId, Error> {
-    let found = Args::new().ids([id]);
     // The lock under which nobody else does the same.
     let locked = conn
         .fetch_one(&sql::OUTCOME_LOCK, Args::new().uuid(id.0))
         .await?;
     let state = locked.map(|row| row.word(0)).transpose()?;
     if state != Some(IntentState::Succeeded) {
-        let state = super::resume::place(conn, id).await?.0;
+        let state = place(conn, id).await?.0;
         return Err(Error::WrongState {
             verb: "undoing",
             id,
             state,
-            expected: "only a failed intent can be taken back, or, by a new intent, one that succeeded; an unfinished one \
-                       is cancelled",
+            expected: UNDONE_FROM,
         });
     }
     let by = conn
@@ -110,7 +108,10 @@ async fn undo_succeeded(
     if let Some(row) = by {
         return row.uuid(0);
     }
-    if let Some(row) = conn.fetch_one(&sql::STEP_FINAL, found).await? {
+    if let Some(row) = conn
+        .fetch_one(&sql::STEP_FINAL, Args::new().ids([id]))
+        .await?
+    {
         return Err(Error::PastReturn {
             verb: "undoing",
             id,

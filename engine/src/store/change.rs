@@ -2,10 +2,10 @@
 
 use super::args::Args;
 use super::{Actor, Conn, Store, sql};
+use crate::change::ChangeRecord;
 use crate::error::Error;
 use crate::id::ChangeId;
 use crate::limits;
-use crate::schedule::ChangeRecord;
 
 /// What is to be kept.
 #[derive(Debug, Clone)]

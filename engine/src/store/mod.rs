@@ -99,7 +99,7 @@ pub(crate) use rows::{
 pub(crate) use schedule::{Declaration, NewTick, ScheduleLoad, Standing};
 pub(crate) use signal::NewSignal;
 pub(crate) use token::NewTokenRow;
-pub(crate) use verbs::StepVerb;
+pub(crate) use verbs::{Amendment, StepVerb};
 pub(crate) use wake::{CANCEL, Listening, nudge_within};
 
 /// Which database an engine is on.

@@ -2,14 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::json;
-
 use super::args::{Args, Rows};
 use super::rows::Start;
 use super::sql;
 use super::{Conn, NewIntent, Requested, Store, StoreKind, TickAnswer, claim, conflict, deadlines};
 use crate::clock::{Micros, micros};
-use crate::conflict::{ACTOR, Rival, Verdict};
+use crate::conflict::Verdict;
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
 use crate::limits;
@@ -148,7 +146,6 @@ async fn join(
             }
         };
         joined.insert(intent.id, rival.intent);
-        note_join(conn, intent, &rival).await?;
         if let Some((key, _)) = &intent.key {
             keys.push((intent, key, rival.intent));
         }
@@ -259,21 +256,6 @@ impl Body {
             Self::Row(..) => false,
         }
     }
-}
-
-/// Who asked for the same as is there already is told by an event of that.
-async fn note_join(conn: &mut Conn<'_>, intent: &NewIntent, rival: &Rival) -> Result<(), Error> {
-    let detail = json!({
-        "resource": rival.resource,
-        "requested_by": intent.requested_by,
-        "request_id": intent.correlation_id,
-    });
-    let rows = Rows::new()
-        .uuids([rival.intent])
-        .texts([detail.to_string()]);
-    let args = Args::new().text(ACTOR).text("joined");
-    let args = args.opt_text(None::<&str>).rows(rows).now();
-    conn.execute(&sql::EVENT_INSERT, args).await
 }
 
 /// The keys that these requests have taken are free again.

@@ -29,6 +29,9 @@ pub(crate) enum Revival {
     Rerun { from: String },
 }
 
+/// From where an intent can be undone.
+pub(super) const UNDONE_FROM: &str = "only a failed intent can be taken back, or, by a new intent, one that succeeded; an unfinished one is cancelled";
+
 impl Revival {
     fn verb(&self) -> &'static str {
         match self {
@@ -346,10 +349,7 @@ pub(super) async fn withdraw_one(
         let (state, _) = place(conn, id).await?;
         let expected = match verb {
             "resume" => "only a failed intent can be resumed",
-            "undo" => {
-                "only a failed intent can be taken back, or, by a new intent, one that succeeded; an unfinished one is \
-                 cancelled"
-            }
+            "undo" => UNDONE_FROM,
             "discard" => "only a failed intent can be discarded",
             _ => "only a failed intent has steps that can be run again",
         };

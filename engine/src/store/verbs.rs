@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::{Args, Rows};
 use super::resume::{
     Actor, Revival, failed_parents, into_line, place, resume_parents, revive_family, withdraw,
     withdraw_one,
 };
-use super::{Conn, RoutedEnd, Store, checkpoint, finish, routed, sql};
+use super::{Conn, RoutedEnd, Store, checkpoint, finish, history, routed, sql};
 use crate::error::Error;
 use crate::id::{IntentId, TaskId};
-use crate::payload::Payload;
+use crate::payload::{self, Payload};
 use crate::state::StepState;
 
 /// What is done to a step that has failed, or waits for its retry.
@@ -23,6 +23,15 @@ pub(crate) enum StepVerb {
     Retry,
     /// It has this output.
     Skip(Payload),
+}
+
+/// What an input is replaced by.
+#[derive(Debug, Clone)]
+pub(crate) enum Amendment {
+    /// This.
+    Whole(Payload),
+    /// Itself, with these changes (RFC 7386).
+    Part(Value),
 }
 
 impl StepVerb {
@@ -66,16 +75,16 @@ impl Store {
         .await
     }
 
-    /// Replaces the input of a failed intent.
+    /// Replaces the input of a failed intent, or some of it.
     pub(crate) async fn amend(
         &self,
         id: IntentId,
-        input: Payload,
+        amendment: Amendment,
         actor: Actor,
     ) -> Result<(), Error> {
         self.transact(move |mut conn| {
-            let (input, actor) = (input.clone(), actor.clone());
-            Box::pin(async move { amend(&mut conn, id, &input, &actor).await })
+            let (amendment, actor) = (amendment.clone(), actor.clone());
+            Box::pin(async move { amend(&mut conn, id, &amendment, &actor).await })
         })
         .await
     }
@@ -288,7 +297,7 @@ async fn discard(conn: &mut Conn<'_>, id: IntentId, actor: &Actor) -> Result<usi
 async fn amend(
     conn: &mut Conn<'_>,
     id: IntentId,
-    input: &Payload,
+    amendment: &Amendment,
     actor: &Actor,
 ) -> Result<(), Error> {
     let held = conn
@@ -303,6 +312,16 @@ async fn amend(
             expected: "only a failed intent's input can be amended",
         });
     }
+    let input = match amendment {
+        Amendment::Whole(input) => input.clone(),
+        Amendment::Part(changes) => {
+            // Not before the outcome is held: two people may change different parts at the same time.
+            let record = history::records(conn, &[id]).await?.pop();
+            let record = record.ok_or(Error::NotFound { id })?;
+            let before = payload::trusted(record.input.get());
+            payload::merged(&before, changes).map_err(Error::payload("the input"))?
+        }
+    };
     let args = Args::new().uuid(id.0).text(actor.name.as_str());
     let args = args.opt_text(actor.reason.as_deref()).now();
     conn.execute(&sql::REVISION_INSERT, args).await?;

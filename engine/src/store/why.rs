@@ -71,7 +71,7 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
         .await?
         .ok_or(Error::NotFound { id })?;
     let mut facts = Facts {
-        now: row.time(23)?.to_utc(),
+        now: row.time(22)?.to_utc(),
         intent: id,
         kind: row.text(1)?,
         queue: row.text(2)?,
@@ -79,19 +79,19 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
         requested_by: row.opt_text(4)?,
         requested_at: row.time(5)?.to_utc(),
         place: place(conn, id, &row).await?,
-        backs_off: match (row.opt_int(28)?, row.opt_time(29)?) {
+        backs_off: match (row.opt_int(27)?, row.opt_time(28)?) {
             (Some(intents), Some(until)) => {
                 Some((u64::try_from(intents).unwrap_or_default(), until.to_utc()))
             }
             _ => None,
         },
         said: QueueFacts::default(),
-        cancel: match row.opt_text(24)? {
+        cancel: match row.opt_text(23)? {
             Some(actor) => Some(CancelFacts {
                 actor,
-                reason: row.opt_text(25)?,
-                at: row.time(26)?.to_utc(),
-                then: match load::goal(&row, 27)? {
+                reason: row.opt_text(24)?,
+                at: row.time(25)?.to_utc(),
+                then: match load::goal(&row, 26)? {
                     Goal::Cancel => Then::Cancelled,
                     Goal::Fail(_) => Then::Failed,
                     Goal::Rerun { .. } => Then::Rerun,
@@ -99,11 +99,11 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
             }),
             None => None,
         },
-        asked: match row.opt_text(30)? {
+        asked: match row.opt_text(29)? {
             Some(actor) => Some(AskedFacts {
                 actor,
-                reason: row.opt_text(31)?,
-                at: row.time(32)?.to_utc(),
+                reason: row.opt_text(30)?,
+                at: row.time(31)?.to_utc(),
             }),
             None => None,
         },
@@ -133,16 +133,16 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
 }
 
 async fn place(conn: &mut Conn<'_>, id: IntentId, row: &Row) -> Result<Place, Error> {
-    if row.opt_text(8)?.is_some() {
-        let (state, at): (IntentState, _) = (row.word(8)?, row.time(9)?.to_utc());
+    if row.opt_text(7)?.is_some() {
+        let (state, at): (IntentState, _) = (row.word(7)?, row.time(8)?.to_utc());
         if state != IntentState::Failed {
             return Ok(Place::Finished(state, at));
         }
         let held = conn.fetch(&sql::WHY_HELD, Args::new().uuid(id.0)).await?;
         return Ok(Place::Failed {
-            why: row.opt_text(10)?.unwrap_or_default(),
-            step: row.opt_text(12)?,
-            error: row.opt_text(11)?.unwrap_or_default(),
+            why: row.opt_text(9)?.unwrap_or_default(),
+            step: row.opt_text(11)?,
+            error: row.opt_text(10)?.unwrap_or_default(),
             at,
             holds: held
                 .iter()
@@ -150,21 +150,21 @@ async fn place(conn: &mut Conn<'_>, id: IntentId, row: &Row) -> Result<Place, Er
                 .collect::<Result<_, _>>()?,
         });
     }
-    if let Some(reason) = row.opt_text(13)? {
-        let due_at = row.opt_time(14)?.map(|time| time.to_utc());
+    if let Some(reason) = row.opt_text(12)? {
+        let due_at = row.opt_time(13)?.map(|time| time.to_utc());
         return Ok(Place::Parked { reason, due_at });
     }
-    if row.bool(15)? {
+    if row.bool(14)? {
         return blocked(conn, id).await;
     }
-    if let Some(claimed) = row.opt_time(17)? {
+    if let Some(claimed) = row.opt_time(16)? {
         return Ok(Place::Leased(LeaseFacts {
-            worker: row.text(18)?,
-            host: row.text(19)?,
+            worker: row.text(17)?,
+            host: row.text(18)?,
             since: claimed.max(row.time(5)?).to_utc(),
-            beat_at: row.time(20)?.to_utc(),
-            lease_ms: row.small(21)?,
-            free: row.small(22)?,
+            beat_at: row.time(19)?.to_utc(),
+            lease_ms: row.small(20)?,
+            free: row.small(21)?,
         }));
     }
     let args = Args::new()
@@ -176,7 +176,7 @@ async fn place(conn: &mut Conn<'_>, id: IntentId, row: &Row) -> Result<Place, Er
     let ahead = conn.fetch_one(&sql::WHY_AHEAD, args).await?;
     let ahead = ahead.map_or(Ok(0), |row| row.int(0))?;
     Ok(Place::Ready {
-        crashes: row.small(16)?,
+        crashes: row.small(15)?,
         ahead: tally(ahead),
     })
 }

@@ -4,15 +4,12 @@ use std::collections::HashMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::preview::{Preview, preview};
 use crate::client::Intendant;
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::limits;
-use crate::payload::PayloadError;
 use crate::state::{IntentState, StepState};
 use crate::store::IntentFilter;
 
@@ -47,7 +44,7 @@ pub enum Verb {
         /// The output that it is given.
         output: serde_json::Value,
     },
-    /// [`Intendant::amend_json`], of a part of the input.
+    /// [`Intendant::amend_part`].
     Amend {
         /// A JSON merge patch (RFC 7386): its members replace those of the input, `null` takes one out.
         changes: serde_json::Value,
@@ -91,32 +88,6 @@ impl Verb {
     }
 }
 
-/// An input with some of it changed (RFC 7386).
-fn merged(input: &str, changes: &Value) -> Result<Box<RawValue>, Error> {
-    fn merge(target: &mut Value, changes: &Value) {
-        let Value::Object(changes) = changes else {
-            *target = changes.clone();
-            return;
-        };
-        if !target.is_object() {
-            *target = Value::Object(serde_json::Map::new());
-        }
-        let Value::Object(members) = target else {
-            return;
-        };
-        for (name, change) in changes {
-            match change {
-                Value::Null => drop(members.remove(name)),
-                change => merge(members.entry(name.clone()).or_insert(Value::Null), change),
-            }
-        }
-    }
-    let unfit = |error| Error::payload("the input")(PayloadError::Parse(error));
-    let mut input = serde_json::from_str(input).map_err(unfit)?;
-    merge(&mut input, changes);
-    serde_json::value::to_raw_value(&input).map_err(unfit)
-}
-
 impl Intendant {
     /// Does it to one intent.
     pub async fn act(
@@ -135,17 +106,13 @@ impl Intendant {
             Verb::RerunFrom { step } => self.rerun_from(id, step, actor, reason).await.map(drop),
             Verb::Retry { step } => self.retry(id, step, actor, reason).await,
             Verb::Skip { step, output } => self.skip(id, step, output, actor, reason).await,
-            Verb::Amend { changes } => {
-                let record = self.get(id).await?;
-                let input = merged(record.input.get(), changes)?;
-                self.amend_json(id, &input, actor, reason).await
-            }
+            Verb::Amend { changes } => self.amend_part(id, changes, actor, reason).await,
         }
     }
 
     /// Does it to all intents that match a filter, newest first, each in a transaction of its own: one that cannot be done
-    /// is told, and the others are done all the same, unless the database cannot be reached any more (`stopped`). Of intents in whatever state it can be done in, unless the filter
-    /// names one; children are left to their parents. The filter's limit is not looked at.
+    /// is told, and the others are done all the same, unless the database cannot be reached any more (`stopped`). Of
+    /// intents in whatever state it can be done in, unless the filter names one; children are left to their parents. The filter's limit is not looked at.
     ///
     /// ```
     /// # use intendant::{Intent, Intendant, IntentFilter, Verb};
@@ -245,49 +212,5 @@ impl Intendant {
             }
         }
         Ok(preview(&shape, &states, verb))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    /// The examples of RFC 7386 that have to do with objects.
-    #[test]
-    fn an_input_is_changed_member_by_member() {
-        let check = |input: Value, changes: Value, expected: Value| {
-            let merged = merged(&input.to_string(), &changes).unwrap();
-            assert_eq!(
-                serde_json::from_str::<Value>(merged.get()).unwrap(),
-                expected
-            );
-        };
-        check(json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"}));
-        check(
-            json!({"a": "b"}),
-            json!({"b": "c"}),
-            json!({"a": "b", "b": "c"}),
-        );
-        check(
-            json!({"a": "b", "b": 1}),
-            json!({"a": null}),
-            json!({"b": 1}),
-        );
-        check(
-            json!({"a": {"b": "c"}}),
-            json!({"a": {"b": "d", "c": null}}),
-            json!({"a": {"b": "d"}}),
-        );
-        check(
-            json!({"a": [{"b": "c"}]}),
-            json!({"a": [1]}),
-            json!({"a": [1]}),
-        );
-        check(
-            json!({}),
-            json!({"a": {"bb": {"ccc": null}}}),
-            json!({"a": {"bb": {}}}),
-        );
     }
 }

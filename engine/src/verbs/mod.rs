@@ -16,7 +16,7 @@ use crate::intent::{Intent, check_name};
 use crate::payload;
 use crate::request::describe;
 use crate::state::IntentState;
-use crate::store::{Actor, CancelBy, Revival, StepVerb};
+use crate::store::{Actor, Amendment, CancelBy, Revival, StepVerb};
 
 /// How an intent is taken back: see [`Intendant::undo`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -273,7 +273,22 @@ impl Intendant {
             return Err(Error::Amended { id, what });
         }
         let actor = acting(actor, reason)?;
-        self.store().amend(id, input, actor).await
+        self.store().amend(id, Amendment::Whole(input), actor).await
+    }
+
+    /// [`amend_json`](Self::amend_json), of a part of the input: `changes` is a JSON merge patch (RFC 7386), whose members
+    /// replace those of the input, and of which a `null` takes one out.
+    pub async fn amend_part(
+        &self,
+        id: IntentId,
+        changes: &serde_json::Value,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<(), Error> {
+        let actor = acting(actor, reason)?;
+        self.store()
+            .amend(id, Amendment::Part(changes.clone()), actor)
+            .await
     }
 
     /// [`amend`](Self::amend) by a program that does not know the kind: the input is checked to be JSON that can be kept,
@@ -287,7 +302,7 @@ impl Intendant {
     ) -> Result<(), Error> {
         let input = payload::parse(input.get()).map_err(Error::payload("the input"))?;
         let actor = acting(actor, reason)?;
-        self.store().amend(id, input, actor).await
+        self.store().amend(id, Amendment::Whole(input), actor).await
     }
 }
 

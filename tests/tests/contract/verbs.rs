@@ -8,6 +8,7 @@ use intendant::{
     StepState, Undone, Verb, fail, snooze, value,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::support::{Bench, on_both, start};
 use crate::undo::{Ledger, begun, hang, make_of, states, unmake};
@@ -22,6 +23,7 @@ on_both! {
     an_undo_that_cannot_succeed_is_skipped;
     a_discarded_intent_lets_go_and_nothing_is_taken_back;
     an_amended_input_is_kept_as_a_revision_and_seen_by_what_runs_then;
+    two_people_who_amend_different_parts_at_once_lose_nothing;
 }
 
 /// What it does is in its input, so that fixed code is another input.
@@ -421,6 +423,27 @@ async fn a_discarded_intent_lets_go_and_nothing_is_taken_back(bench: Bench) -> R
         event.verb == "discard" && detail.contains("\"error\":\"broken\""),
         "{detail}"
     );
+    worker.stop().await?;
+    bench.check().await
+}
+
+async fn two_people_who_amend_different_parts_at_once_lose_nothing(bench: Bench) -> Result<()> {
+    let ledger = Ledger::new(&bench);
+    let worker = start(bench.worker(ledger.clone()).register(plan));
+    let handle = bench.intendant.request(work(9)).await?;
+    bench.reach(handle.id(), IntentState::Failed).await?;
+    let intendant = &bench.intendant;
+    let (ada, bob) = (json!({"server": 7}), json!({"fails": 0}));
+    let both = tokio::join!(
+        intendant.amend_part(handle.id(), &ada, "ada", None),
+        intendant.amend_part(handle.id(), &bob, "bob", None),
+    );
+    both.0?;
+    both.1?;
+    let input = intendant.get(handle.id()).await?.input;
+    let input: Work = serde_json::from_str(input.get())?;
+    ensure!((input.server, input.fails) == (7, 0), "{input:?}");
+    ensure!(bench.number("select count(*) from @revisions").await? == 2);
     worker.stop().await?;
     bench.check().await
 }
