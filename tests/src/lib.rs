@@ -2,6 +2,7 @@
 
 pub mod binary;
 pub mod chaos;
+pub mod chromium;
 pub mod database;
 pub mod long;
 pub mod orders;

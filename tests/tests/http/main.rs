@@ -7,6 +7,11 @@
 
 mod hostile;
 mod matrix;
+mod pages;
+mod pages_browser;
+mod pages_forms;
+mod pages_hostile;
+mod pages_matrix;
 mod routes;
 mod serving;
 mod shield;

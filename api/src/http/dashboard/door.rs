@@ -144,7 +144,7 @@ pub(super) async fn sign_in(
     Extension(tokens): Extension<Tokens>,
     form: Form,
 ) -> Result<Response, Problem> {
-    let token = form.get("token").unwrap_or_default();
+    let token = form.get("token").unwrap_or_default().trim();
     let to = place.back_to(form.get("to"));
     if !tokens.is_good(token).await? {
         let said = Some("That is not a good token.");

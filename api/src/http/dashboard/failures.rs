@@ -44,7 +44,7 @@ pub(super) async fn page(seat: Seat, Asked(form): Asked) -> Result<Html, Problem
 fn groups(place: &Place, filter: &Filter, groups: &[FailureGroup]) -> Markup {
     html! {
         div .scroll tabindex="0" role="region" aria-label="Failures" {
-            table {
+            table .flow {
                 thead { tr {
                     th .num scope="col" { "Count" } th scope="col" { "Kind" } th scope="col" { "Step" }
                     th .wide scope="col" { "Error" } th .num .opt scope="col" { "First" } th .num scope="col" { "Last" }

@@ -36,16 +36,22 @@ pub(super) struct Filter {
 
 impl Filter {
     pub(super) fn of(form: &Form) -> Result<Self, Problem> {
-        let text = |name: &str| form.get(name).map(str::to_owned);
+        // Somebody has typed these, or copied them with what was around.
+        let text = |name: &str| {
+            let text = form.get(name).map(str::trim);
+            text.filter(|text| !text.is_empty()).map(str::to_owned)
+        };
+        // And these are names in links, too.
+        let name = |name: &str| form.get(name).map(str::to_owned);
         let state = form.get("state").map(str::parse).transpose();
         let before = form.get("before").map(str::parse).transpose();
         let filter = Self {
-            account: text("account"),
-            resource: text("resource"),
-            kind: text("kind"),
+            account: name("account"),
+            resource: name("resource"),
+            kind: name("kind"),
             state: state.map_err(Problem::invalid)?,
             by: text("by"),
-            label: text("label"),
+            label: name("label"),
             error: text("error"),
             since: text("since"),
             before: before.map_err(|_| Problem::invalid("`before` is no id of an intent"))?,

@@ -30,7 +30,8 @@ impl Form {
         Ok(Self(pairs))
     }
 
-    /// What it says under this name, without spaces around; nothing is the same as no such name.
+    /// What it says under this name, to the letter, since there are names that begin with a space; nothing is the same as no
+    /// such name.
     pub(super) fn get<'a>(&'a self, name: &str) -> Option<&'a str> {
         self.all(name).next()
     }
@@ -38,7 +39,7 @@ impl Form {
     pub(super) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         let found = self.0.iter().filter(move |(given, _)| given == name);
         found
-            .map(|(_, value)| value.trim())
+            .map(|(_, value)| value.as_str())
             .filter(|value| !value.is_empty())
     }
 
@@ -49,7 +50,10 @@ impl Form {
 
     /// Why something is done. Who changes anything here says so.
     pub(super) fn reason(&self) -> Result<String, Problem> {
-        let reason = self.get("reason").map(str::to_owned);
+        let reason = self.get("reason").map(str::trim);
+        let reason = reason
+            .filter(|reason| !reason.is_empty())
+            .map(str::to_owned);
         reason.ok_or_else(|| {
             Problem::invalid(
                 "a reason is needed: it is kept with what is done, for whoever asks later",
@@ -95,8 +99,8 @@ mod tests {
 
     #[test]
     fn what_is_empty_is_not_there() {
-        let form = Form::text("a=+1+&b=&b=2&b=3&c=%20");
-        assert_eq!(form.get("a"), Some("1"));
+        let form = Form::text("a=+1&b=&b=2&b=3&c=&reason=+%0A");
+        assert_eq!(form.get("a"), Some(" 1"));
         assert_eq!(form.all("b").collect::<Vec<_>>(), ["2", "3"]);
         assert_eq!(form.get("c"), None);
         assert!(form.must("c").is_err() && form.reason().is_err());

@@ -22,7 +22,7 @@ const SIZES: Sizes = Sizes {
 };
 const MARGIN: f64 = 8.0;
 /// Letters that a box has room for.
-const LETTERS: usize = 19;
+const LETTERS: usize = 18;
 
 /// What is drawn: a step, or several of one sort.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(label(&node("boot", 1)), "boot");
         assert_eq!(
             label(&node("mConcatFit_ID0000090_long", 1)),
-            "mConcatFi…0090_long"
+            "mConcatF…0090_long"
         );
         assert_eq!(label(&node("resize[…]", 400)), "resize[…] × 400");
         assert!(label(&node(&"ü".repeat(90), 1_000)).chars().count() <= LETTERS);

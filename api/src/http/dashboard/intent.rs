@@ -200,8 +200,8 @@ fn table(place: &Place, record: &IntentRecord, steps: &[StepRecord], from: usize
         @if steps.is_empty() { p .nothing { "No worker has made its plan yet." } }
         @else {
             div .scroll tabindex="0" role="region" aria-label="Steps" {
-                table {
-                    thead { tr { th scope="col" { "State" } th scope="col" { "Step" } th .num scope="col" { "Attempt" } th .num .opt scope="col" { "Started" } th .num scope="col" { "Took" } th .wide scope="col" { "Says" } } }
+                table .flow {
+                    thead { tr { th scope="col" { "State" } th scope="col" { "Step" } th .num .opt scope="col" { "Attempt" } th .num .opt scope="col" { "Started" } th .num scope="col" { "Took" } th .wide scope="col" { "Says" } } }
                     tbody { @for step in shown { (step_row(place, record, step)) } }
                 }
             }
@@ -229,7 +229,7 @@ fn step_row(place: &Place, record: &IntentRecord, step: &StepRecord) -> Markup {
             td { (step_badge(step.state)) }
             td .name { a href=(place.step(record.id, &step.name)) { (line(&step.name)) }
                 @if step.generation > 1 { span .muted { " time " (step.generation) } } }
-            td .num { @if step.attempt > 0 { (step.attempt) } }
+            td .num .opt { @if step.attempt > 0 { (step.attempt) } }
             td .num .opt { @if let Some(at) = step.started_at { (ago(at)) } }
             td .num { (words::between(step.started_at, step.finished_at).unwrap_or_default()) }
             td .wide { (says(place, step)) }

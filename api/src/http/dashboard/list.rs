@@ -88,7 +88,7 @@ pub(super) struct Columns {
 pub(super) fn table(place: &Place, intents: &[IntentRecord], columns: Columns) -> Markup {
     html! {
         div .scroll tabindex="0" role="region" aria-label="Intents" {
-            table .intents {
+            table .flow {
                 thead { tr {
                     @if columns.choose { th scope="col" { span .hidden { "Choose" } } }
                     th scope="col" { "State" } th scope="col" { "Intent" }
