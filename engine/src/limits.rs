@@ -46,6 +46,12 @@ pub const CONFLICT_RULES: usize = 100;
 /// where a kind has rules about them.
 pub const CONFLICT_LOOK: usize = 100;
 
+/// How many of those in line are looked at for a circle at a time, and how many that can be reached from them.
+pub(crate) const CIRCLE_LOOK: usize = 1_000;
+
+/// How many of the first in a line are looked at for a circle: who stands behind them waits for them.
+pub(crate) const CIRCLE_LINE: usize = 100;
+
 /// Most labels of one intent: each is two index entries for ever.
 pub const LABELS: usize = 20;
 

@@ -31,6 +31,7 @@ fn check(conflicts: Conflicts, others: &str, is_new: bool, expected: Expect) {
                 resource,
                 mode: Mode::Exclusive,
                 beside: false,
+                covered: false,
             });
         } else {
             let place_of = if place == "l" { &mut line } else { &mut coming };
@@ -39,6 +40,7 @@ fn check(conflicts: Conflicts, others: &str, is_new: bool, expected: Expect) {
                 resource,
                 mode: Mode::Exclusive,
                 position: number(id) as i64,
+                ancestors: Vec::new(),
                 kin: false,
                 sharing: false,
             });
@@ -267,6 +269,7 @@ impl Model {
             resource: resource.to_string(),
             mode,
             position: who as i64,
+            ancestors: Vec::new(),
             kin: false,
             sharing: false,
         })
@@ -443,6 +446,7 @@ fn who_goes_side_by_side_with_some_tries_again_whenever_the_line_moves() {
         resource: "a".to_owned(),
         mode: Mode::Exclusive,
         position: number as i64,
+        ancestors: Vec::new(),
         kin: false,
         sharing,
     };
@@ -451,6 +455,7 @@ fn who_goes_side_by_side_with_some_tries_again_whenever_the_line_moves() {
         resource: "a".to_owned(),
         mode: Mode::Exclusive,
         beside: false,
+        covered: false,
     };
     let line = [place(2, false), place(3, true), place(4, false)];
     let freed = HashSet::from(["a".to_owned()]);

@@ -157,6 +157,7 @@ async fn make_lease(
     let admitted = admit_claimed(conn, &wanting, &request.rules).await?;
     answer.losers += admitted.losers.len();
     answer.superseding |= admitted.superseding;
+    answer.readied += admitted.readied;
     put_back(conn, &taken, |task| {
         admitted.deferred.contains(&IntentId(task.0))
     })

@@ -290,7 +290,8 @@ async fn quarantine(
             .values()
             .flat_map(|step| quarantined_step(step, &says)),
     );
-    finish::lock(conn, &finishes, ends.iter().map(|end| end.intent)).await?;
+    let waits = ends.iter().map(|end| end.intent);
+    finish::lock(conn, &finishes, std::iter::empty(), waits).await?;
     tick::record_steps(conn, &Arc::from(worker), &rows.iter().collect::<Vec<_>>()).await?;
     let ended = routed::end(conn, &ends).await?;
     finish::finish(conn, &finishes, true, ended).await?;

@@ -130,7 +130,8 @@ async fn tick(
     let ending = request.ends.iter().map(|end| end.intent);
     let waits = parking.map(|(intent, _)| intent).chain(ending);
     let waits = waits.chain(messages.keys().copied());
-    finish::lock(conn, &request.finishes, waits).await?;
+    let replaced = request.children.iter().filter_map(|child| child.instead_of);
+    finish::lock(conn, &request.finishes, replaced, waits).await?;
     let woken = awaited::count(conn, &messages).await?;
     write_plans(conn, session, request).await?;
     write_steps(conn, request).await?;
@@ -330,6 +331,9 @@ async fn write_children(
         insert_children(conn, batch).await?;
         rest = more;
     }
+    let children = request.children.iter();
+    let replaced = children.filter_map(|child| Some((child.instead_of?, child.intent.id)));
+    answer.readied += finish::hand_over(conn, &replaced.collect::<Vec<_>>()).await?;
     Ok(())
 }
 
