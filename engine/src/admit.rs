@@ -76,6 +76,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) coming: &'a [Place],
     /// Kinds of all of them and of the applicants; empty where no applicant has rules.
     pub(crate) kinds: &'a HashMap<IntentId, Arc<str>>,
+    /// Accounts of the same; '' for none.
+    pub(crate) accounts: &'a HashMap<IntentId, Arc<str>>,
     /// Whether two intents have the same account and input.
     pub(crate) is_same: &'a dyn Fn(IntentId, IntentId) -> bool,
 }
@@ -321,10 +323,12 @@ impl Applicant {
         let (Some(rules), Some(kind)) = (&self.rules, scene.kinds.get(&other)) else {
             return Rule::Wait;
         };
-        match rules.conflicts.rule(&rules.kind, kind, stage) {
+        let rule = match rules.conflicts.rule(&rules.kind, kind, stage) {
             Rule::Join if !self.ancestors.is_empty() => Rule::Wait,
             rule => rule,
-        }
+        };
+        let account = |intent| scene.accounts.get(&intent).map(|account| &**account);
+        rule.between(account(self.intent), account(other))
     }
 }
 

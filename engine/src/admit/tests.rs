@@ -111,6 +111,7 @@ fn admit_by_modes(applicants: Vec<Applicant>, holders: &[Holder], line: &[Place]
         line,
         coming: &[],
         kinds: &HashMap::new(),
+        accounts: &HashMap::new(),
         is_same: &|_, _| false,
     };
     admit(applicants, &scene)

@@ -5,6 +5,7 @@
     reason = "a test that finds nothing to unwrap fails, as it should"
 )]
 
+mod accounts;
 mod alerts;
 mod around;
 mod asking;
