@@ -140,6 +140,16 @@ impl Access {
         &self.grant.who
     }
 
+    /// How far they may go.
+    pub(super) fn scope(&self) -> Scope {
+        self.grant.scope
+    }
+
+    /// The only account that they see, if it is one.
+    pub(super) fn own_account(&self) -> Option<&str> {
+        self.grant.account.as_deref()
+    }
+
     /// The engine, for what is nobody's in particular and shows nothing of any account: refused to those who see one account
     /// alone.
     pub(super) fn everything(&self) -> Result<&Intendant, Problem> {

@@ -221,20 +221,20 @@ pub(super) async fn attempts(
 }
 
 /// Which events.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Since {
     /// Those after this number
     #[serde(default)]
-    after: u32,
+    pub(super) after: u32,
 }
 
 /// A page of events, which have numbers without gaps.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct EventPage {
-    events: Vec<EventRecord>,
+    pub(super) events: Vec<EventRecord>,
     /// `after` of the next page; none at the end, as of now
-    next: Option<i64>,
+    pub(super) next: Option<i64>,
 }
 
 pub(super) async fn events(

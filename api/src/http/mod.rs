@@ -5,6 +5,7 @@
 
 mod access;
 mod around;
+mod dashboard;
 mod intents;
 mod lanes;
 mod parts;
@@ -26,6 +27,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 pub use access::{Access, Grant, Needs};
+pub use dashboard::PageRoute;
 pub use problem::Problem;
 
 use access::{Doors, Guarded};
@@ -54,6 +56,7 @@ pub struct Api {
     guarded: Guarded,
     names: Names,
     stop: Option<watch::Receiver<bool>>,
+    has_dashboard: bool,
 }
 
 impl std::fmt::Debug for Api {
@@ -74,7 +77,14 @@ impl Api {
             },
             names: None,
             stop: None,
+            has_dashboard: true,
         }
+    }
+
+    /// No pages for people: the JSON API alone.
+    pub fn without_dashboard(mut self) -> Self {
+        self.has_dashboard = false;
+        self
     }
 
     /// Whoever reaches it may do everything. For a server that only its own machine can reach, and that
@@ -125,14 +135,23 @@ impl Api {
     pub fn router(self) -> Router {
         let health = Health(self.guarded.engine.clone());
         let stop = self.stop.unwrap_or_else(|| watch::channel(false).1);
+        let pages = self
+            .has_dashboard
+            .then(|| dashboard::pages(self.guarded.clone()).router());
         let (router, document) = routes(self.guarded).finish();
         router
+            .merge(pages.unwrap_or_default())
             .fallback(async || Problem::no_route())
             .method_not_allowed_fallback(async || Problem::no_method())
             .layer(Extension(Streams::new(stop)))
             .layer(Extension(Document(Arc::new(document))))
             .layer(Extension(health))
             .layer(from_fn_with_state(self.names, shield::shield))
+    }
+
+    /// The routes of the dashboard, and what each needs of who asks.
+    pub fn pages(self) -> Vec<PageRoute> {
+        dashboard::pages(self.guarded).routes()
     }
 
     /// The document that describes the routes: OpenAPI 3.1.

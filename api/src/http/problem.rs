@@ -177,6 +177,16 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, code, title).with(error)
     }
 
+    /// What went wrong, for people.
+    pub(super) fn title(&self) -> &'static str {
+        self.title
+    }
+
+    /// What was found here, and what to do.
+    pub(super) fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
     /// The status, for those who count.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
@@ -257,7 +267,9 @@ impl From<InputError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.status();
-        let mut response = (status, Json(self)).into_response();
+        let mut response = (status, Json(&self)).into_response();
+        // The dashboard says it in another form.
+        response.extensions_mut().insert(self);
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
