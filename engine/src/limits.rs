@@ -211,6 +211,10 @@ pub const AGE_SPREAD: u32 = 10;
 /// milliseconds; an intent that moves every time is hardly thinkable.
 pub const CANCEL_TRIES: usize = 100;
 
+/// How long a worker goes on with slots of a limited queue before it looks whether others wait for them: so long does each have
+/// its turn where there are more workers than slots. One small statement a second, of workers that are at their limit.
+pub const SLOT_TERM: Duration = Duration::from_secs(1);
+
 /// Wait before an intent's failure is written again when the database has refused even that. Rare enough to cost the
 /// others nothing, short enough to be seen by whoever mends the cause.
 pub const REFUSED_WAIT: Duration = Duration::from_secs(1);

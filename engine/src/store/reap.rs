@@ -445,6 +445,8 @@ fn last_word(
 
 /// What the session has of limited queues, others may have.
 async fn return_slots(conn: &mut Conn<'_>, session: SessionId) -> Result<(), Error> {
+    conn.execute(&sql::SLOT_HOLD, Args::new().uuid(session.0))
+        .await?;
     conn.execute(&sql::SLOT_RETURN, Args::new().uuid(session.0))
         .await
 }

@@ -260,9 +260,10 @@ statements! {
         SIGNAL_REFUSE = "signal_refuse",
         SIGNAL_TAKE = "signal_take",
         SLOT_FORGET = "slot_forget",
+        SLOT_LOAD = "slot_load",
         SLOT_LOCK = "slot_lock",
+        SLOT_LOOK = "slot_look",
         SLOT_MOVE = "slot_move",
-        SLOT_OF = "slot_of",
         SLOT_RETURN = "slot_return",
         STARTED_AGAIN = "started_again",
         STARTED_COPY = "started_copy",
@@ -333,6 +334,7 @@ statements! {
         REQUEST_LEASE = "request_lease",
         RESOURCE_LOCK = "resource_lock",
         RESOURCE_TRY = "resource_try",
+        SLOT_HOLD = "slot_hold",
         WAIT_LOCK = "wait_lock",
     }
     sqlite {

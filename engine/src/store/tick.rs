@@ -58,7 +58,6 @@ impl Store {
                 // What the claim made of others cannot be told any more; the rows say what is left to do.
                 answer.superseding = !request.rules.is_empty();
                 hear_cancels(&mut conn, session, &request, &mut answer).await?;
-                answer.slots = queue::slots_of(&mut conn, session, &request.slots).await?;
                 hear(&mut conn, &request, &mut answer).await?;
                 // Whether anything was there for those that have begun to wait is looked up again.
                 let awaited = request.awaited.iter().map(|row| row.intent);
