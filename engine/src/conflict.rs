@@ -24,7 +24,8 @@ pub enum Rule {
     /// it waits. A child is somebody's own, and never joins.
     Join,
     /// Asks the other one to stop, which is undone if its kind says so, and goes then. Where it cannot be stopped any
-    /// more, or its undo fails, this one waits for it.
+    /// more, or its undo fails, this one waits for it; and so it does where the other one is of another account, unless this
+    /// one has none: no account's work is stopped for another's.
     Supersede,
     /// Supersedes, and goes even after the other one's undo has failed: what that one held is taken over.
     SupersedeAnyway,
@@ -42,6 +43,17 @@ impl Rule {
             Self::Supersede => "supersede",
             Self::SupersedeAnyway => "supersede anyway",
             Self::Share => "share",
+        }
+    }
+
+    /// The rule of one account's intent about another's; '' is none, and nobody knows of what is not given. A rule must not
+    /// be a way for one customer to stop the work of another, so what would be stopped is waited for. Who has no account is
+    /// the house itself.
+    pub(crate) fn between(self, own: Option<&str>, other: Option<&str>) -> Self {
+        let may_stop = own.is_some_and(|own| own.is_empty() || other == Some(own));
+        match self {
+            Self::Supersede | Self::SupersedeAnyway if !may_stop => Self::Wait,
+            rule => rule,
         }
     }
 }
@@ -318,6 +330,24 @@ mod tests {
         assert_eq!(rules.rule("x", "a", Stage::Started), Rule::Share);
         assert_eq!(rules.rule("x", "a", Stage::Waiting), Rule::Supersede);
         assert_eq!(rules.rule("x", "b", Stage::Waiting), Rule::Reject);
+    }
+
+    #[test]
+    fn no_account_has_the_work_of_another_one_stopped_and_the_house_may() {
+        for rule in [Rule::Supersede, Rule::SupersedeAnyway] {
+            assert_eq!(rule.between(Some("acme"), Some("acme")), rule);
+            assert_eq!(rule.between(Some(""), Some("acme")), rule);
+            assert_eq!(rule.between(Some(""), Some("")), rule);
+            assert_eq!(rule.between(Some("acme"), Some("other")), Rule::Wait);
+            assert_eq!(rule.between(Some("acme"), Some("")), Rule::Wait);
+            assert_eq!(rule.between(Some("acme"), None), Rule::Wait);
+            assert_eq!(rule.between(None, Some("acme")), Rule::Wait);
+            assert_eq!(rule.between(None, None), Rule::Wait);
+        }
+        // These do nothing to the other one.
+        for rule in [Rule::Wait, Rule::Reject, Rule::Join, Rule::Share] {
+            assert_eq!(rule.between(Some("acme"), Some("other")), rule);
+        }
     }
 
     #[test]

@@ -53,6 +53,10 @@ pub trait Intent: Serialize + DeserializeOwned + Send + Sync + 'static {
     type Output: Serialize + DeserializeOwned + Send + 'static;
 
     /// The customer that it is for.
+    ///
+    /// A request that says an account of its own beside the input, as one by HTTP or plain SQL does, has to say this one:
+    /// where the two differ, the intent fails before any of its code runs but this. One that says none is the house's own,
+    /// and goes; it is not found by this account.
     fn account(&self) -> Option<&str> {
         None
     }
@@ -70,6 +74,29 @@ pub trait Intent: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// What its intents do when a resource that they want is busy: they wait in line, unless said.
     fn conflicts() -> Conflicts {
         Conflicts::default()
+    }
+}
+
+/// An input of one account in a request of another one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the input is of the account `{of_input}`, and the request of `{requested}`")]
+pub(crate) struct OtherAccount {
+    of_input: String,
+    requested: String,
+}
+
+/// Compares what an input says with what its request has said, who may have known nothing but the kind's name. So an input
+/// that is amended cannot become another customer's, either.
+pub(crate) fn check_account<T: Intent>(
+    intent: &T,
+    requested: Option<&str>,
+) -> Result<(), OtherAccount> {
+    match (intent.account(), requested) {
+        (Some(of_input), Some(requested)) if of_input != requested => Err(OtherAccount {
+            of_input: of_input.to_owned(),
+            requested: requested.to_owned(),
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -118,7 +118,8 @@ pub enum FailureReason {
     /// The plan function failed, or its plan is not a sound one, or lacks a step that it had.
     #[serde(rename = "plan refused")]
     PlanRefused,
-    /// An input or a stored output does not decode into the type that the code expects.
+    /// An input or a stored output does not decode into the type that the code expects, or the input is of another account
+    /// than its request.
     #[serde(rename = "undecodable")]
     Undecodable,
     /// It killed its worker too often.

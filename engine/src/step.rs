@@ -84,7 +84,7 @@ impl StepError {
         Self(Box::new(Ending::Failed { failure, error }))
     }
 
-    pub(crate) fn undecodable(error: &PayloadError) -> Self {
+    pub(crate) fn undecodable(error: &dyn fmt::Display) -> Self {
         Self(Box::new(Ending::Undecodable {
             error: error.to_string(),
         }))

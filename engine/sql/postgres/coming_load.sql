@@ -1,6 +1,6 @@
 -- Admit: of the latest intents on these resources, those that were asked for and are neither in nor in line: in *ready*, or
 -- parked until their start time. resource_history, then primary keys. 1 resources, 2 how many of each are looked at.
-select w.resource, x.intent_id, x.mode, i.position, i.kind
+select w.resource, x.intent_id, x.mode, i.position, i.kind, coalesce(i.account, '')
   from unnest($1::text[]) as w (resource)
   cross join lateral (
     select r.intent_id, r.mode from intendant.resource r

@@ -1,6 +1,6 @@
 -- Admit: of the latest intents on these resources, those that were asked for and are neither in nor in line: in *ready*, or
 -- parked until their start time. resource_history, then primary keys. 1 resources, 2 how many of each are looked at.
-select w.value, r.intent_id, r.mode, i.position, i.kind
+select w.value, r.intent_id, r.mode, i.position, i.kind, coalesce(i.account, '')
   from jsonb_each(?1) w
   join intendant_resource r on r.resource = w.value
   join intendant_intent i on i.id = r.intent_id

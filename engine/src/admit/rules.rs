@@ -15,14 +15,22 @@ fn number(intent: IntentId) -> usize {
 }
 
 /// Intent 9 of kind `new` wants `a` for itself, and its rule about kind `old` is this one. The others are of kind `old`, and
-/// even ones have the same input: `1 h` holds `a`, `2 l` stands in line for it, `3 c` is on its way.
+/// even ones have the same input: `1 h` holds `a`, `2 l` stands in line for it, `3 c` is on its way. Nobody has an account.
 fn check(conflicts: Conflicts, others: &str, is_new: bool, expected: Expect) {
+    check_of("", conflicts, others, is_new, expected);
+}
+
+/// The same for intent 9 of an account, where `1 h acme` is one of account `acme`.
+fn check_of(own: &str, conflicts: Conflicts, others: &str, is_new: bool, expected: Expect) {
     let kind: Arc<str> = Arc::from("old");
+    let mut accounts: HashMap<IntentId, Arc<str>> = HashMap::from([(intent(9), Arc::from(own))]);
     let mut kinds = HashMap::from([(intent(9), Arc::from("new"))]);
     let (mut holders, mut line, mut coming) = (Vec::new(), Vec::new(), Vec::new());
     for other in others.split(", ").filter(|other| !other.is_empty()) {
         let (id, place) = other.split_once(' ').unwrap();
+        let (place, account) = place.split_once(' ').unwrap_or((place, ""));
         let id = intent(id.parse().unwrap());
+        accounts.insert(id, Arc::from(account));
         kinds.insert(id, kind.clone());
         let resource = "a".to_owned();
         if place == "h" {
@@ -31,6 +39,7 @@ fn check(conflicts: Conflicts, others: &str, is_new: bool, expected: Expect) {
                 resource,
                 mode: Mode::Exclusive,
                 beside: false,
+                covered: false,
             });
         } else {
             let place_of = if place == "l" { &mut line } else { &mut coming };
@@ -39,6 +48,7 @@ fn check(conflicts: Conflicts, others: &str, is_new: bool, expected: Expect) {
                 resource,
                 mode: Mode::Exclusive,
                 position: number(id) as i64,
+                ancestors: Vec::new(),
                 kin: false,
                 sharing: false,
             });
@@ -70,6 +80,7 @@ fn check(conflicts: Conflicts, others: &str, is_new: bool, expected: Expect) {
         line: &line,
         coming: &coming,
         kinds: &kinds,
+        accounts: &accounts,
         is_same: &|_, other| number(other).is_multiple_of(2),
     };
     let admission = admit(vec![applicant], &scene);
@@ -183,10 +194,49 @@ fn who_has_a_place_in_line_is_not_judged_again() {
     check(about(Rule::Share), "1 h", false, expect!["goes beside"]);
 }
 
+#[test]
+fn what_is_of_another_account_is_waited_for_and_not_stopped() {
+    for rule in [Rule::Supersede, Rule::SupersedeAnyway] {
+        let about = || Conflicts::default().with("old", rule);
+        check_of(
+            "acme",
+            about(),
+            "1 h acme, 2 l other, 3 c other, 4 l, 5 c acme",
+            true,
+            expect!["supersedes 1, supersedes 5, waits, places of 5 9"],
+        );
+        check_of(
+            "acme",
+            about(),
+            "1 h other",
+            true,
+            expect!["waits, places of 9"],
+        );
+        // One that is on its way is overtaken, as by anybody who waits.
+        check_of("acme", about(), "3 c other", true, expect!["goes"]);
+        check_of(
+            "",
+            about(),
+            "1 h acme, 2 l other",
+            true,
+            expect!["supersedes 1, supersedes 2, waits, places of 9"],
+        );
+    }
+    check_of(
+        "acme",
+        Conflicts::default().with("old", Rule::Share),
+        "1 h other",
+        true,
+        expect!["goes beside"],
+    );
+}
+
 /// Everything about an intent of the model.
 #[derive(Debug, Clone)]
 struct Actor {
     kind: usize,
+    /// Of three, the first of which is none.
+    account: usize,
     wants: Vec<(usize, Mode)>,
     /// Which body it has, of two.
     body: bool,
@@ -216,8 +266,9 @@ fn rule() -> impl Strategy<Value = Rule> {
 
 fn actor() -> impl Strategy<Value = Actor> {
     let wants = proptest::collection::btree_map(0..3usize, any::<bool>(), 1..3);
-    (0..3usize, wants, any::<bool>()).prop_map(|(kind, wants, body)| Actor {
+    (0..3usize, 0..3usize, wants, any::<bool>()).prop_map(|(kind, account, wants, body)| Actor {
         kind,
+        account,
         wants: wants
             .into_iter()
             .map(|(resource, shared)| {
@@ -267,6 +318,7 @@ impl Model {
             resource: resource.to_string(),
             mode,
             position: who as i64,
+            ancestors: Vec::new(),
             kin: false,
             sharing: false,
         })
@@ -280,6 +332,11 @@ impl Model {
             .enumerate()
             .map(|(who, actor)| (intent(who), Arc::from(actor.kind.to_string())))
             .collect();
+        let accounts = actors.iter().enumerate().map(|(who, actor)| {
+            let account = ["", "acme", "other"][actor.account];
+            (intent(who), Arc::from(account))
+        });
+        let accounts: HashMap<IntentId, Arc<str>> = accounts.collect();
         let applicants = claimed.iter().map(|&who| Applicant {
             intent: intent(who),
             position: who as i64,
@@ -310,9 +367,20 @@ impl Model {
                 line: &self.line,
                 coming: &coming,
                 kinds: &kinds,
-                is_same: &|a, b| actors[number(a)].body == actors[number(b)].body,
+                accounts: &accounts,
+                is_same: &|a, b| {
+                    let body = |who| (actors[number(who)].account, actors[number(who)].body);
+                    body(a) == body(b)
+                },
             },
         );
+        for (next, old) in &admission.superseding {
+            let (own, old) = (
+                actors[number(*next)].account,
+                actors[number(old.intent)].account,
+            );
+            assert!(own == 0 || own == old, "account {own} stops account {old}");
+        }
         let gone = admission.taken.iter().map(|taken| taken.intent);
         let gone: HashSet<IntentId> = gone.collect();
         self.line.retain(|place| !gone.contains(&place.intent));
@@ -443,6 +511,7 @@ fn who_goes_side_by_side_with_some_tries_again_whenever_the_line_moves() {
         resource: "a".to_owned(),
         mode: Mode::Exclusive,
         position: number as i64,
+        ancestors: Vec::new(),
         kin: false,
         sharing,
     };
@@ -451,6 +520,7 @@ fn who_goes_side_by_side_with_some_tries_again_whenever_the_line_moves() {
         resource: "a".to_owned(),
         mode: Mode::Exclusive,
         beside: false,
+        covered: false,
     };
     let line = [place(2, false), place(3, true), place(4, false)];
     let freed = HashSet::from(["a".to_owned()]);

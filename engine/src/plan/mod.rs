@@ -6,6 +6,7 @@
 
 mod bind;
 mod check;
+mod erased;
 mod graph;
 mod input;
 mod map;
@@ -19,12 +20,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use bind::{BindError, BoundPlan, undo_name, undone_of};
 pub use check::PlanError;
 pub(crate) use check::{check, depth};
+pub(crate) use erased::{For, MakePlan, PlanFailure, make_plan, make_single_step, output_of};
+use erased::{erase, erase_undo};
 pub use graph::{Graph, GraphStep};
 pub(crate) use input::{Expr, Wiring};
 pub use input::{Input, Value, value};
@@ -32,7 +34,7 @@ pub use map::MapBuilder;
 pub(crate) use shape::{Form, Shape};
 
 use crate::cx::Cx;
-use crate::payload::{self, Payload, PayloadError};
+use crate::payload::{Payload, PayloadError};
 use crate::retry::{Retry, whole_ms};
 use crate::step::{StepError, StepOutput, StepResult};
 
@@ -435,118 +437,4 @@ impl<T, E: fmt::Display> PlanOutput<T> for Result<Node<T>, E> {
     fn into_node(self) -> Result<Node<T>, String> {
         self.map_err(|error| error.to_string())
     }
-}
-
-/// A plan function without its types.
-pub(crate) type MakePlan<S> =
-    Arc<dyn Fn(&Payload) -> Result<(Vec<StepDef<S>>, Shape), PlanFailure> + Send + Sync>;
-
-/// Why an intent has no plan.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PlanFailure {
-    #[error("the intent's input cannot be read: {0}")]
-    Input(PayloadError),
-    #[error("the plan function failed: {0}")]
-    Function(String),
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-}
-
-/// Hides the types of a plan function.
-pub(crate) fn make_plan<S, T, R, F>(function: F) -> MakePlan<S>
-where
-    S: Send + Sync + 'static,
-    T: crate::intent::Intent,
-    R: PlanOutput<T::Output>,
-    F: Fn(&T, &mut Plan<S>) -> R + Send + Sync + 'static,
-{
-    Arc::new(move |input| {
-        let intent: T = payload::decode(input).map_err(PlanFailure::Input)?;
-        let mut plan = Plan::new();
-        let node = function(&intent, &mut plan)
-            .into_node()
-            .map_err(PlanFailure::Function)?;
-        plan.stay_in(T::QUEUE);
-        Ok(plan.finish(node.index)?)
-    })
-}
-
-/// The plan of a kind that is a single step: it takes the intent's input as it is.
-pub(crate) fn make_single_step<S, I, R, F, Fut>(step: F) -> MakePlan<S>
-where
-    S: Send + Sync + 'static,
-    I: DeserializeOwned + Send + 'static,
-    R: StepOutput,
-    F: Fn(Cx<S>, I) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = StepResult<R>> + Send + 'static,
-{
-    let run = erase(step);
-    Arc::new(move |input| {
-        let mut plan = Plan::new();
-        plan.steps.push(StepDef {
-            name: Arc::from("run"),
-            run: run.clone(),
-            accepts: R::accepts,
-            input: Expr::Value(input.clone()),
-            retry: Retry::default(),
-            time_limit: None,
-            total_limit: None,
-            deadline: None,
-            point_of_no_return: false,
-            at_most_once: false,
-            undo: None,
-            each: None,
-            queue: None,
-            after: Vec::new(),
-        });
-        Ok(plan.finish(0)?)
-    })
-}
-
-/// Hides the types of a step function.
-fn erase<S, I, R, F, Fut>(run: F) -> RunStep<S>
-where
-    S: Send + Sync + 'static,
-    I: DeserializeOwned + Send + 'static,
-    R: StepOutput,
-    F: Fn(Cx<S>, I) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = StepResult<R>> + Send + 'static,
-{
-    Arc::new(move |cx, input| match payload::decode::<I>(&input) {
-        Ok(input) => {
-            let step = run(cx, input);
-            Box::pin(async move { step.await.map(StepOutput::into_done) })
-        }
-        Err(error) => Box::pin(async move { Err(StepError::undecodable(&error)) }),
-    })
-}
-
-/// Hides the types of an undo.
-fn erase_undo<S, I, O, R, F, Fut>(undo: F) -> RunUndo<S>
-where
-    S: Send + Sync + 'static,
-    I: DeserializeOwned + Send + 'static,
-    O: DeserializeOwned + Send + 'static,
-    R: StepOutput<Value = ()>,
-    F: Fn(Cx<S>, I, Option<O>) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = StepResult<R>> + Send + 'static,
-{
-    Arc::new(move |cx, input, output| {
-        let input = payload::decode::<I>(&input);
-        let output = output.as_ref().map(payload::decode::<O>).transpose();
-        match (input, output) {
-            (Ok(input), Ok(output)) => {
-                let undo = undo(cx, input, output);
-                Box::pin(async move { undo.await.map(StepOutput::into_done) })
-            }
-            (Err(error), _) | (_, Err(error)) => {
-                Box::pin(async move { Err(StepError::undecodable(&error)) })
-            }
-        }
-    })
-}
-
-/// Serializes an output for the record.
-pub(crate) fn output_of<T: Serialize>(value: &T) -> StepDone {
-    StepDone::Output(payload::encode(value))
 }

@@ -88,6 +88,7 @@ impl Store {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     kinds: HashMap<IntentId, Arc<str>>,
+    accounts: HashMap<IntentId, Arc<str>>,
     coming: Vec<Place>,
     /// Account and input.
     bodies: HashMap<IntentId, (String, Payload)>,
@@ -135,6 +136,7 @@ impl Known {
         }
         for row in conn.fetch(&sql::KIND_LOAD, Args::new().ids(all)).await? {
             self.kinds.insert(row.uuid(0)?, row.name(1)?);
+            self.accounts.insert(row.uuid(0)?, row.name(2)?);
         }
         Ok(())
     }
@@ -159,10 +161,12 @@ impl Known {
                 resource: row.text(0)?,
                 mode: mode(&row.text(2)?),
                 position: row.int(3)?,
+                ancestors: Vec::new(),
                 kin: false,
                 sharing: false,
             });
             self.kinds.insert(intent, row.name(4)?);
+            self.accounts.insert(intent, row.name(5)?);
         }
         let joining = ruled
             .iter()
@@ -203,6 +207,7 @@ impl Known {
             line,
             coming: &self.coming,
             kinds: &self.kinds,
+            accounts: &self.accounts,
             is_same: &is_same,
         };
         admit(applicants, &scene)
@@ -251,6 +256,7 @@ pub(super) async fn foresee(
     let nobody = std::iter::empty();
     known.load_kinds(conn, nobody, &holders, &line).await?;
     let account = new.account.clone().unwrap_or_default();
+    known.accounts.insert(new.id, Arc::from(account.as_str()));
     known.bodies.insert(new.id, (account, new.input.clone()));
     known.kinds.insert(new.id, kind);
     let applicants = vec![applicant];

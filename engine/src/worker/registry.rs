@@ -12,7 +12,7 @@ use crate::id::IntentId;
 use crate::intent::{Intent, OnFailure};
 use crate::middleware::Layers;
 use crate::payload::{Payload, PayloadError};
-use crate::plan::{self, BindError, BoundPlan, MakePlan, PlanFailure, Shape, undone_of};
+use crate::plan::{self, BindError, BoundPlan, For, MakePlan, PlanFailure, Shape, undone_of};
 use crate::state::{FailureReason, StepState};
 use crate::store::{Claimed, NewIntent, RoutedLoad};
 
@@ -68,7 +68,7 @@ pub(super) struct Refusal {
 impl From<PlanFailure> for Refusal {
     fn from(failure: PlanFailure) -> Self {
         let reason = match &failure {
-            PlanFailure::Input(_) => FailureReason::Undecodable,
+            PlanFailure::Input(_) | PlanFailure::Account(_) => FailureReason::Undecodable,
             PlanFailure::Function(_) | PlanFailure::Plan(_) => FailureReason::PlanRefused,
         };
         Self {
@@ -106,7 +106,8 @@ impl<S: Send + Sync + 'static> Kind<S> {
 
     /// Makes the plan of a claimed intent, or binds the code to the plan by which it has started (PROTOCOL P4).
     pub(super) fn bind(&self, claimed: &Claimed, build: &str) -> Result<Bound<S>, Refusal> {
-        let (defs, shape) = self.make(&claimed.input)?;
+        let account = For::Request(claimed.account.as_deref());
+        let (defs, shape) = self.make(&claimed.input, account)?;
         let (shape, hash) = self.recognise(shape).map_err(PlanFailure::Plan)?;
         let stored = claimed
             .started
@@ -159,7 +160,8 @@ impl<S: Send + Sync + 'static> Kind<S> {
         claimed: &Claimed,
         routed: &RoutedLoad,
     ) -> Result<Option<Bound<S>>, Refusal> {
-        let (defs, _) = self.make(&claimed.input)?;
+        let account = For::Request(claimed.account.as_deref());
+        let (defs, _) = self.make(&claimed.input, account)?;
         let undone = undone_of(&routed.step);
         let of = undone.unwrap_or(&routed.step);
         // An element of a map runs by the map's code: `resize[17]` by that of `resize`.
@@ -187,13 +189,13 @@ impl<S: Send + Sync + 'static> Kind<S> {
 
     /// The shape of the plan for an input, if there is a sound one.
     pub(super) fn shape(&self, input: &Payload) -> Result<Arc<Shape>, PlanFailure> {
-        let (_, shape) = self.make(input)?;
+        let (_, shape) = self.make(input, For::Nobody)?;
         Ok(self.recognise(shape)?.0)
     }
 
     /// Whether an output is one that a step of the plan for this input can have; an undo has none.
     pub(super) fn accepts(&self, input: &Payload, step: &str, output: &Payload) -> Accepts {
-        let defs = match self.make(input) {
+        let defs = match self.make(input, For::Nobody) {
             Ok((defs, _)) => defs,
             Err(failure) => return Accepts::NoPlan(failure.to_string()),
         };
@@ -224,9 +226,13 @@ impl<S: Send + Sync + 'static> Kind<S> {
         }
     }
 
-    fn make(&self, input: &Payload) -> Result<(Vec<plan::StepDef<S>>, Shape), PlanFailure> {
-        let made =
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.make_plan)(input)));
+    fn make(
+        &self,
+        input: &Payload,
+        for_whom: For<'_>,
+    ) -> Result<(Vec<plan::StepDef<S>>, Shape), PlanFailure> {
+        let make = || (self.make_plan)(input, for_whom);
+        let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(make));
         made.unwrap_or_else(|panic| {
             Err(PlanFailure::Function(super::runner::panic_message(&*panic)))
         })

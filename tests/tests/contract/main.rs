@@ -5,6 +5,7 @@
     reason = "a test that finds nothing to unwrap fails, as it should"
 )]
 
+mod accounts;
 mod alerts;
 mod around;
 mod asking;
@@ -15,6 +16,7 @@ mod cancels;
 mod cancels_of_families;
 mod cancels_of_sql;
 mod checkpoints;
+mod circles;
 mod conflicts;
 mod crashes;
 mod dead_ends;
@@ -57,6 +59,7 @@ mod routed_long_work;
 mod routed_undo;
 mod schedules;
 mod schedules_in_time;
+mod sharing;
 mod signals;
 mod signals_of_sql;
 mod sleeps;
