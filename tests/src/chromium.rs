@@ -1,13 +1,12 @@
 //! A browser for the tests: Chromium without a window, driven by its driver over the WebDriver protocol.
 
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 /// How the protocol calls an element's id.
@@ -51,7 +50,7 @@ impl Browser {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()?;
-        let said = BufReader::new(driver.stdout.take().context("its output")?);
+        let said = std::io::BufReader::new(driver.stdout.take().context("its output")?);
         let port = port(said);
         let mut browser = Self {
             driver,
@@ -100,7 +99,8 @@ impl Browser {
     /// Waits until a function's body returns what is true.
     pub async fn until(&self, script: &str) -> Result<()> {
         let start = Instant::now();
-        while self.run(script).await? != json!(true) {
+        // Between two pages there is none to ask.
+        while !matches!(self.run(script).await, Ok(Value::Bool(true))) {
             if start.elapsed() > PATIENCE {
                 let page = self.run("return document.body.innerText").await?;
                 bail!("it did not come to `{script}`: {page}");
@@ -184,18 +184,32 @@ impl Browser {
             self.port,
             body.len()
         );
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::new();
-        let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
-        read.context("the driver does not answer")??;
-        let answer = String::from_utf8(answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
-        ensure!(
-            !head.to_ascii_lowercase().contains("transfer-encoding"),
-            "an answer in pieces: {head}"
-        );
-        let said: Value = serde_json::from_str(body)?;
+        let exchange = async {
+            let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", self.port)).await?);
+            stream.write_all(request.as_bytes()).await?;
+            let (mut head, mut length) = (String::new(), None);
+            // The driver leaves the connection open.
+            loop {
+                let mut line = String::new();
+                ensure!(
+                    stream.read_line(&mut line).await? > 0,
+                    "the driver hangs up: {head}"
+                );
+                if line.trim().is_empty() {
+                    break;
+                }
+                let lower = line.to_ascii_lowercase();
+                if let Some(bytes) = lower.strip_prefix("content-length:") {
+                    length = Some(bytes.trim().parse::<usize>()?);
+                }
+                head.push_str(&line);
+            }
+            let mut body = vec![0; length.with_context(|| format!("an answer in pieces: {head}"))?];
+            stream.read_exact(&mut body).await?;
+            Ok((head, serde_json::from_slice::<Value>(&body)?))
+        };
+        let answer = tokio::time::timeout(PATIENCE, exchange).await;
+        let (head, said) = answer.context("the driver does not answer")??;
         let is_good = head.split(' ').nth(1) == Some("200");
         ensure!(is_good, "{path}: {}", said["value"]["message"]);
         Ok(said["value"].clone())

@@ -95,7 +95,7 @@ enum Command {
                             Exit code 75: it has stopped by itself, to be started anew")]
     #[command(args_conflicts_with_subcommands = true)]
     Worker(worker::Worker),
-    /// Serve the HTTP API, described at /api/v1/openapi.json
+    /// Serve the dashboard, and the HTTP API, described at /api/v1/openapi.json
     #[command(after_help = "Examples:\n  \
                             intendant serve --database-url postgres://localhost/app\n  \
                             intendant serve --listen 0.0.0.0:4600 --behind-proxy --host ops.example.com")]

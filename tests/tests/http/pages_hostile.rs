@@ -94,6 +94,10 @@ async fn what_others_have_written_is_text_on_every_page(server: Server) -> Resul
     let mut ids = Vec::new();
     let all = STRINGS.iter().map(|text| (text, text));
     let all = all.chain(TEXTS.iter().map(|said| (&"plain", said)));
+    // More than a page shows of it.
+    let long = SCRIPT.repeat(500);
+    let long = &*long;
+    let all = all.chain([(&"long", &long)]);
     for (text, said) in all {
         for fails in [false, true] {
             let intent = Hostile {

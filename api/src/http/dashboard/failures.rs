@@ -7,7 +7,7 @@ use super::filter::Filter;
 use super::form::Asked;
 use super::frame::{self, Html, Live, nothing};
 use super::list::find;
-use super::place::{Place, Seat};
+use super::place::Seat;
 use super::words::{ago, line, linked};
 use crate::http::problem::Problem;
 use intendant::IntentState;
@@ -33,7 +33,7 @@ pub(super) async fn page(seat: Seat, Asked(form): Asked) -> Result<Html, Problem
         (filter.form(place, "/failures", seat.access.own_account()))
         div #failures data-part {
             @if failures.groups.is_empty() { (nothing("Nothing has failed that anybody has to look at.")) }
-            @else { (groups(place, &filter, &failures.groups)) }
+            @else { (groups(&seat, &filter, &failures.groups)) }
             @if more > 0 { p .muted { "And " (more) " more groups: a filter makes them fewer." } }
             @if failures.more { p .muted { "There are older ones, which were not counted." } }
         }
@@ -41,7 +41,7 @@ pub(super) async fn page(seat: Seat, Asked(form): Asked) -> Result<Html, Problem
     Ok(frame::page(&seat, "Failures", &Live::No, &main))
 }
 
-fn groups(place: &Place, filter: &Filter, groups: &[FailureGroup]) -> Markup {
+fn groups(seat: &Seat, filter: &Filter, groups: &[FailureGroup]) -> Markup {
     html! {
         div .scroll tabindex="0" role="region" aria-label="Failures" {
             table .flow {
@@ -50,18 +50,25 @@ fn groups(place: &Place, filter: &Filter, groups: &[FailureGroup]) -> Markup {
                     th .wide scope="col" { "Error" } th .num .opt scope="col" { "First" } th .num scope="col" { "Last" }
                     th scope="col" { span .hidden { "What to do" } }
                 } }
-                tbody { @for group in groups { (row(place, filter, group)) } }
+                tbody { @for group in groups { (row(seat, filter, group)) } }
             }
         }
     }
 }
 
-fn row(place: &Place, filter: &Filter, group: &FailureGroup) -> Markup {
+fn row(seat: &Seat, filter: &Filter, group: &FailureGroup) -> Markup {
+    let place = &seat.place;
+    // Errors of one group differ in their numbers: what they all have is looked for.
+    let same = group.error.lines().next().unwrap_or_default();
+    let same = same.split(|letter: char| letter.is_ascii_digit()).next();
+    let same = same.map(str::trim).filter(|same| !same.is_empty());
     let all = Filter {
         kind: Some(group.kind.clone()),
         state: Some(IntentState::Failed),
+        error: filter.error.clone().or(same.map(str::to_owned)),
         ..filter.clone()
     };
+    let resume = all.link(place, "/bulk");
     html! {
         tr {
             td .num { strong { (group.count) } }
@@ -70,7 +77,8 @@ fn row(place: &Place, filter: &Filter, group: &FailureGroup) -> Markup {
             td .wide { span .muted { (line(&group.reason)) ": " } (linked(place, &line(&group.error))) }
             td .num .opt { (ago(group.since)) }
             td .num { (ago(group.last)) }
-            td .verbs { a href=(place.intent(group.newest)) { "Newest" } " " a href=(all.link(place, "/intents")) { "List" } }
+            td .verbs { a href=(place.intent(group.newest)) { "Newest" } " " a href=(all.link(place, "/intents")) { "List" }
+                @if seat.may_act() { " " a href={ (resume) "&verb=resume&to=all" } { "Resume…" } } }
         }
     }
 }

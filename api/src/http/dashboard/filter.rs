@@ -161,11 +161,14 @@ impl Filter {
             }
         };
         let more = self.label.is_some() || self.error.is_some();
+        // Failures are failed.
+        let has_state = path != "/failures";
         html! {
             form .filters method="get" action=(place.to(path)) role="search" aria-label="Which intents" {
                 @if own.is_none() { (field("account", "Account", "acme", &self.account)) }
                 (field("resource", "Resource", "server:42", &self.resource))
                 (field("kind", "Kind", "replica.add", &self.kind))
+                @if has_state {
                 label { "State"
                     select name="state" {
                         option value="" { "any" }
@@ -173,6 +176,7 @@ impl Filter {
                             option value=(state) selected[self.state == Some(*state)] { (state) }
                         }
                     }
+                }
                 }
                 (field("by", "Asked for by", "ada", &self.by))
                 label { "In the last"
