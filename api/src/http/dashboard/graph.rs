@@ -40,10 +40,11 @@ pub(super) fn drawing(place: &Place, id: IntentId, graph: &Graph) -> Markup {
     if nodes.len() < 2 {
         return html! {};
     }
-    if nodes.len() > BOXES || edges.len() > EDGES {
-        return html! { p .muted { (graph.steps.len()) " steps of " (nodes.len()) " sorts: too many for a picture." } };
-    }
-    let drawn = layout(nodes.len(), &edges, SIZES);
+    let is_picture = nodes.len() <= BOXES && edges.len() <= EDGES;
+    let drawn = is_picture.then(|| layout(nodes.len(), &edges, SIZES));
+    let Some(drawn) = drawn.flatten() else {
+        return html! { p .muted { (graph.steps.len()) " steps of " (nodes.len()) " sorts, each after many others: too many for a picture." } };
+    };
     html! {
         div .scroll.graph tabindex="0" role="region" aria-label="Graph of the plan" { (svg(place, id, &nodes, &drawn)) }
         @if nodes.len() < graph.steps.len() { p .muted { (graph.steps.len()) " steps, folded by name." } }
