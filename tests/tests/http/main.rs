@@ -5,8 +5,11 @@
     reason = "a test that finds nothing to unwrap fails, as it should"
 )]
 
+mod accounts;
+mod bulk;
 mod hostile;
 mod matrix;
+mod parts;
 mod routes;
 mod serving;
 mod shield;
