@@ -1,12 +1,14 @@
 //! Admission: who may hold a resource now, who is refused, who waits, and whose turn is next, as pure functions
 //! (PROTOCOL P5).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::conflict::{Conflicts, Rival, Rule, Stage, Verdict, decide};
 use crate::id::IntentId;
 use crate::intent::Mode;
+
+pub(crate) mod circle;
 
 /// A resource that an intent wants, shared or exclusively.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub(crate) struct Holder {
     pub(crate) mode: Mode,
     /// By a rule of its kind it holds it side by side with others that would exclude it.
     pub(crate) beside: bool,
+    /// An ancestor holds it for itself and all of its family.
+    pub(crate) covered: bool,
 }
 
 /// A place in the line for a resource. The smaller (position, intent) goes first.
@@ -33,7 +37,9 @@ pub(crate) struct Place {
     pub(crate) resource: String,
     pub(crate) mode: Mode,
     pub(crate) position: i64,
-    /// Whether an ancestor of it holds something.
+    /// Its parent, its parent's parent, and so on.
+    pub(crate) ancestors: Vec<IntentId>,
+    /// Whether one of them holds something.
     pub(crate) kin: bool,
     /// Its kind goes side by side with some others, so its turn cannot be told from the modes alone.
     pub(crate) sharing: bool,
@@ -79,7 +85,7 @@ pub(crate) struct Scene<'a> {
 /// What comes of an admission.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Admission {
-    /// These take what they want. What an ancestor's lock covers is not taken again.
+    /// These take what they want.
     pub(crate) taken: Vec<Holder>,
     /// These go to *blocked*, with a place in every line.
     pub(crate) blocked: Vec<IntentId>,
@@ -101,6 +107,8 @@ pub(crate) struct Admission {
 /// those that a rule lets it go side by side with; otherwise the rules of its kind say whether it waits, with one place
 /// for all its resources.
 ///
+/// What an ancestor holds for itself it holds for its family: its descendants wait for each other only.
+///
 /// Kin of a holder pass those in line who are not: these hold nothing, and one of them may wait for what the holder
 /// holds, who waits for its kin. So nobody waits for a place in line that could never come to its turn.
 pub(crate) fn admit(mut applicants: Vec<Applicant>, scene: &Scene<'_>) -> Admission {
@@ -108,14 +116,14 @@ pub(crate) fn admit(mut applicants: Vec<Applicant>, scene: &Scene<'_>) -> Admiss
     let mut admission = Admission::default();
     applicants.sort_by_key(|applicant| (applicant.position, applicant.intent));
     for applicant in &applicants {
-        let rivals = room.rivals(applicant, scene);
-        if rivals.iter().all(|rival| rival.rule == Rule::Share) {
-            room.let_in(applicant, &rivals, &mut admission);
-            continue;
-        }
         if let Some(want) = room.waits_for_ancestor(applicant) {
             let circle = (applicant.intent, want.resource.clone());
             admission.circular.push(circle);
+            continue;
+        }
+        let rivals = room.rivals(applicant, scene);
+        if rivals.iter().all(|rival| rival.rule == Rule::Share) {
+            room.let_in(applicant, &rivals, &mut admission);
             continue;
         }
         let verdict = if applicant.is_new {
@@ -175,10 +183,13 @@ impl Room {
     /// Everybody that excludes an applicant on what it wants, with what its rules say of them.
     fn rivals(&self, applicant: &Applicant, scene: &Scene<'_>) -> Vec<Rival> {
         let mut rivals = Vec::new();
-        let wants = applicant.wants.iter();
-        for want in wants.filter(|want| !self.covers(applicant, want) && !self.holds(want)) {
-            let excludes =
-                |intent, mode| intent != applicant.intent && !want.mode.is_compatible(mode);
+        for want in applicant.wants.iter().filter(|want| !self.holds(want)) {
+            let excludes = |intent, mode| {
+                intent != applicant.intent
+                    && !want.mode.is_compatible(mode)
+                    && !applicant.ancestors.contains(&intent)
+            };
+            let cover = self.cover(&applicant.ancestors, &want.resource);
             let rival = |intent, stage| Rival {
                 intent,
                 resource: want.resource.clone(),
@@ -191,7 +202,10 @@ impl Room {
             let ahead = |place: &&Place| {
                 excludes(place.intent, place.mode)
                     && (place.position, place.intent) < (applicant.position, applicant.intent)
-                    && (!applicant.kin || place.kin)
+                    && match cover.is_empty() {
+                        true => !applicant.kin || place.kin,
+                        false => cover.iter().all(|owner| place.ancestors.contains(owner)),
+                    }
             };
             let line = self.lines.get(&want.resource).into_iter().flatten();
             rivals.extend(
@@ -208,11 +222,12 @@ impl Room {
         rivals
     }
 
-    /// Whether an ancestor holds for itself what the applicant wants.
-    fn covers(&self, applicant: &Applicant, want: &Want) -> bool {
-        let mut holders = self.holders(&want.resource);
-        holders
-            .any(|(holder, mode)| *mode == Mode::Exclusive && applicant.ancestors.contains(holder))
+    /// Which of these ancestors hold a resource for themselves, and so for their descendants.
+    fn cover(&self, ancestors: &[IntentId], resource: &str) -> Vec<IntentId> {
+        let holders = self.holders(resource);
+        let owners = holders.filter(|(_, mode)| *mode == Mode::Exclusive);
+        let owners = owners.map(|(holder, _)| *holder);
+        owners.filter(|owner| ancestors.contains(owner)).collect()
     }
 
     /// What it holds already (a failed intent that is resumed) needs no turn: those in line wait for it.
@@ -235,16 +250,11 @@ impl Room {
 
     /// It takes what it wants, side by side with these.
     fn let_in(&mut self, applicant: &Applicant, beside: &[Rival], admission: &mut Admission) {
-        let wants = applicant.wants.iter();
-        let taken: Vec<Want> = wants
-            .filter(|want| !self.covers(applicant, want))
-            .cloned()
-            .collect();
         for Want {
             intent,
             resource,
             mode,
-        } in taken
+        } in applicant.wants.iter().cloned()
         {
             let is_beside = |rival: &Rival| {
                 rival.resource == resource
@@ -256,6 +266,7 @@ impl Room {
                 intent,
                 mode,
                 beside: beside.iter().any(is_beside),
+                covered: !self.cover(&applicant.ancestors, &resource).is_empty(),
                 resource: resource.clone(),
             });
             self.held.entry(resource).or_default().push((intent, mode));
@@ -265,22 +276,18 @@ impl Room {
         }
     }
 
-    /// It gets a place in the line of everything that it wants and no ancestor covers.
+    /// It gets a place in the line of everything that it wants.
     fn block(&mut self, applicant: &Applicant, admission: &mut Admission) {
         admission.blocked.push(applicant.intent);
-        let wants = applicant.wants.iter();
-        let wants: Vec<Want> = wants
-            .filter(|want| !self.covers(applicant, want))
-            .cloned()
-            .collect();
         let rules = applicant.rules.as_ref();
         let sharing = rules.is_some_and(|rules| rules.conflicts.mentions(Rule::Share));
-        for want in wants {
+        for want in &applicant.wants {
             let place = Place {
                 intent: want.intent,
-                resource: want.resource,
+                resource: want.resource.clone(),
                 mode: want.mode,
                 position: applicant.position,
+                ancestors: applicant.ancestors.clone(),
                 kin: applicant.kin,
                 sharing,
             };
@@ -327,8 +334,8 @@ impl Applicant {
 
 /// Of the places in the lines of resources that have become freer: those that can try again.
 ///
-/// The head of each line, and those behind it that go along with it and with the holders; and the same among the kin of
-/// holders, who may pass the others.
+/// The head of each line, and those behind it that go along with it and with the holders; the same among the kin of
+/// holders, who may pass the others; and among those for whom an ancestor holds it, who wait for each other only.
 pub(crate) fn next_in_line(
     resources: &HashSet<String>,
     holders: &[Holder],
@@ -345,8 +352,17 @@ pub(crate) fn next_in_line(
             .iter()
             .filter(|holder| holder.resource == *resource)
             .collect();
-        next.extend(heads(places.iter().copied(), &held));
-        next.extend(heads(places.into_iter().filter(|place| place.kin), &held));
+        let mut families: HashMap<BTreeSet<IntentId>, Vec<&Place>> = HashMap::new();
+        for place in places {
+            let owners = held.iter().filter(|h| h.mode == Mode::Exclusive);
+            let owners = owners.map(|holder| holder.intent);
+            let cover = owners.filter(|owner| place.ancestors.contains(owner));
+            families.entry(cover.collect()).or_default().push(place);
+        }
+        for (_, places) in families {
+            next.extend(heads(places.iter().copied(), &held));
+            next.extend(heads(places.into_iter().filter(|place| place.kin), &held));
+        }
     }
     next
 }
@@ -357,9 +373,11 @@ fn heads<'a>(line: impl Iterator<Item = &'a Place>, held: &[&Holder]) -> Vec<Int
     let (mut next, mut ahead) = (Vec::new(), Vec::new());
     for place in line {
         let is_free = || {
-            held.iter()
-                .all(|h| h.intent == place.intent || place.mode.is_compatible(h.mode))
-                && ahead.iter().all(|mode| place.mode.is_compatible(*mode))
+            held.iter().all(|h| {
+                h.intent == place.intent
+                    || place.mode.is_compatible(h.mode)
+                    || place.ancestors.contains(&h.intent)
+            }) && ahead.iter().all(|mode| place.mode.is_compatible(*mode))
         };
         if place.sharing || is_free() {
             next.push(place.intent);

@@ -82,7 +82,9 @@ impl<S> Cx<S> {
     ///
     /// Children of different kinds are asked for together by `tokio::join!`: the step is parked once, for all of them.
     ///
-    /// Resources of the child that this intent or an ancestor holds exclusively count as taken.
+    /// What this intent or an ancestor holds exclusively it holds for the child, too; children of one parent that want the
+    /// same wait for each other. A child that would wait for what can only be let go of after it has ended fails at once,
+    /// for [`FailureReason::CircularWait`].
     pub async fn child<T: Intent>(&self, name: &str, intent: T) -> Result<T::Output, StepError> {
         match look(self.step(), name, &intent, 1)? {
             Known::Ended(ended) => return Ok(ended?),

@@ -421,7 +421,9 @@ impl Error {
     /// A URL that cannot be used. Where the password of one stands that is broken, nobody knows: it goes to no log.
     pub(crate) fn url(url: &str) -> Self {
         let shown = match url.split_once("://") {
-            Some((scheme, _)) if scheme != "sqlite" => format!("{scheme}://…"),
+            Some((scheme, rest)) if scheme != "sqlite" && rest.contains(['@', ':', '?', '#']) => {
+                format!("{scheme}://…")
+            }
             _ => url.to_owned(),
         };
         Self::Url { url: shown }
@@ -477,11 +479,14 @@ mod tests {
         for url in [
             "postgres://ada:secret@:x/db",
             "mysql://ada:secret@host",
-            "postgres://secret",
+            "postgres://ada:secret",
+            "postgres://host/db?password=secret",
         ] {
             let said = Error::url(url).to_string();
             assert!(!said.contains("secret") && said.contains("://…"), "{said}");
         }
+        let said = Error::url("mysql://localhost").to_string();
+        assert!(said.contains("`mysql://localhost`"), "{said}");
         assert!(Error::url("orders.db").to_string().contains("`orders.db`"));
         assert!(
             Error::url("sqlite://a?b=c")

@@ -56,6 +56,12 @@ pub const CONFLICT_RULES: usize = 100;
 /// where a kind has rules about them.
 pub const CONFLICT_LOOK: usize = 100;
 
+/// How many of those in line are looked at for a circle at a time, and how many that can be reached from them.
+pub(crate) const CIRCLE_LOOK: usize = 1_000;
+
+/// How many of the first in a line are looked at for a circle: who stands behind them waits for them.
+pub(crate) const CIRCLE_LINE: usize = 100;
+
 /// Most labels of one intent: each is two index entries for ever.
 pub const LABELS: usize = 20;
 
@@ -214,6 +220,10 @@ pub const AGE_SPREAD: u32 = 10;
 /// How often a cancel looks anew when what it is to stop has moved between its look and its locks. Each is some
 /// milliseconds; an intent that moves every time is hardly thinkable.
 pub const CANCEL_TRIES: usize = 100;
+
+/// How long a worker goes on with slots of a limited queue before it looks whether others wait for them: so long does each have
+/// its turn where there are more workers than slots. One small statement a second, of workers that are at their limit.
+pub const SLOT_TERM: Duration = Duration::from_secs(1);
 
 /// Wait before an intent's failure is written again when the database has refused even that. Rare enough to cost the
 /// others nothing, short enough to be seen by whoever mends the cause.

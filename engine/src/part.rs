@@ -45,6 +45,13 @@ pub(crate) struct Key(
 #[error("`{0}` is not where a part of a list has ended")]
 pub struct NoMark(String);
 
+impl Mark {
+    /// The place right before what belongs to a step, in the lists that go by steps.
+    pub fn before_step(step: &str) -> Self {
+        Self(Key(step.to_owned(), 0, 0, String::new()))
+    }
+}
+
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let key = serde_json::to_string(&self.0).map_err(|_| fmt::Error)?;

@@ -1,7 +1,8 @@
 //! Queues: what people say of them, while everything runs.
 //!
 //! What is said is kept in the database, with who and why. Workers hear of it with their next tick, or when they next look for
-//! work, which a live worker does three times a second; a queue of which nobody has said anything costs them nothing.
+//! work, which a live worker does three times a second unless told otherwise ([`Worker::poll`](crate::Worker::poll)); a queue of
+//! which nobody has said anything costs them nothing.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -46,8 +47,8 @@ impl Intendant {
         self.store().changes("queue", name.to_owned()).await
     }
 
-    /// Has no worker begin with anything more of a queue, until it is resumed, within a second everywhere. Returns false if it
-    /// is paused already.
+    /// Has no worker begin with anything more of a queue, until it is resumed: within a second everywhere, or within a worker's
+    /// [`poll`](crate::Worker::poll) if that is longer. Returns false if it is paused already.
     ///
     /// What a worker has begun with goes on until it ends or parks; what it holds and has not begun with goes back in line.
     /// Requests are taken as ever, and wait. The queue may be one in which steps of other intents run
@@ -98,8 +99,10 @@ impl Intendant {
     /// Says how many steps of a queue may run at once, across all workers; with none, as many as the workers of themselves
     /// would. Returns false if it is so already, so a program may say it whenever it begins.
     ///
-    /// A limit that is set or lowered stops nothing: nothing new begins before fewer run. A worker that dies gives its slots back
-    /// when it is taken for dead; what it may still run by then is not counted.
+    /// A limit that is set or lowered stops nothing: nothing new begins before fewer run, once the workers have heard of it
+    /// ([`pause_queue`](Self::pause_queue)). A worker that dies gives its slots back when it is taken for dead; what it may still run
+    /// by then is not counted. Workers that wait for slots have them in turn: one with more than an equal share gives some up as
+    /// its steps end, about once a second, so an endless backlog of one kind keeps no other from its turn.
     ///
     /// ```
     /// # use intendant::{Intent, Intendant};

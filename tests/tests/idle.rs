@@ -1,4 +1,5 @@
-//! An idle worker leaves its database alone: three looks a second, and a heartbeat now and then.
+//! An idle worker leaves its database alone: three looks a second, and a heartbeat now and then. So does one that waits for slots
+//! of a queue that has lent all.
 //!
 //! Counted where the statements leave the process, by what the database driver logs of them; so these tests have a
 //! process to themselves, and take turns.
@@ -53,6 +54,21 @@ async fn ring(_: Cx<()>, _: Ring) -> StepResult<()> {
     Ok(())
 }
 
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Toll {}
+
+impl Intent for Toll {
+    const KIND: &'static str = "toll";
+    const QUEUE: &'static str = "tower";
+    type Output = ();
+}
+
+/// Goes on until its worker stops.
+async fn toll(cx: Cx<()>, _: Toll) -> StepResult<()> {
+    cx.stopping().await;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_worker_asks_less_than_five_times_a_second() -> Result<()> {
     let statements = Statements::default();
@@ -62,7 +78,8 @@ async fn an_idle_worker_asks_less_than_five_times_a_second() -> Result<()> {
     for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
         let (_database, intendant) = Database::open(kind).await?;
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let worker = Worker::new(&intendant, ()).register_step(ring);
+        let worker = Worker::new(&intendant, ());
+        let worker = worker.register_step(ring).register_step(toll);
         let worker = tokio::spawn(worker.run(async move {
             stopped.await.ok();
         }));
@@ -79,6 +96,21 @@ async fn an_idle_worker_asks_less_than_five_times_a_second() -> Result<()> {
             kind.as_str()
         );
         ensure!(asked >= seconds, "the count moves: {asked}");
+
+        // One tolls, and the others wait for the one slot. A look at such a queue is four statements.
+        intendant.request(Toll {}).await?;
+        intendant.limit_queue("tower", Some(1), "ada", None).await?;
+        intendant.request_all((0..5).map(|_| Toll {})).await?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let before = statements.0.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        let asked = statements.0.load(Ordering::SeqCst) - before;
+        println!("{}: {asked} with a full queue", kind.as_str());
+        ensure!(
+            asked <= 16 * seconds,
+            "{}: {asked} in {seconds} s with a full queue",
+            kind.as_str()
+        );
         stop.send(()).unwrap();
         worker.await??;
     }

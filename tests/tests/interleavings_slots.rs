@@ -1,16 +1,17 @@
 //! Slots of a limited queue, statement by statement, in every order: two sessions want the last ones, one gives back what the
-//! other one wants, one dies while the other one takes. The statements are the engine's own.
+//! other one wants, one dies while the other one takes, or somebody takes the limit away and sets it again. The statements are the
+//! engine's own.
 
 use anyhow::{Result, ensure};
 use intendant::StoreKind;
 use intendant_tests::database::Database;
 use intendant_tests::orders::{Side, orders, race, statement};
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{PgPool, Postgres, Row as _, Transaction};
 use uuid::Uuid;
 
 const LIMIT: i64 = 3;
 
-/// Of two statements, a word that nothing else has to do with, and the COMMIT.
+/// Of three statements and the COMMIT.
 const TURNS: usize = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,13 +20,15 @@ enum Wish {
     Have(i64),
     /// Ends, or is reaped.
     End,
+    /// No limit, and the same again: what was lent is forgotten.
+    Limit,
 }
 
 struct Wants {
     wish: Wish,
     session: Uuid,
-    /// The queue's limit, and what it has lent; what the session has.
-    budget: Option<(i64, i64, i64)>,
+    /// The queue's limit, and what it has lent.
+    budget: Option<(i64, i64)>,
     has: i64,
 }
 
@@ -33,26 +36,52 @@ impl Side for Wants {
     async fn step(&mut self, tx: &mut Transaction<'static, Postgres>, nth: usize) -> Result<()> {
         match (self.wish, nth) {
             (Wish::Have(_), 0) => {
-                let query = sqlx::query_as::<_, (String, i64, i64, i64)>(statement("slot_lock")?);
-                let query = query.bind(self.session).bind(vec!["mail"]);
-                let row = query.fetch_optional(&mut **tx).await?;
-                self.budget = row.map(|(_, limit, lent, held)| (limit, lent, held));
+                let query = sqlx::query_as::<_, (String, i64, i64)>(statement("slot_lock")?);
+                let row = query.bind(vec!["mail"]).fetch_optional(&mut **tx).await?;
+                self.budget = row.map(|(_, limit, lent)| (limit, lent));
             }
-            (Wish::Have(wanted), 1) => {
-                let Some((limit, lent, held)) = self.budget else {
+            (Wish::Have(_), 1) => {
+                let query = sqlx::query(statement("slot_load")?).bind(vec!["mail"]);
+                let rows = query.fetch_all(&mut **tx).await?;
+                self.has = 0;
+                for row in rows {
+                    if row.get::<Uuid, _>(1) == self.session {
+                        self.has = row.get(2);
+                    }
+                }
+            }
+            (Wish::Have(wanted), 2) => {
+                let Some((limit, lent)) = self.budget else {
                     return Ok(());
                 };
+                let held = self.has;
                 self.has = wanted.min(held + (limit - lent).max(0));
                 sqlx::query(statement("slot_move")?)
                     .bind(self.session)
                     .bind(vec!["mail"])
                     .bind(vec![self.has - held])
                     .bind(vec![self.has])
+                    .bind(vec![self.has < wanted])
+                    .bind(vec![false])
                     .execute(&mut **tx)
                     .await?;
             }
             (Wish::End, 1) => {
+                let query = sqlx::query(statement("slot_hold")?).bind(self.session);
+                query.execute(&mut **tx).await?;
+            }
+            (Wish::End, 2) => {
                 let query = sqlx::query(statement("slot_return")?).bind(self.session);
+                query.execute(&mut **tx).await?;
+                self.has = 0;
+            }
+            (Wish::Limit, 0 | 2) => {
+                let limit = (nth == 2).then_some(LIMIT);
+                let query = sqlx::query(statement("queue_limit")?).bind("mail");
+                query.bind(limit).execute(&mut **tx).await?;
+            }
+            (Wish::Limit, 1) => {
+                let query = sqlx::query(statement("slot_forget")?).bind("mail");
                 query.execute(&mut **tx).await?;
                 self.has = 0;
             }
@@ -114,8 +143,10 @@ async fn every_order(wishes: (Wish, Wish), before: (i64, i64)) -> Result<Vec<(i6
         )
         .fetch_one(&pool)
         .await?;
+        // What was lent before the limit was taken away is not any more, whoever thinks so.
+        let forgets = [wishes.0, wishes.1].contains(&Wish::Limit);
         ensure!(
-            lent == held && held == first.has + second.has && lent <= LIMIT,
+            lent == held && (forgets || held == first.has + second.has) && lent <= LIMIT,
             "{order:b}: {lent} lent, {held} held, {} and {}",
             first.has,
             second.has
@@ -143,6 +174,14 @@ async fn what_one_gives_back_the_other_one_has_now_or_later() -> Result<()> {
 async fn what_a_dying_one_had_is_there_for_the_other_one() -> Result<()> {
     let got = every_order((Wish::End, Wish::Have(3)), (2, 1)).await?;
     ensure!(got.contains(&(0, 3)) && got.contains(&(0, 1)), "{got:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_limit_that_is_set_again_meanwhile_has_lent_what_sessions_have() -> Result<()> {
+    every_order((Wish::Limit, Wish::Have(3)), (1, 2)).await?;
+    every_order((Wish::Limit, Wish::Have(0)), (1, 2)).await?;
+    every_order((Wish::Limit, Wish::End), (1, 2)).await?;
     Ok(())
 }
 

@@ -58,6 +58,7 @@ fn both_dialects_have_the_same_statements() -> Result<()> {
         "request_resource",
         "resource_lock",
         "resource_try",
+        "slot_hold",
         "wait_lock",
     ];
     ensure!(missing == expected, "{missing:?}");

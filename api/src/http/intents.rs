@@ -1,6 +1,6 @@
 //! Intents: asked for, listed, looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 
 use intendant::{
@@ -270,21 +270,90 @@ parts! {
     links: part_of_links, LinkRecord;
 }
 
+/// As much of a list as goes together, for a page for people: what has happened first is first.
+macro_rules! wholes {
+    ($($name:ident: $part:ident, $record:ty, $order:expr;)*) => {$(
+        pub(super) async fn $name(
+            access: &Access,
+            id: IntentId,
+            after: Option<Mark>,
+        ) -> Result<Vec<$record>, Problem> {
+            let one = access.one(id).await?;
+            let mut items = one.engine().$part(id, after, limits::PAGE).await?.items;
+            items.sort_by_key($order);
+            access.shown(items).await
+        }
+    )*};
+}
+
+wholes! {
+    some_attempts: part_of_attempts, AttemptRecord, |it| it.finished_at;
+    some_logs: part_of_logs, LogRecord, |it| it.at;
+    some_measurements: part_of_measurements, MeasureRecord, |it| it.at;
+    some_signals: part_of_signals, SignalRecord, |it| it.id.0;
+    some_children: part_of_children, ChildRecord, |it| it.id;
+    some_links: part_of_links, LinkRecord, |it| it.at;
+}
+
+/// All steps of an intent, for a page for people; outputs as far as they go together.
+pub(super) async fn steps_for_people(
+    access: &Access,
+    id: IntentId,
+) -> Result<Vec<StepRecord>, Problem> {
+    let one = access.one(id).await?;
+    let mut steps = one.engine().steps_in_brief(id).await?;
+    let part = one.engine().part_of_steps(id, None, limits::PAGE).await?;
+    let outputs = part.items.into_iter();
+    let outputs = outputs.map(|step| ((step.name, step.generation), step.output));
+    let mut outputs: HashMap<_, _> = outputs.collect();
+    for step in &mut steps {
+        let key = (step.name.clone(), step.generation);
+        step.output = outputs.remove(&key).flatten();
+    }
+    access.shown(steps).await
+}
+
+/// A step of an intent the last time round, with its output.
+pub(super) async fn step_for_people(
+    access: &Access,
+    id: IntentId,
+    name: &str,
+) -> Result<Option<StepRecord>, Problem> {
+    let one = access.one(id).await?;
+    let (mut found, mut after) = (None, Some(Mark::before_step(name)));
+    while let Some(mark) = after {
+        let part = one.engine().part_of_steps(id, Some(mark), 2).await?;
+        let is_past = part.items.iter().any(|step| step.name != name);
+        found = part
+            .items
+            .into_iter()
+            .rfind(|step| step.name == name)
+            .or(found);
+        after = part.next.filter(|_| !is_past);
+    }
+    if found.is_none() {
+        // It has not begun.
+        let steps = one.engine().steps_in_brief(id).await?;
+        found = steps.into_iter().rfind(|step| step.name == name);
+    }
+    access.shown(found).await
+}
+
 /// Which events.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Since {
     /// Those after this number
     #[serde(default)]
-    after: u32,
+    pub(super) after: u32,
 }
 
 /// A page of events, which have numbers without gaps.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct EventPage {
-    events: Vec<EventRecord>,
+    pub(super) events: Vec<EventRecord>,
     /// `after` of the next page; none at the end, as of now
-    next: Option<i64>,
+    pub(super) next: Option<i64>,
 }
 
 pub(super) async fn events(

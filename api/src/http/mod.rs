@@ -5,6 +5,8 @@
 
 mod access;
 mod around;
+mod dashboard;
+mod doors;
 mod input_account;
 mod intents;
 mod lanes;
@@ -29,12 +31,14 @@ use intendant::{Intendant, Scope, Worker};
 use serde_json::Value;
 use tokio::sync::watch;
 
-pub use access::{Access, Grant, Needs};
+pub use access::Access;
+pub use dashboard::PageRoute;
+pub use doors::{Grant, Needs};
 pub use listening::{Drained, serve};
 pub use problem::Problem;
 
-pub(crate) use access::Code;
-use access::{Doors, Guarded, Latch, Naming};
+pub(crate) use doors::Code;
+use doors::{Doors, Guarded, Latch, Naming};
 use parts::{Answer, Asked, Text};
 use readers::Streams;
 use route::{Described, Entry, Operation, Routes, Schemas};
@@ -60,6 +64,7 @@ pub struct Api {
     guarded: Guarded,
     reached: Reached,
     stop: Option<watch::Receiver<bool>>,
+    has_dashboard: bool,
 }
 
 impl std::fmt::Debug for Api {
@@ -82,7 +87,14 @@ impl Api {
             },
             reached: Reached::default(),
             stop: None,
+            has_dashboard: true,
         }
+    }
+
+    /// No pages for people: the JSON API alone.
+    pub fn without_dashboard(mut self) -> Self {
+        self.has_dashboard = false;
+        self
     }
 
     /// Whoever reaches it may do everything, until the first token is made: from then on it needs one. Who says to have one
@@ -172,14 +184,23 @@ impl Api {
     /// The routes.
     pub fn router(self) -> Router {
         let health = Health(self.guarded.engine.clone());
+        let pages = self
+            .has_dashboard
+            .then(|| dashboard::pages(self.guarded.clone()).router());
         let (router, document) = routes(self.guarded).finish();
         router
+            .merge(pages.unwrap_or_default())
             .fallback(async || Problem::no_route())
             .method_not_allowed_fallback(async || Problem::no_method())
             .layer(Extension(Streams::new(self.stop)))
             .layer(Extension(Document(Arc::new(document))))
             .layer(Extension(health))
             .layer(from_fn_with_state(self.reached, shield::shield))
+    }
+
+    /// The routes of the dashboard, and what each needs of who asks.
+    pub fn pages(self) -> Vec<PageRoute> {
+        dashboard::pages(self.guarded).routes()
     }
 
     /// The document that describes the routes: OpenAPI 3.1.

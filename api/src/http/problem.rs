@@ -217,6 +217,16 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, code, title).with(error)
     }
 
+    /// What went wrong, for people.
+    pub(super) fn title(&self) -> &'static str {
+        self.title
+    }
+
+    /// What was found here, and what to do.
+    pub(super) fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
     /// The status, for those who count.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
@@ -299,7 +309,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, passes) = (self.status(), self.passes);
         let mut response = (status, Json(&self)).into_response();
-        // For those who look at what is told.
+        // For those who look at what is told, or say it in another form.
         response.extensions_mut().insert(self);
         let headers = response.headers_mut();
         headers.insert(

@@ -8,7 +8,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request;
 use tokio::sync::watch;
 
-use super::access::Grant;
+use super::doors::Grant;
 use super::problem::Problem;
 use super::route::{Described, Operation, Schemas};
 

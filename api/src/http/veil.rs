@@ -90,11 +90,17 @@ impl<T: Veiled> Veiled for Vec<T> {
     }
 }
 
-impl Veiled for Option<String> {
+impl<T: Veiled> Veiled for Option<T> {
     fn parts(&mut self, visit: &mut dyn FnMut(Part<'_>)) {
-        if let Some(text) = self {
-            visit(Part::Text(text));
+        if let Some(it) = self {
+            it.parts(visit);
         }
+    }
+}
+
+impl Veiled for String {
+    fn parts(&mut self, visit: &mut dyn FnMut(Part<'_>)) {
+        visit(Part::Text(self));
     }
 }
 

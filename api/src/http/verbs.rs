@@ -23,10 +23,10 @@ const REASON_CHARS: usize = 2_000;
 pub(super) struct Act {
     /// Why; kept with the event
     #[schemars(length(max = 2000))]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
     /// Say what would be done, and do nothing
     #[serde(default)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 /// Which step, and why.
@@ -78,10 +78,10 @@ pub(super) struct Rerun {
 #[serde(deny_unknown_fields)]
 pub(super) struct Amend {
     /// The input
-    input: Box<RawValue>,
+    pub(super) input: Box<RawValue>,
     /// Why; kept with the event
     #[schemars(length(max = 2000))]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 /// A message.
@@ -89,12 +89,12 @@ pub(super) struct Amend {
 #[serde(deny_unknown_fields)]
 pub(super) struct Message {
     /// The name by which steps wait for it
-    name: String,
+    pub(super) name: String,
     /// What it says
     #[serde(default)]
-    payload: Value,
+    pub(super) payload: Value,
     /// Sent again with the same key, it counts once, whatever it says then; the same as the header `Idempotency-Key`
-    key: Option<String>,
+    pub(super) key: Option<String>,
 }
 
 /// What came of it.
@@ -107,7 +107,7 @@ pub(super) struct Done {
     /// Where it is now
     state: IntentState,
     /// Of a rerun of what had finished, or an undo of what had succeeded: the intent that was asked for
-    new_intent: Option<IntentId>,
+    pub(super) new_intent: Option<IntentId>,
     /// Of a cancel: whether it is over, or asked to stop
     cancelled: Option<CancelledHow>,
     /// Of a dry run: what would be done to its steps
@@ -157,7 +157,7 @@ pub(super) fn check(reason: Option<&str>) -> Result<Option<&str>, Problem> {
     }
 }
 
-async fn act(
+pub(super) async fn act(
     access: &Access,
     id: IntentId,
     verb: &Verb,

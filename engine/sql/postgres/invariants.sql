@@ -99,7 +99,13 @@ union all
 select 'I3: a task is blocked by nobody', b.intent_id from intendant.blocked b
  where not exists (
        select from intendant.line l join intendant.holder h on h.resource = l.resource and h.intent_id <> l.intent_id
-        where l.intent_id = b.intent_id and (l.mode = 'exclusive' or h.mode = 'exclusive'))
+        where l.intent_id = b.intent_id and (l.mode = 'exclusive' or h.mode = 'exclusive')
+   and not exists (
+       with recursive up (id) as (
+         select i.parent_id from intendant.intent i where i.id = b.intent_id
+         union all
+         select i.parent_id from up join intendant.intent i on i.id = up.id)
+       select from up where up.id = h.intent_id))
    and not exists (
        select from intendant.line l join intendant.line e on e.resource = l.resource
                and (e.position, e.intent_id) < (l.position, l.intent_id)
@@ -108,6 +114,18 @@ union all
 select 'I4: two intents that exclude each other hold one resource', a.intent_id
   from intendant.holder a join intendant.holder b on b.resource = a.resource and b.intent_id <> a.intent_id
  where a.mode = 'exclusive' and not a.beside and not b.beside
+   and (not b.covered or not exists (
+       with recursive up (id) as (
+         select i.parent_id from intendant.intent i where i.id = b.intent_id
+         union all
+         select i.parent_id from up join intendant.intent i on i.id = up.id)
+       select from up where up.id = a.intent_id))
+   and (not a.covered or not exists (
+       with recursive up (id) as (
+         select i.parent_id from intendant.intent i where i.id = a.intent_id
+         union all
+         select i.parent_id from up join intendant.intent i on i.id = up.id)
+       select from up where up.id = b.intent_id))
 union all
 select 'I7: the times are out of order', o.intent_id from intendant.outcome o
   join intendant.intent i on i.id = o.intent_id

@@ -1,8 +1,4 @@
--- Tick, of a worker that takes or gives back slots of limited queues: how many each may lend, has lent, and how many of them
--- this session has. Primary keys; locks the queues, sorted, until the commit. 1 session, 2 queues.
-select q.name, q.slots, q.lent, coalesce(s.held, 0)
-  from intendant.queue q
-  left join intendant.slot s on s.session_id = $1::uuid and s.queue = q.name
- where q.name = any ($2::text[])
- order by q.name
-   for update of q
+-- Tick, of a worker that takes or gives back slots of limited queues: how many each may lend, and has lent. Who has them is read
+-- by the next statement, since this one sees what was there before it waited. Primary key; locks the queues, sorted, until the
+-- commit. 1 queues.
+select name, slots, lent from intendant.queue where name = any ($1::text[]) order by name for update

@@ -39,6 +39,7 @@ fn check_of(own: &str, conflicts: Conflicts, others: &str, is_new: bool, expecte
                 resource,
                 mode: Mode::Exclusive,
                 beside: false,
+                covered: false,
             });
         } else {
             let place_of = if place == "l" { &mut line } else { &mut coming };
@@ -47,6 +48,7 @@ fn check_of(own: &str, conflicts: Conflicts, others: &str, is_new: bool, expecte
                 resource,
                 mode: Mode::Exclusive,
                 position: number(id) as i64,
+                ancestors: Vec::new(),
                 kin: false,
                 sharing: false,
             });
@@ -316,6 +318,7 @@ impl Model {
             resource: resource.to_string(),
             mode,
             position: who as i64,
+            ancestors: Vec::new(),
             kin: false,
             sharing: false,
         })
@@ -508,6 +511,7 @@ fn who_goes_side_by_side_with_some_tries_again_whenever_the_line_moves() {
         resource: "a".to_owned(),
         mode: Mode::Exclusive,
         position: number as i64,
+        ancestors: Vec::new(),
         kin: false,
         sharing,
     };
@@ -516,6 +520,7 @@ fn who_goes_side_by_side_with_some_tries_again_whenever_the_line_moves() {
         resource: "a".to_owned(),
         mode: Mode::Exclusive,
         beside: false,
+        covered: false,
     };
     let line = [place(2, false), place(3, true), place(4, false)];
     let freed = HashSet::from(["a".to_owned()]);

@@ -65,6 +65,7 @@ fn check(applicants: &str, holders: &str, line: &str, expected: Expect) {
             resource,
             mode,
             beside: false,
+            covered: false,
         })
         .collect();
     let line: Vec<_> = rows(line)
@@ -74,6 +75,7 @@ fn check(applicants: &str, holders: &str, line: &str, expected: Expect) {
             resource,
             mode,
             position,
+            ancestors: vec![intent_parent(intent)],
             kin: is_kin(intent),
             sharing: false,
         })
@@ -186,6 +188,7 @@ fn a_wait_that_would_close_a_circle_is_told_apart() {
         resource: "a:1".to_owned(),
         mode: Mode::Shared,
         beside: false,
+        covered: false,
     };
     let admission = admit_by_modes(vec![applicant], &[holder], &[]);
     assert_eq!(admission.circular, [(child, "a:1".to_owned())]);
@@ -218,7 +221,7 @@ fn a_childs_resource_is_covered_by_its_ancestors_lock() {
         "1 a x",
         "100 a x",
         "",
-        expect!["taken  | blocked  | next []"],
+        expect!["taken 1:a | blocked  | next []"],
     );
     check(
         "1 a x",
@@ -228,13 +231,71 @@ fn a_childs_resource_is_covered_by_its_ancestors_lock() {
     );
 }
 
+/// Intents 1 and 101 are not siblings, so the family is made by hand: 10 holds it, 1, 2 and 3 are its children, and 4 a
+/// child of 1.
+#[test]
+fn members_of_a_family_wait_for_each_other_only() {
+    let ancestors = |who: u128| match who {
+        1..=3 => vec![intent(10)],
+        4 => vec![intent(1), intent(10)],
+        _ => Vec::new(),
+    };
+    let holder = |who: u128, covered| Holder {
+        intent: intent(who),
+        resource: "a".to_owned(),
+        mode: Mode::Exclusive,
+        beside: false,
+        covered,
+    };
+    let place = |who: u128| Place {
+        intent: intent(who),
+        resource: "a".to_owned(),
+        mode: Mode::Exclusive,
+        position: who as i64,
+        ancestors: ancestors(who),
+        kin: !ancestors(who).is_empty(),
+        sharing: false,
+    };
+    let applicant = |who: u128| Applicant {
+        intent: intent(who),
+        position: who as i64,
+        ancestors: ancestors(who),
+        kin: !ancestors(who).is_empty(),
+        wants: vec![Want {
+            intent: intent(who),
+            resource: "a".to_owned(),
+            mode: Mode::Exclusive,
+        }],
+        rules: None,
+        is_new: true,
+    };
+    let goes = |who: u128, holders: &[Holder], line: &[Place]| {
+        let admission = admit_by_modes(vec![applicant(who)], holders, line);
+        assert!(admission.taken.iter().all(|taken| taken.covered));
+        !admission.taken.is_empty()
+    };
+    let (parent, first) = (holder(10, false), holder(1, true));
+    // Somebody else's place in line is behind the whole family, whatever it is.
+    assert!(goes(2, std::slice::from_ref(&parent), &[place(0)]));
+    assert!(!goes(2, &[parent.clone(), first.clone()], &[]));
+    assert!(goes(4, &[parent.clone(), first.clone()], &[place(2)]));
+    // The line of the family moves on by itself, behind a stranger.
+    let next = |holders: &[Holder]| {
+        let line = [place(0), place(2), place(3)];
+        next_in_line(&HashSet::from(["a".to_owned()]), holders, &line)
+    };
+    assert_eq!(next(&[parent.clone(), first]), HashSet::new());
+    assert_eq!(next(&[parent]), HashSet::from([intent(2)]));
+    assert_eq!(next(&[]), HashSet::from([intent(0), intent(2)]));
+}
+
 #[test]
 fn kin_of_a_holder_pass_those_who_hold_nothing_and_nobody_else() {
     check(
         "5 a x, 5 b x",
         "500 a x",
         "3 a x, 3 b x",
-        expect!["taken 5:b | blocked  | next [3]"],
+        expect!["taken 5:a 5:b | blocked  | next [3]"],
     );
     check(
         "5 b x",

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::args::{Args, Rows};
 use super::conflict::{self, Known};
 use super::rows::KindRules;
-use super::{Conn, sql};
+use super::{Conn, circle, finish, sql};
 use crate::admit::{Admission, Applicant, Holder, Place, Want};
 use crate::error::Error;
 use crate::id::IntentId;
@@ -24,6 +24,8 @@ pub(super) struct Admitted {
     pub(super) losers: HashSet<IntentId>,
     /// Some wait for others that are to be stopped.
     pub(super) superseding: bool,
+    /// How many of those who were in line may go now.
+    pub(super) readied: usize,
 }
 
 /// A claimed task that wants resources.
@@ -80,11 +82,9 @@ pub(super) async fn admit_claimed(
         let known = |set: &HashSet<IntentId>| set.contains(&applicant.intent);
         applicant.is_new &= !known(&in_line) && !known(&holding);
     }
-    let intents: Vec<IntentId> = applicants
-        .iter()
-        .map(|applicant| applicant.intent)
-        .collect();
     let known = Known::load(conn, rules, &mut applicants, &holders, &line).await?;
+    let own = applicants.iter().map(|own| (own.intent, own.clone()));
+    let mut asking: HashMap<IntentId, Applicant> = own.collect();
     let decision = known.admit(applicants, &holders, &line);
     admitted.blocked = decision.blocked.iter().copied().collect();
     admitted.circular = circles(&decision);
@@ -92,69 +92,131 @@ pub(super) async fn admit_claimed(
     admitted.losers = losers.map(|(intent, _)| *intent).collect();
     admitted.superseding = !decision.superseding.is_empty();
     conflict::write(conn, &decision).await?;
+    write_taken(conn, &decision.taken).await?;
+    let mut leaving: BTreeSet<IntentId> = asking.keys().copied().collect();
+    leaving.retain(|id| in_line.contains(id) && !admitted.blocked.contains(id));
+    leave_lines(conn, leaving).await?;
+    write_places(conn, &decision.places).await?;
 
-    if !decision.taken.is_empty() {
-        let rows = Rows::new()
-            .texts(decision.taken.iter().map(|t| t.resource.as_str()))
-            .uuids(decision.taken.iter().map(|t| t.intent))
-            .texts(decision.taken.iter().map(|t| t.mode.as_str()))
-            .bools(decision.taken.iter().map(|t| t.beside));
-        conn.execute(&sql::HOLDER_INSERT, Args::new().rows(rows))
-            .await?;
-    }
-    wake_covered(conn, &decision.taken, &line).await?;
-    let leaving: Vec<IntentId> = intents
-        .into_iter()
-        .filter(|id| in_line.contains(id) && !admitted.blocked.contains(id))
+    let kin = |id: &&IntentId| asking.get(*id).is_some_and(|applicant| applicant.kin);
+    let kin: Vec<IntentId> = decision.blocked.iter().filter(kin).copied().collect();
+    let turns = circle::judge(conn, &kin).await?;
+    let passing = turns.passing.iter();
+    let passing = passing.filter_map(|id| asking.remove(id)).collect();
+    pass(conn, passing, &got).await?;
+    let leaving: BTreeSet<IntentId> = turns
+        .passing
+        .iter()
+        .chain(turns.circular.keys())
+        .copied()
         .collect();
-    if !leaving.is_empty() {
-        conn.execute(&sql::LINE_LEAVE, Args::new().ids(leaving))
-            .await?;
+    admitted.blocked.retain(|id| !leaving.contains(id));
+    let freed = leave_lines(conn, leaving).await?;
+    admitted.circular.extend(turns.circular);
+
+    let blocked = decision.blocked.iter();
+    let blocked = blocked.filter(|id| admitted.blocked.contains(id));
+    write_blocked(conn, blocked, &positions, &kin).await?;
+    let mut again = turns.again;
+    again.extend(moved(conn, &decision.taken, &line).await?);
+    if !again.is_empty() {
+        let again = Args::new().ids(again);
+        admitted.readied += conn.fetch(&sql::BLOCKED_READY, again).await?.len();
     }
-    if !decision.places.is_empty() {
-        let rows = Rows::new()
-            .texts(decision.places.iter().map(|p| p.resource.as_str()))
-            .ints(decision.places.iter().map(|p| p.position))
-            .uuids(decision.places.iter().map(|p| p.intent))
-            .texts(decision.places.iter().map(|p| p.mode.as_str()))
-            .bools(decision.places.iter().map(|p| p.sharing));
-        conn.execute(&sql::LINE_INSERT, Args::new().rows(rows))
-            .await?;
-    }
-    if !decision.blocked.is_empty() {
-        let rows = Rows::new().uuids(decision.blocked.iter().copied()).ints(
-            decision
-                .blocked
-                .iter()
-                .map(|id| positions.get(id).copied().unwrap_or_default()),
-        );
-        conn.execute(&sql::BLOCKED_INSERT, Args::new().rows(rows))
-            .await?;
-    }
+    admitted.readied += finish::wake_lines(conn, freed).await?;
     Ok(admitted)
 }
 
-/// After a lost answer: which of a lease's tasks were claimed only to be refused, and why. The others hold what they want,
-/// or an ancestor does.
+/// These go before those who stand before them in line.
+async fn pass(
+    conn: &mut Conn<'_>,
+    passing: Vec<Applicant>,
+    resources: &HashSet<String>,
+) -> Result<(), Error> {
+    if passing.is_empty() {
+        return Ok(());
+    }
+    let passing = passing.into_iter().map(|applicant| Applicant {
+        is_new: false,
+        ..applicant
+    });
+    let holders = holders_of(conn, resources).await?;
+    let decision = Known::default().admit(passing.collect(), &holders, &[]);
+    write_taken(conn, &decision.taken).await
+}
+
+async fn write_taken(conn: &mut Conn<'_>, taken: &[Holder]) -> Result<(), Error> {
+    if taken.is_empty() {
+        return Ok(());
+    }
+    let rows = Rows::new()
+        .texts(taken.iter().map(|t| t.resource.as_str()))
+        .uuids(taken.iter().map(|t| t.intent))
+        .texts(taken.iter().map(|t| t.mode.as_str()))
+        .bools(taken.iter().map(|t| t.beside))
+        .bools(taken.iter().map(|t| t.covered));
+    conn.execute(&sql::HOLDER_INSERT, Args::new().rows(rows))
+        .await
+}
+
+async fn write_places(conn: &mut Conn<'_>, places: &[Place]) -> Result<(), Error> {
+    if places.is_empty() {
+        return Ok(());
+    }
+    let rows = Rows::new()
+        .texts(places.iter().map(|p| p.resource.as_str()))
+        .ints(places.iter().map(|p| p.position))
+        .uuids(places.iter().map(|p| p.intent))
+        .texts(places.iter().map(|p| p.mode.as_str()))
+        .bools(places.iter().map(|p| p.sharing));
+    conn.execute(&sql::LINE_INSERT, Args::new().rows(rows))
+        .await
+}
+
+/// Returns the lines that they have left.
+async fn leave_lines(
+    conn: &mut Conn<'_>,
+    leaving: BTreeSet<IntentId>,
+) -> Result<HashSet<String>, Error> {
+    if leaving.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let left = conn.fetch(&sql::LINE_LEAVE, Args::new().ids(leaving));
+    left.await?.iter().map(|row| row.text(0)).collect()
+}
+
+async fn write_blocked(
+    conn: &mut Conn<'_>,
+    blocked: impl Iterator<Item = &IntentId>,
+    positions: &HashMap<IntentId, i64>,
+    kin: &[IntentId],
+) -> Result<(), Error> {
+    let position = |id: &IntentId| positions.get(id).copied().unwrap_or_default();
+    let (ids, at): (Vec<IntentId>, Vec<i64>) = blocked.map(|id| (*id, position(id))).unzip();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let are_kin: Vec<bool> = ids.iter().map(|id| kin.contains(id)).collect();
+    let rows = Rows::new().uuids(ids).ints(at).bools(are_kin);
+    conn.execute(&sql::BLOCKED_INSERT, Args::new().rows(rows))
+        .await
+}
+
+/// After a lost answer: which of a lease's tasks were claimed only to be refused, and why. The others hold what they want.
 pub(super) async fn circular(
     conn: &mut Conn<'_>,
     tasks: &[IntentId],
 ) -> Result<HashMap<IntentId, String>, Error> {
-    let asking = |task: &IntentId| Asking {
-        intent: *task,
-        position: 0,
-        started: true,
+    let args = Args::new().ids(tasks.iter().copied());
+    let rows = conn.fetch(&sql::WANT_MISSING, args).await?;
+    let error = |resource: String| {
+        format!(
+            "it wants {resource}, which somebody holds who waits for it; neither could ever go on"
+        )
     };
-    let tasks: Vec<Asking> = tasks.iter().map(asking).collect();
-    let applicants = load_applicants(conn, &tasks).await?;
-    let wants = applicants.iter().flat_map(|applicant| &applicant.wants);
-    let resources: HashSet<String> = wants.map(|want| want.resource.clone()).collect();
-    if resources.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let holders = holders_of(conn, &resources).await?;
-    let known = Known::default();
-    Ok(circles(&known.admit(applicants, &holders, &[])))
+    rows.iter()
+        .map(|row| Ok((row.uuid(0)?, error(row.text(1)?))))
+        .collect()
 }
 
 fn circles(decision: &Admission) -> HashMap<IntentId, String> {
@@ -169,31 +231,34 @@ fn circles(decision: &Admission) -> HashMap<IntentId, String> {
         .collect()
 }
 
-/// Descendants in line whose ancestor has just taken what they wait for are covered by its lock, and can go.
-async fn wake_covered(conn: &mut Conn<'_>, taken: &[Holder], line: &[Place]) -> Result<(), Error> {
+/// Of those in line, who may go since others have taken something: descendants for whom an ancestor holds it now, and those
+/// whose kind goes side by side with some others once these have started.
+async fn moved(
+    conn: &mut Conn<'_>,
+    taken: &[Holder],
+    line: &[Place],
+) -> Result<BTreeSet<IntentId>, Error> {
+    let sharing = line.iter().filter(|place| {
+        place.sharing && taken.iter().any(|holder| holder.resource == place.resource)
+    });
+    let mut moved: BTreeSet<IntentId> = sharing.map(|place| place.intent).collect();
     let owners: HashSet<IntentId> = taken
         .iter()
         .filter(|holder| holder.mode == Mode::Exclusive)
         .map(|holder| holder.intent)
         .collect();
-    if owners.is_empty() || line.is_empty() {
-        return Ok(());
-    }
-    let waiting: BTreeSet<IntentId> = line.iter().map(|place| place.intent).collect();
-    let mut covered = BTreeSet::new();
-    for row in conn
-        .fetch(&sql::ANCESTOR_LOAD, Args::new().ids(waiting))
-        .await?
-    {
-        if owners.contains(&row.uuid::<IntentId>(1)?) {
-            covered.insert(row.uuid::<IntentId>(0)?);
+    if !owners.is_empty() && !line.is_empty() {
+        let waiting: BTreeSet<IntentId> = line.iter().map(|place| place.intent).collect();
+        for row in conn
+            .fetch(&sql::ANCESTOR_LOAD, Args::new().ids(waiting))
+            .await?
+        {
+            if owners.contains(&row.uuid::<IntentId>(1)?) {
+                moved.insert(row.uuid(0)?);
+            }
         }
     }
-    if !covered.is_empty() {
-        conn.fetch(&sql::BLOCKED_READY, Args::new().ids(covered))
-            .await?;
-    }
-    Ok(())
+    Ok(moved)
 }
 
 async fn load_applicants(conn: &mut Conn<'_>, tasks: &[Asking]) -> Result<Vec<Applicant>, Error> {
@@ -208,28 +273,18 @@ async fn load_applicants(conn: &mut Conn<'_>, tasks: &[Asking]) -> Result<Vec<Ap
             mode,
         });
     }
-    let mut ancestors: HashMap<IntentId, Vec<IntentId>> = HashMap::new();
-    let mut kin: HashSet<IntentId> = HashSet::new();
-    for row in conn
-        .fetch(&sql::ANCESTOR_LOAD, Args::new().ids(ids()))
-        .await?
-    {
-        ancestors
-            .entry(row.uuid(0)?)
-            .or_default()
-            .push(row.uuid(1)?);
-        if row.bool(2)? {
-            kin.insert(row.uuid(0)?);
+    let ancestry = Ancestry::load(conn, ids()).await?;
+    let applicant = |task: &Asking| {
+        let (ancestors, kin) = ancestry.get(task.intent);
+        Applicant {
+            intent: task.intent,
+            position: task.position,
+            ancestors,
+            kin,
+            wants: wants.remove(&task.intent).unwrap_or_default(),
+            rules: None,
+            is_new: !task.started,
         }
-    }
-    let applicant = |task: &Asking| Applicant {
-        intent: task.intent,
-        position: task.position,
-        ancestors: ancestors.remove(&task.intent).unwrap_or_default(),
-        kin: kin.contains(&task.intent),
-        wants: wants.remove(&task.intent).unwrap_or_default(),
-        rules: None,
-        is_new: !task.started,
     };
     Ok(tasks.iter().map(applicant).collect())
 }
@@ -264,6 +319,7 @@ pub(super) async fn holders_of(
                 intent: row.uuid(1)?,
                 mode: mode(&row.text(2)?),
                 beside: row.bool(3)?,
+                covered: row.bool(4)?,
             })
         })
         .collect()
@@ -283,6 +339,7 @@ pub(super) async fn line_of(
                 intent: row.uuid(1)?,
                 mode: mode(&row.text(2)?),
                 position: row.int(3)?,
+                ancestors: Vec::new(),
                 kin: false,
                 sharing: row.bool(4)?,
             })
@@ -290,22 +347,46 @@ pub(super) async fn line_of(
         .collect()
 }
 
-/// Finds out who in line has an ancestor that holds something.
+/// Finds out whose descendants stand in line, and which of them have an ancestor that holds something.
 pub(super) async fn mark_kin(conn: &mut Conn<'_>, line: &mut [Place]) -> Result<(), Error> {
     let waiting: BTreeSet<IntentId> = line.iter().map(|place| place.intent).collect();
-    let mut kin: HashSet<IntentId> = HashSet::new();
-    for row in conn
-        .fetch(&sql::ANCESTOR_LOAD, Args::new().ids(waiting))
-        .await?
-    {
-        if row.bool(2)? {
-            kin.insert(row.uuid(0)?);
-        }
-    }
+    let ancestry = Ancestry::load(conn, waiting).await?;
     for place in line {
-        place.kin = kin.contains(&place.intent);
+        (place.ancestors, place.kin) = ancestry.get(place.intent);
     }
     Ok(())
+}
+
+/// Parents, their parents, and so on.
+#[derive(Debug, Default)]
+pub(super) struct Ancestry {
+    ancestors: HashMap<IntentId, Vec<IntentId>>,
+    kin: HashSet<IntentId>,
+}
+
+impl Ancestry {
+    pub(super) async fn load(
+        conn: &mut Conn<'_>,
+        of: impl IntoIterator<Item = IntentId>,
+    ) -> Result<Self, Error> {
+        let mut ancestry = Self::default();
+        for row in conn.fetch(&sql::ANCESTOR_LOAD, Args::new().ids(of)).await? {
+            let intent = row.uuid(0)?;
+            let ancestors = ancestry.ancestors.entry(intent).or_default();
+            ancestors.push(row.uuid(1)?);
+            if row.bool(2)? {
+                ancestry.kin.insert(intent);
+            }
+        }
+        Ok(ancestry)
+    }
+
+    /// The ancestors of one, and whether one of them holds something.
+    pub(super) fn get(&self, intent: IntentId) -> (Vec<IntentId>, bool) {
+        let ancestors = self.ancestors.get(&intent);
+        let ancestors = ancestors.cloned().unwrap_or_default();
+        (ancestors, self.kin.contains(&intent))
+    }
 }
 
 /// The CHECK of the column allows three words; what is not shared or touched is treated as exclusive.

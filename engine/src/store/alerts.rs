@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::args::{Args, Rows};
-use super::{Conn, Store, sql};
+use super::{Conn, Store, circle, sql};
 use crate::alert::judge::{self, Found, Late, Open, Running, Serves, Since};
 use crate::alert::topic::{Failed, News, Topics};
 use crate::alert::{Alert, AlertFilter, AlertKind, Notice, Unserved, Watch, Which};
@@ -34,7 +34,8 @@ pub(crate) struct Due {
 }
 
 impl Store {
-    /// Looks for what deserves an alert, and resolves those whose cause is gone. Returns false if it is somebody else's turn.
+    /// Looks for what deserves an alert, and resolves those whose cause is gone; and for those who wait for each other.
+    /// Returns false if it is somebody else's turn.
     pub(crate) async fn look(&self, turn: Turn) -> Result<bool, Error> {
         let clock = self.clock().clone();
         self.transact(move |mut conn| {
@@ -44,6 +45,7 @@ impl Store {
                     return Ok(false);
                 }
                 look(&mut conn, &turn, &*clock).await?;
+                circle::look(&mut conn).await?;
                 end(&mut conn, "look", &turn).await?;
                 Ok(true)
             })

@@ -1,6 +1,7 @@
 //! Claim: a batch of tasks becomes a lease, and the worker gets all that it needs to go on with them.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::admit::{Asking, admit_claimed, circular};
 use super::args::{Args, Rows};
@@ -37,6 +38,7 @@ pub(super) async fn claim(
             let taken = read_taken(conn.fetch(&sql::CLAIM_SUSPECT, args).await?)?;
             if !taken.is_empty() {
                 let alone = Beside::of(request);
+                took(request, answer, &lane.queue, taken.len());
                 make_lease(conn, session, (lease, alone), taken, request, answer).await?;
                 // By itself: nothing else is claimed beside it.
                 return Ok(());
@@ -46,6 +48,7 @@ pub(super) async fn claim(
             let taken = try_kind(conn, probe).await?;
             if !taken.is_empty() {
                 let alone = Beside::of(request);
+                took(request, answer, &probe.lane.queue, taken.len());
                 make_lease(conn, session, (lease, alone), taken, request, answer).await?;
                 answer.probed = true;
                 return Ok(());
@@ -61,9 +64,7 @@ pub(super) async fn claim(
         if more.len() < lane.room {
             answer.drained.push(lane.queue.clone());
         }
-        if !request.slots.is_empty() {
-            answer.took.push((lane.queue.clone(), more.len()));
-        }
+        took(request, answer, &lane.queue, more.len());
         taken.extend(more);
     }
     if !taken.is_empty() {
@@ -71,6 +72,13 @@ pub(super) async fn claim(
         make_lease(conn, session, lease, taken, request, answer).await?;
     }
     Ok(())
+}
+
+/// What was taken is what there are slots for, of a limited queue.
+fn took(request: &TickRequest, answer: &mut TickAnswer, queue: &Arc<str>, tasks: usize) {
+    if !request.slots.is_empty() {
+        answer.took.push((queue.clone(), tasks));
+    }
 }
 
 /// Whether a lease is made beside others.
@@ -157,6 +165,7 @@ async fn make_lease(
     let admitted = admit_claimed(conn, &wanting, &request.rules).await?;
     answer.losers += admitted.losers.len();
     answer.superseding |= admitted.superseding;
+    answer.readied += admitted.readied;
     put_back(conn, &taken, |task| {
         admitted.deferred.contains(&IntentId(task.0))
     })

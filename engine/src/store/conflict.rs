@@ -161,6 +161,7 @@ impl Known {
                 resource: row.text(0)?,
                 mode: mode(&row.text(2)?),
                 position: row.int(3)?,
+                ancestors: Vec::new(),
                 kin: false,
                 sharing: false,
             });

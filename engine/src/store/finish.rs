@@ -11,20 +11,22 @@ use crate::id::IntentId;
 use crate::state::IntentState;
 
 /// Takes the locks that finishing, ending and parking need, each sort in one order: resources, then wait rows, those of
-/// `waits` beside the parents'.
+/// `waits` beside the parents', resources of the failed children in whose place others are asked for (`replaced`) beside
+/// those that are let go of.
 pub(super) async fn lock(
     conn: &mut Conn<'_>,
     finishes: &[Finish],
+    replaced: impl Iterator<Item = IntentId>,
     waits: impl Iterator<Item = IntentId>,
 ) -> Result<(), Error> {
     if !conn.is_pg() {
         return Ok(());
     }
-    let freeing: Vec<IntentId> = finishes
+    let freeing = finishes
         .iter()
-        .filter(|finish| finish.frees)
-        .map(|finish| finish.intent)
-        .collect();
+        .filter(|finish| finish.frees || uncovers(finish));
+    let freeing = freeing.map(|finish| finish.intent);
+    let freeing: BTreeSet<IntentId> = freeing.chain(replaced).collect();
     if !freeing.is_empty() {
         conn.fetch(&sql::RESOURCE_LOCK, Args::new().ids(freeing))
             .await?;
@@ -86,7 +88,39 @@ pub(super) async fn finish(
     for parent in finishes.iter().filter_map(|f| f.parent) {
         *parents.entry(parent).or_default() += 1;
     }
-    release(conn, freeing, HashSet::new(), parents).await
+    let uncovering = of(uncovers);
+    let mut freed = HashSet::new();
+    if !uncovering.is_empty() {
+        let args = Args::new().ids(uncovering);
+        for row in conn.fetch(&sql::HOLDER_UNCOVER, args).await? {
+            freed.insert(row.text(0)?);
+        }
+    }
+    release(conn, freeing, freed, parents).await
+}
+
+/// What it may hold under an ancestor's lock it lets go of when it fails, whatever its kind says: the ancestor's lock keeps
+/// others away, and its siblings may go on.
+fn uncovers(finish: &Finish) -> bool {
+    finish.state == IntentState::Failed && finish.parent.is_some() && !finish.frees
+}
+
+/// What failed children hold goes to those that are asked for in their place, as far as these want it; the rest is let go
+/// of. Returns how many others may go on.
+pub(super) async fn hand_over(
+    conn: &mut Conn<'_>,
+    pairs: &[(IntentId, IntentId)],
+) -> Result<usize, Error> {
+    if pairs.is_empty() {
+        return Ok(0);
+    }
+    let failed = || pairs.iter().map(|(failed, _)| *failed);
+    let rows = Rows::new()
+        .uuids(failed())
+        .uuids(pairs.iter().map(|(_, next)| *next));
+    conn.execute(&sql::HOLDER_HAND_OVER, Args::new().rows(rows))
+        .await?;
+    release(conn, failed().collect(), HashSet::new(), BTreeMap::new()).await
 }
 
 /// What follows from outcomes: resources are let go of, and so are those that were `freed` already; the next in line and
@@ -149,7 +183,10 @@ async fn insert_outcomes(
 }
 
 /// Readies who is next in the lines for resources that have become freer.
-async fn wake_lines(conn: &mut Conn<'_>, freed: HashSet<String>) -> Result<usize, Error> {
+pub(super) async fn wake_lines(
+    conn: &mut Conn<'_>,
+    freed: HashSet<String>,
+) -> Result<usize, Error> {
     if freed.is_empty() {
         return Ok(0);
     }

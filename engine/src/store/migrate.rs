@@ -58,6 +58,8 @@ static MIGRATIONS: &[Migration] = migrations! {
     15 queues "0015_queues.sql",
     16 kinds "0016_kinds.sql",
     17 tokens "0017_tokens.sql",
+    18 slots_in_turn "0018_slots_in_turn.sql",
+    19 families "0019_families.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

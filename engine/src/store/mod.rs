@@ -13,6 +13,7 @@ mod cancel;
 mod cancel_asked;
 mod change;
 mod checkpoint;
+mod circle;
 mod claim;
 mod conflict;
 mod conn;

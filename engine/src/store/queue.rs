@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::id::SessionId;
 use crate::limits;
 use crate::queue::QueueRecord;
-use crate::slots::{Budget, SlotAsk, SlotsHeld, grant, settled};
+use crate::slots::{Budget, Holder, Hunger, SlotAsk, SlotsHeld, SlotsSeen, grant, settled};
 use crate::why::QueueFacts;
 
 /// What people have said of queues, as of a count.
@@ -41,8 +41,12 @@ impl Control {
         let known = |lane: &Lane| !self.is_limited(&lane.queue) || asked(lane);
         let mut request = request.clone();
         request.claim.retain(|lane| goes(lane) && known(lane));
-        request.claim_suspect.retain(goes);
-        request.probes.retain(|probe| goes(&probe.lane));
+        request
+            .claim_suspect
+            .retain(|lane| goes(lane) && known(lane));
+        request
+            .probes
+            .retain(|probe| goes(&probe.lane) && known(&probe.lane));
         request
     }
 }
@@ -77,18 +81,11 @@ pub(super) async fn lock(
     session: SessionId,
     asks: &[SlotAsk],
 ) -> Result<Vec<Locked>, Error> {
-    let queues = Rows::new().texts(asks.iter().map(|ask| ask.queue.clone()));
-    let args = Args::new().uuid(session.0).rows(queues);
     let mut locked = Vec::new();
-    for row in conn.fetch(&sql::SLOT_LOCK, args).await? {
-        let queue = row.name(0)?;
-        let budget = Budget {
-            limit: row.opt_int(1)?,
-            lent: row.int(2)?,
-            held: row.int(3)?,
-        };
+    let queues = asks.iter().map(|ask| &ask.queue);
+    for (queue, budget) in budgets(conn, &sql::SLOT_LOCK, session, queues).await? {
         if let Some(ask) = asks.iter().find(|ask| ask.queue == queue) {
-            let granted = grant(budget, ask);
+            let granted = grant(&budget, ask);
             locked.push(Locked {
                 queue,
                 budget,
@@ -97,6 +94,66 @@ pub(super) async fn lock(
         }
     }
     Ok(locked)
+}
+
+/// What limited queues may lend, and who has how much of them.
+async fn budgets<'a>(
+    conn: &mut Conn<'_>,
+    of_queues: &'static sql::Statement,
+    session: SessionId,
+    queues: impl Iterator<Item = &'a Arc<str>>,
+) -> Result<Vec<(Arc<str>, Budget)>, Error> {
+    let names: Vec<Arc<str>> = queues.cloned().collect();
+    let names = || Args::new().rows(Rows::new().texts(names.iter().cloned()));
+    // The second statement after the first: it sees what whoever held the locks before has written.
+    let queues = conn.fetch(of_queues, names()).await?;
+    let slots = conn.fetch(&sql::SLOT_LOAD, names()).await?;
+    let mut budgets = Vec::with_capacity(queues.len());
+    for row in queues {
+        let queue = row.name(0)?;
+        let mut budget = Budget {
+            limit: row.opt_int(1)?,
+            lent: row.int(2)?,
+            own: Holder {
+                session,
+                held: 0,
+                hungry_at: None,
+            },
+            others: Vec::new(),
+        };
+        for row in slots.iter() {
+            if row.name(0)? != queue {
+                continue;
+            }
+            let holder = Holder {
+                session: row.uuid(1)?,
+                held: row.int(2)?,
+                hungry_at: row.opt_time(3)?,
+            };
+            match holder.session == session {
+                true => budget.own = holder,
+                false => budget.others.push(holder),
+            }
+        }
+        budgets.push((queue, budget));
+    }
+    Ok(budgets)
+}
+
+/// What a session could have of limited queues now; what is in *ready* is for the caller to look up.
+pub(super) async fn seen(
+    conn: &mut Conn<'_>,
+    session: SessionId,
+    lanes: &[Lane],
+) -> Result<Vec<SlotsSeen>, Error> {
+    let queues = lanes.iter().map(|lane| &lane.queue);
+    let budgets = budgets(conn, &sql::SLOT_LOOK, session, queues).await?;
+    let seen = budgets.into_iter().map(|(queue, budget)| SlotsSeen {
+        queue,
+        ready: false,
+        to_be_had: budget.to_be_had() > 0,
+    });
+    Ok(seen.collect())
 }
 
 /// After the claim: takes the slots that there is use for, and gives back the others. Returns what the session has then.
@@ -114,68 +171,75 @@ pub(super) async fn settle(
         };
         let of_queue = took.iter().filter(|(queue, _)| *queue == lock.queue);
         let took = of_queue.map(|(_, count)| count).sum();
-        let settled = settled(lock.budget, lock.granted, ask, took);
-        if lock.budget.limit.is_some() && settled.held != lock.budget.held {
-            let more = settled.held - lock.budget.held;
-            moved.push((lock.queue.clone(), more, settled.held));
+        let settled = settled(&lock.budget, lock.granted, ask, took);
+        let own = &lock.budget.own;
+        let same_hunger = match settled.hunger {
+            Hunger::No => own.hungry_at.is_none(),
+            Hunger::Waits => own.hungry_at.is_some(),
+            Hunger::Anew => false,
+        };
+        if lock.budget.limit.is_some() && !(settled.held == own.held && same_hunger) {
+            moved.push(Moved {
+                queue: lock.queue.clone(),
+                more: settled.held - own.held,
+                held: settled.held,
+                hunger: settled.hunger,
+            });
         }
         has.push(SlotsHeld {
             queue: lock.queue,
             held: usize::try_from(settled.held).unwrap_or_default(),
-            denied: settled.denied,
+            usable: usize::try_from(settled.usable).unwrap_or_default(),
+            denied: settled.hunger != Hunger::No,
             awaited: settled.awaited,
         });
     }
     if !moved.is_empty() {
         let rows = Rows::new()
-            .texts(moved.iter().map(|(queue, ..)| queue.clone()))
-            .ints(moved.iter().map(|(_, more, _)| *more))
-            .ints(moved.iter().map(|(.., held)| *held));
-        let args = Args::new().uuid(session.0).rows(rows);
+            .texts(moved.iter().map(|moved| moved.queue.clone()))
+            .ints(moved.iter().map(|moved| moved.more))
+            .ints(moved.iter().map(|moved| moved.held))
+            .bools(moved.iter().map(|moved| moved.hunger != Hunger::No))
+            .bools(moved.iter().map(|moved| moved.hunger == Hunger::Anew));
+        let args = Args::new().uuid(session.0).rows(rows).now();
         conn.execute(&sql::SLOT_MOVE, args).await?;
     }
     Ok(has)
 }
 
+/// Slots that go from a queue to a session, or back, and whether it waits for more.
+struct Moved {
+    queue: Arc<str>,
+    more: i64,
+    held: i64,
+    hunger: Hunger,
+}
+
 /// The same request, which claims no more of limited queues than there are slots for.
 pub(super) fn within(request: &TickRequest, locked: &[Locked]) -> TickRequest {
     let mut request = request.clone();
-    for lane in &mut request.claim {
-        let ask = request.slots.iter().find(|ask| ask.queue == lane.queue);
-        let lock = locked.iter().find(|lock| lock.queue == lane.queue);
+    let asks = std::mem::take(&mut request.slots);
+    let room = |queue: &Arc<str>| {
+        let ask = asks.iter().find(|ask| ask.queue == *queue);
+        let lock = locked.iter().find(|lock| lock.queue == *queue);
         // Of a queue that has no limit any more the worker hears with this tick.
         let lock = lock.filter(|lock| lock.budget.limit.is_some());
-        if let (Some(ask), Some(lock)) = (ask, lock) {
-            let granted = usize::try_from(lock.granted).unwrap_or_default();
-            lane.room = lane.room.min(granted.saturating_sub(ask.in_hand));
+        match (ask, lock) {
+            (Some(ask), Some(lock)) => {
+                let granted = usize::try_from(lock.granted).unwrap_or_default();
+                granted.saturating_sub(ask.in_hand)
+            }
+            _ => usize::MAX,
         }
+    };
+    for lane in &mut request.claim {
+        lane.room = lane.room.min(room(&lane.queue));
     }
     request.claim.retain(|lane| lane.room > 0);
+    request.claim_suspect.retain(|lane| room(&lane.queue) > 0);
+    request.probes.retain(|probe| room(&probe.lane.queue) > 0);
+    request.slots = asks;
     request
-}
-
-/// After a lost answer: how many slots the session has of those that it had asked for.
-pub(super) async fn slots_of(
-    conn: &mut Conn<'_>,
-    session: SessionId,
-    asks: &[SlotAsk],
-) -> Result<Vec<SlotsHeld>, Error> {
-    if asks.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut has: BTreeMap<String, usize> = BTreeMap::new();
-    let args = Args::new().uuid(session.0);
-    for row in conn.fetch(&sql::SLOT_OF, args).await? {
-        has.insert(row.text(0)?, row.small(1)?);
-    }
-    let held = |ask: &SlotAsk| SlotsHeld {
-        queue: ask.queue.clone(),
-        held: has.get(&*ask.queue).copied().unwrap_or_default(),
-        // That is found out by asking again; and whoever waits looks from time to time.
-        denied: false,
-        awaited: true,
-    };
-    Ok(asks.iter().map(held).collect())
 }
 
 /// What people have said of a queue, if anything.

@@ -290,7 +290,8 @@ async fn quarantine(
             .values()
             .flat_map(|step| quarantined_step(step, &says)),
     );
-    finish::lock(conn, &finishes, ends.iter().map(|end| end.intent)).await?;
+    let waits = ends.iter().map(|end| end.intent);
+    finish::lock(conn, &finishes, std::iter::empty(), waits).await?;
     tick::record_steps(conn, &Arc::from(worker), &rows.iter().collect::<Vec<_>>()).await?;
     let ended = routed::end(conn, &ends).await?;
     finish::finish(conn, &finishes, true, ended).await?;
@@ -444,6 +445,8 @@ fn last_word(
 
 /// What the session has of limited queues, others may have.
 async fn return_slots(conn: &mut Conn<'_>, session: SessionId) -> Result<(), Error> {
+    conn.execute(&sql::SLOT_HOLD, Args::new().uuid(session.0))
+        .await?;
     conn.execute(&sql::SLOT_RETURN, Args::new().uuid(session.0))
         .await
 }

@@ -17,7 +17,7 @@ use crate::intent::{Mode, OnFailure};
 use crate::limits;
 use crate::payload::Payload;
 use crate::plan::Shape;
-use crate::slots::{SlotAsk, SlotsHeld};
+use crate::slots::{SlotAsk, SlotsHeld, SlotsSeen};
 use crate::state::{AttemptFailure, FailureReason, IntentState, StepState};
 use crate::waits::Sort;
 
@@ -575,6 +575,8 @@ pub(crate) struct Peek {
     pub(crate) cancels: bool,
     /// What people have said of queues, if that is news.
     pub(crate) control: Option<Control>,
+    /// Limited queues of which there was nothing to be had.
+    pub(crate) slots: Vec<SlotsSeen>,
 }
 
 impl From<IntentId> for Uuid {

@@ -109,6 +109,7 @@ impl Store {
         &self,
         lanes: Vec<Lane>,
         probes: Vec<Probe>,
+        denied: Option<(SessionId, Vec<Lane>)>,
         control: i64,
     ) -> Result<Peek, Error> {
         self.read(move |mut conn| {
@@ -118,6 +119,16 @@ impl Store {
                     // What may be tried of a kind that backs off is claimed as a suspect is.
                     let lanes: Vec<Lane> = probes.into_iter().map(|probe| probe.lane).collect();
                     peek.suspects |= self::peek(&mut conn, &lanes, i64::MAX).await?.ready;
+                }
+                let denied = denied.filter(|(_, lanes)| !lanes.is_empty());
+                if let Some((session, lanes)) = denied {
+                    for mut seen in queue::seen(&mut conn, session, &lanes).await? {
+                        let of_queue = |lane: &&Lane| lane.queue == seen.queue;
+                        let lane = lanes.iter().find(of_queue).map(std::slice::from_ref);
+                        let lane = lane.unwrap_or_default();
+                        seen.ready = self::peek(&mut conn, lane, i64::MAX).await?.ready;
+                        peek.slots.push(seen);
+                    }
                 }
                 Ok(peek)
             })
@@ -172,6 +183,7 @@ async fn peek(conn: &mut Conn<'_>, lanes: &[Lane], control: i64) -> Result<Peek,
         next_due,
         signals: row.bool(3)?,
         cancels: row.bool(4)?,
+        slots: Vec::new(),
     })
 }
 

@@ -58,7 +58,6 @@ impl Store {
                 // What the claim made of others cannot be told any more; the rows say what is left to do.
                 answer.superseding = !request.rules.is_empty();
                 hear_cancels(&mut conn, session, &request, &mut answer).await?;
-                answer.slots = queue::slots_of(&mut conn, session, &request.slots).await?;
                 hear(&mut conn, &request, &mut answer).await?;
                 // Whether anything was there for those that have begun to wait is looked up again.
                 let awaited = request.awaited.iter().map(|row| row.intent);
@@ -130,7 +129,8 @@ async fn tick(
     let ending = request.ends.iter().map(|end| end.intent);
     let waits = parking.map(|(intent, _)| intent).chain(ending);
     let waits = waits.chain(messages.keys().copied());
-    finish::lock(conn, &request.finishes, waits).await?;
+    let replaced = request.children.iter().filter_map(|child| child.instead_of);
+    finish::lock(conn, &request.finishes, replaced, waits).await?;
     let woken = awaited::count(conn, &messages).await?;
     write_plans(conn, session, request).await?;
     write_steps(conn, request).await?;
@@ -330,6 +330,9 @@ async fn write_children(
         insert_children(conn, batch).await?;
         rest = more;
     }
+    let children = request.children.iter();
+    let replaced = children.filter_map(|child| Some((child.instead_of?, child.intent.id)));
+    answer.readied += finish::hand_over(conn, &replaced.collect::<Vec<_>>()).await?;
     Ok(())
 }
 

@@ -216,7 +216,7 @@ async fn on_routed(
     step: &str,
     verb: &StepVerb,
 ) -> Result<(), Error> {
-    finish::lock(conn, &[], [id].into_iter()).await?;
+    finish::lock(conn, &[], std::iter::empty(), [id].into_iter()).await?;
     let parked = Args::new().ids([task]);
     if conn.fetch_one(&sql::PARKED_TAKE, parked).await?.is_none() {
         let (state, _) = place(conn, id).await?;

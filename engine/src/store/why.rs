@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::admit::mode;
+use super::admit::{Ancestry, mode};
 use super::args::Args;
 use super::conn::Row;
 use super::{Conn, Goal, NewIntent, Store, conflict, load, sql};
-use crate::conflict::Conflicts;
+use crate::conflict::{Conflicts, Rule, Stage};
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::intent::Mode;
@@ -47,16 +47,23 @@ impl Store {
         let (new, now) = (new.clone(), self.now());
         self.snapshot(move |mut conn| {
             Box::pin(async move {
-                let ruled = conflict::ruled(&mut conn, &new, conflicts).await?;
+                let ruled = conflict::ruled(&mut conn, &new, conflicts.clone()).await?;
+                let waiting = Waiting {
+                    intent: new.id,
+                    kind: new.kind.clone(),
+                    conflicts,
+                    ancestors: Vec::new(),
+                    kin: false,
+                };
                 let mut seen = Vec::new();
                 for want in new.resources {
                     if want.1 != Mode::Touched {
-                        seen.push(line(&mut conn, want, now.0, new.id).await?);
+                        seen.push(line(&mut conn, want, now.0, &waiting).await?);
                     }
                 }
                 Ok(Foresight {
                     ruled,
-                    lines: name(&mut conn, seen, false).await?,
+                    lines: name(&mut conn, seen, &waiting).await?,
                     workers: workers(&mut conn, &new.queue, &new.kind).await?,
                 })
             })
@@ -155,7 +162,7 @@ async fn place(conn: &mut Conn<'_>, id: IntentId, row: &Row) -> Result<Place, Er
         return Ok(Place::Parked { reason, due_at });
     }
     if row.bool(14)? {
-        return blocked(conn, id).await;
+        return blocked(conn, id, row.text(1)?).await;
     }
     if let Some(claimed) = row.opt_time(16)? {
         return Ok(Place::Leased(LeaseFacts {
@@ -182,15 +189,47 @@ async fn place(conn: &mut Conn<'_>, id: IntentId, row: &Row) -> Result<Place, Er
 }
 
 /// Who is before it, on each of the resources in whose lines it stands.
-async fn blocked(conn: &mut Conn<'_>, id: IntentId) -> Result<Place, Error> {
+async fn blocked(conn: &mut Conn<'_>, id: IntentId, kind: String) -> Result<Place, Error> {
+    let (ancestors, kin) = Ancestry::load(conn, [id]).await?.get(id);
+    let waiting = Waiting {
+        intent: id,
+        conflicts: rules(conn, &kind).await?,
+        kind,
+        ancestors,
+        kin,
+    };
     let mut seen = Vec::new();
     for row in conn.fetch(&sql::WHY_WANTS, Args::new().uuid(id.0)).await? {
         let want = (row.text(0)?, mode(&row.text(1)?));
-        seen.push(line(conn, want, row.int(2)?, id).await?);
+        seen.push(line(conn, want, row.int(2)?, &waiting).await?);
     }
-    let kin = kin(conn, [id]).await?.contains(&id);
-    let lines = name(conn, seen, kin).await?;
+    let lines = name(conn, seen, &waiting).await?;
     Ok(Place::Blocked { kin, lines })
+}
+
+/// The rules of a kind, as its workers have written them down; what this version cannot read says nothing.
+async fn rules(conn: &mut Conn<'_>, kind: &str) -> Result<Arc<Conflicts>, Error> {
+    let row = conn.fetch_one(&sql::WHY_RULES, Args::new().text(kind));
+    let rules = row.await?.map_or(Ok(None), |row| row.opt_text(0))?;
+    let rules = rules.and_then(|rules| serde_json::from_str(&rules).ok());
+    Ok(Arc::new(rules.unwrap_or_default()))
+}
+
+/// Who stands in lines, and whom it waits for there.
+struct Waiting {
+    intent: IntentId,
+    kind: String,
+    conflicts: Arc<Conflicts>,
+    ancestors: Vec<IntentId>,
+    /// Whether one of them holds something.
+    kin: bool,
+}
+
+impl Waiting {
+    /// It goes side by side with somebody.
+    fn shares(&self, other: &Other, stage: Stage) -> bool {
+        self.conflicts.rule(&self.kind, &other.kind, stage) == Rule::Share
+    }
 }
 
 /// Who holds a resource and who stands in line for it, by their ids.
@@ -198,6 +237,8 @@ struct Seen {
     resource: String,
     mode: Mode,
     holders: Vec<(IntentId, Mode)>,
+    /// Its ancestors who hold it for themselves and their families: it waits for its like only.
+    cover: Vec<IntentId>,
     ahead: Vec<(IntentId, Mode)>,
     more: bool,
 }
@@ -217,19 +258,23 @@ async fn line(
     conn: &mut Conn<'_>,
     (resource, mode): (String, Mode),
     position: i64,
-    id: IntentId,
+    waiting: &Waiting,
 ) -> Result<Seen, Error> {
     let args = Args::new().text(resource.as_str()).int(COUNT);
-    let mut holders = users(&conn.fetch(&sql::WHY_HOLDERS, args).await?)?;
-    holders.retain(|(holder, _)| *holder != id);
+    let holders = users(&conn.fetch(&sql::WHY_HOLDERS, args).await?)?;
+    let is_own = |(holder, _): &(IntentId, Mode)| waiting.ancestors.contains(holder);
+    let (own, mut holders): (Vec<_>, Vec<_>) = holders.into_iter().partition(is_own);
+    holders.retain(|(holder, _)| *holder != waiting.intent);
+    let cover = own.iter().filter(|(_, mode)| *mode == Mode::Exclusive);
     let args = Args::new().text(resource.as_str()).int(position);
-    let args = args.uuid(id.0).int(COUNT);
+    let args = args.uuid(waiting.intent.0).int(COUNT);
     let mut ahead = users(&conn.fetch(&sql::WHY_LINE, args).await?)?;
     let more = ahead.len() as i64 == COUNT;
     ahead.truncate(limits::WHY_COUNT as usize);
     Ok(Seen {
         resource,
         mode,
+        cover: cover.map(|(holder, _)| *holder).collect(),
         holders,
         ahead,
         more,
@@ -237,32 +282,45 @@ async fn line(
 }
 
 /// Loads what is told of those in the lines.
-async fn name(conn: &mut Conn<'_>, seen: Vec<Seen>, kin: bool) -> Result<Vec<LineFacts>, Error> {
+async fn name(
+    conn: &mut Conn<'_>,
+    mut seen: Vec<Seen>,
+    waiting: &Waiting,
+) -> Result<Vec<LineFacts>, Error> {
     let mut named: HashSet<IntentId> = HashSet::new();
     let mut kin_ahead = HashSet::new();
-    for line in &seen {
+    for line in &mut seen {
         named.extend(line.excluding(&line.holders, limits::WHY_OTHERS));
-        if !kin {
+        if waiting.kin {
+            // Kin of a holder passes the others, so that those it waits for may stand anywhere.
+            let ancestry = Ancestry::load(conn, line.ahead.iter().map(|(id, _)| *id)).await?;
+            line.ahead.retain(|(id, _)| {
+                let (ancestors, _) = ancestry.get(*id);
+                line.cover.iter().all(|owner| ancestors.contains(owner))
+            });
+            let is_kin = |id: &IntentId| ancestry.get(*id).1;
+            let related = line.excluding(&line.ahead, usize::MAX);
+            let related: Vec<IntentId> = related.into_iter().filter(is_kin).collect();
+            named.extend(related.iter().take(limits::WHY_OTHERS));
+            kin_ahead.extend(related);
+        } else {
             named.extend(line.excluding(&line.ahead, limits::WHY_OTHERS));
-            continue;
         }
-        // Kin of a holder passes the others, so that those it waits for may stand anywhere.
-        let ahead = line.excluding(&line.ahead, usize::MAX);
-        let related = self::kin(conn, ahead.iter().copied()).await?;
-        let ahead = ahead.into_iter().filter(|id| related.contains(id));
-        named.extend(ahead.take(limits::WHY_OTHERS));
-        kin_ahead.extend(related);
     }
     let known = others(conn, named).await?;
+    let shares = |id: &IntentId, stage| {
+        let other = known.get(id);
+        other.is_some_and(|other| waiting.shares(other, stage))
+    };
     let lines = seen.into_iter().map(|line| {
         let rival = |(id, mode): &(IntentId, Mode)| {
             let other = known.get(id)?.clone();
-            Some(Rival { mode: *mode, other })
+            let waits = !shares(id, Stage::Started);
+            waits.then_some(Rival { mode: *mode, other })
         };
-        let ahead = line
-            .ahead
-            .iter()
-            .map(|(id, mode)| (*mode, kin_ahead.contains(id), known.get(id).cloned()));
+        let ahead = line.ahead.iter();
+        let ahead = ahead.filter(|(id, _)| !shares(id, Stage::Waiting));
+        let ahead = ahead.map(|(id, mode)| (*mode, kin_ahead.contains(id), known.get(id).cloned()));
         LineFacts {
             holders: line.holders.iter().filter_map(rival).collect(),
             ahead: ahead.collect(),
@@ -278,23 +336,6 @@ fn users(rows: &[Row]) -> Result<Vec<(IntentId, Mode)>, Error> {
     rows.iter()
         .map(|row| Ok((row.uuid(0)?, mode(&row.text(1)?))))
         .collect()
-}
-
-/// Which of these have an ancestor that holds something.
-async fn kin(
-    conn: &mut Conn<'_>,
-    ids: impl IntoIterator<Item = IntentId>,
-) -> Result<HashSet<IntentId>, Error> {
-    let mut kin = HashSet::new();
-    for row in conn
-        .fetch(&sql::ANCESTOR_LOAD, Args::new().ids(ids))
-        .await?
-    {
-        if row.bool(2)? {
-            kin.insert(row.uuid(0)?);
-        }
-    }
-    Ok(kin)
 }
 
 async fn others(

@@ -127,7 +127,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             return Vec::new();
         }
         let now = self.now();
-        let lanes = self.lanes.iter().filter(|lane| !lane.paused);
+        let open = |lane: &&super::lane::LaneState| !lane.paused && lane.has_slot();
+        let lanes = self.lanes.iter().filter(open);
         lanes
             .flat_map(|lane| self.backing_off.due(&lane.queue, &lane.kinds, now))
             .collect()

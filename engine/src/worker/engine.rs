@@ -373,9 +373,12 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 Heard::Cancel => self.hear_cancels = true,
                 Heard::Nudge => self.look(&mut ears, stop_by.is_some()),
                 Heard::Work => {
-                    self.lanes.iter_mut().for_each(LaneState::ask_again);
                     self.lanes.iter_mut().for_each(|lane| lane.hint = true);
                     self.signals_due |= self.intendant.take_signalled();
+                    // Perhaps slots were given back: that is looked up, since to ask for what is not there is to write.
+                    if self.lanes.iter().any(LaneState::is_denied) && !seam.is_watched() {
+                        self.look(&mut ears, stop_by.is_some());
+                    }
                 }
                 Heard::Timer => self.timers_due(&mut stop_by),
                 Heard::Poll => {

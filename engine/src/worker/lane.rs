@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::lent::Lent;
 use crate::id::TaskId;
 use crate::limits;
-use crate::slots::{SlotAsk, SlotsHeld};
+use crate::slots::{SlotAsk, SlotsSeen};
 
 /// A step that may start as soon as there is a slot.
 #[derive(Debug, Clone, Copy)]
@@ -16,26 +17,15 @@ pub(super) struct Waiting {
     pub(super) since: Duration,
 }
 
-/// What a worker has of a limited queue.
+/// What slots of a limited queue would be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Lent {
-    /// Slots that are its own.
-    pub(super) held: usize,
-    /// It was given fewer than it had use for, and nothing has been heard since.
-    pub(super) denied: bool,
-    /// So says the database; otherwise it is to be asked.
-    pub(super) sure: bool,
-}
-
-impl Lent {
-    /// Nothing is known yet.
-    pub(super) fn unsure(held: usize) -> Self {
-        Self {
-            held,
-            denied: false,
-            sure: false,
-        }
-    }
+pub(super) enum UseFor {
+    /// What is in hand, and no more.
+    InHand,
+    /// There may be more in *ready*.
+    More,
+    /// There may, and it is taken in any case that one of it is a suspect.
+    Suspect,
 }
 
 /// One queue, as this worker serves it.
@@ -103,48 +93,65 @@ impl LaneState {
     }
 
     /// How many steps may run here.
-    pub(super) fn slots(&self) -> usize {
-        let lent = self.lent.map_or(usize::MAX, |lent| lent.held);
+    pub(super) fn slots(&self, now: Duration) -> usize {
+        let lent = self.lent.map_or(usize::MAX, |lent| lent.may_run(now));
         self.concurrency.min(lent)
     }
 
-    /// What to ask of a limited queue, if anything: slots for what is in hand, and, to claim, as many as can be used.
-    pub(super) fn slot_ask(&self, claims: bool) -> Option<SlotAsk> {
-        let lent = self.lent?;
-        let in_hand = self.running + self.arriving + self.waiting.len();
-        let wanted = if claims { self.concurrency } else { in_hand };
-        let wanted = wanted.min(self.concurrency);
-        let useless = wanted == lent.held || (wanted > lent.held && lent.denied);
-        (!useless || !lent.sure).then(|| SlotAsk {
+    /// Steps in hand, running or not.
+    pub(super) fn in_hand(&self) -> usize {
+        self.running + self.arriving + self.waiting.len()
+    }
+
+    /// It has a limit, and has lent this worker fewer slots than it has use for.
+    pub(super) fn is_denied(&self) -> bool {
+        self.lent.is_some_and(|lent| lent.is_denied())
+    }
+
+    /// One more task could be begun with, if it were claimed, as far as is known.
+    pub(super) fn has_slot(&self) -> bool {
+        let free = |lent: Lent| !lent.is_denied() || lent.usable() > self.in_hand();
+        self.lent.is_none_or(free)
+    }
+
+    /// What a look has found of a limited queue of which there was nothing to be had.
+    pub(super) fn slots_seen(&mut self, seen: &SlotsSeen) {
+        if !self.is_denied() {
+            return;
+        }
+        self.hint = seen.ready;
+        if let Some(lent) = &mut self.lent
+            && seen.to_be_had
+        {
+            lent.ask_again();
+        }
+    }
+
+    /// What to ask of a limited queue, if anything: slots for what is in hand, and, if there may be more to claim, as many as
+    /// can be used.
+    pub(super) fn slot_ask(&mut self, use_for: UseFor, now: Duration) -> Option<SlotAsk> {
+        let (running, in_hand) = (self.running, self.in_hand());
+        let wanted = match use_for {
+            UseFor::InHand => in_hand.min(self.concurrency),
+            UseFor::More | UseFor::Suspect => self.concurrency,
+        };
+        let lent = self.lent.as_mut()?;
+        // A suspect is taken within a slot that the same tick finds free.
+        if use_for != UseFor::Suspect && !lent.is_to_ask(running, wanted, now) {
+            return None;
+        }
+        lent.asked(running);
+        Some(SlotAsk {
             queue: self.queue.clone(),
-            running: self.running,
+            running,
             in_hand,
             wanted,
         })
     }
 
-    /// What has come of that.
-    pub(super) fn slots_moved(&mut self, has: &SlotsHeld) {
-        if self.lent.is_some() {
-            self.lent = Some(Lent {
-                held: has.held,
-                denied: has.denied,
-                sure: true,
-            });
-        }
-    }
-
-    /// There may be slots again, which somebody has given back.
-    pub(super) fn ask_again(&mut self) {
-        if let Some(lent) = &mut self.lent {
-            lent.denied = false;
-        }
-    }
-
     /// Steps that could start at once.
     pub(super) fn free(&self) -> usize {
-        self.concurrency
-            .saturating_sub(self.running + self.arriving + self.waiting.len())
+        self.concurrency.saturating_sub(self.in_hand())
     }
 
     /// A task was claimed whose input has this size.
@@ -166,11 +173,11 @@ impl LaneState {
         let (most, ahead) = match self.lent {
             None => (self.concurrency, pace.min(self.concurrency)),
             // Slots are for steps that run. How many there are is found out by the tick that claims, unless it was just now.
-            Some(Lent { denied: true, .. }) => (self.slots(), 0),
+            Some(lent) if lent.is_denied() => (self.concurrency.min(lent.usable()), 0),
             Some(_) => (self.concurrency, 0),
         };
         (most + ahead)
-            .saturating_sub(self.running + self.arriving + self.waiting.len())
+            .saturating_sub(self.in_hand())
             .min(limits::CLAIM)
             .min(1 + bytes / self.input_bytes.max(1))
     }

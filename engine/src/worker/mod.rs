@@ -21,6 +21,7 @@ mod engine;
 mod heartbeat;
 mod housekeeping;
 mod lane;
+mod lent;
 mod limiting;
 mod listen;
 mod moves;
@@ -319,7 +320,8 @@ impl<S: Send + Sync + 'static> Worker<S> {
         self
     }
 
-    /// How often an idle worker looks for work that nobody told it of, a third of a second unless said.
+    /// How often an idle worker looks for work that nobody told it of, a third of a second unless said. It is also how long it
+    /// may take to hear what people say of queues.
     pub fn poll(mut self, poll: Duration) -> Self {
         self.settings.poll = poll.max(Duration::from_millis(1));
         self

@@ -209,12 +209,16 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let Some(index) = self.lanes.iter().position(|lane| &*lane.queue == queue) else {
             return;
         };
+        if self.lanes[index].paused {
+            self.hand_back_unbegun(index);
+        }
         // A worker that was paused, or has not reached its database for a lease, may be dead without knowing: it starts
         // nothing before it has been told that it lives.
         if self.now().saturating_sub(self.confirmed) >= self.settings.lease {
             return;
         }
-        while self.lanes[index].running < self.lanes[index].slots() {
+        let now = self.now();
+        while self.lanes[index].running < self.lanes[index].slots(now) {
             let Some(Waiting { task, step, .. }) = self.lanes[index].waiting.pop_front() else {
                 return;
             };

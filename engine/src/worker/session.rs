@@ -183,6 +183,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.housekeeping.end().await;
             if let Err(error) = self.store().close_session(session.id).await {
                 tracing::warn!(%error, "the session could not be closed; it will be found dead");
+            } else if self.lanes.iter().any(|lane| lane.lent.is_some()) {
+                // What it had of limited queues is there for others.
+                self.intendant.wake();
             }
             tracing::info!(worker = &*self.settings.name, session = %session.id, "the session ends");
         } else if self.left_behind {

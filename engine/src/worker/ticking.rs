@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::bounded;
 use super::drive::{Phase, Recall};
 use super::engine::{Engine, Probation};
+use super::pausing::Claims;
 use crate::crash;
 use crate::id::{IntentId, LeaseId, TaskId};
 use crate::limits;
@@ -22,10 +23,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
         if let Some(later) = bounded::put_off(&mut request) {
             self.pending = later;
         }
-        if !stopping {
-            self.ask(&mut request, now);
-            self.ask_slots(&mut request);
-        }
+        let claims = match stopping {
+            true => Claims::None,
+            false => self.ask(&mut request, now),
+        };
+        self.ask_slots(&mut request, claims);
         request.hear_cancels = std::mem::take(&mut self.hear_cancels);
         if !request.is_empty() || self.watch_due {
             self.watch_due = false;
@@ -59,12 +61,12 @@ impl<S: Send + Sync + 'static> Engine<S> {
     }
 
     /// What the tick asks for: due timers, tasks, a suspect.
-    fn ask(&mut self, request: &mut TickRequest, now: Duration) {
+    fn ask(&mut self, request: &mut TickRequest, now: Duration) -> Claims {
         request.promote = self.next_due.is_some_and(|due| due <= now);
         request.deliver = std::mem::take(&mut self.signals_due);
         let full = self.bytes >= limits::PREFETCH_BYTES;
         if self.probation.is_some() || full || self.is_stuck() {
-            return;
+            return Claims::None;
         }
         request.claim_bytes = limits::PREFETCH_BYTES - self.bytes;
         if let Some(since) = self.suspects_since {
@@ -80,7 +82,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 request.alone = alone;
                 self.suspects_since = None;
             } else if !self.drives.is_empty() {
-                return;
+                return Claims::None;
             }
         }
         for lane in &mut self.lanes {
@@ -95,21 +97,34 @@ impl<S: Send + Sync + 'static> Engine<S> {
             request.lease = Some(self.new_lease());
         }
         request.rules = self.rules.clone();
+        Claims::Some
     }
 
     fn new_lease(&self) -> LeaseId {
         LeaseId(self.store().clock().ordered_id())
     }
 
-    /// All that this worker serves, for looks that take no tasks.
+    /// All that this worker serves and has slots for, as far as it knows: for looks, and for suspects.
     pub(super) fn all_lanes(&self) -> Vec<Lane> {
         let lane = |lane: &super::lane::LaneState| Lane {
             queue: lane.queue.clone(),
             kinds: self.backing_off.others(&lane.kinds),
             room: 1,
         };
-        let open = self.lanes.iter().filter(|lane| !lane.paused);
-        open.map(lane).collect()
+        let open = |lane: &&super::lane::LaneState| !lane.paused && lane.has_slot();
+        self.lanes.iter().filter(open).map(lane).collect()
+    }
+
+    /// Limited queues that have lent all that this worker may have: it asks again when there is something to be had, and
+    /// something to claim.
+    pub(super) fn denied_lanes(&self) -> Vec<Lane> {
+        let lane = |lane: &super::lane::LaneState| Lane {
+            queue: lane.queue.clone(),
+            kinds: self.backing_off.others(&lane.kinds),
+            room: 1,
+        };
+        let denied = |lane: &&super::lane::LaneState| !lane.paused && lane.is_denied();
+        self.lanes.iter().filter(denied).map(lane).collect()
     }
 
     /// A tick is on disk: what the next one has to know of it.
@@ -123,10 +138,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.ask_to_stop();
         }
         self.cancels = self.cancels.max(answer.cancels);
-        self.slots_heard(request, answer);
         if let Some(control) = &answer.control {
             self.hear_control(control);
         }
+        self.slots_heard(request, answer);
         self.confirm(self.sent);
         if request.promote {
             // Another one may be due already; the next look says when.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::engine::Engine;
-use super::lane::LaneState;
 use crate::error::Error;
 use crate::store::Peek;
 
@@ -45,8 +44,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
     pub(super) fn peek(&self) -> JoinHandle<Result<Peek, Error>> {
         let store = self.store().clone();
         let (lanes, probes) = (self.all_lanes(), self.probes());
+        let denied = self.session.map(|session| (session, self.denied_lanes()));
         let control = self.control;
-        tokio::spawn(async move { store.peek(lanes, probes, control).await })
+        tokio::spawn(async move { store.peek(lanes, probes, denied, control).await })
     }
 
     pub(super) fn peeked(&mut self, peeked: Result<Peek, Error>) {
@@ -56,9 +56,14 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 if let Some(control) = &peek.control {
                     self.hear_control(control);
                 }
-                self.lanes.iter_mut().for_each(LaneState::ask_again);
                 if peek.ready {
                     self.lanes.iter_mut().for_each(|lane| lane.hint = true);
+                }
+                for slots in &peek.slots {
+                    let mut lanes = self.lanes.iter_mut();
+                    if let Some(lane) = lanes.find(|lane| lane.queue == slots.queue) {
+                        lane.slots_seen(slots);
+                    }
                 }
                 self.signals_due |= peek.signals;
                 if peek.cancels {

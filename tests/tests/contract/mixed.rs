@@ -229,16 +229,7 @@ async fn whatever_the_rules_and_whoever_dies_everybody_has_their_turn(bench: Ben
             bench.check().await?;
         }
     }
-    let begin = Instant::now();
-    while bench.intendant.unfinished().await?.total() > 0 {
-        bench.check().await?;
-        ensure!(
-            begin.elapsed() < Duration::from_secs(60),
-            "still {:?}",
-            bench.intendant.unfinished().await?
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    everybody(&bench).await?;
     // Whoever had the bad luck to be in hand at three deaths is resumed by a person; nobody fails otherwise.
     let failed = IntentFilter {
         state: Some(IntentState::Failed),
@@ -257,6 +248,33 @@ async fn whatever_the_rules_and_whoever_dies_everybody_has_their_turn(bench: Ben
     }
     bench.check().await?;
     judge(&bench).await
+}
+
+/// Waits until nobody is left; fails if nothing moves for a minute.
+async fn everybody(bench: &Bench) -> Result<()> {
+    let (mut least, mut moved) = (i64::MAX, Instant::now());
+    loop {
+        let left = bench.intendant.unfinished().await?;
+        if left.total() == 0 {
+            return Ok(());
+        }
+        if left.total() < least {
+            (least, moved) = (left.total(), Instant::now());
+        }
+        if moved.elapsed() > Duration::from_secs(60) {
+            let oldest = IntentFilter {
+                state: Some(IntentState::Blocked),
+                limit: Some(5),
+                ..Default::default()
+            };
+            for record in bench.intendant.list(oldest).await? {
+                println!("{record:?}: {}", bench.intendant.why(record.id).await?);
+            }
+            bail!("still {left:?}");
+        }
+        bench.check().await?;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Who did not succeed has a rule to thank for it.

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use intendant::{
-    Cx, Error, Intent, IntentId, IntentState, Node, Plan, QueueRecord, StepResult, Worker, value,
+    Cx, Error, Intent, IntentId, IntentState, Node, Plan, QueueRecord, StepResult, StoreKind,
+    Worker, value,
 };
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,56 @@ struct Other;
 impl Intent for Other {
     const KIND: &'static str = "other";
     type Output = ();
+}
+
+/// A worker hears of a pause while its claim is on its way to the disk: what that brings is not begun with. The tick is held up by
+/// a lock on the session's row, and what it was told of queues is as of before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_claimed_while_a_pause_is_heard_of_goes_back_in_line_on_postgres() -> Result<()> {
+    let bench = Bench::open(StoreKind::Postgres).await?;
+    let office = Office::open();
+    let running = start(bench.office(&office));
+    bench.rest(bench.mail(0).await?).await?;
+    let elsewhere = bench.database.connect().await?;
+    let pool = sqlx::PgPool::connect(&bench.database.url).await?;
+    for round in 1..=5 {
+        let begun = office.begun.get();
+        let mut lock = pool.begin().await?;
+        sqlx::query("select id from intendant.session for update")
+            .fetch_all(&mut *lock)
+            .await?;
+        let mails = [
+            elsewhere.request(Mail { number: 1 }).await?.id(),
+            elsewhere.request(Mail { number: 2 }).await?.id(),
+        ];
+        let held_up = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'
+                          and query like '-- Tick, first statement%'";
+        bench
+            .until(|| async { Ok((bench.number(held_up).await? > 0).then_some(())) })
+            .await?;
+        elsewhere.pause_queue("mail", "ada", None).await?;
+        // It has looked, and looks again: so it has heard.
+        let now = "select (extract(epoch from clock_timestamp()) * 1e6)::bigint";
+        let paused_at = bench.number(now).await? + 100_000;
+        let looked = format!(
+            "select count(*) from pg_stat_activity where query like '-- Idle worker: is there%'
+                and (extract(epoch from query_start) * 1e6)::bigint > {paused_at}"
+        );
+        bench
+            .until(|| async { Ok((bench.number(&looked).await? > 0).then_some(())) })
+            .await?;
+        lock.rollback().await?;
+        bench.a_while().await?;
+        ensure!(office.begun.get() == begun, "round {round}");
+        let ready = bench.number("select count(*) from @ready where queue = 'mail'");
+        ensure!(ready.await? == 2);
+        elsewhere.resume_queue("mail", "ada", None).await?;
+        for mail in mails {
+            bench.rest(mail).await?;
+        }
+    }
+    running.stop().await?;
+    bench.check().await
 }
 
 /// What steps do, and who lets them.
@@ -315,6 +366,8 @@ async fn people_see_queues_and_what_was_done_to_them(bench: Bench) -> Result<()>
     let running = start(bench.office(&office));
     bench.rest(bench.mail(0).await?).await?;
     bench.pause("mail").await?;
+    // The worker has heard of it: neither of these is given to it.
+    bench.a_while().await?;
     bench.mail(1).await?;
     bench.mail(2).await?;
     let mail = bench.queue("mail").await?;

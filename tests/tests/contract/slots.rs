@@ -16,6 +16,9 @@ on_both! {
     a_limit_that_comes_later_stops_nothing_and_is_kept_from_then_on;
     the_slots_of_a_worker_that_dies_are_others;
     who_has_no_use_for_slots_has_none;
+    a_worker_that_stops_keeps_no_slots_but_those_of_what_runs;
+    who_alone_knows_a_kind_has_its_turn_beside_an_endless_backlog;
+    a_suspect_of_a_queue_without_a_free_slot_is_left_in_line_and_stops_nothing_else;
     a_limit_is_said_once_and_seen;
 }
 
@@ -37,6 +40,9 @@ struct Meter {
     most: Arc<AtomicU64>,
     begun: Counter,
     gate: Gate,
+    /// How many have heard that their worker stops.
+    stopping: Counter,
+    last: Gate,
 }
 
 impl Meter {
@@ -60,7 +66,16 @@ async fn send(cx: Cx<Meter>, mail: Mail) -> StepResult<u64> {
     meter.begun.add();
     let now = meter.now.fetch_add(1, Ordering::SeqCst) + 1;
     meter.most.fetch_max(now, Ordering::SeqCst);
-    meter.gate.pass().await;
+    tokio::select! {
+        () = meter.gate.pass() => {}
+        () = cx.stopping() => {
+            meter.stopping.add();
+            meter.gate.pass().await;
+        }
+    }
+    if mail.number == LAST {
+        meter.last.pass().await;
+    }
     // Long enough for all who could to be there at once.
     tokio::time::sleep(Duration::from_millis(2)).await;
     meter.now.fetch_sub(1, Ordering::SeqCst);
@@ -213,7 +228,7 @@ async fn a_limit_that_comes_later_stops_nothing_and_is_kept_from_then_on(
 ) -> Result<()> {
     let meter = Meter::default();
     let running = start(bench.sender(&meter).concurrency(5));
-    let mails = bench.mails(30).await?;
+    let mails = bench.mails(60).await?;
     bench
         .until(|| async { Ok((meter.now() == 5).then_some(())) })
         .await?;
@@ -227,14 +242,14 @@ async fn a_limit_that_comes_later_stops_nothing_and_is_kept_from_then_on(
         })
         .await?;
     // As many as run: nothing was stopped, and what ends makes no room before fewer run.
-    meter.most.store(0, Ordering::SeqCst);
+    ensure!(meter.begun.get() == 5);
     meter.gate.open();
-    bench.all_done(&mails).await?;
-    let most = meter.most();
-    ensure!(most <= 5, "{most}");
-    // From now on two.
+    bench
+        .until(|| async { Ok((meter.begun.get() >= 10).then_some(())) })
+        .await?;
+    // From now on two, although much is waiting.
+    ensure!(bench.intendant.unfinished().await?.total() > 10);
     meter.most.store(0, Ordering::SeqCst);
-    let mails = bench.mails(30).await?;
     bench.all_done(&mails).await?;
     ensure!(meter.most() == 2, "{} at once", meter.most());
     // And without a limit as many as the worker runs.
@@ -302,6 +317,140 @@ async fn who_has_no_use_for_slots_has_none(bench: Bench) -> Result<()> {
     bench.all_done(&slow).await?;
     bench.nobody_has_slots().await?;
     running.stop().await?;
+    bench.check().await
+}
+
+/// Mails of this number wait for somebody to open the last gate.
+const LAST: u64 = 1_000;
+
+async fn a_worker_that_stops_keeps_no_slots_but_those_of_what_runs(bench: Bench) -> Result<()> {
+    let meter = Meter::default();
+    let quick = bench.mails(3).await?;
+    let slow = bench.intendant.request(Mail { number: LAST }).await?;
+    bench.limit(Some(4)).await?;
+    let first = start(bench.sender(&meter).grace(Duration::from_secs(60)));
+    bench
+        .until(|| async { Ok((meter.now() == 4).then_some(())) })
+        .await?;
+    let stopping = tokio::spawn(first.stop());
+    bench
+        .until(|| async { Ok((meter.stopping.get() == 4).then_some(())) })
+        .await?;
+    meter.gate.open();
+    bench.all_done(&quick).await?;
+    // Others can have the three, while the fourth goes on.
+    bench
+        .until(|| async {
+            let lent = bench
+                .number("select lent from @queue where name = 'mail'")
+                .await?;
+            Ok((lent == 1).then_some(()))
+        })
+        .await?;
+    meter.last.open();
+    bench.all_done(&[slow.id()]).await?;
+    stopping.await??;
+    bench.nobody_has_slots().await?;
+    bench.check().await
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Parcel;
+
+impl Intent for Parcel {
+    const KIND: &'static str = "parcel.send";
+    const QUEUE: &'static str = "mail";
+    type Output = ();
+}
+
+async fn send_parcel(_: Cx<()>, _: Parcel) -> StepResult<()> {
+    Ok(())
+}
+
+async fn who_alone_knows_a_kind_has_its_turn_beside_an_endless_backlog(bench: Bench) -> Result<()> {
+    let meter = Meter::open();
+    bench.mails(100).await?;
+    bench.limit(Some(1)).await?;
+    let first = start(bench.sender(&meter));
+    bench
+        .until(|| async { Ok((meter.begun.get() > 0).then_some(())) })
+        .await?;
+    let second = start(bench.worker(()).register_step(send_parcel));
+    for _ in 0..3 {
+        let parcel = bench.intendant.request(Parcel).await?;
+        // There is always more for the first one.
+        bench
+            .until(|| async {
+                if bench.number("select count(*) from @ready").await? < 1_000 {
+                    bench.mails(1_000).await?;
+                }
+                let state = bench.intendant.state(parcel.id()).await?;
+                Ok((state == IntentState::Succeeded).then_some(()))
+            })
+            .await?;
+    }
+    ensure!(meter.most() == 1, "{} at once", meter.most());
+    let before = meter.begun.get();
+    bench
+        .until(|| async { Ok((meter.begun.get() > before).then_some(())) })
+        .await?;
+    second.stop().await?;
+    first.stop().await?;
+    bench.check().await
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Errand;
+
+impl Intent for Errand {
+    const KIND: &'static str = "errand";
+    type Output = ();
+}
+
+async fn run_errand(_: Cx<Meter>, _: Errand) -> StepResult<()> {
+    Ok(())
+}
+
+async fn a_suspect_of_a_queue_without_a_free_slot_is_left_in_line_and_stops_nothing_else(
+    bench: Bench,
+) -> Result<()> {
+    let (stuck, crashing) = (Meter::default(), Meter::default());
+    bench.mails(1).await?;
+    bench.limit(Some(2)).await?;
+    // It has all that it may run: the second one is for another worker.
+    let first = start(bench.sender(&stuck).concurrency(1));
+    bench
+        .until(|| async { Ok((stuck.now() == 1).then_some(())) })
+        .await?;
+    let suspect = bench.mails(1).await?;
+    let second = start(bench.sender(&crashing));
+    bench
+        .until(|| async { Ok((crashing.now() == 1).then_some(())) })
+        .await?;
+    bench.limit(Some(1)).await?;
+    second.kill().await;
+    let meter = Meter::open();
+    let third = start(bench.sender(&meter).register_step(run_errand));
+    bench
+        .until(|| async {
+            let suspects = "select count(*) from @ready where crashes > 0";
+            let hungry = "select count(*) from @slot where hungry_at is not null and held = 0";
+            let (suspects, hungry) = (bench.number(suspects).await?, bench.number(hungry).await?);
+            Ok((suspects == 1 && hungry == 1).then_some(()))
+        })
+        .await?;
+    for _ in 0..20 {
+        bench.intendant.request(Errand).await?.output().await?;
+        let leased = bench.intendant.state(suspect[0]).await?;
+        ensure!(leased == IntentState::Ready, "{leased:?}");
+    }
+    ensure!(meter.begun.get() == 0);
+    stuck.gate.open();
+    bench.all_done(&suspect).await?;
+    ensure!(stuck.begun.get() + meter.begun.get() == 2);
+    first.stop().await?;
+    third.stop().await?;
+    bench.nobody_has_slots().await?;
     bench.check().await
 }
 

@@ -173,13 +173,21 @@ async fn serves(kind: StoreKind) -> Result<()> {
     let mut first = [0; 12];
     live.read_exact(&mut first)?;
     ensure!(&first == b"HTTP/1.1 200");
+    let (mut told, mut byte) = (Vec::new(), [0]);
+    while !told.ends_with(b"event: page") {
+        live.read_exact(&mut byte)?;
+        told.extend(byte);
+    }
     let kill = Command::new("kill")
         .arg(serving.child.id().to_string())
         .status()?;
     ensure!(kill.success());
     let mut rest = String::new();
     live.read_to_string(&mut rest)?;
-    ensure!(rest.contains("event: page"), "{rest}");
+    ensure!(
+        rest.ends_with("0\r\n\r\n"),
+        "it is not ended in order: {rest}"
+    );
     let ended = serving.child.wait()?;
     ensure!(ended.success(), "{ended:?}");
     let mut said = String::new();

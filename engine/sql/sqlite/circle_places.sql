@@ -1,0 +1,3 @@
+-- Circle: in which lines these stand. line_by_intent.
+select intent_id, resource, mode, position from intendant_line
+ where intent_id in (select n.value from jsonb_each(?1) n)
