@@ -80,6 +80,8 @@ impl<S> Cx<S> {
     /// What a name meant the first time wins; another input under the same name is an error. A failed child is an error
     /// that [`StepError::child_failure`] tells apart; passed on by `?`, it fails the step for good.
     ///
+    /// A step that names another queue (`.queue(…)`) cannot ask for children: its intent's own workers wait for them.
+    ///
     /// Children of different kinds are asked for together by `tokio::join!`: the step is parked once, for all of them.
     ///
     /// What this intent or an ancestor holds exclusively it holds for the child, too; children of one parent that want the

@@ -51,6 +51,7 @@ impl<S> fmt::Debug for Cx<S> {
 #[derive(Debug)]
 pub(crate) struct IntentContext {
     pub(crate) id: IntentId,
+    pub(crate) root: IntentId,
     pub(crate) kind: Arc<str>,
     pub(crate) account: Option<Arc<str>>,
     pub(crate) requested_by: Option<String>,

@@ -16,6 +16,7 @@ mod admit;
 mod advance;
 mod again;
 mod alert;
+mod asking;
 mod by_name;
 mod cancel;
 mod change;
@@ -66,6 +67,7 @@ mod workers;
 
 pub use about::About;
 pub use alert::{Alert, AlertFilter, AlertKind, Notice, UnknownAlertKind, Watch, Which};
+pub use asking::StepRequest;
 pub use by_name::{Asked, RequestByName};
 pub use cancel::Cancelled;
 pub use change::ChangeRecord;

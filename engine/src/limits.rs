@@ -74,6 +74,9 @@ pub const PLAN_DEPTH: usize = 1_000;
 /// Most children that one step asks for.
 pub const CHILDREN_PER_STEP: usize = 10_000;
 
+/// Most intents that one step asks for without waiting for them: they are written in one statement.
+pub const REQUESTS_PER_STEP: usize = 1_000;
+
 /// Most bytes of the inputs of children that a step asks for together, and of the outputs of the children of an intent
 /// that is taken in hand: a worker has them in memory at once.
 pub const CHILDREN_BYTES: usize = 64 * 1024 * 1024;

@@ -1,4 +1,5 @@
-//! Notes: what an attempt leaves beside its output or its error: measurements, its log, and whether there is a checkpoint.
+//! Notes: what an attempt leaves beside its output or its error: measurements, its log, what it asks for, and whether there is
+//! a checkpoint.
 //!
 //! They are gathered in memory while the attempt runs and go to the disk with its end, in the same tick; an attempt that
 //! leaves none costs nothing there.
@@ -11,7 +12,7 @@ use std::time::Instant;
 
 use crate::clock::Clock;
 use crate::limits;
-use crate::store::{LogLine, NoteRow, Once};
+use crate::store::{LogLine, NewIntent, NoteRow, Once};
 
 /// Name and value.
 pub(crate) type Measure = (Arc<str>, f64);
@@ -22,6 +23,7 @@ pub(crate) struct Notes {
     measures: Mutex<Vec<Measure>>,
     log: OnceLock<Arc<StepLog>>,
     checkpoint: AtomicBool,
+    requests: Mutex<Vec<NewIntent>>,
     provided: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
 }
 
@@ -39,7 +41,34 @@ pub(crate) enum NotKept {
     TooMany,
 }
 
+/// Why an intent is not asked for.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotAsked {
+    #[error("a step asks for {} intents at most", limits::REQUESTS_PER_STEP)]
+    TooMany,
+    #[error(
+        "the inputs of the intents that a step asks for together have {} bytes at most",
+        limits::STATEMENT_BYTES
+    )]
+    TooLarge,
+}
+
 impl Notes {
+    /// Keeps a request for the step's result.
+    pub(crate) fn ask(&self, new: NewIntent) -> Result<(), NotAsked> {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = |new: &NewIntent| new.input.get().len();
+        let asked: usize = requests.iter().map(bytes).sum();
+        if requests.len() >= limits::REQUESTS_PER_STEP {
+            return Err(NotAsked::TooMany);
+        }
+        if asked + bytes(&new) > limits::STATEMENT_BYTES {
+            return Err(NotAsked::TooLarge);
+        }
+        requests.push(new);
+        Ok(())
+    }
+
     /// Keeps a measurement, in the place of an earlier one of the same name.
     pub(crate) fn measure(&self, name: &str, value: f64) -> Result<(), NotKept> {
         if !value.is_finite() {
@@ -102,6 +131,9 @@ impl Notes {
         let mut row = self.measured(once);
         row.log = self.log.get().and_then(|log| log.take());
         row.forgets_checkpoint = result == Resulted::Yes && self.has_checkpoint();
+        if result == Resulted::No {
+            row.requests = Vec::new();
+        }
         row
     }
 
@@ -114,6 +146,9 @@ impl Notes {
             generation: once.generation,
             attempt: once.attempt,
             measures: self.measures(),
+            requests: std::mem::take(
+                &mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner),
+            ),
             log: None,
             forgets_checkpoint: self.has_checkpoint(),
         }

@@ -17,7 +17,7 @@ use crate::payload::{self, Payload, PayloadError};
 use crate::plan::StepDone;
 use crate::state::AttemptFailure;
 use crate::step::{StepError, StepOutput, StepResult, fail};
-use crate::store::{Conn, Flush, OnceAnswer, OpenTx, record_once, write_notes};
+use crate::store::{Conn, Flush, OnceAnswer, OpenTx, nudge_within, record_once, write_notes};
 
 /// An output that is on disk already, together with what the step's transaction wrote. Only
 /// [`Cx::transaction`] makes one; a step that returns it has the output `T`.
@@ -150,7 +150,10 @@ impl<S: Send + Sync + 'static> Cx<S> {
         }
         let notes = step.notes.measured(&step.once);
         if !notes.is_empty() {
-            write_notes(&mut tx.conn(), &step.once.worker, &[notes]).await?;
+            let asked = write_notes(&mut tx.conn(), &step.once.worker, &[notes]).await?;
+            if asked > 0 {
+                nudge_within(&mut tx.conn()).await?;
+            }
         }
         step.settle(commit(step.clone(), tx, output)).await?;
         Ok(Committed { value })

@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::args::{Args, Rows};
 use super::conn::Row;
 use super::records::{LogLine, LogRecord, MeasureRecord};
-use super::{Conn, Store, checkpoint, sql};
+use super::{Conn, NewIntent, Store, checkpoint, insert_requests, sql};
 use crate::error::Error;
 use crate::id::{IntentId, TaskId};
 use crate::notes::Lines;
 use crate::payload::Payload;
+
+/// Who acts in the events of what steps ask for.
+const ACTOR: &str = "step";
 
 /// What one attempt leaves.
 #[derive(Debug, Clone)]
@@ -22,6 +27,8 @@ pub(crate) struct NoteRow {
     pub(crate) attempt: u32,
     /// Name and value.
     pub(crate) measures: Vec<(Arc<str>, f64)>,
+    /// What the step has asked for, which comes with its result.
+    pub(crate) requests: Vec<NewIntent>,
     pub(crate) log: Option<Lines>,
     /// The step has a result: its safe point is of no use any more.
     pub(crate) forgets_checkpoint: bool,
@@ -30,24 +37,46 @@ pub(crate) struct NoteRow {
 impl NoteRow {
     /// It says nothing.
     pub(crate) fn is_empty(&self) -> bool {
-        self.measures.is_empty() && self.log.is_none() && !self.forgets_checkpoint
+        self.measures.is_empty()
+            && self.requests.is_empty()
+            && self.log.is_none()
+            && !self.forgets_checkpoint
     }
 }
 
-/// Writes what attempts leave: within a tick, after what came of them, or within a step's own transaction.
+/// Writes what attempts leave: within a tick, after what came of them, or within a step's own transaction. Returns how many
+/// intents they have asked for.
 pub(crate) async fn write(
     conn: &mut Conn<'_>,
     worker: &Arc<str>,
     notes: &[NoteRow],
-) -> Result<(), Error> {
+) -> Result<usize, Error> {
     if notes.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let forgotten = notes.iter().filter(|note| note.forgets_checkpoint);
     let forgotten = forgotten.map(|note| (note.intent, note.step.clone(), note.generation));
     checkpoint::forget(conn, forgotten).await?;
     write_measures(conn, notes).await?;
-    write_logs(conn, worker, notes).await
+    write_logs(conn, worker, notes).await?;
+    write_requests(conn, notes).await
+}
+
+async fn write_requests(conn: &mut Conn<'_>, notes: &[NoteRow]) -> Result<usize, Error> {
+    let mut asked = 0;
+    for note in notes.iter().filter(|note| !note.requests.is_empty()) {
+        let ids = insert_requests(conn, note.requests.clone()).await?;
+        asked += ids.len();
+        let detail = json!({"step": note.step, "intents": ids}).to_string();
+        let rows = Rows::new().uuids([note.intent]).texts([detail]);
+        let args = Args::new()
+            .text(ACTOR)
+            .text("request")
+            .opt_text(None::<&str>);
+        conn.execute(&sql::EVENT_INSERT, args.rows(rows).now())
+            .await?;
+    }
+    Ok(asked)
 }
 
 async fn write_measures(conn: &mut Conn<'_>, notes: &[NoteRow]) -> Result<(), Error> {

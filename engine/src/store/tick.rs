@@ -134,7 +134,7 @@ async fn tick(
     let woken = awaited::count(conn, &messages).await?;
     write_plans(conn, session, request).await?;
     write_steps(conn, request).await?;
-    notes::write(conn, &request.worker, &request.notes).await?;
+    answer.readied += notes::write(conn, &request.worker, &request.notes).await?;
     write_children(conn, request, &mut answer).await?;
     send_routed(conn, request, &mut answer).await?;
     open_waits(conn, request).await?;

@@ -166,6 +166,7 @@ impl<S> Drive<S> {
             is_routed,
             context: Arc::new(IntentContext {
                 id: claimed.intent,
+                root: claimed.root,
                 kind: claimed.kind,
                 account: claimed.account,
                 requested_by: claimed.requested_by,

@@ -8,6 +8,7 @@
 mod accounts;
 mod alerts;
 mod around;
+mod asked_by_steps;
 mod asking;
 mod at_most_once;
 mod backing_off;

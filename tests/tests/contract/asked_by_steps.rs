@@ -1,0 +1,196 @@
+//! What steps ask for without waiting for it (`cx.request`): once, with the step's result, and its own way from then on.
+
+use anyhow::{Result, ensure};
+use intendant::{
+    Cx, EventRecord, Intent, IntentFilter, IntentRecord, IntentState, Node, Plan, StepResult, fail,
+    limits, value,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::support::{Bench, Counter, on_both, start};
+
+on_both! {
+    what_a_step_asks_for_is_asked_for_once_with_its_result;
+    a_failed_attempt_has_asked_for_nothing;
+    what_is_asked_for_in_a_transaction_comes_with_it;
+    a_step_in_another_queue_asks_too;
+    there_is_a_limit_to_what_one_step_asks_for;
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SignUp {
+    how: String,
+    fails: u64,
+}
+
+impl Intent for SignUp {
+    const KIND: &'static str = "sign_up";
+    type Output = String;
+    fn account(&self) -> Option<&str> {
+        Some("acme")
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Welcome(u64);
+
+impl Intent for Welcome {
+    const KIND: &'static str = "welcome";
+    type Output = u64;
+}
+
+async fn sign_up(cx: Cx<Counter>, (how, fails): (String, u64)) -> StepResult<String> {
+    let asked = cx.request(Welcome(1)).label("campaign", "spring").await?;
+    if cx.state().add() <= fails {
+        return Err("not yet".into());
+    }
+    match how.as_str() {
+        "gives up" => Err(fail("no use")),
+        "many" => {
+            for number in 0..limits::REQUESTS_PER_STEP as u64 {
+                cx.request(Welcome(number)).await?;
+            }
+            Ok(String::new())
+        }
+        _ => Ok(asked.to_string()),
+    }
+}
+
+async fn by_transaction(cx: Cx<Counter>, (_, fails): (String, u64)) -> StepResult<String> {
+    let asked = cx.request(Welcome(2)).await?.to_string();
+    let output = cx.transaction(async |_| match cx.state().add() <= fails {
+        true => Err("not yet".into()),
+        false => Ok(asked),
+    });
+    Ok(output.await?.into_inner())
+}
+
+fn plan(sign_up: &SignUp, plan: &mut Plan<Counter>) -> Node<String> {
+    let least = std::time::Duration::from_millis(1);
+    let input = value((sign_up.how.clone(), sign_up.fails));
+    match sign_up.how.as_str() {
+        "by transaction" => {
+            let step = plan.step("sign_up", by_transaction);
+            step.backoff(least, least).input(input)
+        }
+        "elsewhere" => {
+            let step = plan.step("sign_up", self::sign_up).queue("network");
+            step.backoff(least, least).input(input)
+        }
+        _ => {
+            let step = plan.step("sign_up", self::sign_up);
+            step.backoff(least, least).input(input)
+        }
+    }
+}
+
+async fn welcome(_: Cx<Counter>, welcome: Welcome) -> StepResult<u64> {
+    Ok(welcome.0)
+}
+
+fn worker(bench: &Bench) -> intendant::Worker<Counter> {
+    let worker = bench.worker(Counter::default()).register(plan);
+    worker.queue("network", 4).register_step(welcome)
+}
+
+/// What has been asked for, when all is done.
+async fn asked(bench: &Bench) -> Result<Vec<IntentRecord>> {
+    bench
+        .until(|| async {
+            let left = bench.intendant.unfinished().await?.total();
+            Ok((left == 0).then_some(()))
+        })
+        .await?;
+    let welcome = IntentFilter {
+        kind: Some(Welcome::KIND.to_owned()),
+        limit: Some(limits::PAGE),
+        ..IntentFilter::default()
+    };
+    Ok(bench.intendant.list(welcome).await?)
+}
+
+async fn request(bench: &Bench, how: &str, fails: u64) -> Result<IntentRecord> {
+    let how = how.to_owned();
+    let sign_up = bench.intendant.request(SignUp { how, fails });
+    let sign_up = sign_up.by("ada").correlation_id("web 1").await?;
+    bench.rest(sign_up.id()).await
+}
+
+/// The one that was asked for is named by the intent's output and by its event.
+async fn is_recorded(bench: &Bench, by: &IntentRecord, asked: &[IntentRecord]) -> Result<()> {
+    let [asked] = asked else {
+        anyhow::bail!("{asked:?}");
+    };
+    ensure!(asked.state == IntentState::Succeeded, "{asked:?}");
+    ensure!(
+        asked.parent_id.is_none() && asked.root_id == asked.id,
+        "{asked:?}"
+    );
+    ensure!(asked.requested_by.as_deref() == Some("ada"), "{asked:?}");
+    ensure!(
+        asked.correlation_id.as_deref() == Some("web 1"),
+        "{asked:?}"
+    );
+    let output = by.output.as_ref().map(|output| output.get().to_owned());
+    ensure!(output == Some(format!("\"{}\"", asked.id)), "{by:?}");
+    let events = bench.intendant.events(by.id).await?;
+    let [event]: &[EventRecord] = &events[..] else {
+        anyhow::bail!("{events:?}");
+    };
+    ensure!(
+        event.verb == "request" && event.actor == "step",
+        "{event:?}"
+    );
+    let detail = format!("{:?}", event.detail);
+    ensure!(detail.contains(&asked.id.to_string()), "{event:?}");
+    Ok(())
+}
+
+async fn what_a_step_asks_for_is_asked_for_once_with_its_result(bench: Bench) -> Result<()> {
+    let worker = start(worker(&bench));
+    let by = request(&bench, "by itself", 2).await?;
+    let asked = asked(&bench).await?;
+    is_recorded(&bench, &by, &asked).await?;
+    let labels = bench.intendant.labels(asked[0].id).await?;
+    ensure!(format!("{labels:?}").contains("spring"), "{labels:?}");
+    worker.stop().await?;
+    bench.check().await
+}
+
+async fn a_failed_attempt_has_asked_for_nothing(bench: Bench) -> Result<()> {
+    let worker = start(worker(&bench));
+    let by = request(&bench, "gives up", 1).await?;
+    ensure!(by.state == IntentState::Failed, "{by:?}");
+    ensure!(asked(&bench).await?.is_empty());
+    worker.stop().await?;
+    bench.check().await
+}
+
+async fn what_is_asked_for_in_a_transaction_comes_with_it(bench: Bench) -> Result<()> {
+    let worker = start(worker(&bench));
+    let by = request(&bench, "by transaction", 2).await?;
+    is_recorded(&bench, &by, &asked(&bench).await?).await?;
+    worker.stop().await?;
+    bench.check().await
+}
+
+async fn a_step_in_another_queue_asks_too(bench: Bench) -> Result<()> {
+    let worker = start(worker(&bench));
+    let by = request(&bench, "elsewhere", 2).await?;
+    is_recorded(&bench, &by, &asked(&bench).await?).await?;
+    worker.stop().await?;
+    bench.check().await
+}
+
+async fn there_is_a_limit_to_what_one_step_asks_for(bench: Bench) -> Result<()> {
+    let worker = start(worker(&bench));
+    let by = request(&bench, "many", 0).await?;
+    let error = by.error.unwrap_or_default();
+    ensure!(
+        error.ends_with("a step asks for 1000 intents at most"),
+        "{error}"
+    );
+    ensure!(asked(&bench).await?.is_empty());
+    worker.stop().await?;
+    bench.check().await
+}
