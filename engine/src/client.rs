@@ -200,7 +200,8 @@ impl Intendant {
     /// One look back through history, newest first, whose cost grows with neither its length nor the depth of the page.
     ///
     /// A page may have fewer intents than its limit, even none, and say where to go on: what no index finds (a kind, a
-    /// requester, a text in the error, …) is compared on the way, with [`limits::LOOK_BACK`] intents at a time.
+    /// requester, a text in the error, …) is compared on the way, with [`limits::LOOK_BACK`] intents at a time; and it ends
+    /// when what its intents carry has [`limits::PAGE_BYTES`].
     ///
     /// ```
     /// # use intendant::{Intent, Intendant, IntentFilter};

@@ -61,7 +61,7 @@ pub enum Error {
     /// The URL names no database that the engine knows.
     #[error("`{url}` names no database; expected sqlite://PATH, sqlite::memory: or postgres://…")]
     Url {
-        /// What was given.
+        /// What was given: of a URL with a password in it, or with what may be one, the scheme alone.
         url: String,
     },
     /// The SQLite that was linked in can corrupt its write-ahead log.
@@ -360,6 +360,12 @@ impl Error {
         )
     }
 
+    /// The database cannot take what it was given, or has what cannot be read: [`is_database`](Self::is_database), and no
+    /// repetition will help.
+    pub fn is_data(&self) -> bool {
+        self.is_data_error()
+    }
+
     /// The caller gave something that cannot be used.
     pub fn is_usage(&self) -> bool {
         matches!(
@@ -412,6 +418,17 @@ fn classify(error: sqlx::Error) -> Error {
 }
 
 impl Error {
+    /// A URL that cannot be used. Where the password of one stands that is broken, nobody knows: it goes to no log.
+    pub(crate) fn url(url: &str) -> Self {
+        let shown = match url.split_once("://") {
+            Some((scheme, rest)) if scheme != "sqlite" && rest.contains(['@', ':', '?', '#']) => {
+                format!("{scheme}://…")
+            }
+            _ => url.to_owned(),
+        };
+        Self::Url { url: shown }
+    }
+
     /// Serialization failures and deadlocks: the transaction did nothing and can be run again at once.
     pub(crate) fn is_replayable(&self) -> bool {
         match self {
@@ -450,5 +467,31 @@ fn passes(code: &str) -> bool {
         _ => ["08", "40", "53", "55", "57", "58"]
             .iter()
             .any(|class| code.starts_with(class)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_is_broken_shows_no_password() {
+        for url in [
+            "postgres://ada:secret@:x/db",
+            "mysql://ada:secret@host",
+            "postgres://ada:secret",
+            "postgres://host/db?password=secret",
+        ] {
+            let said = Error::url(url).to_string();
+            assert!(!said.contains("secret") && said.contains("://…"), "{said}");
+        }
+        let said = Error::url("mysql://localhost").to_string();
+        assert!(said.contains("`mysql://localhost`"), "{said}");
+        assert!(Error::url("orders.db").to_string().contains("`orders.db`"));
+        assert!(
+            Error::url("sqlite://a?b=c")
+                .to_string()
+                .contains("sqlite://a?b=c")
+        );
     }
 }

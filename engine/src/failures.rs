@@ -16,6 +16,10 @@ use crate::store::{IntentFilter, IntentRecord};
 /// How many failed intents are read at a time: their inputs come with them.
 const AT_ONCE: u32 = 100;
 
+/// How many looks are taken at most: as many as the newest [`limits::FAILURES`] take where all of them match. Where few do, a look
+/// goes back through [`limits::LOOK_BACK`] intents and may find none.
+const LOOKS: usize = limits::FAILURES.div_ceil(AT_ONCE as usize);
+
 /// Failed intents of one kind that say the same of why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
@@ -64,7 +68,8 @@ pub struct Failures {
 
 impl Intendant {
     /// What has failed and is failed still, in groups by kind, step and error: the newest [`limits::FAILURES`] of those that
-    /// match the filter, whose limit and state are not looked at.
+    /// match the filter, whose limit and state are not looked at. What no index finds is looked for a bounded way back, and
+    /// [`Failures::more`] says that there may be older ones.
     ///
     /// ```
     /// # use intendant::{Intendant, IntentFilter};
@@ -81,13 +86,14 @@ impl Intendant {
             limit: Some(AT_ONCE),
             ..filter
         };
-        let (mut groups, mut looked) = (Groups::default(), 0);
+        let (mut groups, mut looked, mut looks) = (Groups::default(), 0, 0);
         loop {
             let page = self.page(filter.clone()).await?;
             looked += page.intents.len();
+            looks += 1;
             page.intents.iter().for_each(|record| groups.add(record));
             let more = page.next.is_some();
-            if !more || looked >= limits::FAILURES {
+            if !more || looked >= limits::FAILURES || looks >= LOOKS {
                 let groups = groups.sorted();
                 let kinds = by_kind(&groups);
                 return Ok(Failures {

@@ -40,6 +40,7 @@ mod middleware;
 mod notes;
 mod nudge;
 mod offer;
+mod part;
 mod payload;
 mod plan;
 mod progress;
@@ -60,6 +61,7 @@ mod transaction;
 mod undo;
 mod verbs;
 mod waits;
+mod watching;
 mod worker;
 mod workers;
 
@@ -83,6 +85,7 @@ pub use intent::{Intent, Mode, NameError, OnFailure, Resources};
 pub use kinds::KindRecord;
 pub use metering::Metrics;
 pub use middleware::{Done, Middleware, Next};
+pub use part::{Mark, NoMark, Part};
 pub use payload::PayloadError;
 pub use plan::{
     Dependency, Graph, GraphStep, Input, MapBuilder, Node, Plan, PlanError, PlanOutput,
@@ -101,7 +104,8 @@ pub use step_logs::StepLogs;
 pub use store::{
     AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, LinkRecord,
     LogLine, LogRecord, MeasureRecord, MigrationStatus, Relation, ResourceRecord, SignalRecord,
-    StepRecord, StoreKind, StoreOptions, Unfinished, UnknownRelation, migration_sql,
+    StepRecord, StoreKind, StoreOptions, Unfinished, UnknownRelation, Version, Versions,
+    migration_sql,
 };
 pub use token::{IssuedToken, NewToken, Scope, TokenRecord, UnknownScope};
 pub use transaction::{Committed, StepConnection};

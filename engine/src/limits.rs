@@ -9,6 +9,16 @@ use std::time::Duration;
 /// a few megabytes; bigger things belong in files or object stores, and the payload names them.
 pub const PAYLOAD_BYTES: usize = 1024 * 1024;
 
+/// How long a verb for all that match may take where it is bounded in number: well within the time that a request over HTTP has.
+pub const BATCH_TIME: Duration = Duration::from_secs(15);
+
+/// How many looks back a verb for all that match takes for each state, where it is bounded in number.
+pub const BATCH_LOOKS: usize = 20;
+
+/// Most bytes of payloads in one page of a list, from which on it ends, whatever its limit is: a thousand payloads of the largest
+/// size are more than anybody wants to hold in memory.
+pub const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
 /// Deepest nesting of a payload. `serde_json` refuses more than 128 levels on the way back in, SQLite's JSON 1,000, so
 /// what is accepted here can be read everywhere.
 pub const PAYLOAD_DEPTH: usize = 100;

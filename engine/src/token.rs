@@ -187,6 +187,16 @@ impl Intendant {
         }))
     }
 
+    /// What is known of a token.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoToken`]: it was never made.
+    pub async fn token(&self, id: TokenId) -> Result<TokenRecord, Error> {
+        let found = self.store().token(id).await?;
+        found.map(|(record, _)| record).ok_or(Error::NoToken { id })
+    }
+
     /// The tokens that were ever made, in that order: at most a page ([`limits::PAGE`]), beginning after the one that is named.
     pub async fn tokens(&self, after: Option<TokenId>) -> Result<Vec<TokenRecord>, Error> {
         self.store().tokens(after, limits::PAGE).await

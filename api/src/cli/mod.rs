@@ -282,7 +282,7 @@ async fn dispatch(command: Command, program: Program) -> Result<ExitCode> {
         Command::Request(options) => return request::request(options, program).await,
         Command::Plan(options) => plan::plan(options, program).await?,
         Command::Worker(options) => return worker::worker(options, program).await,
-        Command::Serve(options) => serve::serve(options, &program.name).await?,
+        Command::Serve(options) => serve::serve(options, program).await?,
         Command::Token { action } => token::token(action).await?,
         Command::Openapi => serve::openapi().await?,
         Command::Completions { shell } => {

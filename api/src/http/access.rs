@@ -4,124 +4,40 @@
 //! it gives out is bounded by the token's account here, once, and not in each route: a filter gets the account, an intent of
 //! another account is not there.
 
+use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request, State};
-use axum::http::{header, request};
-use axum::middleware::Next;
-use axum::response::Response;
-use futures_util::future::BoxFuture;
+use axum::extract::FromRequestParts;
+use axum::http::request;
 use intendant::{
     Batch, Failures, Intendant, IntentFilter, IntentId, IntentPage, IntentRecord, KindRecord,
-    RequestByName, Scope, Verb, Why,
+    RequestByName, Scope, Verb, Versions,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::problem::Problem;
+use super::doors::{Codes, Grant, Guarded, Naming, Pass};
+use super::input_account;
+use super::problem::{Problem, UNKNOWN_KIND};
+use super::veil::{Veiled, hide, named, without_others};
 use crate::input;
 
-/// What somebody may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grant {
-    /// Who it is: it stands in the events of what they do.
-    pub who: String,
-    /// How far they may go.
-    pub scope: Scope,
-    /// They see and touch the intents of this account alone.
-    pub account: Option<String>,
-}
-
-/// What a route needs of who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
-    /// Nothing: it tells nothing of anybody's intents.
-    Nobody,
-    /// A grant that goes as far as this.
-    Scope(Scope),
-}
-
-type Ask = dyn Fn(&request::Parts) -> BoxFuture<'static, Option<Grant>> + Send + Sync;
-
-/// How it is found out who asks.
-#[derive(Clone)]
-pub(super) enum Doors {
-    /// By a token in the header `Authorization: Bearer …`.
-    Tokens,
-    /// Whoever can reach the server may do everything: for one that only its own machine can.
-    Open,
-    /// As the application says that it is mounted in.
-    Host(Arc<Ask>),
-}
-
-/// The engine behind its doors.
-#[derive(Clone)]
-pub(super) struct Guarded {
-    pub(super) engine: Intendant,
-    pub(super) doors: Doors,
-}
-
 /// Leave to do what a route does, for who asks.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Access {
+    code: Codes,
     grant: Grant,
+    pass: Pass,
+    naming: Naming,
     engine: Intendant,
 }
 
-/// Lets through who may, with the [`Access`] that the route then has.
-pub(super) async fn check(
-    State((guarded, needs)): State<(Guarded, Needs)>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    let Needs::Scope(needed) = needs else {
-        return Ok(next.run(request).await);
-    };
-    let (mut parts, body) = request.into_parts();
-    let grant = guarded.grant(&parts).await?;
-    if grant.scope < needed {
-        return Err(Problem::forbidden(format!(
-            "this needs the scope {needed}, and the token has {}",
-            grant.scope
-        )));
-    }
-    parts.extensions.insert(Access {
-        grant,
-        engine: guarded.engine,
-    });
-    request = Request::from_parts(parts, body);
-    Ok(next.run(request).await)
-}
-
-impl Guarded {
-    async fn grant(&self, parts: &request::Parts) -> Result<Grant, Problem> {
-        match &self.doors {
-            Doors::Open => Ok(Grant {
-                who: "local".to_owned(),
-                scope: Scope::Admin,
-                account: None,
-            }),
-            Doors::Host(ask) => ask(parts).await.ok_or_else(Problem::unauthorized),
-            Doors::Tokens => {
-                let mut given = parts.headers.get_all(header::AUTHORIZATION).iter();
-                // Of two, nobody can say which one is meant.
-                let (Some(given), None) = (given.next(), given.next()) else {
-                    return Err(Problem::unauthorized());
-                };
-                let token = given.to_str().ok().and_then(|given| {
-                    let (scheme, token) = given.split_once(' ')?;
-                    scheme.eq_ignore_ascii_case("bearer").then_some(token)
-                });
-                let token = token.ok_or_else(Problem::unauthorized)?;
-                let known = self.engine.check_token(token).await?;
-                let known = known.ok_or_else(Problem::unauthorized)?;
-                Ok(Grant {
-                    who: known.name,
-                    scope: known.scope,
-                    account: known.account,
-                })
-            }
-        }
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access")
+            .field("grant", &self.grant)
+            .finish_non_exhaustive()
     }
 }
 
@@ -135,9 +51,61 @@ impl<S: Send + Sync> FromRequestParts<S> for Access {
 }
 
 impl Access {
+    /// For [`check`](super::doors::check) alone.
+    pub(super) fn new(guarded: &Guarded, grant: Grant, pass: Pass) -> Self {
+        Self {
+            code: Arc::clone(&guarded.code),
+            grant,
+            pass,
+            naming: guarded.naming,
+            engine: guarded.engine.clone(),
+        }
+    }
+
     /// Who asks.
     pub(super) fn who(&self) -> &str {
         &self.grant.who
+    }
+
+    /// Who asks, as those who share something are told apart.
+    pub(super) fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// Whether they would be let in again: a token that has expired or was revoked meanwhile is none.
+    pub(super) async fn is_still_good(&self) -> Result<bool, Problem> {
+        Ok(match &self.pass {
+            Pass::Token(id) => self.engine.token(*id).await?.is_good,
+            Pass::Open(latch) => !latch.is_shut(&self.engine).await?,
+            Pass::Host => true,
+        })
+    }
+
+    /// What is told of something: to who sees one account alone, nothing about intents of others.
+    pub(super) async fn shown<T: Veiled>(&self, mut it: T) -> Result<T, Problem> {
+        if self.grant.account.is_some() {
+            let foreign = self.foreign(named(&mut it)).await?;
+            hide(&mut it, &foreign);
+        }
+        Ok(it)
+    }
+
+    /// Those of these ids that are intents of others. None, for who sees all accounts.
+    pub(super) async fn foreign(
+        &self,
+        ids: HashSet<IntentId>,
+    ) -> Result<HashSet<IntentId>, Problem> {
+        let Some(own) = &self.grant.account else {
+            return Ok(HashSet::new());
+        };
+        if ids.is_empty() {
+            return Ok(ids);
+        }
+        let accounts = self.engine.accounts_of(ids).await?;
+        let foreign = accounts
+            .into_iter()
+            .filter(|(_, account)| account.as_ref() != Some(own));
+        Ok(foreign.map(|(id, _)| id).collect())
     }
 
     /// How far they may go.
@@ -184,19 +152,44 @@ impl Access {
             }
             _ => Ok(One {
                 access: self,
-                record,
+                record: self.shown(record).await?,
             }),
         }
     }
 
     /// A page of intents.
     pub(super) async fn page(&self, filter: IntentFilter) -> Result<IntentPage, Problem> {
-        Ok(self.engine.page(self.own(filter)?).await?)
+        let mut page = self.engine.page(self.own(filter)?).await?;
+        page.intents = self.shown(page.intents).await?;
+        Ok(page)
+    }
+
+    /// Where the intents of a page are, without what they carry.
+    pub(super) async fn watch(&self, filter: IntentFilter) -> Result<Versions, Problem> {
+        Ok(self.engine.versions(self.own(filter)?).await?)
+    }
+
+    /// Intents of a page that is watched, as many as go together.
+    pub(super) async fn records(&self, ids: &[IntentId]) -> Result<IntentPage, Problem> {
+        let mut page = self.engine.get_many(ids).await?;
+        page.intents = self.shown(page.intents).await?;
+        Ok(page)
+    }
+
+    /// The engine, for an intent that is looked at again and again, if it is there for who asks.
+    pub(super) async fn watched(&self, id: IntentId) -> Result<&Intendant, Problem> {
+        let accounts = self.engine.accounts_of(HashSet::from([id])).await?;
+        match (accounts.get(&id), &self.grant.account) {
+            (Some(Some(of)), Some(own)) if of == own => Ok(&self.engine),
+            (Some(_), None) => Ok(&self.engine),
+            _ => Err(intendant::Error::NotFound { id }.into()),
+        }
     }
 
     /// What has failed, in groups.
     pub(super) async fn failures(&self, filter: IntentFilter) -> Result<Failures, Problem> {
-        Ok(self.engine.failures(self.own(filter)?).await?)
+        let failures = self.engine.failures(self.own(filter)?).await?;
+        self.shown(failures).await
     }
 
     /// A verb for all that match.
@@ -208,7 +201,7 @@ impl Access {
     ) -> Result<Batch, Problem> {
         let filter = self.own(filter)?;
         let done = self.engine.act_on_all(filter, verb, self.who(), reason);
-        Ok(done.await?)
+        self.shown(done.await?).await
     }
 
     /// For how many it would be tried.
@@ -217,10 +210,12 @@ impl Access {
         filter: IntentFilter,
         verb: &Verb,
     ) -> Result<Batch, Problem> {
-        Ok(self.engine.count_all(self.own(filter)?, verb).await?)
+        let counted = self.engine.count_all(self.own(filter)?, verb).await?;
+        self.shown(counted).await
     }
 
-    /// Asks for an intent, whose input was checked by its kind's schema; for the token's account, if it has one.
+    /// Asks for an intent, whose input was checked by its kind's schema; for the token's account, if it has one. Where the
+    /// kind's code is at hand, the intent uses what that says.
     pub(super) async fn request(
         &self,
         kind: &str,
@@ -229,8 +224,16 @@ impl Access {
     ) -> Result<RequestByName<'_>, Problem> {
         let account = self.account(account)?;
         self.check_account_of(document)?;
-        self.check_input(kind, document).await?;
-        let request = self.engine.request_by_name(kind, document);
+        let code = self.code.iter().find(|code| code.knows(kind));
+        match self.check_input(kind, document).await {
+            // No worker has told the database of it yet, and the code reads the input all the same.
+            Err(problem) if code.is_some() && problem.code == UNKNOWN_KIND => {}
+            checked => checked?,
+        }
+        let request = match code {
+            Some(code) => code.request(kind, document)?,
+            None => self.engine.request_by_name(kind, document),
+        };
         Ok(match account {
             Some(account) => request.account(account),
             None => request,
@@ -248,21 +251,39 @@ impl Access {
     }
 
     /// Refuses an input that names another account than the token's, as far as can be seen without the kind's code: by the
-    /// field `account`.
+    /// field `account`. The code has the last word, when the intent is claimed.
     pub(super) fn check_account_of(&self, document: &RawValue) -> Result<(), Problem> {
-        #[derive(serde::Deserialize)]
-        struct Named {
-            account: Option<Value>,
+        match &self.grant.account {
+            Some(own) => input_account::check(document, own),
+            None => Ok(()),
         }
-        let Some(own) = &self.grant.account else {
-            return Ok(());
-        };
-        let named = serde_json::from_str::<Named>(document.get());
-        match named.ok().and_then(|named| named.account) {
-            Some(account) if account != own.as_str() => Err(Problem::forbidden(format!(
-                "the token is for account `{own}` alone, and the input names another one"
+    }
+
+    /// Refuses what only the kind's code, the house or an application can say to be theirs.
+    pub(super) fn check_resources(&self, names_any: bool) -> Result<(), Problem> {
+        match (&self.grant.account, self.naming) {
+            (Some(own), Naming::Refused) if names_any => Err(Problem::forbidden(format!(
+                "the token is for account `{own}` alone, and may not say what an intent uses"
             ))),
             _ => Ok(()),
+        }
+    }
+
+    /// Who asks for an intent, where the request names somebody: whom a token of the house names stands in the record,
+    /// beside the token.
+    pub(super) fn asks_for(&self, named: Option<String>) -> Result<Asker, Problem> {
+        match (named, &self.grant.account) {
+            (Some(named), Some(_)) if named != self.who() => Err(Problem::forbidden(
+                "a token that is for one account alone asks in its own name",
+            )),
+            (Some(named), _) if named != self.who() => Ok(Asker {
+                who: named,
+                by_token: Some(self.who().to_owned()),
+            }),
+            _ => Ok(Asker {
+                who: self.who().to_owned(),
+                by_token: None,
+            }),
         }
     }
 
@@ -288,6 +309,14 @@ impl Access {
     }
 }
 
+/// In whose name an intent is asked for.
+#[derive(Debug)]
+pub(super) struct Asker {
+    pub(super) who: String,
+    /// The token that names them, where that is not their own.
+    pub(super) by_token: Option<String>,
+}
+
 /// An intent that is there for who asks.
 #[derive(Debug)]
 pub(super) struct One<'a> {
@@ -306,75 +335,22 @@ impl One<'_> {
     }
 
     /// Why it waits. Of intents of other accounts that are in its way, who sees one account alone hears nothing but that
-    /// they are there.
+    /// they are there; nor of who works.
     pub(super) async fn why(&self) -> Result<Value, Problem> {
-        let why = self.engine().why(self.id()).await?;
-        let mut said = said(&why);
+        let mut why = self.engine().why(self.id()).await?;
+        let mut words = None;
         if let Some(own) = &self.access.grant.account {
-            hide_others(&mut said, own);
+            if without_others(&mut why.reasons, own) {
+                words = Some(vec![OTHERS.to_owned()]);
+            }
+            why = self.access.shown(why).await?;
         }
+        let words = words.unwrap_or_else(|| why.reasons.iter().map(ToString::to_string).collect());
+        let mut said = serde_json::to_value(&why).unwrap_or_default();
+        said["words"] = words.into();
         Ok(said)
     }
 }
 
-fn said(why: &Why) -> Value {
-    let mut said = serde_json::to_value(why).unwrap_or_default();
-    let words = why.reasons.iter().map(ToString::to_string);
-    said["words"] = words.collect();
-    said
-}
-
-/// Takes out every object that is of another account, and the words, which name them.
-fn hide_others(said: &mut Value, own: &str) {
-    fn is_foreign(value: &Value, own: &str) -> bool {
-        value.get("account").is_some_and(|account| account != own)
-    }
-    fn walk(value: &mut Value, own: &str) -> bool {
-        match value {
-            Value::Array(items) => {
-                let before = items.len();
-                items.retain(|item| !is_foreign(item, own));
-                let inner = items.iter_mut().map(|item| walk(item, own));
-                let inner = inner.filter(|found| *found).count() > 0;
-                inner || items.len() < before
-            }
-            Value::Object(fields) => {
-                let inner = fields.values_mut().map(|field| walk(field, own));
-                inner.filter(|found| *found).count() > 0
-            }
-            _ => false,
-        }
-    }
-    if walk(said, own) {
-        said["words"] = Value::from(["others are in its way".to_owned()].to_vec());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn of_others_who_are_in_the_way_only_that_they_are_is_told() {
-        let mut why = json!({
-            "account": "acme",
-            "words": ["behind intent 7 (`other.kind`) of other"],
-            "reasons": [{"reason": "in_line", "place": {"count": 3, "more": false},
-                         "holders": [{"id": 7, "kind": "other.kind", "account": "other"}],
-                         "ahead": [{"id": 8, "account": "acme"}, {"id": 9, "account": null}]}],
-        });
-        hide_others(&mut why, "acme");
-        assert_eq!(why["reasons"][0]["holders"], json!([]));
-        assert_eq!(
-            why["reasons"][0]["ahead"],
-            json!([{"id": 8, "account": "acme"}])
-        );
-        assert_eq!(why["words"], json!(["others are in its way"]));
-        assert_eq!(why["reasons"][0]["place"]["count"], 3);
-        let mut own = json!({"account": "acme", "words": ["a"], "reasons": [{"holders": [{"account": "acme"}]}]});
-        let before = own.clone();
-        hide_others(&mut own, "acme");
-        assert_eq!(own, before);
-    }
-}
+/// What is told of those in the way whom nobody may know.
+const OTHERS: &str = "others are in its way";

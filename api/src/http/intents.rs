@@ -1,12 +1,12 @@
 //! Intents: asked for, listed, looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 
 use intendant::{
     Asked as AskedFor, AttemptRecord, ChildRecord, EventRecord, Failures, Graph, IntentFilter,
-    IntentId, IntentPage, IntentRecord, IntentState, LinkRecord, LogRecord, MeasureRecord, Mode,
-    Resources, SignalRecord, StepRecord, limits,
+    IntentId, IntentPage, IntentRecord, IntentState, LinkRecord, LogRecord, Mark, MeasureRecord,
+    Mode, Part, Resources, SignalRecord, StepRecord, limits,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::access::Access;
 use super::parts::{Answer, Asked, Body, Id, IdempotencyKey, Made, Moment, Search};
 use super::problem::Problem;
+use super::verbs::one_key;
 
 /// Which intents a page shall have.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -99,7 +100,8 @@ pub(super) struct Wanted {
     input: Box<RawValue>,
     /// The customer that it is for; of a token that is for one account, that one
     account: Option<String>,
-    /// What it uses
+    /// What it uses, beside what its kind's code says; a token that is for one account may not say that, unless the server
+    /// allows it
     #[serde(default)]
     #[schemars(length(max = 100))]
     resources: Vec<WantedResource>,
@@ -113,12 +115,13 @@ pub(super) struct Wanted {
     start_at: Option<Moment>,
     /// To be done by this time
     deadline_at: Option<Moment>,
-    /// Something to find it by later
+    /// Something to find it by later; names that begin with `intendant.` are the server's own
     #[serde(default)]
     labels: BTreeMap<String, String>,
     /// An id that runs through it and all its children
     correlation_id: Option<String>,
-    /// Who asks, if that is not the token's name
+    /// Who asks, if that is not the token's name, which the label `intendant.token` then has; of a token that is for one
+    /// account, its own name
     requested_by: Option<String>,
 }
 
@@ -141,6 +144,12 @@ fn exclusive() -> Mode {
     Mode::Exclusive
 }
 
+/// Labels that nobody can give.
+const OWN_LABELS: &str = "intendant.";
+
+/// Names the token by which an intent was asked for in somebody else's name.
+const TOKEN_LABEL: &str = "intendant.token";
+
 /// Asks for an intent.
 pub(super) async fn request(
     access: Access,
@@ -148,22 +157,18 @@ pub(super) async fn request(
     IdempotencyKey(key): IdempotencyKey,
     Body(wanted): Body<Wanted>,
 ) -> Result<Made<IntentRecord>, Problem> {
-    let key = match (key, wanted.key) {
-        (Some(header), Some(body)) if header != body => {
-            return Err(Problem::invalid("the header and the body name two keys"));
-        }
-        (header, body) => header.or(body),
-    };
+    let key = one_key(key, wanted.key)?;
+    access.check_resources(!wanted.resources.is_empty())?;
     let mut resources = Resources::none();
     for WantedResource { resource, mode } in wanted.resources {
         resources.add(resource, mode);
     }
-    let who = wanted.requested_by.as_deref().unwrap_or(access.who());
+    let asker = access.asks_for(wanted.requested_by)?;
     let request = access.request(&wanted.kind, &wanted.input, wanted.account);
     let mut request = request
         .await?
         .resources(resources)
-        .by(who)
+        .by(asker.who)
         .priority(wanted.priority);
     if let Some(key) = key {
         request = request.key(key);
@@ -175,7 +180,15 @@ pub(super) async fn request(
         request = request.deadline_at(time);
     }
     for (name, value) in wanted.labels {
+        if name.starts_with(OWN_LABELS) {
+            return Err(Problem::invalid(format!(
+                "labels that begin with `{OWN_LABELS}` are the server's own"
+            )));
+        }
         request = request.label(name, value);
+    }
+    if let Some(token) = asker.by_token {
+        request = request.label(TOKEN_LABEL, token);
     }
     if let Some(id) = wanted.correlation_id {
         request = request.correlation_id(id);
@@ -207,17 +220,123 @@ pub(super) async fn get(access: Access, Id(id): Id) -> Result<Answer<IntentRecor
     Ok(Answer(access.one(id).await?.record))
 }
 
-pub(super) async fn steps(access: Access, Id(id): Id) -> Result<Answer<Vec<StepRecord>>, Problem> {
-    let one = access.one(id).await?;
-    Ok(Answer(one.engine().all_steps(id).await?))
+/// Which part of a list.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct From {
+    /// What comes after this: `next` of the part before
+    after: Option<Mark>,
+    /// Most of them; 100 unless said. There may be fewer where they are large
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<NonZeroU32>,
 }
 
-pub(super) async fn attempts(
-    access: Access,
-    Id(id): Id,
-) -> Result<Answer<Vec<AttemptRecord>>, Problem> {
+impl From {
+    fn limit(&self) -> Result<u32, Problem> {
+        let limit = self.limit.map_or(100, NonZeroU32::get);
+        match limit > limits::PAGE {
+            true => Err(Problem::invalid(format!(
+                "a part has at most {}",
+                limits::PAGE
+            ))),
+            false => Ok(limit),
+        }
+    }
+}
+
+macro_rules! parts {
+    ($($name:ident: $part:ident, $record:ty;)*) => {$(
+        pub(super) async fn $name(
+            access: Access,
+            Id(id): Id,
+            Search(from): Search<From>,
+        ) -> Result<Answer<Part<$record>>, Problem> {
+            let limit = from.limit()?;
+            let one = access.one(id).await?;
+            let mut part = one.engine().$part(id, from.after, limit).await?;
+            part.items = access.shown(part.items).await?;
+            Ok(Answer(part))
+        }
+    )*};
+}
+
+parts! {
+    steps: part_of_steps, StepRecord;
+    attempts: part_of_attempts, AttemptRecord;
+    logs: part_of_logs, LogRecord;
+    measurements: part_of_measurements, MeasureRecord;
+    signals: part_of_signals, SignalRecord;
+    children: part_of_children, ChildRecord;
+    links: part_of_links, LinkRecord;
+}
+
+/// As much of a list as goes together, for a page for people: what has happened first is first.
+macro_rules! wholes {
+    ($($name:ident: $part:ident, $record:ty, $order:expr;)*) => {$(
+        pub(super) async fn $name(
+            access: &Access,
+            id: IntentId,
+            after: Option<Mark>,
+        ) -> Result<Vec<$record>, Problem> {
+            let one = access.one(id).await?;
+            let mut items = one.engine().$part(id, after, limits::PAGE).await?.items;
+            items.sort_by_key($order);
+            access.shown(items).await
+        }
+    )*};
+}
+
+wholes! {
+    some_attempts: part_of_attempts, AttemptRecord, |it| it.finished_at;
+    some_logs: part_of_logs, LogRecord, |it| it.at;
+    some_measurements: part_of_measurements, MeasureRecord, |it| it.at;
+    some_signals: part_of_signals, SignalRecord, |it| it.id.0;
+    some_children: part_of_children, ChildRecord, |it| it.id;
+    some_links: part_of_links, LinkRecord, |it| it.at;
+}
+
+/// All steps of an intent, for a page for people; outputs as far as they go together.
+pub(super) async fn steps_for_people(
+    access: &Access,
+    id: IntentId,
+) -> Result<Vec<StepRecord>, Problem> {
     let one = access.one(id).await?;
-    Ok(Answer(one.engine().attempts(id).await?))
+    let mut steps = one.engine().steps_in_brief(id).await?;
+    let part = one.engine().part_of_steps(id, None, limits::PAGE).await?;
+    let outputs = part.items.into_iter();
+    let outputs = outputs.map(|step| ((step.name, step.generation), step.output));
+    let mut outputs: HashMap<_, _> = outputs.collect();
+    for step in &mut steps {
+        let key = (step.name.clone(), step.generation);
+        step.output = outputs.remove(&key).flatten();
+    }
+    access.shown(steps).await
+}
+
+/// A step of an intent the last time round, with its output.
+pub(super) async fn step_for_people(
+    access: &Access,
+    id: IntentId,
+    name: &str,
+) -> Result<Option<StepRecord>, Problem> {
+    let one = access.one(id).await?;
+    let (mut found, mut after) = (None, Some(Mark::before_step(name)));
+    while let Some(mark) = after {
+        let part = one.engine().part_of_steps(id, Some(mark), 2).await?;
+        let is_past = part.items.iter().any(|step| step.name != name);
+        found = part
+            .items
+            .into_iter()
+            .rfind(|step| step.name == name)
+            .or(found);
+        after = part.next.filter(|_| !is_past);
+    }
+    if found.is_none() {
+        // It has not begun.
+        let steps = one.engine().steps_in_brief(id).await?;
+        found = steps.into_iter().rfind(|step| step.name == name);
+    }
+    access.shown(found).await
 }
 
 /// Which events.
@@ -243,47 +362,12 @@ pub(super) async fn events(
     Search(since): Search<Since>,
 ) -> Result<Answer<EventPage>, Problem> {
     let one = access.one(id).await?;
-    let events = one
-        .engine()
-        .events_after(id, i64::from(since.after))
-        .await?;
+    let events = one.engine();
+    let events = events.events_after(id, i64::from(since.after)).await?;
+    let events = access.shown(events).await?;
     let is_full = events.len() == limits::PAGE as usize;
     let next = events.last().filter(|_| is_full).map(|event| event.seq);
     Ok(Answer(EventPage { events, next }))
-}
-
-pub(super) async fn logs(access: Access, Id(id): Id) -> Result<Answer<Vec<LogRecord>>, Problem> {
-    let one = access.one(id).await?;
-    Ok(Answer(one.engine().logs(id).await?))
-}
-
-pub(super) async fn measurements(
-    access: Access,
-    Id(id): Id,
-) -> Result<Answer<Vec<MeasureRecord>>, Problem> {
-    let one = access.one(id).await?;
-    Ok(Answer(one.engine().measurements(id).await?))
-}
-
-pub(super) async fn children(
-    access: Access,
-    Id(id): Id,
-) -> Result<Answer<Vec<ChildRecord>>, Problem> {
-    let one = access.one(id).await?;
-    Ok(Answer(one.engine().children(id).await?))
-}
-
-pub(super) async fn links(access: Access, Id(id): Id) -> Result<Answer<Vec<LinkRecord>>, Problem> {
-    let one = access.one(id).await?;
-    Ok(Answer(one.engine().links(id).await?))
-}
-
-pub(super) async fn signals(
-    access: Access,
-    Id(id): Id,
-) -> Result<Answer<Vec<SignalRecord>>, Problem> {
-    let one = access.one(id).await?;
-    Ok(Answer(one.engine().signals(id).await?))
 }
 
 /// What an intent waits for, in words and as facts.

@@ -6,13 +6,18 @@
 mod access;
 mod around;
 mod dashboard;
+mod doors;
+mod input_account;
 mod intents;
 mod lanes;
+mod listening;
 mod parts;
 mod problem;
+mod readers;
 mod route;
 mod shield;
 mod stream;
+mod veil;
 mod verbs;
 
 use std::sync::Arc;
@@ -22,19 +27,22 @@ use axum::extract::{Extension, FromRequestParts};
 use axum::http::request;
 use axum::middleware::from_fn_with_state;
 use futures_util::FutureExt as _;
-use intendant::{Intendant, Scope};
+use intendant::{Intendant, Scope, Worker};
 use serde_json::Value;
 use tokio::sync::watch;
 
-pub use access::{Access, Grant, Needs};
+pub use access::Access;
 pub use dashboard::PageRoute;
+pub use doors::{Grant, Needs};
+pub use listening::{Drained, serve};
 pub use problem::Problem;
 
-use access::{Doors, Guarded};
+pub(crate) use doors::Code;
+use doors::{Doors, Guarded, Latch, Naming};
 use parts::{Answer, Asked, Text};
+use readers::Streams;
 use route::{Described, Entry, Operation, Routes, Schemas};
-use shield::Names;
-use stream::Streams;
+use shield::{Reached, Schemes};
 
 const DOCUMENT: &str = "/api/v1/openapi.json";
 
@@ -54,7 +62,7 @@ const DOCUMENT: &str = "/api/v1/openapi.json";
 #[must_use = "an API does nothing until its router is served"]
 pub struct Api {
     guarded: Guarded,
-    names: Names,
+    reached: Reached,
     stop: Option<watch::Receiver<bool>>,
     has_dashboard: bool,
 }
@@ -62,7 +70,7 @@ pub struct Api {
 impl std::fmt::Debug for Api {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Api")
-            .field("names", &self.names)
+            .field("reached", &self.reached)
             .finish_non_exhaustive()
     }
 }
@@ -73,9 +81,11 @@ impl Api {
         Self {
             guarded: Guarded {
                 engine: intendant.clone(),
+                code: Arc::new([]),
                 doors: Doors::Tokens,
+                naming: Naming::Refused,
             },
-            names: None,
+            reached: Reached::default(),
             stop: None,
             has_dashboard: true,
         }
@@ -87,10 +97,11 @@ impl Api {
         self
     }
 
-    /// Whoever reaches it may do everything. For a server that only its own machine can reach, and that
+    /// Whoever reaches it may do everything, until the first token is made: from then on it needs one. Who says to have one
+    /// needs a good one from the beginning. For a server that only its own machine can reach, and that
     /// [goes by names](Self::names) of that machine, so that no page of another server can reach it through a browser.
     pub fn open(mut self) -> Self {
-        self.guarded.doors = Doors::Open;
+        self.guarded.doors = Doors::Open(Latch::default());
         self
     }
 
@@ -121,7 +132,46 @@ impl Api {
     /// The names (without ports) that the server goes by; a request for another name is refused, so that a name of somebody
     /// else's that leads to this machine is of no use to them.
     pub fn names(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.names = Some(names.into_iter().map(Into::into).collect());
+        self.reached.names = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Browsers reach it by TLS alone, as where a proxy in front of it speaks that: what a page changes that came without is
+    /// refused.
+    pub fn behind_tls(mut self) -> Self {
+        self.reached.by = Schemes::Https;
+        self
+    }
+
+    /// The code of a worker's kinds is at hand: it says, from the input, for whom an intent is that is asked for, and what it
+    /// uses. The worker need not run. Without it, both have to be said beside the input.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use intendant::{Cx, Intent, Intendant, StepResult, Worker};
+    /// # use intendant_api::http::Api;
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Greet { name: String }
+    /// # impl Intent for Greet { const KIND: &'static str = "greet"; type Output = String; }
+    /// # async fn greet(_: Cx<()>, intent: Greet) -> StepResult<String> { Ok(intent.name) }
+    /// # fn api(intendant: &Intendant) -> Api {
+    /// Api::new(intendant).code_of(Arc::new(Worker::new(intendant, ()).register_step(greet)))
+    /// # }
+    /// ```
+    pub fn code_of<S: Send + Sync + 'static>(self, worker: Arc<Worker<S>>) -> Self {
+        self.code(worker)
+    }
+
+    pub(crate) fn code(mut self, code: Arc<dyn Code>) -> Self {
+        let known = self.guarded.code.iter().cloned();
+        self.guarded.code = known.chain([code]).collect();
+        self
+    }
+
+    /// Who acts for one account alone may say which resources an intent uses. Nobody but the application knows whose a
+    /// resource is, and who locks one keeps others from it: so it has to look at such requests itself before they come here.
+    /// Without this they are refused, and the intent uses what its kind's code says, if that [is at hand](Self::code_of).
+    pub fn accounts_name_resources(mut self) -> Self {
+        self.guarded.naming = Naming::Allowed;
         self
     }
 
@@ -134,7 +184,6 @@ impl Api {
     /// The routes.
     pub fn router(self) -> Router {
         let health = Health(self.guarded.engine.clone());
-        let stop = self.stop.unwrap_or_else(|| watch::channel(false).1);
         let pages = self
             .has_dashboard
             .then(|| dashboard::pages(self.guarded.clone()).router());
@@ -143,10 +192,10 @@ impl Api {
             .merge(pages.unwrap_or_default())
             .fallback(async || Problem::no_route())
             .method_not_allowed_fallback(async || Problem::no_method())
-            .layer(Extension(Streams::new(stop)))
+            .layer(Extension(Streams::new(self.stop)))
             .layer(Extension(Document(Arc::new(document))))
             .layer(Extension(health))
-            .layer(from_fn_with_state(self.names, shield::shield))
+            .layer(from_fn_with_state(self.reached, shield::shield))
     }
 
     /// The routes of the dashboard, and what each needs of who asks.
@@ -272,7 +321,7 @@ async fn readyz(Health(engine): Health) -> Result<Text, Problem> {
     let migrations = engine.migration_status().await?;
     match migrations.iter().find(|migration| !migration.applied) {
         None => Ok(Text("ok\n".to_owned())),
-        Some(missing) => Err(Problem::busy(format!(
+        Some(missing) => Err(Problem::not_ready(format!(
             "migration {} is missing",
             missing.version
         ))),

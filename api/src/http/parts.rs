@@ -198,26 +198,20 @@ fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<Body<T>, Problem> {
         _ => Problem::malformed(error),
     })?;
     // No database can keep it in a text, and one of the two says so in words of its own.
-    if memchr_escape(body) && serde_json::from_slice(body).is_ok_and(|value: Value| has_nul(&value))
-    {
+    if has_nul(body) {
         return Err(Problem::invalid("a string has the character U+0000"));
     }
     Ok(Body(value))
 }
 
-fn memchr_escape(body: &[u8]) -> bool {
-    body.windows(6).any(|bytes| bytes == b"\\u0000")
-}
-
-fn has_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(items) => items.iter().any(has_nul),
-        Value::Object(fields) => fields
-            .iter()
-            .any(|(name, value)| name.contains('\0') || has_nul(value)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
+/// Whether a string of this JSON, which can be read, has the character U+0000: it stands there as an escape, whose backslash is
+/// not one that is escaped itself.
+fn has_nul(json: &[u8]) -> bool {
+    let mut escapes = json.windows(6).enumerate();
+    escapes.any(|(at, bytes)| {
+        let before = json[..at].iter().rev();
+        bytes == b"\\u0000" && before.take_while(|byte| **byte == b'\\').count() % 2 == 0
+    })
 }
 
 impl<T: JsonSchema> Described for Body<T> {
@@ -413,7 +407,13 @@ mod tests {
     fn a_nul_is_found_wherever_it_is_and_only_there() {
         let nul = |text: &str| parse::<Value>(&Bytes::from(text.to_owned())).is_err();
         assert!(nul(r#"{"a":["b","\u0000"]}"#) && nul(r#"{"\u0000":1}"#));
+        assert!(nul(r#"{"a":"\\\u0000"}"#));
         assert!(!nul(r#"{"a":"\\u0000"}"#) && !nul("{}"));
+        // Beside a number that no value can hold.
+        let nul = |text: &str| {
+            parse::<Box<serde_json::value::RawValue>>(&Bytes::from(text.to_owned())).is_err()
+        };
+        assert!(nul(r#"{"a":1e400,"b":"\u0000"}"#) && !nul(r#"{"a":1e400}"#));
     }
 
     #[test]

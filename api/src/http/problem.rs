@@ -1,13 +1,16 @@
 //! Problems: what the API says when it does not do something (RFC 9457), each with a code that stays.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use intendant::Error;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::input::InputError;
+
+/// The code of a kind that nobody has told of.
+pub(super) const UNKNOWN_KIND: &str = "unknown_kind";
 
 /// What went wrong, as `application/problem+json`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -27,6 +30,10 @@ pub struct Problem {
     /// The intent that is in the way, or was meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     intent: Option<String>,
+    /// Whether asking again in a moment may do.
+    #[serde(skip)]
+    #[schemars(skip)]
+    passes: bool,
 }
 
 impl Problem {
@@ -38,6 +45,7 @@ impl Problem {
             status: status.as_u16(),
             detail: None,
             intent: None,
+            passes: status == StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -49,6 +57,18 @@ impl Problem {
     fn about(mut self, intent: impl ToString) -> Self {
         self.intent = Some(intent.to_string());
         self
+    }
+
+    /// The texts that name intents, for those who hide some.
+    pub(super) fn texts(&mut self, visit: &mut dyn FnMut(&mut String)) {
+        if let Some(detail) = &mut self.detail {
+            visit(detail);
+        }
+        self.intent.take_if(|intent| {
+            let before = intent.clone();
+            visit(intent);
+            *intent != before
+        });
     }
 
     /// Nobody has said who they are, or not in a way that holds. Which of the two is not told.
@@ -138,12 +158,27 @@ impl Problem {
         )
     }
 
-    pub(super) fn too_slow() -> Self {
-        Self::new(
+    /// It was broken off: what it has changed by then is changed, so that only who asked for nothing to be changed is told
+    /// to ask again.
+    pub(super) fn too_slow(method: &Method) -> Self {
+        let problem = Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too_slow",
             "it took too long",
+        );
+        Self {
+            passes: method.is_safe(),
+            ..problem
+        }
+    }
+
+    pub(super) fn not_ready(detail: impl ToString) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not_ready",
+            "the database is not as it has to be",
         )
+        .with(detail)
     }
 
     pub(super) fn busy(detail: impl ToString) -> Self {
@@ -158,6 +193,11 @@ impl Problem {
             "database",
             "the database cannot be used now",
         )
+    }
+
+    /// The database cannot take or read what is in question, and will not tomorrow: nothing to try again.
+    fn data(error: &Error) -> Self {
+        Self::internal(error)
     }
 
     fn internal(error: &dyn std::fmt::Display) -> Self {
@@ -205,7 +245,7 @@ impl From<Error> for Problem {
             }
             Error::UnknownKind { .. } => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
-                "unknown_kind",
+                UNKNOWN_KIND,
                 "no worker has registered this kind",
             )
             .with(&error),
@@ -241,6 +281,7 @@ impl From<Error> for Problem {
             _ if error.is_conflict() => {
                 Self::conflict("conflict", "it contradicts what is there", &error)
             }
+            _ if error.is_data() => Self::data(&error),
             _ if error.is_database() => Self::database(&error),
             _ if error.is_usage() => Self::invalid(&error),
             _ => Self::internal(&error),
@@ -266,9 +307,9 @@ impl From<InputError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = self.status();
+        let (status, passes) = (self.status(), self.passes);
         let mut response = (status, Json(&self)).into_response();
-        // The dashboard says it in another form.
+        // For those who look at what is told, or say it in another form.
         response.extensions_mut().insert(self);
         let headers = response.headers_mut();
         headers.insert(
@@ -278,7 +319,7 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if passes {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response

@@ -13,7 +13,7 @@ use axum::routing::{MethodFilter, on};
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::access::{Guarded, Needs, check};
+use super::doors::{Guarded, Needs, check};
 use super::problem::Problem;
 
 /// What is known of a route, as it is put together from the types of its function.

@@ -1,6 +1,7 @@
 //! What holds for every request, whoever makes it: by which names the server goes, from which pages it may be changed, how long
 //! it takes.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
 
 use super::problem::Problem;
 
@@ -16,6 +18,23 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The names that a server goes by; none: whatever it is called.
 pub(super) type Names = Option<Arc<[String]>>;
+
+/// How a server is reached.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reached {
+    pub(super) names: Names,
+    pub(super) by: Schemes,
+}
+
+/// By which schemes browsers reach a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Schemes {
+    /// Nobody has said.
+    #[default]
+    Any,
+    /// By TLS alone: a page that came without it may be anybody's.
+    Https,
+}
 
 const HEADERS: [(HeaderName, &str); 4] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -27,8 +46,12 @@ const HEADERS: [(HeaderName, &str); 4] = [
     (header::CACHE_CONTROL, "no-store"),
 ];
 
-pub(super) async fn shield(State(names): State<Names>, request: Request, next: Next) -> Response {
-    let mut response = answer(names, request, next).await.into_response();
+pub(super) async fn shield(
+    State(reached): State<Reached>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = answer(reached, request, next).await.into_response();
     for (name, value) in HEADERS {
         let value = HeaderValue::from_static(value);
         response.headers_mut().entry(name).or_insert(value);
@@ -36,10 +59,10 @@ pub(super) async fn shield(State(names): State<Names>, request: Request, next: N
     response
 }
 
-async fn answer(names: Names, request: Request, next: Next) -> Result<Response, Problem> {
+async fn answer(reached: Reached, request: Request, next: Next) -> Result<Response, Problem> {
     let (headers, uri) = (request.headers(), request.uri());
     let host = host(headers, uri);
-    if let Some(names) = &names {
+    if let Some(names) = &reached.names {
         let name = host.as_deref().map(without_port);
         let is_known =
             name.is_some_and(|name| names.iter().any(|known| known.eq_ignore_ascii_case(name)));
@@ -52,10 +75,14 @@ async fn answer(names: Names, request: Request, next: Next) -> Result<Response, 
         return Err(Problem::malformed("the URL has the character U+0000"));
     }
     if !request.method().is_safe() {
-        check_origin(headers, host.as_deref())?;
+        check_origin(headers, host.as_deref(), reached.by)?;
     }
-    let answer = tokio::time::timeout(PATIENCE, next.run(request)).await;
-    answer.map_err(|_| Problem::too_slow())
+    let method = request.method().clone();
+    // A panic is told like anything else that is wrong with the server, and ends this request alone.
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let answer = tokio::time::timeout(PATIENCE, answer).await;
+    let answer = answer.map_err(|_| Problem::too_slow(&method))?;
+    answer.map_err(|_| Problem::bug("a route has panicked"))
 }
 
 /// What the client calls the server: the header, or, over HTTP/2, the URL's authority.
@@ -78,7 +105,7 @@ fn without_port(host: &str) -> &str {
 }
 
 /// A browser says from which page a request comes that may change something; other programs say nothing.
-fn check_origin(headers: &HeaderMap, host: Option<&str>) -> Result<(), Problem> {
+fn check_origin(headers: &HeaderMap, host: Option<&str>, by: Schemes) -> Result<(), Problem> {
     if let Some(site) = headers.get("sec-fetch-site")
         && site != "same-origin"
         && site != "none"
@@ -87,17 +114,18 @@ fn check_origin(headers: &HeaderMap, host: Option<&str>) -> Result<(), Problem> 
     }
     for origin in headers.get_all(header::ORIGIN) {
         let origin = origin.to_str().unwrap_or_default();
-        if !host.is_some_and(|host| is_same_origin(origin, host)) {
+        if !host.is_some_and(|host| is_same_origin(origin, host, by)) {
             return Err(Problem::other_origin("`Origin` is not this server"));
         }
     }
     Ok(())
 }
 
-fn is_same_origin(origin: &str, host: &str) -> bool {
+fn is_same_origin(origin: &str, host: &str, by: Schemes) -> bool {
+    let plain = origin.strip_prefix("http://");
     let (rest, port) = if let Some(rest) = origin.strip_prefix("https://") {
         (rest, ":443")
-    } else if let Some(rest) = origin.strip_prefix("http://") {
+    } else if let Some(rest) = plain.filter(|_| by == Schemes::Any) {
         (rest, ":80")
     } else {
         return false;
@@ -112,14 +140,12 @@ mod tests {
 
     #[test]
     fn an_origin_is_this_server_with_its_port() {
-        assert!(is_same_origin("http://localhost:4600", "localhost:4600"));
-        assert!(is_same_origin("https://ops.example.com", "OPS.example.com"));
-        assert!(is_same_origin(
-            "https://ops.example.com:443",
-            "ops.example.com"
-        ));
-        assert!(!is_same_origin("http://localhost:3000", "localhost:4600"));
-        assert!(!is_same_origin("http://evil.example", "localhost:4600"));
+        let is_same = |origin, host| is_same_origin(origin, host, Schemes::Any);
+        assert!(is_same("http://localhost:4600", "localhost:4600"));
+        assert!(is_same("https://ops.example.com", "OPS.example.com"));
+        assert!(is_same("https://ops.example.com:443", "ops.example.com"));
+        assert!(!is_same("http://localhost:3000", "localhost:4600"));
+        assert!(!is_same("http://evil.example", "localhost:4600"));
         for wrong in [
             "null",
             "",
@@ -127,8 +153,16 @@ mod tests {
             "http://",
             "ftp://localhost:4600",
         ] {
-            assert!(!is_same_origin(wrong, "localhost:4600"), "{wrong}");
+            assert!(!is_same(wrong, "localhost:4600"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_page_without_tls_is_none_of_a_server_that_is_reached_by_tls() {
+        let host = "ops.example.com";
+        let is_same = |origin| is_same_origin(origin, host, Schemes::Https);
+        assert!(is_same("https://ops.example.com") && is_same("https://ops.example.com:443"));
+        assert!(!is_same("http://ops.example.com") && !is_same("http://ops.example.com:443"));
     }
 
     #[test]

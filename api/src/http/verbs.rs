@@ -1,6 +1,8 @@
 //! What operators do to intents.
 
-use intendant::{Batch, Cancelled, IntentId, IntentState, Preview, Sent, Undone, Verb};
+use intendant::{
+    Batch, Cancelled, IntentFilter, IntentId, IntentState, Preview, Sent, Undone, Verb, limits,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -91,7 +93,7 @@ pub(super) struct Message {
     /// What it says
     #[serde(default)]
     pub(super) payload: Value,
-    /// Sent again with the same key, it counts once; the same as the header `Idempotency-Key`
+    /// Sent again with the same key, it counts once, whatever it says then; the same as the header `Idempotency-Key`
     pub(super) key: Option<String>,
 }
 
@@ -131,6 +133,19 @@ pub(super) struct SentMessage {
     id: Uuid,
     /// It was sent with this key before, and counts once
     before: bool,
+}
+
+/// The key that the header or the body names.
+pub(super) fn one_key(
+    header: Option<String>,
+    body: Option<String>,
+) -> Result<Option<String>, Problem> {
+    match (header, body) {
+        (Some(header), Some(body)) if header != body => {
+            Err(Problem::invalid("the header and the body name two keys"))
+        }
+        (header, body) => Ok(header.or(body)),
+    }
 }
 
 pub(super) fn check(reason: Option<&str>) -> Result<Option<&str>, Problem> {
@@ -286,7 +301,7 @@ pub(super) async fn signal(
     let one = access.one(id).await?;
     let signal = one.engine().signal(id, body.name.as_str(), &body.payload);
     let signal = signal.by(access.who());
-    let sent = match key.or(body.key) {
+    let sent = match one_key(key, body.key)? {
         Some(key) => signal.key(key).await?,
         None => signal.await?,
     };
@@ -319,7 +334,8 @@ enum ForAll {
 pub(super) struct Bulk {
     /// What is done
     verb: ForAll,
-    /// To which of them; its `before`, `after` and `limit` bound where it is looked for
+    /// To which of them, by at least one thing that they have in common; `limit` of them at once, the newest first, and at
+    /// most a thousand: `next` of the answer is `before` of the call that goes on
     which: Which,
     /// Why; kept with the events
     #[schemars(length(max = 2000))]
@@ -327,6 +343,17 @@ pub(super) struct Bulk {
     /// Say how many there are, and do nothing
     #[serde(default)]
     dry_run: bool,
+}
+
+/// Whether a filter lets everything through.
+fn says_nothing(filter: &IntentFilter) -> bool {
+    let everything = IntentFilter {
+        before: filter.before,
+        after: filter.after,
+        limit: filter.limit,
+        ..IntentFilter::default()
+    };
+    *filter == everything
 }
 
 pub(super) async fn bulk(access: Access, Body(body): Body<Bulk>) -> Result<Answer<Batch>, Problem> {
@@ -338,7 +365,13 @@ pub(super) async fn bulk(access: Access, Body(body): Body<Bulk>) -> Result<Answe
         ForAll::Discard => Verb::Discard,
         ForAll::Rerun => Verb::Rerun,
     };
-    let filter = body.which.filter()?;
+    let mut filter = body.which.filter()?;
+    if says_nothing(&filter) {
+        return Err(Problem::invalid(
+            "`which` says nothing of what is meant: name an account, a kind, a state or anything else that they have in common",
+        ));
+    }
+    filter.limit = filter.limit.or(Some(limits::PAGE));
     Ok(Answer(match body.dry_run {
         true => access.count_all(filter, &verb).await?,
         false => access.act_on_all(filter, &verb, reason).await?,

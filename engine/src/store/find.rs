@@ -8,8 +8,9 @@
 use uuid::Uuid;
 
 use super::args::Args;
-use super::history::records;
+use super::history::{records, records_in_part};
 use super::sql::Statement;
+use super::versions::{Versions, versions};
 use super::{Conn, IntentFilter, IntentPage, IntentRecord, Store, sql};
 use crate::error::Error;
 use crate::id::IntentId;
@@ -59,7 +60,37 @@ impl Store {
     /// One look back through history.
     pub(crate) async fn page(&self, filter: IntentFilter) -> Result<IntentPage, Error> {
         self.snapshot(move |mut conn| {
-            Box::pin(async move { Look::new(filter).page(&mut conn).await })
+            Box::pin(async move {
+                let (ids, next) = Look::new(filter).ids(&mut conn).await?;
+                let (intents, cut) = records_in_part(&mut conn, &ids).await?;
+                let next = cut.or(next);
+                Ok(IntentPage { intents, next })
+            })
+        })
+        .await
+    }
+
+    /// The same look, for where they are without what they carry.
+    pub(crate) async fn versions(&self, filter: IntentFilter) -> Result<Versions, Error> {
+        self.snapshot(move |mut conn| {
+            Box::pin(async move {
+                let (ids, next) = Look::new(filter).ids(&mut conn).await?;
+                let versions = versions(&mut conn, &ids).await?;
+                Ok(Versions { versions, next })
+            })
+        })
+        .await
+    }
+
+    /// These intents, newest first, as many as go together; and the last of them that was looked at, if that was not all.
+    pub(crate) async fn get_many(&self, ids: Vec<IntentId>) -> Result<IntentPage, Error> {
+        self.snapshot(move |mut conn| {
+            let mut ids = ids.clone();
+            Box::pin(async move {
+                ids.sort_unstable_by(|one, other| other.cmp(one));
+                let (intents, next) = records_in_part(&mut conn, &ids).await?;
+                Ok(IntentPage { intents, next })
+            })
         })
         .await
     }
@@ -77,13 +108,13 @@ impl Store {
                 let mut look = Look::new(filter);
                 look.state = Some(UNFINISHED);
                 look.reach = Reach::Rows;
-                let page = look.page(&mut conn).await?;
-                if page.next.is_none() {
-                    return Ok(page.intents);
+                let (mut ids, next) = look.ids(&mut conn).await?;
+                if next.is_some() {
+                    look.drive = Drive::Live;
+                    look.reach = Reach::Page;
+                    ids = look.ids(&mut conn).await?.0;
                 }
-                look.drive = Drive::Live;
-                look.reach = Reach::Page;
-                Ok(look.page(&mut conn).await?.intents)
+                records(&mut conn, &ids).await
             })
         })
         .await
@@ -179,7 +210,8 @@ impl Look {
         }
     }
 
-    async fn page(&self, conn: &mut Conn<'_>) -> Result<IntentPage, Error> {
+    /// What is found, newest first, and where to go on.
+    async fn ids(&self, conn: &mut Conn<'_>) -> Result<(Vec<IntentId>, Option<IntentId>), Error> {
         let mut floor = None;
         if self.reach == Reach::Rows {
             let (statement, driven_by) = self.floor();
@@ -204,8 +236,7 @@ impl Look {
             Some(last) if ids.len() == self.limit as usize => Some(*last),
             Some(_) | None => floor,
         };
-        let intents = records(conn, &ids).await?;
-        Ok(IntentPage { intents, next })
+        Ok((ids, next))
     }
 
     fn args(&self, down_to: Uuid) -> Args {

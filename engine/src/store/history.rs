@@ -6,10 +6,12 @@ use super::admit::mode;
 use super::args::Args;
 use super::conn::Row;
 use super::loaded::OutcomeRow;
+use super::parts::next_rows;
 use super::records::{
     AttemptRecord, ChildRecord, EventRecord, IntentRecord, LinkRecord, ResourceRecord, StepRecord,
     Unfinished,
 };
+use super::sql::Statement;
 use super::{Conn, Store, sql};
 use crate::error::Error;
 use crate::id::IntentId;
@@ -35,26 +37,15 @@ impl Store {
 
     pub(crate) async fn all_steps(&self, id: IntentId) -> Result<Vec<StepRecord>, Error> {
         self.read(move |mut conn| {
-            Box::pin(async move {
-                // The plan first: what begins in between has a row, and is left out of what has not begun.
-                let plan = plan(&mut conn, id).await?;
-                let mut steps = steps(&mut conn, id).await?;
-                let Some(shape) = plan else {
-                    return Ok(steps);
-                };
-                let begun: HashSet<String> = steps.iter().map(|step| step.name.clone()).collect();
-                steps.extend(
-                    shape
-                        .steps
-                        .into_iter()
-                        .filter(|step| !begun.contains(&*step.name))
-                        .map(|step| {
-                            let queue = step.queue.map(|queue| queue.to_string());
-                            StepRecord::pending(step.name.to_string(), queue)
-                        }),
-                );
-                Ok(steps)
-            })
+            Box::pin(async move { all_steps(&mut conn, &sql::HISTORY_STEPS, id).await })
+        })
+        .await
+    }
+
+    /// The same without their outputs.
+    pub(crate) async fn steps_in_brief(&self, id: IntentId) -> Result<Vec<StepRecord>, Error> {
+        self.read(move |mut conn| {
+            Box::pin(async move { all_steps(&mut conn, &sql::BRIEF_STEPS, id).await })
         })
         .await
     }
@@ -101,21 +92,7 @@ impl Store {
                 let rows = conn
                     .fetch(&sql::HISTORY_ATTEMPTS, Args::new().uuid(id.0))
                     .await?;
-                rows.iter()
-                    .map(|row| {
-                        Ok(AttemptRecord {
-                            step: row.text(0)?,
-                            generation: row.int(1)?,
-                            attempt: row.int(2)?,
-                            failure: row.text(3)?,
-                            error: row.text(4)?,
-                            started_at: row.time(5)?.to_utc(),
-                            finished_at: row.time(6)?.to_utc(),
-                            retry_at: row.opt_time(7)?.map(|time| time.to_utc()),
-                            worker: row.text(8)?,
-                        })
-                    })
-                    .collect()
+                rows.iter().map(attempt_record).collect()
             })
         })
         .await
@@ -126,17 +103,7 @@ impl Store {
         self.read(move |mut conn| {
             Box::pin(async move {
                 let rows = conn.fetch(&sql::LINK_LOAD, Args::new().ids([id])).await?;
-                rows.iter()
-                    .map(|row| {
-                        Ok(LinkRecord {
-                            intent: row.uuid(0)?,
-                            relation: row.word(1)?,
-                            other: row.uuid(2)?,
-                            resource: row.text(3)?,
-                            at: row.time(4)?.to_utc(),
-                        })
-                    })
-                    .collect()
+                rows.iter().map(link_record).collect()
             })
         })
         .await
@@ -176,15 +143,26 @@ impl Store {
                 let rows = conn
                     .fetch(&sql::HISTORY_CHILDREN, Args::new().uuid(id.0))
                     .await?;
-                rows.iter()
-                    .map(|row| {
-                        Ok(ChildRecord {
-                            step: row.text(0)?,
-                            name: row.text(1)?,
-                            id: row.uuid(2)?,
-                        })
-                    })
-                    .collect()
+                rows.iter().map(child_record).collect()
+            })
+        })
+        .await
+    }
+
+    /// The accounts of those of these that are intents.
+    pub(crate) async fn accounts_of(
+        &self,
+        ids: HashSet<IntentId>,
+    ) -> Result<HashMap<IntentId, Option<String>>, Error> {
+        self.read(move |mut conn| {
+            let args = Args::new().ids(ids.iter().copied());
+            Box::pin(async move {
+                let mut accounts = HashMap::new();
+                for row in conn.fetch(&sql::KIND_LOAD, args).await? {
+                    let account = Some(row.text(2)?).filter(|account| !account.is_empty());
+                    accounts.insert(row.uuid(0)?, account);
+                }
+                Ok(accounts)
             })
         })
         .await
@@ -265,6 +243,34 @@ pub(super) async fn records(
     Ok(records)
 }
 
+/// Records of these intents, which are in order, newest first: as many as go together ([`limits::PAGE_BYTES`]), and the last that
+/// was looked at, if that was not all.
+pub(super) async fn records_in_part(
+    conn: &mut Conn<'_>,
+    ids: &[IntentId],
+) -> Result<(Vec<IntentRecord>, Option<IntentId>), Error> {
+    let (mut found, mut looked, mut bytes) = (Vec::new(), 0, 0);
+    loop {
+        let wanted = next_rows(looked, bytes, ids.len());
+        let Some(next) = ids.get(looked..looked + wanted).filter(|_| wanted > 0) else {
+            break;
+        };
+        let records = records(conn, next).await?;
+        let sizes = records.iter().map(|record| {
+            let output = record
+                .output
+                .as_ref()
+                .map_or(0, |output| output.get().len());
+            record.input.get().len() + output
+        });
+        bytes += sizes.sum::<usize>();
+        looked += wanted;
+        found.extend(records);
+    }
+    let cut = (looked < ids.len()).then(|| ids.get(looked.checked_sub(1)?).copied());
+    Ok((found, cut.flatten()))
+}
+
 /// The stored shape of an intent's plan, as far as it is known.
 pub(super) async fn plan(conn: &mut Conn<'_>, id: IntentId) -> Result<Option<Shape>, Error> {
     let row = conn
@@ -276,28 +282,94 @@ pub(super) async fn plan(conn: &mut Conn<'_>, id: IntentId) -> Result<Option<Sha
     Ok(shape.map_err(|error| sqlx::Error::Decode(Box::new(error)))?)
 }
 
+async fn all_steps(
+    conn: &mut Conn<'_>,
+    statement: &'static Statement,
+    id: IntentId,
+) -> Result<Vec<StepRecord>, Error> {
+    // The plan first: what begins in between has a row, and is left out of what has not begun.
+    let plan = plan(conn, id).await?;
+    let mut steps = steps_by(conn, statement, id).await?;
+    if let Some(shape) = plan {
+        let rest = not_begun(shape, &steps);
+        steps.extend(rest);
+    }
+    Ok(steps)
+}
+
 async fn steps(conn: &mut Conn<'_>, id: IntentId) -> Result<Vec<StepRecord>, Error> {
-    let rows = conn
-        .fetch(&sql::HISTORY_STEPS, Args::new().uuid(id.0))
-        .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(StepRecord {
-                name: row.text(0)?,
-                generation: row.int(1)?,
-                state: row.word(2)?,
-                attempt: row.int(3)?,
-                output: row.opt_json(4)?.map(owned),
-                error: row.opt_text(5)?,
-                progress: row.opt_json(6)?.map(owned),
-                due_at: row.opt_time(7)?.map(|time| time.to_utc()),
-                started_at: row.opt_time(8)?.map(|time| time.to_utc()),
-                finished_at: row.opt_time(9)?.map(|time| time.to_utc()),
-                worker: row.opt_text(10)?,
-                queue: row.opt_text(11)?,
-            })
-        })
-        .collect()
+    steps_by(conn, &sql::HISTORY_STEPS, id).await
+}
+
+/// An intent's steps, by a statement that has their outputs, or not.
+pub(super) async fn steps_by(
+    conn: &mut Conn<'_>,
+    statement: &'static Statement,
+    id: IntentId,
+) -> Result<Vec<StepRecord>, Error> {
+    let rows = conn.fetch(statement, Args::new().uuid(id.0)).await?;
+    rows.iter().map(step_record).collect()
+}
+
+/// Those of a plan that have no row among these, in the order of the plan.
+pub(super) fn not_begun(shape: Shape, steps: &[StepRecord]) -> Vec<StepRecord> {
+    let begun: HashSet<&str> = steps.iter().map(|step| step.name.as_str()).collect();
+    let rest = shape.steps.into_iter();
+    let rest = rest.filter(|step| !begun.contains(&*step.name));
+    rest.map(|step| {
+        let queue = step.queue.map(|queue| queue.to_string());
+        StepRecord::pending(step.name.to_string(), queue)
+    })
+    .collect()
+}
+
+pub(super) fn step_record(row: &Row) -> Result<StepRecord, Error> {
+    Ok(StepRecord {
+        name: row.text(0)?,
+        generation: row.int(1)?,
+        state: row.word(2)?,
+        attempt: row.int(3)?,
+        output: row.opt_json(4)?.map(owned),
+        error: row.opt_text(5)?,
+        progress: row.opt_json(6)?.map(owned),
+        due_at: row.opt_time(7)?.map(|time| time.to_utc()),
+        started_at: row.opt_time(8)?.map(|time| time.to_utc()),
+        finished_at: row.opt_time(9)?.map(|time| time.to_utc()),
+        worker: row.opt_text(10)?,
+        queue: row.opt_text(11)?,
+    })
+}
+
+pub(super) fn attempt_record(row: &Row) -> Result<AttemptRecord, Error> {
+    Ok(AttemptRecord {
+        step: row.text(0)?,
+        generation: row.int(1)?,
+        attempt: row.int(2)?,
+        failure: row.text(3)?,
+        error: row.text(4)?,
+        started_at: row.time(5)?.to_utc(),
+        finished_at: row.time(6)?.to_utc(),
+        retry_at: row.opt_time(7)?.map(|time| time.to_utc()),
+        worker: row.text(8)?,
+    })
+}
+
+pub(super) fn link_record(row: &Row) -> Result<LinkRecord, Error> {
+    Ok(LinkRecord {
+        intent: row.uuid(0)?,
+        relation: row.word(1)?,
+        other: row.uuid(2)?,
+        resource: row.text(3)?,
+        at: row.time(4)?.to_utc(),
+    })
+}
+
+pub(super) fn child_record(row: &Row) -> Result<ChildRecord, Error> {
+    Ok(ChildRecord {
+        step: row.text(0)?,
+        name: row.text(1)?,
+        id: row.uuid(2)?,
+    })
 }
 
 fn event_record(row: &Row) -> Result<EventRecord, Error> {

@@ -29,6 +29,7 @@ mod notes;
 mod once;
 mod open;
 mod overdue;
+mod parts;
 mod poison;
 mod queue;
 mod reap;
@@ -47,6 +48,7 @@ mod taking_back;
 mod tick;
 mod token;
 mod verbs;
+mod versions;
 mod wake;
 mod why;
 mod why_routed;
@@ -101,6 +103,7 @@ pub(crate) use schedule::{Declaration, NewTick, ScheduleLoad, Standing};
 pub(crate) use signal::NewSignal;
 pub(crate) use token::NewTokenRow;
 pub(crate) use verbs::{Amendment, StepVerb};
+pub use versions::{Version, Versions};
 pub(crate) use wake::{CANCEL, Listening, nudge_within};
 
 /// Which database an engine is on.
@@ -278,9 +281,7 @@ impl Store {
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             open::postgres(options).await?
         } else {
-            return Err(Error::Url {
-                url: url.to_owned(),
-            });
+            return Err(Error::url(url));
         };
         Ok(Self {
             db,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::args::{Args, Rows};
+use super::conn::Row;
 use super::records::{LogLine, LogRecord, MeasureRecord};
 use super::{Conn, NewIntent, Store, checkpoint, insert_requests, sql};
 use crate::error::Error;
@@ -131,20 +132,7 @@ impl Store {
                 let rows = conn
                     .fetch(&sql::HISTORY_LOGS, Args::new().uuid(id.0))
                     .await?;
-                rows.iter()
-                    .map(|row| {
-                        Ok(LogRecord {
-                            step: row.text(0)?,
-                            generation: row.int(1)?,
-                            attempt: row.int(2)?,
-                            lines: lines(row.opt_json(3)?)?,
-                            cut_lines: row.int(4)?,
-                            cut_bytes: row.int(5)?,
-                            at: row.time(6)?.to_utc(),
-                            worker: row.text(7)?,
-                        })
-                    })
-                    .collect()
+                rows.iter().map(log_record).collect()
             })
         })
         .await
@@ -157,22 +145,35 @@ impl Store {
                 let rows = conn
                     .fetch(&sql::HISTORY_MEASURES, Args::new().uuid(id.0))
                     .await?;
-                rows.iter()
-                    .map(|row| {
-                        Ok(MeasureRecord {
-                            step: row.text(0)?,
-                            generation: row.int(1)?,
-                            attempt: row.int(2)?,
-                            name: row.text(3)?,
-                            value: row.float(4)?,
-                            at: row.time(5)?.to_utc(),
-                        })
-                    })
-                    .collect()
+                rows.iter().map(measure_record).collect()
             })
         })
         .await
     }
+}
+
+pub(super) fn log_record(row: &Row) -> Result<LogRecord, Error> {
+    Ok(LogRecord {
+        step: row.text(0)?,
+        generation: row.int(1)?,
+        attempt: row.int(2)?,
+        lines: lines(row.opt_json(3)?)?,
+        cut_lines: row.int(4)?,
+        cut_bytes: row.int(5)?,
+        at: row.time(6)?.to_utc(),
+        worker: row.text(7)?,
+    })
+}
+
+pub(super) fn measure_record(row: &Row) -> Result<MeasureRecord, Error> {
+    Ok(MeasureRecord {
+        step: row.text(0)?,
+        generation: row.int(1)?,
+        attempt: row.int(2)?,
+        name: row.text(3)?,
+        value: row.float(4)?,
+        at: row.time(5)?.to_utc(),
+    })
 }
 
 fn lines(json: Option<Payload>) -> Result<Vec<LogLine>, Error> {

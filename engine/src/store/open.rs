@@ -15,9 +15,7 @@ use crate::limits;
 
 pub(super) async fn postgres(options: &StoreOptions) -> Result<Db, Error> {
     let connect = PgConnectOptions::from_str(&options.url)
-        .map_err(|_| Error::Url {
-            url: options.url.clone(),
-        })?
+        .map_err(|_| Error::url(&options.url))?
         .application_name("intendant")
         .statement_cache_capacity(200);
     // A pool would try for its whole time and then say that the time is up; a connection says what is wrong.
@@ -55,9 +53,7 @@ pub(super) async fn postgres(options: &StoreOptions) -> Result<Db, Error> {
 
 pub(super) async fn sqlite(options: &StoreOptions) -> Result<Db, Error> {
     let connect = SqliteConnectOptions::from_str(&options.url)
-        .map_err(|_| Error::Url {
-            url: options.url.clone(),
-        })?
+        .map_err(|_| Error::url(&options.url))?
         .create_if_missing(options.create)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5))

@@ -82,14 +82,14 @@ impl Store {
             Box::pin(async move {
                 let args = Args::new().uuid(id.0);
                 let rows = conn.fetch(&sql::HISTORY_SIGNALS, args).await?;
-                rows.iter().map(record).collect()
+                rows.iter().map(signal_record).collect()
             })
         })
         .await
     }
 }
 
-fn record(row: &Row) -> Result<SignalRecord, Error> {
+pub(super) fn signal_record(row: &Row) -> Result<SignalRecord, Error> {
     Ok(SignalRecord {
         id: row.uuid(0)?,
         name: row.text(1)?,

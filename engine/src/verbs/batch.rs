@@ -1,6 +1,7 @@
 //! One verb for all intents that match a filter.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -65,6 +66,26 @@ pub struct Batch {
     pub refusals: Vec<(IntentId, String)>,
     /// Why it was not tried for the rest: the database could not be reached any more.
     pub stopped: Option<String>,
+    /// Where to go on ([`IntentFilter::before`]): the filter has a limit, and there may be older ones that match.
+    pub next: Option<IntentId>,
+}
+
+/// Of what was found in several looks back, each of which has come to an end somewhere or to the beginning of history: the newest,
+/// as far back as all of them have looked, and where to go on.
+fn newest(
+    mut ids: Vec<IntentId>,
+    ends: &[Option<IntentId>],
+    limit: Option<usize>,
+) -> (Vec<IntentId>, Option<IntentId>) {
+    ids.sort_unstable_by(|one, other| other.cmp(one));
+    ids.dedup();
+    let mut next = ends.iter().flatten().max().copied();
+    ids.retain(|id| next.is_none_or(|end| *id >= end));
+    if let Some(limit) = limit.filter(|limit| *limit < ids.len()) {
+        ids.truncate(limit);
+        next = ids.last().copied();
+    }
+    (ids, next)
 }
 
 impl Verb {
@@ -112,7 +133,11 @@ impl Intendant {
 
     /// Does it to all intents that match a filter, newest first, each in a transaction of its own: one that cannot be done
     /// is told, and the others are done all the same, unless the database cannot be reached any more (`stopped`). Of
-    /// intents in whatever state it can be done in, unless the filter names one; children are left to their parents. The filter's limit is not looked at.
+    /// intents in whatever state it can be done in, unless the filter names one; children are left to their parents.
+    ///
+    /// Without a limit in the filter, of all that there are. With one, of so many of the newest, found within a bounded way
+    /// back and done within [`limits::BATCH_TIME`]; [`Batch::next`] says where to go on, and there may be nothing done before
+    /// that.
     ///
     /// ```
     /// # use intendant::{Intent, Intendant, IntentFilter, Verb};
@@ -136,13 +161,23 @@ impl Intendant {
     ) -> Result<Batch, Error> {
         crate::intent::check_name("actor", actor)?;
         let mut batch = Batch::default();
-        let all = self.matching(filter, verb).await?;
-        batch.matched = all.len() as u64;
+        let begun = Instant::now();
+        let is_bounded = filter.limit.is_some();
+        let (all, next) = self.matching(filter, verb).await?;
+        batch.next = next;
+        let mut last = None;
         for id in all {
+            if is_bounded && begun.elapsed() > limits::BATCH_TIME {
+                batch.next = last;
+                break;
+            }
+            batch.matched += 1;
+            last = Some(id);
             match self.act(id, verb, actor, reason).await {
                 Ok(()) => batch.done += 1,
                 Err(error) if error.is_database() => {
                     batch.stopped = Some(error.to_string());
+                    batch.next = None;
                     break;
                 }
                 Err(error) => {
@@ -163,36 +198,45 @@ impl Intendant {
         rehearsal.act_on_all(filter, verb, "a dry run", None).await
     }
 
-    async fn matching(&self, filter: IntentFilter, verb: &Verb) -> Result<Vec<IntentId>, Error> {
+    /// Those that match, newest first, and where to go on if there may be more than that.
+    ///
+    /// All are found before the first is touched: what moves from one state to the next is not met twice.
+    async fn matching(
+        &self,
+        filter: IntentFilter,
+        verb: &Verb,
+    ) -> Result<(Vec<IntentId>, Option<IntentId>), Error> {
         let states = match filter.state {
             Some(state) => vec![state],
             None => verb.states().to_vec(),
         };
-        // All are found before the first is touched: what moves from one state to the next is not met twice.
-        let mut ids = Vec::new();
+        let limit = filter
+            .limit
+            .map(|limit| limit.clamp(1, limits::PAGE) as usize);
+        let (mut ids, mut ends) = (Vec::new(), Vec::new());
         for state in states {
             let mut filter = IntentFilter {
                 state: Some(state),
                 limit: Some(limits::PAGE),
                 ..filter.clone()
             };
-            loop {
-                let page = self.page(filter.clone()).await?;
-                let roots = page
-                    .intents
-                    .iter()
-                    .filter(|intent| intent.parent_id.is_none());
-                ids.extend(roots.map(|intent| intent.id));
-                if page.next.is_none() {
-                    break;
+            let (mut found, mut looks) = (0, 0);
+            let end = loop {
+                let page = self.store().versions(filter.clone()).await?;
+                let roots = page.versions.iter().filter(|version| version.is_root);
+                ids.extend(roots.clone().map(|version| version.id));
+                found += roots.count();
+                looks += 1;
+                let is_enough =
+                    limit.is_some_and(|limit| found >= limit || looks >= limits::BATCH_LOOKS);
+                if page.next.is_none() || is_enough {
+                    break page.next;
                 }
                 filter.before = page.next;
-            }
+            };
+            ends.push(end);
         }
-        ids.sort_unstable();
-        ids.dedup();
-        ids.reverse();
-        Ok(ids)
+        Ok(newest(ids, &ends, limit))
     }
 
     /// Which steps of an intent a verb would take back, run and keep. Changes nothing, and does not look whether it could
@@ -212,5 +256,52 @@ impl Intendant {
             }
         }
         Ok(preview(&shape, &states, verb))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn ids(numbers: &[u128]) -> Vec<IntentId> {
+        let id = |number: &u128| IntentId(Uuid::from_u128(*number));
+        numbers.iter().map(id).collect()
+    }
+
+    fn check(found: &[u128], ends: &[Option<u128>], limit: Option<usize>) -> (Vec<u128>, u128) {
+        let end = |end: &Option<u128>| end.map(|end| IntentId(Uuid::from_u128(end)));
+        let ends: Vec<_> = ends.iter().map(end).collect();
+        let (found, next) = newest(ids(found), &ends, limit);
+        let number = |id: IntentId| id.0.as_u128();
+        (
+            found.into_iter().map(number).collect(),
+            next.map_or(0, number),
+        )
+    }
+
+    #[test]
+    fn the_newest_are_taken_as_far_back_as_everything_was_looked_at() {
+        assert_eq!(
+            check(&[3, 9, 5, 9], &[None, None], None),
+            (vec![9, 5, 3], 0)
+        );
+        assert_eq!(
+            check(&[3, 9, 5], &[None, None], Some(3)),
+            (vec![9, 5, 3], 0)
+        );
+        assert_eq!(check(&[3, 9, 5], &[None, None], Some(2)), (vec![9, 5], 5));
+        // In one state it was looked down to 5 only: what lies before that, nobody knows yet.
+        assert_eq!(
+            check(&[3, 9, 5], &[Some(5), None], Some(9)),
+            (vec![9, 5], 5)
+        );
+        assert_eq!(
+            check(&[3, 9, 5], &[Some(4), Some(6)], Some(1)),
+            (vec![9], 9)
+        );
+        // Nothing found, and more to look at.
+        assert_eq!(check(&[], &[Some(7)], Some(9)), (vec![], 7));
+        assert_eq!(check(&[], &[None], Some(9)), (vec![], 0));
     }
 }

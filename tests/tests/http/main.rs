@@ -5,6 +5,8 @@
     reason = "a test that finds nothing to unwrap fails, as it should"
 )]
 
+mod accounts;
+mod bulk;
 mod hostile;
 mod matrix;
 mod pages;
@@ -12,6 +14,7 @@ mod pages_browser;
 mod pages_forms;
 mod pages_hostile;
 mod pages_matrix;
+mod parts;
 mod routes;
 mod serving;
 mod shield;

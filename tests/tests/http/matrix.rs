@@ -22,7 +22,7 @@ fn body(operation: &Value) -> Option<Value> {
         "retry" => json!({"step": "run", "dry_run": true}),
         "skip" => json!({"step": "run", "output": 1, "dry_run": true}),
         "amend" => json!({"input": {"account": "acme", "server": 1}}),
-        "bulk" => json!({"verb": "resume", "which": {}, "dry_run": true}),
+        "bulk" => json!({"verb": "resume", "which": {"state": "failed"}, "dry_run": true}),
         "createToken" => json!({"name": "new", "scope": "admin"}),
         "resume" | "cancel" | "undo" | "discard" | "rerun" => json!({"dry_run": true}),
         _ => return None,

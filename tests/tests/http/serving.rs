@@ -93,6 +93,17 @@ async fn serves(kind: StoreKind) -> Result<()> {
         "{said}"
     );
 
+    // Nor where others reach it by a proxy or a name of its own.
+    for options in [&["--behind-proxy"][..], &["--host", "ops.example.com"]] {
+        let words = [&["serve", "--listen", "127.0.0.1:0"], options].concat();
+        let reached = run(url, &words)?;
+        let said = String::from_utf8(reached.stderr)?;
+        ensure!(
+            reached.status.code() == Some(2) && said.contains("there is no token"),
+            "{said}"
+        );
+    }
+
     // Without any token it is open to its own machine, by its own names.
     let open = Serving::start(url)?;
     ensure!(
@@ -106,7 +117,9 @@ async fn serves(kind: StoreKind) -> Result<()> {
     ensure!(said.starts_with("HTTP/1.1 200"), "{said}");
     let said = open.ask("/api/v1/intents", "Host: evil.example\r\n")?;
     ensure!(said.starts_with("HTTP/1.1 421"), "{said}");
-    drop(open);
+    let garbage = format!("{local}Authorization: Bearer garbage\r\n");
+    let said = open.ask("/api/v1/intents", &garbage)?;
+    ensure!(said.starts_with("HTTP/1.1 401"), "{said}");
 
     let made = run(
         url,
@@ -125,6 +138,10 @@ async fn serves(kind: StoreKind) -> Result<()> {
         token.starts_with("intendant_") && token.len() > 100 - 4,
         "{token}"
     );
+    // From then on it is not open any more.
+    let said = open.ask("/api/v1/intents", &local)?;
+    ensure!(said.starts_with("HTTP/1.1 401"), "{said}");
+    drop(open);
     let listed = String::from_utf8(run(url, &["token", "list"])?.stdout)?;
     ensure!(
         listed.contains("dashboard  viewer") && listed.contains("expires in"),
@@ -156,13 +173,21 @@ async fn serves(kind: StoreKind) -> Result<()> {
     let mut first = [0; 12];
     live.read_exact(&mut first)?;
     ensure!(&first == b"HTTP/1.1 200");
+    let (mut told, mut byte) = (Vec::new(), [0]);
+    while !told.ends_with(b"event: page") {
+        live.read_exact(&mut byte)?;
+        told.extend(byte);
+    }
     let kill = Command::new("kill")
         .arg(serving.child.id().to_string())
         .status()?;
     ensure!(kill.success());
     let mut rest = String::new();
     live.read_to_string(&mut rest)?;
-    ensure!(rest.contains("event: page"), "{rest}");
+    ensure!(
+        rest.ends_with("0\r\n\r\n"),
+        "it is not ended in order: {rest}"
+    );
     let ended = serving.child.wait()?;
     ensure!(ended.success(), "{ended:?}");
     let mut said = String::new();

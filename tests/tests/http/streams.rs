@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use axum::Router;
 use axum::body::{Body, BodyDataStream};
 use axum::http::{Request, header};
 use futures_util::StreamExt as _;
-use intendant::Scope;
+use intendant::{NewToken, Scope};
+use intendant_api::http::Api;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -18,6 +20,11 @@ on_both! {
     a_page_is_watched_as_it_changes;
     streams_end_when_the_server_drains;
     a_stream_of_another_account_is_not_there;
+    a_router_that_nobody_stops_streams_until_its_reader_goes;
+    a_number_that_no_value_can_hold_ends_nobody_s_view;
+    a_stream_ends_when_its_token_is_revoked;
+    all_events_of_what_has_finished_are_told_before_the_end;
+    nobody_takes_all_streams;
 }
 
 /// One event as it came.
@@ -26,6 +33,7 @@ struct Told {
     name: String,
     id: String,
     data: Value,
+    text: String,
 }
 
 struct Listening {
@@ -35,16 +43,16 @@ struct Listening {
 
 impl Listening {
     async fn to(server: &Server, path: &str, last: Option<&str>) -> Result<Self> {
+        Self::by(&server.router, &server.admin, path, last).await
+    }
+
+    async fn by(router: &Router, token: &str, path: &str, last: Option<&str>) -> Result<Self> {
         let mut request =
-            Request::get(path).header(header::AUTHORIZATION, format!("Bearer {}", server.admin));
+            Request::get(path).header(header::AUTHORIZATION, format!("Bearer {token}"));
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
-        let response = server
-            .router
-            .clone()
-            .oneshot(request.body(Body::empty())?)
-            .await?;
+        let response = router.clone().oneshot(request.body(Body::empty())?).await?;
         ensure!(response.status() == 200, "{response:?}");
         let kind = &response.headers()[header::CONTENT_TYPE];
         ensure!(kind == "text/event-stream", "{kind:?}");
@@ -67,6 +75,7 @@ impl Listening {
                     name: field("event"),
                     id: field("id"),
                     data: serde_json::from_str(&field("data")).unwrap_or_default(),
+                    text: field("data"),
                 };
                 self.text = rest.to_owned();
                 if !told.name.is_empty() {
@@ -218,5 +227,127 @@ async fn a_stream_of_another_account_is_not_there(server: Server) -> Result<()> 
         .call(&token, "GET", "/api/v1/intents/stream?account=acme", None)
         .await?;
     ensure!(said.is(403, "forbidden"), "{said:?}");
+    Ok(())
+}
+
+async fn a_router_that_nobody_stops_streams_until_its_reader_goes(server: Server) -> Result<()> {
+    let failed = server.with_history(&["acme"]).await?[1];
+    let router = Api::new(&server.intendant).router();
+    let path = format!("/api/v1/intents/{failed}/stream");
+    let mut one = Listening::by(&router, &server.admin, &path, None).await?;
+    let mut page = Listening::by(&router, &server.admin, "/api/v1/intents/stream", None).await?;
+    one.expect("intent").await?;
+    page.expect("page").await?;
+    // It goes on: what happens after the first look is told.
+    server.intendant.resume(failed, "ada", None).await?;
+    one.expect("event").await?;
+    let now = one.expect("intent").await?;
+    ensure!(now.data["intent"]["state"] == "ready", "{now:?}");
+    page.expect("page").await?;
+    Ok(())
+}
+
+async fn a_number_that_no_value_can_hold_ends_nobody_s_view(server: Server) -> Result<()> {
+    server.registered().await?;
+    let request = Request::post("/api/v1/intents")
+        .header(header::AUTHORIZATION, format!("Bearer {}", server.admin))
+        .header(header::CONTENT_TYPE, "application/json");
+    // The kind's schema does not know the field.
+    let body = r#"{"kind": "server.resize", "account": "acme",
+                   "input": {"account": "acme", "server": 1, "large": 1e400}}"#;
+    let made = server.send(request.body(Body::from(body))?).await?;
+    if made.status != 201 {
+        // Or it is not let in at all.
+        ensure!(made.status == 422, "{made:?}");
+        return Ok(());
+    }
+    let id = server.intendant.page(Default::default()).await?.intents[0].id;
+    let mut page = Listening::to(&server, "/api/v1/intents/stream", None).await?;
+    let told = page.expect("page").await?;
+    ensure!(told.text.contains("1e400"), "{told:?}");
+    let mut one = Listening::to(&server, &format!("/api/v1/intents/{id}/stream"), None).await?;
+    ensure!(one.expect("intent").await?.text.contains("1e400"));
+    for at in ["", "/why", "/steps", "/events"] {
+        let said = server.get(&format!("/api/v1/intents/{id}{at}")).await?;
+        ensure!(said.status == 200, "{said:?}");
+    }
+    ensure!(server.get("/api/v1/intents").await?.status == 200);
+    Ok(())
+}
+
+async fn a_stream_ends_when_its_token_is_revoked(server: Server) -> Result<()> {
+    let failed = server.with_history(&["acme"]).await?[1];
+    let new = NewToken {
+        name: "portal".to_owned(),
+        scope: Scope::Viewer,
+        account: Some("acme".to_owned()),
+        expires_at: None,
+    };
+    let issued = server.intendant.create_token(new, "test").await?;
+    let path = format!("/api/v1/intents/{failed}/stream");
+    let mut listening = Listening::by(&server.router, &issued.token, &path, None).await?;
+    listening.expect("intent").await?;
+    server
+        .intendant
+        .revoke_token(issued.record.id, "test")
+        .await?;
+    ensure!(listening.next().await?.is_none());
+    Ok(())
+}
+
+async fn all_events_of_what_has_finished_are_told_before_the_end(server: Server) -> Result<()> {
+    let failed = server.with_history(&["acme"]).await?[1];
+    let input = json!({"account": "acme", "server": 1, "cores": 2});
+    let input = serde_json::value::to_raw_value(&input)?;
+    for _ in 0..1_003 {
+        let amended = server.intendant.amend_json(failed, &input, "ada", None);
+        amended.await?;
+    }
+    server.intendant.discard(failed, "ada", None).await?;
+    let path = format!("/api/v1/intents/{failed}/stream");
+    let mut listening = Listening::to(&server, &path, None).await?;
+    let mut seqs = Vec::new();
+    loop {
+        let told = listening.next().await?.context("the end comes first")?;
+        match told.name.as_str() {
+            "event" => seqs.push(told.data["seq"].as_i64().unwrap()),
+            "end" => break,
+            _ => {}
+        }
+    }
+    ensure!(seqs == (1..=1_004).collect::<Vec<_>>(), "{}", seqs.len());
+    Ok(())
+}
+
+async fn nobody_takes_all_streams(server: Server) -> Result<()> {
+    let token = server.token("greedy", Scope::Viewer, None).await?;
+    let path = "/api/v1/intents/stream";
+    let mut taken = Vec::new();
+    let refused = loop {
+        let request = Request::get(path).header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let response = server
+            .router
+            .clone()
+            .oneshot(request.body(Body::empty())?)
+            .await?;
+        if response.status() != 200 {
+            break response;
+        }
+        taken.push(response);
+        ensure!(taken.len() < 200, "there is no end to it");
+    };
+    ensure!(refused.status() == 503, "{refused:?}");
+    // Others have theirs.
+    Listening::to(&server, path, None)
+        .await?
+        .expect("page")
+        .await?;
+    // Who goes makes room.
+    taken.clear();
+    let free = || async {
+        let again = Listening::by(&server.router, &token, path, None).await;
+        Ok(again.ok())
+    };
+    crate::support::until(free).await?;
     Ok(())
 }

@@ -144,7 +144,7 @@ pub(super) async fn act(seat: Seat, form: Form) -> Result<Html, Problem> {
     let bulk = Bulk::of(&form)?;
     let reason = form.reason()?;
     let mut refusals: Vec<(IntentId, String)> = Vec::new();
-    let (done, refused, stopped) = match &bulk.to {
+    let (done, refused, stopped, more) = match &bulk.to {
         To::Chosen(ids) => {
             let mut done = 0;
             for id in ids {
@@ -155,12 +155,13 @@ pub(super) async fn act(seat: Seat, form: Form) -> Result<Html, Problem> {
                 match verbs::act(&seat.access, *id, &bulk.verb, act).await {
                     Ok(_) => done += 1,
                     Err(problem) => {
+                        let problem = seat.access.shown(problem).await?;
                         let why = problem.detail().unwrap_or(problem.title());
                         refusals.push((*id, why.to_owned()));
                     }
                 }
             }
-            (done, refusals.len() as u64, None)
+            (done, refusals.len() as u64, None, false)
         }
         To::All(filter) => {
             verbs::check(Some(&reason))?;
@@ -169,13 +170,15 @@ pub(super) async fn act(seat: Seat, form: Form) -> Result<Html, Problem> {
                 .act_on_all(bounded(filter)?, &bulk.verb, Some(&reason))
                 .await?;
             refusals = batch.refusals;
-            (batch.done, batch.refused, batch.stopped)
+            let more = batch.next.is_some();
+            (batch.done, batch.refused, batch.stopped, more)
         }
     };
     let place = &seat.place;
     let main = html! {
         h1 { (bulk.said) " several" }
         p .said role="status" { "Done to " strong { (done) } "; refused for " strong { (refused) } "." }
+        @if more { p .said { "There may be more that match: so many are done at once. Do it again for those." } }
         @if let Some(stopped) = stopped { p .said.bad role="alert" { "Not tried for the rest: " (stopped) } }
         @if !refusals.is_empty() {
             h2 { "Refused" }

@@ -15,7 +15,7 @@ use super::asset::POLICY;
 use super::form::Form;
 use super::frame::{Html, bare};
 use super::place::{Place, SignedIn};
-use crate::http::access::{Doors, Guarded};
+use crate::http::doors::{Doors, Guarded};
 use crate::http::problem::Problem;
 
 const COOKIE: &str = "intendant_token";

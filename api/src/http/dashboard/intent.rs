@@ -44,13 +44,13 @@ pub(super) async fn page(seat: Seat, Id(intent): Id, Asked(form): Asked) -> Resu
     };
     let Answer(record) = intents::get(access(), Id(intent)).await?;
     let Answer(why) = intents::why(access(), Id(intent)).await?;
-    let Answer(steps) = intents::steps(access(), Id(intent)).await?;
-    let Answer(attempts) = intents::attempts(access(), Id(intent)).await?;
+    let steps = intents::steps_for_people(&seat.access, intent).await?;
+    let attempts = intents::some_attempts(&seat.access, intent, None).await?;
     let Answer(plan) = intents::graph(access(), Id(intent)).await?;
     let Answer(events) = intents::events(access(), Id(intent), Search(Since { after })).await?;
-    let Answer(children) = intents::children(access(), Id(intent)).await?;
-    let Answer(links) = intents::links(access(), Id(intent)).await?;
-    let Answer(signals) = intents::signals(access(), Id(intent)).await?;
+    let children = intents::some_children(&seat.access, intent, None).await?;
+    let links = intents::some_links(&seat.access, intent, None).await?;
+    let signals = intents::some_signals(&seat.access, intent, None).await?;
     let place = &seat.place;
     let main = html! {
         div #head data-part {

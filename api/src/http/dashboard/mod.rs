@@ -36,7 +36,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, on};
 use intendant::Scope;
 
-use super::access::{Guarded, Needs, check};
+use super::doors::{Guarded, Needs, check};
 use super::stream;
 use overview::Seen;
 

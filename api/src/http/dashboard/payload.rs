@@ -15,8 +15,7 @@ pub(super) async fn page(seat: Seat, Id(id): Id, Asked(form): Asked) -> Result<R
         (Some("input"), _) => Some(record.input),
         (Some("output"), _) => record.output,
         (_, Some(name)) => {
-            let Answer(steps) = intents::steps(seat.access, Id(id)).await?;
-            let last = steps.into_iter().rfind(|step| step.name == name);
+            let last = intents::step_for_people(&seat.access, id, name).await?;
             last.and_then(|step| step.output)
         }
         _ => None,

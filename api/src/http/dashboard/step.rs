@@ -13,22 +13,21 @@ use crate::http::parts::{Answer, Id};
 use crate::http::problem::Problem;
 use crate::output::words;
 use chrono::TimeDelta;
-use intendant::IntentState;
+use intendant::{IntentState, Mark};
 
 /// Most attempts on the page, the last ones.
 const ATTEMPTS: usize = 50;
 
 pub(super) async fn page(seat: Seat, Id(intent): Id, Asked(form): Asked) -> Result<Html, Problem> {
-    let access = || seat.access.clone();
     let name = form.must("name")?;
-    let Answer(record) = intents::get(access(), Id(intent)).await?;
-    let Answer(steps) = intents::steps(access(), Id(intent)).await?;
-    let found = steps.into_iter().rfind(|step| step.name == name);
+    let Answer(record) = intents::get(seat.access.clone(), Id(intent)).await?;
+    let found = intents::step_for_people(&seat.access, intent, name).await?;
     let step =
         found.ok_or_else(|| Problem::not_found(format!("intent {intent} has no step `{name}`")))?;
-    let Answer(attempts) = intents::attempts(access(), Id(intent)).await?;
-    let Answer(logs) = intents::logs(access(), Id(intent)).await?;
-    let Answer(measured) = intents::measurements(access(), Id(intent)).await?;
+    let of_it = || Some(Mark::before_step(name));
+    let attempts = intents::some_attempts(&seat.access, intent, of_it()).await?;
+    let logs = intents::some_logs(&seat.access, intent, of_it()).await?;
+    let measured = intents::some_measurements(&seat.access, intent, of_it()).await?;
     let place = &seat.place;
     let mut tries = tries(name, &attempts, &logs, &measured);
     let more = tries.len().saturating_sub(ATTEMPTS);

@@ -1,0 +1,3 @@
+-- History: one intent's steps without their outputs, for those who look often whether anything has changed. Primary key.
+select name, generation, state, attempt, null, error, progress, due_at, started_at, finished_at, worker, queue
+  from intendant_step where intent_id = ?1 order by started_at nulls last, name, generation

@@ -1,0 +1,6 @@
+-- Logs: what one intent's attempts have logged, after one of them, in the order of the primary key. 1 intent, 2 step,
+-- 3 generation, 4 attempt, 5 how many.
+select step, generation, attempt, lines, cut_lines, cut_bytes, at, worker
+  from intendant_log
+ where intent_id = ?1 and (step, generation, attempt) > (?2, ?3, ?4)
+ order by step, generation, attempt limit ?5
