@@ -2,10 +2,11 @@
 
 use anyhow::{Result, ensure};
 use intendant::{
-    Cx, EventRecord, Intent, IntentFilter, IntentRecord, IntentState, Node, Plan, StepResult, fail,
-    limits, value,
+    Cx, EventRecord, Intent, IntentFilter, IntentRecord, IntentState, Node, Plan, StepConnection,
+    StepResult, fail, limits, value,
 };
 use serde::{Deserialize, Serialize};
+use sqlx::{PgConnection, SqliteConnection};
 
 use crate::support::{Bench, Counter, on_both, start};
 
@@ -42,7 +43,7 @@ impl Intent for Welcome {
 async fn sign_up(cx: Cx<Counter>, (how, fails): (String, u64)) -> StepResult<String> {
     let asked = cx.request(Welcome(1)).label("campaign", "spring").await?;
     if cx.state().add() <= fails {
-        return Err("not yet".into());
+        return Err(intendant::StepError::new("not yet"));
     }
     match how.as_str() {
         "gives up" => Err(fail("no use")),
@@ -56,21 +57,28 @@ async fn sign_up(cx: Cx<Counter>, (how, fails): (String, u64)) -> StepResult<Str
     }
 }
 
-async fn by_transaction(cx: Cx<Counter>, (_, fails): (String, u64)) -> StepResult<String> {
+async fn by_transaction<C: StepConnection>(
+    cx: Cx<Counter>,
+    (_, fails): (String, u64),
+) -> StepResult<String> {
     let asked = cx.request(Welcome(2)).await?.to_string();
-    let output = cx.transaction(async |_| match cx.state().add() <= fails {
-        true => Err("not yet".into()),
+    let committed = cx.transaction(async |_: &mut C| match cx.state().add() <= fails {
+        true => Err(intendant::StepError::new("not yet")),
         false => Ok(asked),
     });
-    Ok(output.await?.into_inner())
+    Ok(committed.await?.into_inner())
 }
 
 fn plan(sign_up: &SignUp, plan: &mut Plan<Counter>) -> Node<String> {
     let least = std::time::Duration::from_millis(1);
     let input = value((sign_up.how.clone(), sign_up.fails));
     match sign_up.how.as_str() {
-        "by transaction" => {
-            let step = plan.step("sign_up", by_transaction);
+        "by transaction on sqlite" => {
+            let step = plan.step("sign_up", by_transaction::<SqliteConnection>);
+            step.backoff(least, least).input(input)
+        }
+        "by transaction on postgres" => {
+            let step = plan.step("sign_up", by_transaction::<PgConnection>);
             step.backoff(least, least).input(input)
         }
         "elsewhere" => {
@@ -151,8 +159,8 @@ async fn what_a_step_asks_for_is_asked_for_once_with_its_result(bench: Bench) ->
     let by = request(&bench, "by itself", 2).await?;
     let asked = asked(&bench).await?;
     is_recorded(&bench, &by, &asked).await?;
-    let labels = bench.intendant.labels(asked[0].id).await?;
-    ensure!(format!("{labels:?}").contains("spring"), "{labels:?}");
+    let spring = "select count(*) from @label where name = 'campaign' and value = 'spring'";
+    ensure!(bench.number(spring).await? == 1);
     worker.stop().await?;
     bench.check().await
 }
@@ -168,7 +176,8 @@ async fn a_failed_attempt_has_asked_for_nothing(bench: Bench) -> Result<()> {
 
 async fn what_is_asked_for_in_a_transaction_comes_with_it(bench: Bench) -> Result<()> {
     let worker = start(worker(&bench));
-    let by = request(&bench, "by transaction", 2).await?;
+    let how = format!("by transaction on {}", bench.database.kind.as_str());
+    let by = request(&bench, &how, 2).await?;
     is_recorded(&bench, &by, &asked(&bench).await?).await?;
     worker.stop().await?;
     bench.check().await
