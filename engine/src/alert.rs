@@ -52,6 +52,10 @@ pub enum AlertKind {
     /// of them has succeeded.
     #[serde(rename = "kind backs off")]
     KindBacksOff,
+    /// A schedule's next tick is overdue, and nobody decides it: no live worker declares the schedule as it is, or those that do
+    /// fail at it. Resolved when it is decided, or when the schedule is paused or removed.
+    #[serde(rename = "schedule overdue")]
+    ScheduleOverdue,
     /// Intents have failed. Never an alert's kind, only a [`Notice`]'s: what is failed is listed by
     /// [`Intendant::failures`].
     #[serde(rename = "failure")]
@@ -68,6 +72,7 @@ impl AlertKind {
         Self::NoWorker,
         Self::WorkerGone,
         Self::KindBacksOff,
+        Self::ScheduleOverdue,
         Self::Failure,
     ];
 
@@ -81,6 +86,7 @@ impl AlertKind {
             Self::NoWorker => "no worker",
             Self::WorkerGone => "worker gone",
             Self::KindBacksOff => "kind backs off",
+            Self::ScheduleOverdue => "schedule overdue",
             Self::Failure => "failure",
         }
     }

@@ -333,8 +333,12 @@ pub const TURN: Duration = Duration::from_secs(45);
 /// How late a schedule's tick may be and still count as on time: a restart of everything, and some.
 pub const TICK_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Most late ticks that a schedule can be told to catch up with. They are requested in one transaction.
+/// Most late ticks that a schedule can be told to catch up with.
 pub const CATCH_UP: u32 = 500;
+
+/// Most ticks that are requested in one transaction: far from its time limit, also where each is compared with what the conflict
+/// rules of its kind have to do with.
+pub const TICKS_AT_ONCE: usize = 50;
 
 /// How many ticks are thought of in each direction when a schedule was away for long; more are counted as more.
 pub const DUE_TICKS: usize = 1_000;

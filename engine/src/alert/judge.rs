@@ -305,6 +305,57 @@ pub(crate) fn backs_off(kind: &str, intents: u32, newest: IntentId) -> Found {
     }
 }
 
+/// A schedule whose next tick nobody has decided.
+#[derive(Debug, Clone)]
+pub(crate) struct Overdue {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) revision: u32,
+    pub(crate) next: Micros,
+    pub(crate) late: Duration,
+    pub(crate) declared: IsDeclared,
+}
+
+/// Whether the code of somebody alive has a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IsDeclared {
+    AsItIs,
+    Otherwise,
+    ByNobody,
+}
+
+/// A schedule that has stopped, and nobody has stopped it.
+pub(crate) fn overdue(overdue: Overdue) -> Found {
+    let Overdue {
+        name,
+        kind,
+        revision,
+        next,
+        late,
+        declared,
+    } = overdue;
+    let why = match declared {
+        IsDeclared::AsItIs => {
+            "the workers that declare it do not decide it, and their logs say why".to_owned()
+        }
+        IsDeclared::Otherwise => format!(
+            "live workers declare another revision of it than {revision}, which is in force: was the code rolled back?"
+        ),
+        IsDeclared::ByNobody => {
+            "no live worker declares it; if it is no more, pause or remove it".to_owned()
+        }
+    };
+    let when = next.to_utc().format("%Y-%m-%d %H:%M:%S UTC");
+    let text = format!(
+        "schedule `{name}` was to tick at {when}, {} ago; {why}",
+        rounded(late)
+    );
+    Found {
+        intent_kind: Some(kind),
+        ..Found::new(AlertKind::ScheduleOverdue, name, Since::At(next), text)
+    }
+}
+
 /// What an open alert is about, and how many tasks it counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Open {
@@ -324,7 +375,7 @@ pub(crate) struct Changes {
 /// Compares what is open with what was found, for alerts that stand as long as they are found.
 pub(crate) fn changes(open: &[Open], found: Vec<Found>) -> Changes {
     let lasting = |kind: AlertKind| match kind {
-        AlertKind::QueueTooOld | AlertKind::NoWorker => true,
+        AlertKind::QueueTooOld | AlertKind::NoWorker | AlertKind::ScheduleOverdue => true,
         AlertKind::IntentDeadline
         | AlertKind::StepDeadline
         | AlertKind::SlowStep

@@ -53,8 +53,8 @@ impl Watch {
         self
     }
 
-    /// How long a task may be ready while no live worker serves its queue or its kind, long enough for a deploy: a minute
-    /// unless said.
+    /// How long a task may be ready while no live worker serves its queue or its kind, or a schedule's tick be due while nobody
+    /// decides it, long enough for a deploy: a minute unless said.
     pub fn unserved(mut self, age: Duration) -> Self {
         self.unserved = age;
         self

@@ -20,6 +20,31 @@ pub(crate) struct Decision {
     pub(crate) next: Option<Micros>,
 }
 
+impl Decision {
+    /// The same, in parts of at most so many requests, one after the other: each says as of when the next one goes on.
+    pub(crate) fn parts(&self, most: usize) -> Vec<Decision> {
+        let parts: Vec<&[Micros]> = self.request.chunks(most).collect();
+        if parts.len() < 2 {
+            return vec![self.clone()];
+        }
+        let nexts = parts.iter().skip(1).map(|part| part.first().copied());
+        let nexts: Vec<_> = nexts.collect();
+        let parts = parts.iter().enumerate().map(|(nth, part)| {
+            let next = nexts.get(nth).copied();
+            Decision {
+                request: part.to_vec(),
+                left_out: self.left_out.filter(|_| nth == 0),
+                last: match (next, part.last()) {
+                    (Some(_), Some(last)) => *last,
+                    _ => self.last,
+                },
+                next: next.unwrap_or(self.next),
+            }
+        });
+        parts.collect()
+    }
+}
+
 /// Ticks that came too late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LeftOut {
@@ -70,6 +95,17 @@ pub(crate) fn decide(
         left_out,
         last: newest,
         next: times.after(newest),
+    })
+}
+
+/// The ticks after `last` up to `now`, all left out: a person has said that the schedule goes on from now.
+pub(crate) fn passed_over(times: &Times, last: Micros, now: Micros) -> Option<LeftOut> {
+    let first = times.after(last).filter(|tick| *tick <= now)?;
+    let due = due(times, first, now);
+    Some(LeftOut {
+        count: due.before + due.latest.len(),
+        first,
+        last: due.latest.last().copied().unwrap_or(first),
     })
 }
 
@@ -191,6 +227,48 @@ mod tests {
         assert_eq!(latest.request, decided.request);
         let all = decide(&every(20), Micros(0), s(201), CatchUp::All(2)).unwrap();
         assert_eq!(all.request[..2], [s(120), s(140)]);
+    }
+
+    #[test]
+    fn many_ticks_are_decided_in_parts_each_of_which_follows_from_the_one_before() {
+        let decided = decide(&every(3_600), Micros(0), s(36_100), CatchUp::All(7)).unwrap();
+        let parts = decided.parts(3);
+        let hours = |at: Micros| at.0 / HOUR;
+        let said: Vec<_> = parts
+            .iter()
+            .map(|part| {
+                let left_out = part.left_out.map_or(0, |out| out.count);
+                (
+                    part.request.len(),
+                    left_out,
+                    hours(part.last),
+                    part.next.map(hours),
+                )
+            })
+            .collect();
+        assert_eq!(
+            said,
+            [
+                (3, 3, 6, Some(7)),
+                (3, 0, 9, Some(10)),
+                (1, 0, 10, Some(11))
+            ]
+        );
+        // Who dies in between leaves the others to be decided as they would have been.
+        let rest = decide(&every(3_600), parts[0].last, s(36_200), CatchUp::All(7)).unwrap();
+        assert_eq!(rest.request, decided.request[3..]);
+        assert_eq!(decided.parts(7), std::slice::from_ref(&decided));
+        let none = decide(&every(3_600), Micros(0), s(36_100), CatchUp::Skip).unwrap();
+        assert_eq!(none.parts(3), std::slice::from_ref(&none));
+    }
+
+    #[test]
+    fn what_is_passed_over_is_counted() {
+        let out = passed_over(&every(60), s(60), s(250)).unwrap();
+        assert_eq!((out.count, out.first, out.last), (3, s(120), s(240)));
+        assert_eq!(passed_over(&every(60), s(60), s(119)), None);
+        let year = passed_over(&every(1), s(0), s(365 * 24 * 3_600)).unwrap();
+        assert!(year.count >= limits::DUE_TICKS && year.last == s(365 * 24 * 3_600));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, TimeZone as _, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, TimeZone as _, Timelike as _, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds};
@@ -52,8 +52,12 @@ impl Times {
     pub(crate) fn after(&self, at: Micros) -> Option<Micros> {
         match self {
             Self::Cron { cron, zone } => {
-                let found = cron.find_next_occurrence(&second(at, *zone)?, false).ok()?;
-                Some(micros(&found)).filter(|found| *found > at)
+                let found = cron.find_next_occurrence(&second(at, *zone)?, false).ok();
+                let found = found
+                    .map(|found| micros(&found))
+                    .filter(|found| *found > at);
+                let carried = carried(cron, *zone, at, Side::After).filter(|found| *found > at);
+                found.into_iter().chain(carried).min()
             }
             Self::Every { every_us, from_us } => {
                 let nth = at.0.checked_sub(*from_us)?.div_euclid(*every_us) + 1;
@@ -66,8 +70,14 @@ impl Times {
     pub(crate) fn until(&self, at: Micros) -> Option<Micros> {
         match self {
             Self::Cron { cron, zone } => {
-                let found = cron.find_previous_occurrence(&second(at, *zone)?, true);
-                Some(micros(&found.ok()?)).filter(|found| *found <= at)
+                let found = cron
+                    .find_previous_occurrence(&second(at, *zone)?, true)
+                    .ok();
+                let found = found
+                    .map(|found| micros(&found))
+                    .filter(|found| *found <= at);
+                let carried = carried(cron, *zone, at, Side::UpTo).filter(|found| *found <= at);
+                found.into_iter().chain(carried).max()
             }
             Self::Every { every_us, from_us } => {
                 let nth = at.0.checked_sub(*from_us)?.div_euclid(*every_us);
@@ -87,6 +97,43 @@ impl fmt::Display for Times {
             }
         }
     }
+}
+
+/// On which side of a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    After,
+    UpTo,
+}
+
+/// A fixed time of day next to a time that its day does not have, and that is carried over midnight, to the first moment of the
+/// next day: croner drops it there if the day is not one of the expression's.
+fn carried(cron: &Cron, zone: Tz, at: Micros, side: Side) -> Option<Micros> {
+    let fields: Vec<&str> = cron.as_str().split_whitespace().collect();
+    let time_of_day = fields.get(..fields.len().checked_sub(3)?)?;
+    if time_of_day.iter().any(|field| field.contains('*')) {
+        return None;
+    }
+    // The local time as if it were one that has no gaps.
+    let local = second(at, zone)?.naive_local().and_utc();
+    let found = match side {
+        Side::After => cron.find_next_occurrence(&local, false),
+        Side::UpTo => cron.find_previous_occurrence(&local, true),
+    };
+    let missing = found.ok()?.naive_utc();
+    let is_missing = |time: &NaiveDateTime| zone.from_local_datetime(time).earliest().is_none();
+    if !is_missing(&missing) {
+        return None;
+    }
+    // Changes are at whole minutes, and no gap is longer than the day that Samoa left out.
+    let minute = missing.with_second(0)?;
+    let minutes = (1..=2 * 24 * 60).map(|more| minute + TimeDelta::minutes(more));
+    let there = minutes.into_iter().find(|time| !is_missing(time))?;
+    if there.date() == missing.date() {
+        return None;
+    }
+    let there = zone.from_local_datetime(&there).earliest()?;
+    Some(micros(&there))
 }
 
 /// The whole second that a time is in: ticks of a cron expression are at whole seconds.
@@ -145,6 +192,47 @@ mod tests {
             expect![[r#"
                 Sun 03-29 01:00 EEST
                 Mon 03-30 00:00 EEST
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_time_of_day_at_the_end_of_a_day_that_ends_early_is_at_its_end() {
+        // Nuuk's last Saturday of March ends at eleven.
+        const NUUK: (&str, &str) = ("2026-03-28T12:00:00Z", "2026-04-05T12:00:00Z");
+        check(
+            "30 23 * * SAT",
+            "America/Nuuk",
+            NUUK,
+            expect![[r#"
+                Sun 03-29 00:00 -01
+                Sat 04-04 23:30 -01
+            "#]],
+        );
+        check(
+            "0,30 23 28 3 *",
+            "America/Nuuk",
+            NUUK,
+            expect![[r#"
+                Sun 03-29 00:00 -01
+            "#]],
+        );
+        check(
+            "*/30 23 * * SAT",
+            "America/Nuuk",
+            NUUK,
+            expect![[r#"
+                Sat 04-04 23:00 -01
+                Sat 04-04 23:30 -01
+            "#]],
+        );
+        // Samoa had no 30th of December in 2011.
+        check(
+            "15 9 30 12 *",
+            "Pacific/Apia",
+            ("2011-12-01T00:00:00Z", "2012-02-01T00:00:00Z"),
+            expect![[r#"
+                Sat 12-31 00:00 +14
             "#]],
         );
     }
@@ -245,12 +333,15 @@ mod tests {
             "0 3 L * *",
             "*/20 30 2 * * *",
             "0 0 29 2 *",
+            "30 23 * * SAT",
+            "0 15,45 23 28 3 *",
         ];
         let zones = [
             "Europe/Stockholm",
             "America/New_York",
             "Australia/Lord_Howe",
             "Asia/Beirut",
+            "America/Nuuk",
             "UTC",
         ];
         prop_oneof![

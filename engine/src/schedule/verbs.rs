@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::due::passed_over;
 use super::{Schedule, ScheduleRecord, TickRecord};
 use crate::change::ChangeRecord;
 use crate::client::Intendant;
@@ -39,8 +40,9 @@ impl Intendant {
         self.store().pause_schedule(change).await
     }
 
-    /// Has a paused schedule go on, with the next tick from now: those that it had while it was paused are left out. Returns
-    /// false if it was not paused.
+    /// Has a paused schedule go on, with the next tick from now: those that it had while it was paused, and those that were due
+    /// before and nobody had decided, are left out, and one of [`schedule_ticks`](Self::schedule_ticks) says so. Returns false if
+    /// it was not paused.
     pub async fn resume_schedule(
         &self,
         name: &str,
@@ -53,11 +55,16 @@ impl Intendant {
             let times = loaded.when.times().map_err(Schedule::refused(name))?;
             let last = loaded.now.max(loaded.last_at);
             let resume = (loaded.version, last, times.after(last));
+            let passed_over = passed_over(&times, loaded.last_at, last);
             if !loaded.paused {
                 return Ok(false);
             }
             // Somebody may have changed it in between; then what it says now counts.
-            if self.store().resume_schedule(change.clone(), resume).await? {
+            if self
+                .store()
+                .resume_schedule(change.clone(), resume, passed_over)
+                .await?
+            {
                 return Ok(true);
             }
         }

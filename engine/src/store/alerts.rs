@@ -179,6 +179,7 @@ async fn look(conn: &mut Conn<'_>, turn: &Turn, clock: &dyn Clock) -> Result<(),
     let mut found = judge::lanes(&lanes, watch);
     found.extend(late(conn, room.min(limits::LOOK)).await?);
     found.extend(slow(conn, watch).await?);
+    found.extend(overdue(conn, watch).await?);
     let changes = judge::changes(&open, found);
     if !changes.resolve.is_empty() {
         let rows = Rows::new()
@@ -319,6 +320,29 @@ async fn slow(conn: &mut Conn<'_>, watch: &Watch) -> Result<Vec<Found>, Error> {
         );
     }
     Ok(found)
+}
+
+/// Schedules whose ticks nobody decides.
+async fn overdue(conn: &mut Conn<'_>, watch: &Watch) -> Result<Vec<Found>, Error> {
+    let args = Args::new().int(micros(watch.unserved));
+    let args = args.int(limits::LOOK as i64).now();
+    let rows = conn.fetch(&sql::SCHEDULE_OVERDUE, args).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(judge::overdue(judge::Overdue {
+                name: row.text(0)?,
+                kind: row.text(1)?,
+                next: row.time(2)?,
+                late: from_us(row.int(3)?),
+                revision: row.small(4)?,
+                declared: match (row.bool(5)?, row.bool(6)?) {
+                    (true, _) => judge::IsDeclared::AsItIs,
+                    (false, true) => judge::IsDeclared::Otherwise,
+                    (false, false) => judge::IsDeclared::ByNobody,
+                },
+            }))
+        })
+        .collect()
 }
 
 /// Failures that are to be told of. One that was put back in line meanwhile is none any more.

@@ -60,6 +60,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     17 tokens "0017_tokens.sql",
     18 slots_in_turn "0018_slots_in_turn.sql",
     19 families "0019_families.sql",
+    20 overdue_schedules "0020_overdue_schedules.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

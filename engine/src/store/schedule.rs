@@ -12,7 +12,7 @@ use crate::clock::{Micros, micros};
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::limits;
-use crate::schedule::due::{Decision, LeftOut};
+use crate::schedule::due::{Decision, LeftOut, passed_over};
 use crate::schedule::times::Times;
 use crate::schedule::{CatchUp, Schedule, TickState, When};
 
@@ -23,6 +23,9 @@ pub(crate) struct Declaration {
     pub(crate) times: Times,
     pub(crate) kind: &'static str,
     pub(crate) worker: String,
+    /// The version of the database's declaration of which nothing is due, as this program reckons: another program may know
+    /// another history of the time zone.
+    pub(crate) nothing_due: Option<i64>,
 }
 
 /// What the database says of one.
@@ -176,6 +179,7 @@ impl Store {
         &self,
         change: NewChange,
         (version, last, next): (i64, Micros, Option<Micros>),
+        passed_over: Option<LeftOut>,
     ) -> Result<bool, Error> {
         self.transact(move |mut conn| {
             let change = change.clone();
@@ -185,6 +189,11 @@ impl Store {
                 let resumed = conn.fetch_one(&sql::SCHEDULE_RESUME, args).await?.is_some();
                 if resumed {
                     change::insert(&mut conn, &change).await?;
+                    let Actor { name, reason } = &change.by;
+                    let args = Args::new().text(change.name.as_str()).text("due");
+                    let args = args.opt_text(None::<&str>).opt_text(Some(name.as_str()));
+                    let args = args.opt_text(reason.as_deref());
+                    record_left_out(&mut conn, args, passed_over).await?;
                 }
                 Ok(resumed)
             })
@@ -266,10 +275,18 @@ async fn declare(conn: &mut Conn<'_>, new: &Declaration) -> Result<Standing, Err
     if theirs.is(new) {
         return Ok(Standing::Ours);
     }
-    let decided = theirs.paused || theirs.next_at.is_none_or(|next| next > now);
+    let decided = theirs.paused
+        || theirs.next_at.is_none_or(|next| next > now)
+        || new.nothing_due == Some(theirs.version);
     if theirs.revision < new.schedule.revision && decided {
         let args = args(now.max(theirs.last_at)).int(theirs.version);
         if conn.fetch_one(&sql::SCHEDULE_CHANGE, args).await?.is_some() {
+            // Of one that is paused, what was due is left out.
+            let times = theirs.when.times().ok().filter(|_| theirs.paused);
+            let passed_over = times.and_then(|times| passed_over(&times, theirs.last_at, now));
+            let args = Args::new().text(name).text("due").text(new.worker.as_str());
+            let args = args.opt_text(None::<&str>).opt_text(None::<&str>);
+            record_left_out(conn, args, passed_over).await?;
             return Ok(Standing::Ours);
         }
     }
@@ -399,6 +416,18 @@ async fn request(conn: &mut Conn<'_>, ticks: Vec<NewTick>) -> Result<Vec<Came>, 
         insert_requests(conn, plain).await?;
     }
     Ok(came)
+}
+
+/// Says of ticks that nobody decided that they are left out.
+async fn record_left_out(
+    conn: &mut Conn<'_>,
+    args: Args,
+    passed_over: Option<LeftOut>,
+) -> Result<(), Error> {
+    match passed_over {
+        Some(out) => record(conn, args, &[left_out(out)]).await,
+        None => Ok(()),
+    }
 }
 
 async fn record(conn: &mut Conn<'_>, args: Args, came: &[Came]) -> Result<(), Error> {

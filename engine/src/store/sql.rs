@@ -247,6 +247,7 @@ statements! {
         SCHEDULE_INSERT = "schedule_insert",
         SCHEDULE_LIST = "schedule_list",
         SCHEDULE_LOAD = "schedule_load",
+        SCHEDULE_OVERDUE = "schedule_overdue",
         SCHEDULE_PAUSE = "schedule_pause",
         SCHEDULE_REMOVE = "schedule_remove",
         SCHEDULE_RESUME = "schedule_resume",

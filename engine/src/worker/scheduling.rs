@@ -5,16 +5,18 @@
 //! off decides nothing twice, and it needs no fence. The intent of a tick is made before the transaction, since that is the
 //! user's code.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::engine::Engine;
 use super::runner::panic_message;
 use crate::again::Again;
 use crate::client::Intendant;
+use crate::clock::Micros;
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::intent::Intent;
@@ -134,9 +136,38 @@ impl<S: Send + Sync + 'static> Engine<S> {
         };
         scheduler.declare_all().await?;
         let look = (self.settings.poll * 3).min(limits::SCHEDULE_LOOK);
-        self.scheduling = Some(Scheduling(tokio::spawn(scheduler.run(look))));
+        let scheduler = Arc::new(scheduler);
+        let rounds = again_and_again(move || scheduler.clone().run(look), look);
+        self.scheduling = Some(Scheduling(tokio::spawn(rounds)));
         Ok(())
     }
+}
+
+/// Runs something that never ends, and begins anew where it panics: a schedule does not stop for that, and the log says so.
+async fn again_and_again<F>(run: impl Fn() -> F, pause: Duration)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        // It ends with this task.
+        let mut rounds = JoinSet::new();
+        rounds.spawn(run());
+        if let Some(Err(join)) = rounds.join_next().await
+            && let Ok(panic) = join.try_into_panic()
+        {
+            let said = panic_message(&*panic);
+            tracing::error!(said, "looking at the schedules panicked; it begins anew");
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// What there was to decide of a schedule.
+enum Decided {
+    /// Nothing, and the next tick is then.
+    Nothing { next: Option<Micros> },
+    /// Something is on disk, by whoever was first.
+    Some,
 }
 
 struct Scheduler {
@@ -166,12 +197,14 @@ impl Scheduler {
 
     async fn declare(&self, declared: &Declared, times: &Times) -> Result<(), Error> {
         let ours = &declared.schedule;
+        let mut nothing_due = None;
         loop {
             let declaration = Declaration {
                 schedule: ours.clone(),
                 times: times.clone(),
                 kind: declared.kind,
                 worker: self.worker.clone(),
+                nothing_due,
             };
             let theirs = match self.intendant.store().declare_schedule(declaration).await? {
                 Standing::Ours => return Ok(()),
@@ -206,11 +239,14 @@ impl Scheduler {
                 return Err(Schedule::refused(&ours.name)(error));
             }
             // What is due by the older declaration is decided by it, since that is what was in force then.
-            self.decide(declared, &theirs).await?;
+            match self.decide(declared, &theirs).await? {
+                Decided::Some => {}
+                Decided::Nothing { .. } => nothing_due = Some(theirs.version),
+            }
         }
     }
 
-    async fn run(self, look: Duration) {
+    async fn run(self: Arc<Self>, look: Duration) {
         let mut again = Again::new();
         loop {
             match self.round(look).await {
@@ -236,58 +272,99 @@ impl Scheduler {
             .schedules_load(names.collect())
             .await?;
         let mut soonest = look;
-        for theirs in &loaded {
-            let declared = self.declared.iter();
-            let mut declared = declared.filter(|declared| {
-                declared.schedule.name == theirs.name
-                    && declared.schedule.revision == theirs.revision
-            });
-            let Some(declared) = declared.next() else {
-                continue;
+        for declared in &*self.declared {
+            let name = &declared.schedule.name;
+            let theirs = loaded.iter().find(|theirs| theirs.name == *name);
+            let wait = match theirs {
+                Some(theirs) => self.look_at(declared, theirs, look).await,
+                None => self.declare_again(declared).await,
             };
-            if self.carry_out(declared, theirs).await? {
-                soonest = Duration::ZERO;
+            match wait {
+                Ok(wait) => soonest = soonest.min(wait),
+                // The others go on.
+                Err(error) => tracing::warn!(%error, schedule = name, "looking at a schedule"),
             }
-            if theirs.paused {
-                continue;
-            }
-            self.decide(declared, theirs).await?;
-            soonest = soonest.min(wait(theirs.next_at, theirs.now, look));
         }
         Ok(soonest)
     }
 
+    /// Carries out and decides what there is of one schedule. Returns when to look again.
+    async fn look_at(
+        &self,
+        declared: &Declared,
+        theirs: &ScheduleLoad,
+        look: Duration,
+    ) -> Result<Duration, Error> {
+        if declared.schedule.revision != theirs.revision {
+            return Ok(look);
+        }
+        let carried = self.carry_out(declared, theirs).await?;
+        if theirs.paused {
+            return Ok(if carried { Duration::ZERO } else { look });
+        }
+        Ok(match self.decide(declared, theirs).await? {
+            Decided::Some => Duration::ZERO,
+            Decided::Nothing { .. } if carried => Duration::ZERO,
+            // By our own reckoning: by that of whoever wrote the row it may be due already.
+            Decided::Nothing { next } => wait(next, theirs.now, look),
+        })
+    }
+
+    /// It was removed while this worker had no session, in which it would have been seen to declare it: it does so again.
+    async fn declare_again(&self, declared: &Declared) -> Result<Duration, Error> {
+        let name = &declared.schedule.name;
+        tracing::warn!(
+            schedule = name,
+            "a schedule was removed that this worker declares; it declares it again"
+        );
+        let times = declared.schedule.check().map_err(Schedule::refused(name))?;
+        self.declare(declared, &times).await?;
+        Ok(Duration::ZERO)
+    }
+
     /// Decides the ticks that are due by this declaration, which may be an older one than the code's.
-    async fn decide(&self, declared: &Declared, theirs: &ScheduleLoad) -> Result<(), Error> {
+    async fn decide(&self, declared: &Declared, theirs: &ScheduleLoad) -> Result<Decided, Error> {
         let name = theirs.name.as_str();
         let times = theirs.when.times().map_err(Schedule::refused(name))?;
         let Some(decision) = decide(&times, theirs.last_at, theirs.now, theirs.catch_up) else {
-            return Ok(());
+            let next = times.after(theirs.last_at);
+            return Ok(Decided::Nothing { next });
         };
-        let zone = times.zone();
-        let ticks = decision.request.iter().map(|at| Tick {
-            at: *at,
-            zone,
-            by_hand: false,
-        });
-        let ticks: Vec<NewTick> = ticks
-            .map(|tick| declared.tick(&self.intendant, tick, None))
-            .collect();
         let store = self.intendant.store();
-        let decided = |ticks| {
-            let decision = decision.clone();
-            let worker = self.worker.clone();
-            store.decide_ticks(name.to_owned(), theirs.version, decision, ticks, worker)
-        };
-        let mine = match decided(ticks.clone()).await {
-            Err(error) if error.is_data_error() => decided(refused(ticks, &error)).await?,
-            other => other?,
-        };
-        if mine {
-            tracing::debug!(schedule = name, requested = decision.request.len(), left_out = ?decision.left_out, "ticks are decided");
+        let mut version = theirs.version;
+        let mut parts = VecDeque::from(decision.parts(limits::TICKS_AT_ONCE));
+        while let Some(part) = parts.pop_front() {
+            let tick = |at: &Micros| Tick {
+                at: *at,
+                zone: times.zone(),
+                by_hand: false,
+            };
+            let ticks = part.request.iter().map(tick);
+            let ticks = ticks.map(|tick| declared.tick(&self.intendant, tick, None));
+            let ticks: Vec<NewTick> = ticks.collect();
+            let decided = |ticks| {
+                let (part, worker) = (part.clone(), self.worker.clone());
+                store.decide_ticks(name.to_owned(), version, part, ticks, worker)
+            };
+            let mine = match twice(|| decided(ticks.clone())).await {
+                Err(error) if error.is_data_error() && ticks.len() > 1 => {
+                    // One of them is at fault, and the others are not.
+                    let singly = part.parts(1).into_iter().rev();
+                    singly.for_each(|part| parts.push_front(part));
+                    continue;
+                }
+                Err(error) if error.is_data_error() => decided(refused(ticks, &error)).await?,
+                other => other?,
+            };
+            if !mine {
+                // Somebody was faster, or has changed it: what is left is looked at anew.
+                break;
+            }
+            version += 1;
+            tracing::debug!(schedule = name, requested = part.request.len(), left_out = ?part.left_out, "ticks are decided");
             self.intendant.wake();
         }
-        Ok(())
+        Ok(Decided::Some)
     }
 
     /// Requests an intent that a person has asked for. Returns true if there was one.
@@ -305,7 +382,7 @@ impl Scheduler {
         let tick = declared.tick(&self.intendant, tick, Some(by));
         let store = self.intendant.store();
         let carried = |tick| store.carry_out_tick(theirs.name.clone(), tick, self.worker.clone());
-        let mine = match carried(tick.clone()).await {
+        let mine = match twice(|| carried(tick.clone())).await {
             Err(error) if error.is_data_error() => {
                 let mut refused = refused(vec![tick], &error);
                 carried(refused.remove(0)).await?
@@ -316,6 +393,17 @@ impl Scheduler {
             self.intendant.wake();
         }
         Ok(true)
+    }
+}
+
+/// What the database refuses once it may take the next time: a key that somebody else has just written, for one.
+async fn twice<F>(run: impl Fn() -> F) -> Result<bool, Error>
+where
+    F: Future<Output = Result<bool, Error>>,
+{
+    match run().await {
+        Err(error) if error.is_data_error() => run().await,
+        other => other,
     }
 }
 
@@ -337,4 +425,42 @@ fn said(kind: &str, times: Option<&Times>, catch_up: CatchUp, overlap: &str) -> 
     );
     let (word, most) = catch_up.word();
     format!("`{kind}` {times}, catch-up {word} {most}, {overlap}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::sync::Notify;
+
+    #[tokio::test]
+    async fn what_panics_begins_anew_and_ends_with_who_watches_it() {
+        let (begun, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        struct End(Arc<Notify>);
+        impl Drop for End {
+            fn drop(&mut self) {
+                self.0.notify_one();
+            }
+        }
+        let (third, run) = (Arc::new(Notify::new()), begun.clone());
+        let (reached, end) = (third.clone(), ended.clone());
+        let watched = again_and_again(
+            move || {
+                let (nth, third) = (run.fetch_add(1, Ordering::SeqCst), third.clone());
+                let end = end.clone();
+                async move {
+                    assert!(nth >= 2, "the {nth}th time");
+                    let _end = End(end);
+                    third.notify_one();
+                    std::future::pending::<()>().await;
+                }
+            },
+            Duration::ZERO,
+        );
+        let watched = tokio::spawn(watched);
+        reached.notified().await;
+        assert_eq!(begun.load(Ordering::SeqCst), 3);
+        watched.abort();
+        ended.notified().await;
+    }
 }
