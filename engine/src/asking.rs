@@ -29,7 +29,7 @@ pub struct StepRequest<T: Intent> {
 impl<S> Cx<S> {
     /// Asks for another intent without waiting for it: it is asked for in the commit that records this step's result,
     /// exactly once, and goes its own way from then on. If this attempt fails or waits for something, nothing was asked
-    /// for. In [`Cx::transaction`] it belongs to that transaction; ask before it ends.
+    /// for. In [`Cx::transaction`] it belongs to that transaction; after it, asking is an error.
     ///
     /// It is no child: the intent neither waits for it nor stops it. Who asked, and the correlation id, are this
     /// intent's (or its root's id, if it has none), and an event of this intent (`request`) names it. It has no
@@ -98,8 +98,11 @@ impl<T: Intent> StepRequest<T> {
         new.correlation_id = Some(by.correlation_id.clone().unwrap_or_else(root));
         // A tick is refused by no rule; the claim asks them.
         new.conflicts = None;
-        let asked = self.step.notes.ask(new);
-        asked.map_err(|error: NotAsked| fail(error))?;
+        let asked = match self.step.recorded() {
+            Some(_) => Err(NotAsked::HasResult),
+            None => self.step.notes.ask(new),
+        };
+        asked.map_err(fail)?;
         Ok(id)
     }
 }

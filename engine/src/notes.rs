@@ -44,6 +44,10 @@ pub(crate) enum NotKept {
 /// Why an intent is not asked for.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotAsked {
+    #[error(
+        "the step has its result already: what it asks for has to be asked for before `cx.transaction` ends"
+    )]
+    HasResult,
     #[error("a step asks for {} intents at most", limits::REQUESTS_PER_STEP)]
     TooMany,
     #[error(
@@ -130,8 +134,8 @@ impl Notes {
     pub(crate) fn row(&self, once: &Once, result: Resulted) -> NoteRow {
         let mut row = self.measured(once);
         row.log = self.log.get().and_then(|log| log.take());
-        row.forgets_checkpoint = result == Resulted::Yes && self.has_checkpoint();
-        if result == Resulted::No {
+        row.forgets_checkpoint = result != Resulted::No && self.has_checkpoint();
+        if result != Resulted::Yes {
             row.requests = Vec::new();
         }
         row
@@ -146,9 +150,11 @@ impl Notes {
             generation: once.generation,
             attempt: once.attempt,
             measures: self.measures(),
-            requests: std::mem::take(
-                &mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner),
-            ),
+            requests: self
+                .requests
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
             log: None,
             forgets_checkpoint: self.has_checkpoint(),
         }
@@ -158,7 +164,10 @@ impl Notes {
 /// Whether the attempt has ended with a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Resulted {
+    /// The tick records it.
     Yes,
+    /// The step's own transaction has recorded it, with what it asked for.
+    Itself,
     No,
 }
 

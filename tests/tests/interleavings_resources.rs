@@ -162,7 +162,8 @@ impl Side for Admit {
                 query.execute(&mut **tx).await?;
                 let query = sqlx::query(statement("blocked_insert")?)
                     .bind(own)
-                    .bind(vec![self.position]);
+                    .bind(vec![self.position])
+                    .bind(vec![false]);
                 query.execute(&mut **tx).await?;
             }
             _ if nth > 2 => {
@@ -180,6 +181,7 @@ async fn hold<'c>(db: impl sqlx::PgExecutor<'c>, intent: Uuid) -> Result<()> {
         .bind(vec![RESOURCE])
         .bind(vec![intent])
         .bind(vec!["exclusive"])
+        .bind(vec![false])
         .bind(vec![false])
         .execute(db)
         .await?;

@@ -102,6 +102,15 @@ impl Waits {
         ancestors.is_some_and(|ancestors| ancestors.contains(&ancestor))
     }
 
+    /// It stands in line no more, and has what it wanted: who stood behind it waits for that.
+    pub(crate) fn take(&mut self, who: IntentId) {
+        self.waits.remove(&who);
+        let waits = self.waits.values_mut().flatten();
+        for wait in waits.filter(|wait| wait.other == who) {
+            wait.held = true;
+        }
+    }
+
     /// It stands in line no more.
     pub(crate) fn leave(&mut self, who: IntentId) {
         self.waits.remove(&who);
@@ -205,5 +214,13 @@ mod tests {
         let mut waits = waits("11 > 20, 21 > 10");
         waits.leave(intent(11));
         assert_eq!(turn(&waits, intent(21)), Turn::Waits);
+    }
+
+    #[test]
+    fn behind_one_that_passes_its_siblings_wait() {
+        let mut waits = waits("11 > 20, 21 - 11, 22 - 11, 22 - 21");
+        assert_eq!(turn(&waits, intent(21)), Turn::Passes);
+        waits.take(intent(21));
+        assert_eq!(turn(&waits, intent(22)), Turn::Lets(Vec::new()));
     }
 }

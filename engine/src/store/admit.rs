@@ -103,13 +103,8 @@ pub(super) async fn admit_claimed(
     let turns = circle::judge(conn, &kin).await?;
     let passing = turns.passing.iter();
     let passing = passing.filter_map(|id| asking.remove(id)).collect();
-    pass(conn, passing, &got).await?;
-    let leaving: BTreeSet<IntentId> = turns
-        .passing
-        .iter()
-        .chain(turns.circular.keys())
-        .copied()
-        .collect();
+    let passed = pass(conn, passing, &got).await?;
+    let leaving: BTreeSet<IntentId> = turns.circular.keys().copied().chain(passed).collect();
     admitted.blocked.retain(|id| !leaving.contains(id));
     let freed = leave_lines(conn, leaving).await?;
     admitted.circular.extend(turns.circular);
@@ -127,14 +122,14 @@ pub(super) async fn admit_claimed(
     Ok(admitted)
 }
 
-/// These go before those who stand before them in line.
+/// These go before those who stand before them in line, one after the other. Returns who has gone.
 async fn pass(
     conn: &mut Conn<'_>,
     passing: Vec<Applicant>,
     resources: &HashSet<String>,
-) -> Result<(), Error> {
+) -> Result<BTreeSet<IntentId>, Error> {
     if passing.is_empty() {
-        return Ok(());
+        return Ok(BTreeSet::new());
     }
     let passing = passing.into_iter().map(|applicant| Applicant {
         is_new: false,
@@ -142,7 +137,8 @@ async fn pass(
     });
     let holders = holders_of(conn, resources).await?;
     let decision = Known::default().admit(passing.collect(), &holders, &[]);
-    write_taken(conn, &decision.taken).await
+    write_taken(conn, &decision.taken).await?;
+    Ok(decision.taken.iter().map(|taken| taken.intent).collect())
 }
 
 async fn write_taken(conn: &mut Conn<'_>, taken: &[Holder]) -> Result<(), Error> {

@@ -45,7 +45,7 @@ fn turns(mut waits: Waits, who: &[IntentId]) -> Turns {
             }
             Turn::Passes => {
                 turns.passing.insert(*who);
-                waits.leave(*who);
+                waits.take(*who);
             }
             Turn::Lets(others) => turns.again.extend(others),
         }
@@ -116,6 +116,10 @@ async fn load_waits(
     }
     let resources: HashSet<String> = places.iter().map(|(_, name, ..)| name.clone()).collect();
     let holders = holders_of(conn, &resources).await?;
+    let holding = Args::new().ids(holders.iter().map(|holder| holder.intent));
+    let stopping = conn.fetch(&sql::CIRCLE_STOPPING, holding).await?;
+    let stopping = stopping.iter().map(|row| row.uuid(0));
+    let stopping: HashSet<IntentId> = stopping.collect::<Result<_, _>>()?;
     let names = Rows::new().texts(resources.iter().map(String::as_str));
     let args = Args::new().rows(names).int(limits::CIRCLE_LINE as i64);
     let mut line: Vec<(IntentId, String, Mode, i64)> = Vec::new();
@@ -129,21 +133,32 @@ async fn load_waits(
         let excludes = |other, mode| {
             other != who && !wanted.is_compatible(mode) && !ancestors.contains(&other)
         };
-        let holding = holders
-            .iter()
-            .filter(|holder| holder.resource == resource && excludes(holder.intent, holder.mode));
+        let of_it = || holders.iter().filter(|holder| holder.resource == resource);
+        let holding = of_it().filter(|holder| {
+            excludes(holder.intent, holder.mode) && !stopping.contains(&holder.intent)
+        });
+        let owners = of_it().filter(|holder| holder.mode == Mode::Exclusive);
+        let cover = owners.filter(|holder| ancestors.contains(&holder.intent));
+        let cover: Vec<IntentId> = cover.map(|holder| holder.intent).collect();
         let wait = |other, held| Wait {
             other,
             resource: resource.clone(),
             held,
         };
         let mut its: Vec<Wait> = holding.map(|holder| wait(holder.intent, true)).collect();
-        // Kin of a holder wait for the places of their like only.
+        // Kin of a holder wait for the places of their like only, and who is covered for those of its family.
+        let counts = |other| {
+            let (theirs, kin) = ancestry.get(other);
+            match cover.is_empty() {
+                true => !is_kin || kin,
+                false => cover.iter().all(|owner| theirs.contains(owner)),
+            }
+        };
         let ahead = line.iter().filter(|(other, name, mode, place)| {
             *name == resource
                 && excludes(*other, *mode)
                 && (*place, *other) < (position, who)
-                && (!is_kin || ancestry.get(*other).1)
+                && counts(*other)
         });
         its.extend(ahead.map(|(other, ..)| wait(*other, false)));
         others.extend(its.iter().map(|wait| wait.other));

@@ -73,7 +73,7 @@ impl Store {
                 let Some(shape) = plan(&mut conn, id).await? else {
                     return Ok(None);
                 };
-                let mut steps = steps(&mut conn, id).await?;
+                let mut steps = steps_by(&mut conn, &sql::BRIEF_STEPS, id).await?;
                 // Of a step that was rerun, the last generation stays.
                 steps.sort_by_key(|step| step.generation);
                 let steps = steps.into_iter().map(|step| (step.name, step.state));

@@ -206,11 +206,16 @@ async fn return_suspects(conn: &mut Conn<'_>, suspects: &[(TaskId, u32)]) -> Res
     if suspects.is_empty() {
         return Ok(());
     }
+    // One that was claimed only to be refused holds nothing: it asks again.
+    let intents = Args::new().ids(suspects.iter().map(|(id, _)| IntentId(id.0)));
+    let missing = conn.fetch(&sql::WANT_MISSING, intents).await?;
+    let missing = missing.iter().map(|row| row.uuid(0));
+    let missing: HashSet<TaskId> = missing.collect::<Result<_, _>>()?;
     let rows = Rows::new()
         .uuids(suspects.iter().map(|(id, _)| *id))
         .ints(suspects.iter().map(|(_, crashes)| i64::from(*crashes)))
         .bools(suspects.iter().map(|_| true))
-        .bools(suspects.iter().map(|_| false));
+        .bools(suspects.iter().map(|(id, _)| missing.contains(id)));
     conn.execute(&sql::READY_INSERT, Args::new().rows(rows))
         .await
 }

@@ -109,6 +109,7 @@ statements! {
         CIRCLE_LINE = "circle_line",
         CIRCLE_LOOK = "circle_look",
         CIRCLE_PLACES = "circle_places",
+        CIRCLE_STOPPING = "circle_stopping",
         CLAIM_SUSPECT = "claim_suspect",
         CLAIM_TAKE = "claim_take",
         CLOCK_READ = "clock_read",

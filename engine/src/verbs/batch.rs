@@ -298,7 +298,7 @@ mod tests {
         );
         assert_eq!(
             check(&[3, 9, 5], &[Some(4), Some(6)], Some(1)),
-            (vec![9], 9)
+            (vec![9], 6)
         );
         // Nothing found, and more to look at.
         assert_eq!(check(&[], &[Some(7)], Some(9)), (vec![], 7));

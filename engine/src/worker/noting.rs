@@ -20,7 +20,8 @@ pub(super) struct AtEnd {
 impl AtEnd {
     pub(super) fn of(end: &StepEnd) -> Self {
         let resulted = match end {
-            StepEnd::Output(_) | StepEnd::Recorded(_) => Resulted::Yes,
+            StepEnd::Output(_) => Resulted::Yes,
+            StepEnd::Recorded(_) => Resulted::Itself,
             StepEnd::Failed { .. }
             | StepEnd::Undecodable { .. }
             | StepEnd::Snoozed(_)

@@ -66,7 +66,12 @@ async fn by_transaction<C: StepConnection>(
         true => Err(intendant::StepError::new("not yet")),
         false => Ok(asked),
     });
-    Ok(committed.await?.into_inner())
+    let committed = committed.await?;
+    // It would be in no commit that the result is in.
+    match cx.request(Welcome(3)).await {
+        Ok(late) => panic!("{late} was asked for after the step's result"),
+        Err(_) => Ok(committed.into_inner()),
+    }
 }
 
 fn plan(sign_up: &SignUp, plan: &mut Plan<Counter>) -> Node<String> {

@@ -19,6 +19,7 @@ on_both! {
     two_families_that_would_wait_for_each_other_are_told;
     three_families_in_a_circle_are_told_and_the_others_go_on;
     children_that_stand_before_each_other_in_two_lines_go_on;
+    siblings_that_pass_a_place_in_line_wait_for_each_other;
     a_failed_child_hands_what_it_holds_to_the_one_in_its_place;
     what_a_failed_child_used_of_its_parents_is_free_for_its_siblings;
     a_circle_that_nobody_saw_is_found_later;
@@ -314,6 +315,35 @@ async fn children_that_stand_before_each_other_in_two_lines_go_on(bench: Bench) 
     holder.output().await?;
     second.output().await?;
     first.output().await?;
+    worker.stop().await?;
+    bench.check().await
+}
+
+/// The child of another family stands before them, and waits for their parent: both may pass it, but not together.
+async fn siblings_that_pass_a_place_in_line_wait_for_each_other(bench: Bench) -> Result<()> {
+    let world = World::default();
+    let worker = bench.worker(world.clone()).concurrency(16);
+    let worker = start(worker.register_step(live));
+    let siblings = ["one", "two", "three"].map(|name| member(name, &["r"]));
+    let parent = member("parent", &["a"]).gated().with(siblings);
+    let parent = bench.intendant.request(parent).await?;
+    world.heard(&bench, "parent waits").await?;
+    let other = member("other", &["q"]).with([member("child of other", &["a", "r"])]);
+    let other = bench.intendant.request(other).await?;
+    blocked(&bench, 1).await?;
+    world.gate.open();
+    parent.output().await?;
+    other.output().await?;
+    let said = world.said();
+    let said: Vec<String> = said
+        .into_iter()
+        .filter(|said| !said.ends_with("waits"))
+        .collect();
+    ensure!(
+        said.len() == 8 && said[6] == "child of other in",
+        "{said:?}"
+    );
+    one_by_one(&said)?;
     worker.stop().await?;
     bench.check().await
 }

@@ -113,7 +113,8 @@ pub(super) async fn account(
 
 fn pages(place: &Place, name: &str, filter: &Filter, all: &intendant::IntentPage) -> Markup {
     match place.path.as_str() {
-        "/account" => html! {
+        // For who sees one account only, its page is the first one.
+        "/account" | "/" => html! {
             nav .pages aria-label="Older and newer" {
                 @if filter.before.is_some() { a href=(place.account(name)) { "Newest" } }
                 @if let Some(next) = all.next {

@@ -22,7 +22,6 @@ enum To {
 struct Bulk {
     word: &'static str,
     said: &'static str,
-    verb: Verb,
     to: To,
 }
 
@@ -33,13 +32,6 @@ impl Bulk {
         let (word, said) = known.ok_or_else(|| {
             Problem::invalid(format!("`{word}` is nothing that is done to several"))
         })?;
-        let verb = match word {
-            "resume" => Verb::Resume,
-            "cancel" => Verb::Cancel,
-            "undo" => Verb::Undo,
-            "discard" => Verb::Discard,
-            _ => Verb::Rerun,
-        };
         let to = match form.get("to") {
             Some("all") => {
                 let filter = Filter::of(form)?;
@@ -48,10 +40,7 @@ impl Bulk {
                         "without a filter it would be done to all that there are",
                     ));
                 }
-                To::All(Box::new(Filter {
-                    before: None,
-                    ..filter
-                }))
+                To::All(Box::new(filter))
             }
             _ => {
                 let ids = form
@@ -67,12 +56,17 @@ impl Bulk {
                 To::Chosen(ids)
             }
         };
-        Ok(Self {
-            word,
-            said,
-            verb,
-            to,
-        })
+        Ok(Self { word, said, to })
+    }
+
+    fn verb(&self) -> Verb {
+        match self.word {
+            "resume" => Verb::Resume,
+            "cancel" => Verb::Cancel,
+            "undo" => Verb::Undo,
+            "discard" => Verb::Discard,
+            _ => Verb::Rerun,
+        }
     }
 
     fn hidden(&self) -> Markup {
@@ -91,14 +85,48 @@ impl Bulk {
     fn back(&self, place: &Place) -> String {
         match &self.to {
             To::Chosen(_) => place.to("/intents"),
-            To::All(filter) => filter.link(place, "/intents"),
+            To::All(filter) => filter.newest().link(place, "/intents"),
+        }
+    }
+
+    /// The same for those that it has not come to: the older ones.
+    fn go_on(&self, place: &Place, next: IntentId) -> Markup {
+        let To::All(filter) = &self.to else {
+            return html! {};
+        };
+        let older = Self {
+            to: To::All(Box::new(Filter {
+                before: Some(next),
+                ..(**filter).clone()
+            })),
+            ..*self
+        };
+        html! {
+            p .said { "There may be more that match, which are older: so many are done at once." }
+            (older.asking(place, "Go on with the older ones"))
+        }
+    }
+
+    /// The form that does it.
+    fn asking(&self, place: &Place, said: &str) -> Markup {
+        html! {
+            form .act method="post" action=(place.to("/bulk")) {
+                (self.hidden())
+                label { "Why" textarea name="reason" required rows="2" maxlength="2000" {} }
+                button .main type="submit" { (said) } " "
+                a href=(self.back(place)) { "Leave it" }
+            }
         }
     }
 }
 
 /// Says to how many it would be done, and asks why.
 pub(super) async fn ask(seat: Seat, Asked(form): Asked) -> Result<Html, Problem> {
-    let bulk = Bulk::of(&form)?;
+    let mut bulk = Bulk::of(&form)?;
+    if let To::All(filter) = &mut bulk.to {
+        // All that match, whichever page of them one came from.
+        **filter = filter.newest();
+    }
     let place = &seat.place;
     let about = match &bulk.to {
         To::Chosen(ids) => {
@@ -112,9 +140,16 @@ pub(super) async fn ask(seat: Seat, Asked(form): Asked) -> Result<Html, Problem>
             }
         }
         To::All(filter) => {
-            let would = seat.access.count_all(bounded(filter)?, &bulk.verb).await?;
+            let would = seat
+                .access
+                .count_all(bounded(filter)?, &bulk.verb())
+                .await?;
             html! {
-                p { (bulk.said) ": " strong { (would.done) } " match and can be done." }
+                p { (bulk.said) ": "
+                    @if would.next.is_some() || would.stopped.is_some() { "at least " }
+                    strong { (would.done) } " match and can be done."
+                    @if would.refused > 0 { " Of " strong { (would.refused) } " more it would be refused." }
+                }
                 dl .facts { @for (name, value) in filter.pairs() { dt { (name) } dd { (value) } } }
             }
         }
@@ -122,12 +157,7 @@ pub(super) async fn ask(seat: Seat, Asked(form): Asked) -> Result<Html, Problem>
     let main = html! {
         h1 { (bulk.said) " several" }
         (about)
-        form .act method="post" action=(place.to("/bulk")) {
-            (bulk.hidden())
-            label { "Why" textarea name="reason" required rows="2" maxlength="2000" {} }
-            button .main type="submit" { (bulk.said) } " "
-            a href=(bulk.back(place)) { "Leave it" }
-        }
+        (bulk.asking(place, bulk.said))
     };
     Ok(frame::page(&seat, bulk.said, &Live::No, &main))
 }
@@ -144,7 +174,7 @@ pub(super) async fn act(seat: Seat, form: Form) -> Result<Html, Problem> {
     let bulk = Bulk::of(&form)?;
     let reason = form.reason()?;
     let mut refusals: Vec<(IntentId, String)> = Vec::new();
-    let (done, refused, stopped, more) = match &bulk.to {
+    let (done, refused, stopped, next) = match &bulk.to {
         To::Chosen(ids) => {
             let mut done = 0;
             for id in ids {
@@ -152,7 +182,7 @@ pub(super) async fn act(seat: Seat, form: Form) -> Result<Html, Problem> {
                     reason: Some(reason.clone()),
                     dry_run: false,
                 };
-                match verbs::act(&seat.access, *id, &bulk.verb, act).await {
+                match verbs::act(&seat.access, *id, &bulk.verb(), act).await {
                     Ok(_) => done += 1,
                     Err(problem) => {
                         let problem = seat.access.shown(problem).await?;
@@ -161,29 +191,28 @@ pub(super) async fn act(seat: Seat, form: Form) -> Result<Html, Problem> {
                     }
                 }
             }
-            (done, refusals.len() as u64, None, false)
+            (done, refusals.len() as u64, None, None)
         }
         To::All(filter) => {
             verbs::check(Some(&reason))?;
             let batch = seat
                 .access
-                .act_on_all(bounded(filter)?, &bulk.verb, Some(&reason))
+                .act_on_all(bounded(filter)?, &bulk.verb(), Some(&reason))
                 .await?;
             refusals = batch.refusals;
-            let more = batch.next.is_some();
-            (batch.done, batch.refused, batch.stopped, more)
+            (batch.done, batch.refused, batch.stopped, batch.next)
         }
     };
     let place = &seat.place;
     let main = html! {
         h1 { (bulk.said) " several" }
         p .said role="status" { "Done to " strong { (done) } "; refused for " strong { (refused) } "." }
-        @if more { p .said { "There may be more that match: so many are done at once. Do it again for those." } }
         @if let Some(stopped) = stopped { p .said.bad role="alert" { "Not tried for the rest: " (stopped) } }
         @if !refusals.is_empty() {
             h2 { "Refused" }
             ul .plain { @for (id, why) in &refusals { li { a .id href=(place.intent(*id)) { (id) } " " (linked(place, why)) } } }
         }
+        @if let Some(next) = next { (bulk.go_on(place, next)) }
         p { a href=(bulk.back(place)) { "Back to the list" } }
     };
     Ok(frame::page(&seat, bulk.said, &Live::No, &main))

@@ -12,7 +12,7 @@ use intendant::Intendant;
 use maud::{Markup, html};
 
 use super::asset::POLICY;
-use super::form::Form;
+use super::form::Login;
 use super::frame::{Html, bare};
 use super::place::{Place, SignedIn};
 use crate::http::doors::{Doors, Guarded};
@@ -142,7 +142,7 @@ pub(super) async fn sign_in(
     place: Place,
     headers: HeaderMap,
     Extension(tokens): Extension<Tokens>,
-    form: Form,
+    Login(form): Login,
 ) -> Result<Response, Problem> {
     let token = form.get("token").unwrap_or_default().trim();
     let to = place.back_to(form.get("to"));

@@ -41,6 +41,9 @@ pub(super) async fn page(seat: Seat, Asked(form): Asked) -> Result<Html, Problem
     Ok(frame::page(&seat, "Failures", &Live::No, &main))
 }
 
+/// Fewer letters are in errors of other groups, too.
+const TELLING: usize = 8;
+
 fn groups(seat: &Seat, filter: &Filter, groups: &[FailureGroup]) -> Markup {
     html! {
         div .scroll tabindex="0" role="region" aria-label="Failures" {
@@ -58,14 +61,11 @@ fn groups(seat: &Seat, filter: &Filter, groups: &[FailureGroup]) -> Markup {
 
 fn row(seat: &Seat, filter: &Filter, group: &FailureGroup) -> Markup {
     let place = &seat.place;
-    // Errors of one group differ in their numbers: what they all have is looked for.
-    let same = group.error.lines().next().unwrap_or_default();
-    let same = same.split(|letter: char| letter.is_ascii_digit()).next();
-    let same = same.map(str::trim).filter(|same| !same.is_empty());
+    let same = in_common(&group.error);
     let all = Filter {
         kind: Some(group.kind.clone()),
         state: Some(IntentState::Failed),
-        error: filter.error.clone().or(same.map(str::to_owned)),
+        error: same.map(str::to_owned).or(filter.error.clone()),
         ..filter.clone()
     };
     let resume = all.link(place, "/bulk");
@@ -78,9 +78,17 @@ fn row(seat: &Seat, filter: &Filter, group: &FailureGroup) -> Markup {
             td .num .opt { (ago(group.since)) }
             td .num { (ago(group.last)) }
             td .verbs { a href=(place.intent(group.newest)) { "Newest" } " " a href=(all.link(place, "/intents")) { "List" }
-                @if seat.may_act() { " " a href={ (resume) "&verb=resume&to=all" } { "Resume…" } } }
+                @if seat.may_act() && same.is_some() { " " a href={ (resume) "&verb=resume&to=all" } { "Resume…" } } }
         }
     }
+}
+
+/// Errors of one group differ in their numbers: the longest part that all of them have, if it says anything.
+fn in_common(error: &str) -> Option<&str> {
+    let line = error.lines().next()?;
+    let parts = line.split(|letter: char| letter.is_ascii_digit());
+    let longest = parts.map(str::trim).max_by_key(|part| part.len())?;
+    (longest.len() >= TELLING).then_some(longest)
 }
 
 /// The newest failed ones, for pages that begin with what needs somebody.
@@ -94,4 +102,18 @@ pub(super) async fn newest(
         ..Filter::default()
     };
     find(&seat.access, &filter).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_errors_of_a_group_have_in_common_says_something() {
+        let common = in_common("503 Service Unavailable (request 17)");
+        assert_eq!(common, Some("Service Unavailable (request"));
+        assert_eq!(in_common("exit code 3"), Some("exit code"));
+        assert_eq!(in_common("42: no"), None);
+        assert_eq!(in_common(""), None);
+    }
 }

@@ -144,6 +144,14 @@ impl Filter {
         query(renamed)
     }
 
+    /// The same from the newest on.
+    pub(super) fn newest(&self) -> Self {
+        Self {
+            before: None,
+            ..self.clone()
+        }
+    }
+
     pub(super) fn hidden(&self) -> Markup {
         html! {
             @for (name, value) in self.pairs() { input type="hidden" name=(name) value=(value); }

@@ -18,9 +18,23 @@ pub(super) struct Form(Vec<(String, String)>);
 #[derive(Debug, Clone, Default)]
 pub(super) struct Asked(pub(super) Form);
 
+/// Most fields of a form: all boxes of a page, several times.
+const FIELDS: usize = 1_000;
+
+/// Most bytes of the form to sign in, which anybody may send.
+const LOGIN_BYTES: usize = 8 * 1024;
+
+/// What somebody says who is not let in yet.
+#[derive(Debug)]
+pub(super) struct Login(pub(super) Form);
+
 impl Form {
     fn of(bytes: &[u8]) -> Result<Self, Problem> {
-        let pairs: Vec<(String, String)> = form_urlencoded::parse(bytes).into_owned().collect();
+        let pairs = form_urlencoded::parse(bytes).into_owned();
+        let pairs: Vec<(String, String)> = pairs.take(FIELDS + 1).collect();
+        if pairs.len() > FIELDS {
+            return Err(Problem::malformed("the form has too many fields"));
+        }
         let has_nul =
             |(name, value): &(String, String)| name.contains('\0') || value.contains('\0');
         if pairs.iter().any(has_nul) {
@@ -67,10 +81,8 @@ impl Form {
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for Form {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+impl Form {
+    async fn read(request: Request, bytes: usize) -> Result<Self, Problem> {
         let kind = request.headers().get(header::CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
@@ -79,8 +91,24 @@ impl<S: Send + Sync> FromRequest<S> for Form {
                 "the body has to be `application/x-www-form-urlencoded`",
             ));
         }
-        let body = to_bytes(request.into_body(), FORM_BYTES).await;
-        Self::of(&body.map_err(|_| Problem::too_large(FORM_BYTES))?)
+        let body = to_bytes(request.into_body(), bytes).await;
+        Self::of(&body.map_err(|_| Problem::too_large(bytes))?)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Form {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        Self::read(request, FORM_BYTES).await
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Login {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        Form::read(request, LOGIN_BYTES).await.map(Self)
     }
 }
 
@@ -105,5 +133,7 @@ mod tests {
         assert_eq!(form.get("c"), None);
         assert!(form.must("c").is_err() && form.reason().is_err());
         assert!(Form::of(b"a=%00").is_err());
+        assert!(Form::of("a&".repeat(FIELDS).as_bytes()).is_ok());
+        assert!(Form::of("a&".repeat(FIELDS + 1).as_bytes()).is_err());
     }
 }

@@ -194,7 +194,7 @@ fn table(place: &Place, record: &IntentRecord, steps: &[StepRecord], from: usize
         });
     }
     let shown = steps.iter().skip(from).take(STEPS);
-    let next = from + STEPS;
+    let next = from.saturating_add(STEPS);
     html! {
         @if many { p { (counts(&steps)) } }
         @if steps.is_empty() { p .nothing { "No worker has made its plan yet." } }

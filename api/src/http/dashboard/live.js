@@ -8,10 +8,12 @@
   let last = 0;
   let timer = null;
   let busy = false;
+  let again = false;
 
   // Somebody types, or has chosen something: that part stays as it is.
   const inUse = (part) => {
     if (part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) return true;
+    for (const one of part.querySelectorAll("option")) if (one.selected !== one.defaultSelected && one.index > 0) return true;
     for (const field of part.querySelectorAll("input, textarea")) {
       if (field.type === "checkbox" ? field.checked !== field.defaultChecked
           : field.type !== "hidden" && field.value !== field.defaultValue) return true;
@@ -21,7 +23,8 @@
 
   const look = async () => {
     timer = null;
-    if (busy || document.hidden) return;
+    if (document.hidden) return;
+    if (busy) { again = true; return; }
     busy = true;
     last = Date.now();
     try {
@@ -50,6 +53,7 @@
       if (!main.dataset.often) soon(5 * PAUSE);
     } finally {
       busy = false;
+      if (again) { again = false; soon(0); }
     }
   };
   const soon = (wait) => {
@@ -58,16 +62,26 @@
   };
 
   let over = false;
-  if (main.dataset.stream) {
-    const stream = new EventSource(main.dataset.stream);
+  let stream = null;
+  const often = () => setInterval(() => soon(0), Number(main.dataset.often));
+  // Not while nobody looks: a browser has few connections for all of its tabs.
+  const listen = () => {
+    if (!main.dataset.stream || over || stream || document.hidden) return;
+    stream = new EventSource(main.dataset.stream);
     stream.onopen = () => say("Live.");
     for (const name of ["intent", "event", "page"]) stream.addEventListener(name, () => soon(0));
     stream.addEventListener("end", () => { over = true; soon(0); stream.close(); });
     stream.onerror = () => {
-      if (stream.readyState === EventSource.CLOSED && !over) { say("No live view; looking every few seconds."); main.dataset.often = "5000"; often(); }
+      if (stream.readyState !== EventSource.CLOSED || over || main.dataset.often) return;
+      say("No live view; looking every few seconds.");
+      main.dataset.often = "5000";
+      often();
     };
-  }
-  const often = () => setInterval(() => soon(0), Number(main.dataset.often));
+  };
+  listen();
   if (main.dataset.often) { say("Live."); often(); }
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(0); });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) { listen(); soon(0); return; }
+    if (stream && !main.dataset.often) { stream.close(); stream = null; }
+  });
 })();
