@@ -206,11 +206,20 @@ impl Watching {
 
     async fn look_at(&mut self, id: IntentId, mut seq: i64) -> Result<Looked, Problem> {
         let (engine, access) = (self.access.watched(id).await?, &self.access);
-        let events = access.shown(engine.events_after(id, seq).await?).await?;
-        let is_all = events.len() < limits::PAGE as usize;
+        // Before the events: what has come to its end has none that are not among them.
         let version = engine.version(id).await?;
         let digest = digest(&version.text);
-        let is_new = digest != self.digest || !events.is_empty();
+        let mut events = access.shown(engine.events_after(id, seq).await?).await?;
+        let is_all = events.len() < limits::PAGE as usize;
+        let mut now = None;
+        if is_all && (digest != self.digest || !events.is_empty()) {
+            let intent = access.one(id).await?.record;
+            let steps = access.shown(engine.steps_in_brief(id).await?).await?;
+            now = Some((intent, steps));
+            // What has made it so meanwhile is told before.
+            let last = events.last().map_or(seq, |event| event.seq);
+            events.extend(access.shown(engine.events_after(id, last).await?).await?);
+        }
         let mut told = Vec::new();
         for event in &events {
             seq = event.seq;
@@ -218,14 +227,8 @@ impl Watching {
             told.push(say::<EventRecord>("event", &format!("{seq}.-"), event)?);
         }
         let at = format!("{seq}.{digest}");
-        if is_new && is_all {
-            let intent = access.one(id).await?.record;
-            let steps = access.shown(engine.steps_in_brief(id).await?).await?;
-            let now = One {
-                intent: &intent,
-                steps: &steps,
-            };
-            told.push(say("intent", &at, &now)?);
+        if let Some((intent, steps)) = &now {
+            told.push(say("intent", &at, &One { intent, steps })?);
         }
         let state = version.state;
         let is_over = is_all && matches!(state, IntentState::Succeeded | IntentState::Cancelled);
