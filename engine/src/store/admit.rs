@@ -72,10 +72,6 @@ pub(super) async fn admit_claimed(
     if applicants.iter().any(|applicant| applicant.kin) {
         mark_kin(conn, &mut line).await?;
     }
-    let positions: HashMap<IntentId, i64> = tasks
-        .iter()
-        .map(|task| (task.intent, task.position))
-        .collect();
     let in_line: HashSet<IntentId> = line.iter().map(|place| place.intent).collect();
     let holding: HashSet<IntentId> = holders.iter().map(|holder| holder.intent).collect();
     for applicant in &mut applicants {
@@ -84,7 +80,7 @@ pub(super) async fn admit_claimed(
     }
     let known = Known::load(conn, rules, &mut applicants, &holders, &line).await?;
     let own = applicants.iter().map(|own| (own.intent, own.clone()));
-    let mut asking: HashMap<IntentId, Applicant> = own.collect();
+    let asking: HashMap<IntentId, Applicant> = own.collect();
     let decision = known.admit(applicants, &holders, &line);
     admitted.blocked = decision.blocked.iter().copied().collect();
     admitted.circular = circles(&decision);
@@ -97,29 +93,51 @@ pub(super) async fn admit_claimed(
     leaving.retain(|id| in_line.contains(id) && !admitted.blocked.contains(id));
     leave_lines(conn, leaving).await?;
     write_places(conn, &decision.places).await?;
+    put_in_line(conn, &decision, asking, &got, &mut admitted).await?;
+    let moved = moved(conn, &decision.taken, &line).await?;
+    admitted.readied += unblock(conn, moved).await?;
+    Ok(admitted)
+}
 
-    let kin = |id: &&IntentId| asking.get(*id).is_some_and(|applicant| applicant.kin);
-    let kin: Vec<IntentId> = decision.blocked.iter().filter(kin).copied().collect();
+/// Those that are blocked are in line now: of their families, who would wait for ever is told, and a place in line that
+/// would hold up for ever is given up.
+async fn put_in_line(
+    conn: &mut Conn<'_>,
+    decision: &Admission,
+    mut asking: HashMap<IntentId, Applicant>,
+    resources: &HashSet<String>,
+    admitted: &mut Admitted,
+) -> Result<(), Error> {
+    let of = |id: &IntentId| Some((*id, asking.get(id)?.position, asking.get(id)?.kin));
+    let blocked: Vec<(IntentId, i64, bool)> = decision.blocked.iter().filter_map(of).collect();
+    let kin = blocked.iter().filter(|(.., kin)| *kin);
+    let kin: Vec<IntentId> = kin.map(|(id, ..)| *id).collect();
     let turns = circle::judge(conn, &kin).await?;
     let passing = turns.passing.iter();
     let passing = passing.filter_map(|id| asking.remove(id)).collect();
-    let passed = pass(conn, passing, &got).await?;
+    let passed = pass(conn, passing, resources).await?;
     let leaving: BTreeSet<IntentId> = turns.circular.keys().copied().chain(passed).collect();
     admitted.blocked.retain(|id| !leaving.contains(id));
     let freed = leave_lines(conn, leaving).await?;
     admitted.circular.extend(turns.circular);
-
-    let blocked = decision.blocked.iter();
-    let blocked = blocked.filter(|id| admitted.blocked.contains(id));
-    write_blocked(conn, blocked, &positions, &kin).await?;
-    let mut again = turns.again;
-    again.extend(moved(conn, &decision.taken, &line).await?);
-    if !again.is_empty() {
-        let again = Args::new().ids(again);
-        admitted.readied += conn.fetch(&sql::BLOCKED_READY, again).await?.len();
-    }
+    let blocked = blocked.into_iter();
+    let blocked = blocked.filter(|(id, ..)| admitted.blocked.contains(id));
+    write_blocked(conn, blocked.collect()).await?;
+    admitted.readied += unblock(conn, turns.again).await?;
     admitted.readied += finish::wake_lines(conn, freed).await?;
-    Ok(admitted)
+    Ok(())
+}
+
+/// These may go: they are to try again. Returns how many of them were blocked.
+pub(super) async fn unblock(
+    conn: &mut Conn<'_>,
+    again: BTreeSet<IntentId>,
+) -> Result<usize, Error> {
+    if again.is_empty() {
+        return Ok(0);
+    }
+    let again = Args::new().ids(again);
+    Ok(conn.fetch(&sql::BLOCKED_READY, again).await?.len())
 }
 
 /// These go before those who stand before them in line, one after the other. Returns who has gone.
@@ -181,19 +199,18 @@ async fn leave_lines(
     left.await?.iter().map(|row| row.text(0)).collect()
 }
 
+/// With the position of each, and whether an ancestor holds something.
 async fn write_blocked(
     conn: &mut Conn<'_>,
-    blocked: impl Iterator<Item = &IntentId>,
-    positions: &HashMap<IntentId, i64>,
-    kin: &[IntentId],
+    blocked: Vec<(IntentId, i64, bool)>,
 ) -> Result<(), Error> {
-    let position = |id: &IntentId| positions.get(id).copied().unwrap_or_default();
-    let (ids, at): (Vec<IntentId>, Vec<i64>) = blocked.map(|id| (*id, position(id))).unzip();
-    if ids.is_empty() {
+    if blocked.is_empty() {
         return Ok(());
     }
-    let are_kin: Vec<bool> = ids.iter().map(|id| kin.contains(id)).collect();
-    let rows = Rows::new().uuids(ids).ints(at).bools(are_kin);
+    let rows = Rows::new()
+        .uuids(blocked.iter().map(|(id, ..)| *id))
+        .ints(blocked.iter().map(|(_, position, _)| *position))
+        .bools(blocked.iter().map(|(.., kin)| *kin));
     conn.execute(&sql::BLOCKED_INSERT, Args::new().rows(rows))
         .await
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::admit::{Ancestry, holders_of, mode};
+use super::admit::{self, Ancestry, holders_of, mode};
 use super::args::{Args, Rows};
 use super::{Conn, sql};
 use crate::admit::circle::{self, Turn, Wait, Waits};
@@ -68,10 +68,7 @@ pub(super) async fn look(conn: &mut Conn<'_>) -> Result<(), Error> {
     let turns = turns(waits, &reached);
     let again = turns.circular.keys().chain(&turns.passing);
     let again: BTreeSet<IntentId> = again.chain(&turns.again).copied().collect();
-    if !again.is_empty() {
-        conn.fetch(&sql::BLOCKED_READY, Args::new().ids(again))
-            .await?;
-    }
+    admit::unblock(conn, again).await?;
     Ok(())
 }
 

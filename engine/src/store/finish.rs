@@ -197,13 +197,7 @@ pub(super) async fn wake_lines(
     admit::mark_kin(conn, &mut line).await?;
     let holders = admit::holders_of(conn, &freed).await?;
     let next = next_in_line(&freed, &holders, &line);
-    if next.is_empty() {
-        return Ok(0);
-    }
-    Ok(conn
-        .fetch(&sql::BLOCKED_READY, Args::new().ids(next))
-        .await?
-        .len())
+    admit::unblock(conn, next.into_iter().collect()).await
 }
 
 /// Counts finished children and ended routed steps; readies the intents that are parked and have enough (P3).

@@ -60,6 +60,7 @@ mod routed_long_work;
 mod routed_undo;
 mod schedules;
 mod schedules_in_time;
+mod schedules_in_trouble;
 mod sharing;
 mod signals;
 mod signals_of_sql;

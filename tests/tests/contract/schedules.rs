@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use chrono::{DateTime, Timelike as _, Utc};
 use intendant::{
-    AlertFilter, AlertKind, CatchUp, Conflicts, Cx, Error, Intent, IntentFilter, IntentId,
-    IntentState, OnFailure, Rule, Schedule, ScheduleError, ScheduleRecord, StepResult, StoreKind,
-    Tick, TickRecord, TickState, Watch, Worker, fail,
+    CatchUp, Conflicts, Cx, Error, Intent, IntentFilter, IntentId, IntentState, OnFailure, Rule,
+    Schedule, ScheduleError, ScheduleRecord, StepResult, StoreKind, Tick, TickRecord, TickState,
+    Worker, fail,
 };
 use serde::{Deserialize, Serialize};
 
@@ -26,20 +26,12 @@ on_both! {
     one_that_has_gone_from_the_code_does_not_tick_and_can_be_removed;
     an_intent_waits_for_its_predecessor_and_overlapping_ones_do_not;
     a_tick_that_is_refused_or_joins_says_so_and_the_next_one_comes;
-    a_tick_of_which_no_intent_can_be_made_fails_alone;
-    a_tick_that_the_database_refuses_fails_alone_among_many;
-    a_schedule_that_was_removed_while_its_worker_was_away_is_declared_again;
-    a_large_catch_up_is_requested_in_parts;
-    one_that_cannot_be_looked_at_stops_no_other;
-    what_was_due_before_a_pause_is_told_of_when_it_ends;
-    a_declaration_takes_over_although_the_row_says_that_something_is_due;
-    a_schedule_that_nobody_decides_has_an_alert_until_somebody_does;
     two_of_one_name_in_one_worker_do_not_begin;
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Report {
-    at: DateTime<Utc>,
+pub(crate) struct Report {
+    pub(crate) at: DateTime<Utc>,
 }
 
 impl Intent for Report {
@@ -47,23 +39,23 @@ impl Intent for Report {
     type Output = ();
 }
 
-fn report(tick: Tick) -> Report {
+pub(crate) fn report(tick: Tick) -> Report {
     Report { at: tick.at() }
 }
 
-async fn print(_: Cx<Gate>, _: Report) -> StepResult<()> {
+pub(crate) async fn print(_: Cx<Gate>, _: Report) -> StepResult<()> {
     Ok(())
 }
 
 /// Open: a step of it ends.
-fn open() -> Gate {
+pub(crate) fn open() -> Gate {
     let gate = Gate::default();
     gate.open();
     gate
 }
 
 /// From where the hours of these tests are counted: half an hour away from the next one.
-fn half_an_hour_ago() -> DateTime<Utc> {
+pub(crate) fn half_an_hour_ago() -> DateTime<Utc> {
     static BEGIN: LazyLock<DateTime<Utc>> = LazyLock::new(|| {
         let begin = Utc::now() - chrono::TimeDelta::minutes(30);
         begin.with_nanosecond(0).unwrap()
@@ -72,29 +64,29 @@ fn half_an_hour_ago() -> DateTime<Utc> {
 }
 
 /// Every hour, under this name.
-fn every_hour(name: &str) -> Schedule {
+pub(crate) fn every_hour(name: &str) -> Schedule {
     Schedule::every(name, Duration::from_secs(3_600)).starting_at(half_an_hour_ago())
 }
 
-fn hourly() -> Schedule {
+pub(crate) fn hourly() -> Schedule {
     every_hour("hourly")
 }
 
 /// Whether a time is a whole number of hours from there.
-fn is_hour(at: DateTime<Utc>) -> bool {
+pub(crate) fn is_hour(at: DateTime<Utc>) -> bool {
     (at - half_an_hour_ago())
         .num_microseconds()
         .is_some_and(|us| us % 3_600_000_000 == 0)
 }
 
 impl Bench {
-    fn reporter(&self, schedule: Schedule) -> Worker<Gate> {
+    pub(crate) fn reporter(&self, schedule: Schedule) -> Worker<Gate> {
         let worker = self.worker(open()).register_step(print);
         worker.schedule(schedule, report)
     }
 
     /// Lets time pass for a schedule.
-    async fn later(&self, name: &str, hours: i64) -> Result<()> {
+    pub(crate) async fn later(&self, name: &str, hours: i64) -> Result<()> {
         let ago = match self.database.kind {
             StoreKind::Sqlite => format!("{}", hours * 3_600_000_000),
             StoreKind::Postgres => format!("interval '{hours} hours'"),
@@ -105,19 +97,19 @@ impl Bench {
         Ok(self.run_sql(&sql).await?)
     }
 
-    async fn schedule(&self, name: &str) -> Result<ScheduleRecord> {
+    pub(crate) async fn schedule(&self, name: &str) -> Result<ScheduleRecord> {
         let all = self.intendant.schedules().await?;
         let mut all = all.into_iter();
         all.find(|schedule| schedule.name == name)
             .ok_or_else(|| anyhow::anyhow!("no schedule {name}"))
     }
 
-    async fn ticks(&self, name: &str) -> Result<Vec<TickRecord>> {
+    pub(crate) async fn ticks(&self, name: &str) -> Result<Vec<TickRecord>> {
         Ok(self.intendant.schedule_ticks(name, 1_000).await?)
     }
 
     /// Waits until a schedule has so many ticks.
-    async fn ticked(&self, name: &str, count: usize) -> Result<Vec<TickRecord>> {
+    pub(crate) async fn ticked(&self, name: &str, count: usize) -> Result<Vec<TickRecord>> {
         self.until(|| async move {
             let ticks = self.ticks(name).await?;
             let decided = ticks.iter().all(|tick| tick.state != TickState::Asked);
@@ -126,7 +118,7 @@ impl Bench {
         .await
     }
 
-    async fn declared(&self, name: &str) -> Result<ScheduleRecord> {
+    pub(crate) async fn declared(&self, name: &str) -> Result<ScheduleRecord> {
         self.until(|| async move {
             let all = self.intendant.schedules().await?;
             let mut all = all.into_iter();
@@ -135,7 +127,7 @@ impl Bench {
         .await
     }
 
-    async fn count(&self, kind: &str) -> Result<usize> {
+    pub(crate) async fn count(&self, kind: &str) -> Result<usize> {
         let filter = IntentFilter {
             kind: Some(kind.to_owned()),
             limit: Some(1_000),
@@ -145,7 +137,7 @@ impl Bench {
     }
 }
 
-fn intent(tick: &TickRecord) -> Result<IntentId> {
+pub(crate) fn intent(tick: &TickRecord) -> Result<IntentId> {
     tick.intent
         .ok_or_else(|| anyhow::anyhow!("no intent: {tick:?}"))
 }
@@ -650,276 +642,15 @@ async fn a_tick_that_is_refused_or_joins_says_so_and_the_next_one_comes(
     bench.check().await
 }
 
-async fn a_tick_of_which_no_intent_can_be_made_fails_alone(bench: Bench) -> Result<()> {
-    let panics = |tick: Tick| {
-        assert!(tick.is_by_hand(), "there is no report of {}", tick.at());
-        report(tick)
-    };
-    let worker = bench
-        .worker(open())
-        .register_step(print)
-        .register_step(nothing);
-    let nul = every_hour("nul");
-    let worker = worker
-        .schedule(hourly(), panics)
-        .schedule(nul, |_| Text("a\0b".to_owned()));
-    let running = start(worker);
-    for (name, says) in [("hourly", "there is no report of "), ("nul", "U+0000")] {
-        bench.declared(name).await?;
-        bench.later(name, 1).await?;
-        let ticks = bench.ticked(name, 1).await?;
-        let error = ticks[0].error.as_deref().unwrap_or_default();
-        ensure!(
-            ticks[0].state == TickState::Failed && error.contains(says),
-            "{ticks:?}"
-        );
-        let schedule = bench.schedule(name).await?;
-        ensure!(schedule.last_at == ticks[0].at && schedule.next_at.is_some());
-    }
-    // By hand there is one.
-    bench.intendant.run_schedule("hourly", "ada", None).await?;
-    let ticks = bench.ticked("hourly", 2).await?;
-    let by_hand = ticks.iter().find(|tick| tick.by_hand).unwrap();
-    ensure!(bench.rest(intent(by_hand)?).await?.state == IntentState::Succeeded);
-    running.stop().await?;
-    bench.check().await
-}
-
-async fn a_schedule_that_nobody_decides_has_an_alert_until_somebody_does(
-    bench: Bench,
-) -> Result<()> {
-    let open = || async {
-        let open = bench.intendant.alerts(AlertFilter::default()).await?;
-        let mut open = open.into_iter();
-        Ok::<_, anyhow::Error>(open.find(|alert| alert.kind == AlertKind::ScheduleOverdue))
-    };
-    let newer = start(bench.reporter(hourly().revision(2)));
-    bench.declared("hourly").await?;
-    newer.stop().await?;
-    bench.later("hourly", 2).await?;
-    // The code was rolled back.
-    let watch = Watch::default().every(Duration::ZERO);
-    let older = start(bench.reporter(hourly()).watch(watch));
-    let alert = bench.until(open).await?;
-    ensure!(
-        alert.intent_kind.as_deref() == Some("report")
-            && alert.text.starts_with("schedule `hourly` was to tick at ")
-            && alert.text.ends_with(
-                "live workers declare another revision of it than 2, which is in force: was the code rolled back?"
-            ),
-        "{alert:?}"
-    );
-    // A pause is no trouble.
-    bench
-        .intendant
-        .pause_schedule("hourly", "ada", None)
-        .await?;
-    let resolved = || async { Ok(open().await?.is_none().then_some(())) };
-    bench.until(resolved).await?;
-    bench
-        .intendant
-        .resume_schedule("hourly", "ada", None)
-        .await?;
-    // The same time comes again, so its record makes room.
-    bench.run_sql("delete from @schedule_tick").await?;
-    bench.later("hourly", 2).await?;
-    bench.until(open).await?;
-    let newer = start(bench.reporter(hourly().revision(2)));
-    bench.until(resolved).await?;
-    newer.stop().await?;
-    older.stop().await?;
-    bench.check().await
-}
-
-async fn a_tick_that_the_database_refuses_fails_alone_among_many(bench: Bench) -> Result<()> {
-    let running = start(bench.reporter(hourly().catch_up(CatchUp::All(100))));
-    bench.declared("hourly").await?;
-    running.stop().await?;
-    bench.later("hourly", 5).await?;
-    let schedule = bench.schedule("hourly").await?;
-    let third = schedule.next_at.unwrap() + chrono::TimeDelta::hours(2);
-    let refuse = match bench.database.kind {
-        StoreKind::Sqlite => format!(
-            "create trigger no_third before insert on intendant_intent when new.input like '%{}%'
-             begin select raise(abort, 'no third'); end",
-            third.format("%Y-%m-%dT%H")
-        ),
-        StoreKind::Postgres => format!(
-            "alter table intendant.intent add constraint no_third check (input::text not like '%{}%')",
-            third.format("%Y-%m-%dT%H")
-        ),
-    };
-    bench.run_sql(&refuse).await?;
-    let running = start(bench.reporter(hourly().catch_up(CatchUp::All(100))));
-    let mut ticks = bench.ticked("hourly", 5).await?;
-    ticks.sort_by_key(|tick| tick.at);
-    let states: Vec<_> = ticks.iter().map(|tick| tick.state).collect();
-    let mut expected = [TickState::Requested; 5];
-    expected[2] = TickState::Failed;
-    ensure!(
-        states == expected && ticks[2].at.timestamp() == third.timestamp(),
-        "{ticks:?}"
-    );
-    let error = ticks[2].error.as_deref().unwrap_or_default();
-    ensure!(
-        error.contains("no_third") || error.contains("no third"),
-        "{error}"
-    );
-    running.stop().await?;
-    bench.check().await
-}
-
-async fn a_schedule_that_was_removed_while_its_worker_was_away_is_declared_again(
-    bench: Bench,
-) -> Result<()> {
-    let running = start(bench.reporter(hourly()));
-    bench.declared("hourly").await?;
-    // As a person does for whom no session declares it.
-    bench.run_sql("delete from @schedule").await?;
-    let again = bench.declared("hourly").await?;
-    ensure!(again.next_at.unwrap() > Utc::now() - chrono::TimeDelta::minutes(1));
-    bench.later("hourly", 1).await?;
-    let ticks = bench.ticked("hourly", 1).await?;
-    ensure!(ticks[0].state == TickState::Requested, "{ticks:?}");
-    running.stop().await?;
-    bench.check().await
-}
-
-async fn a_large_catch_up_is_requested_in_parts(bench: Bench) -> Result<()> {
-    let all = || hourly().catch_up(CatchUp::All(120));
-    let running = start(bench.reporter(all()));
-    bench.declared("hourly").await?;
-    running.stop().await?;
-    bench.later("hourly", 130).await?;
-    let before = bench.number("select version from @schedule").await?;
-    let running = start(bench.reporter(all()));
-    let ticks = bench.ticked("hourly", 121).await?;
-    let requested = ticks
-        .iter()
-        .filter(|tick| tick.state == TickState::Requested);
-    ensure!(requested.count() == 120);
-    let left_out = ticks.iter().find(|tick| tick.state == TickState::Skipped);
-    ensure!(
-        left_out.is_some_and(|tick| tick.count == 10),
-        "{left_out:?}"
-    );
-    let commits = bench.number("select version from @schedule").await? - before;
-    ensure!(commits == 3, "{commits} commits");
-    ensure!(bench.count("report").await? == 120);
-    running.stop().await?;
-    bench.check().await
-}
-
-async fn one_that_cannot_be_looked_at_stops_no_other(bench: Bench) -> Result<()> {
-    let worker = || {
-        let worker = bench.reporter(every_hour("broken"));
-        worker.schedule(hourly(), report)
-    };
-    let running = start(worker());
-    bench.declared("hourly").await?;
-    // What no parser understands, in a row that a person has changed by hand.
-    bench
-        .run_sql(
-            "update @schedule set every_us = null, cron = 'never', zone = 'UTC' where name = 'broken'",
-        )
-        .await?;
-    bench.later("hourly", 1).await?;
-    let ticks = bench.ticked("hourly", 1).await?;
-    ensure!(ticks[0].state == TickState::Requested, "{ticks:?}");
-    running.stop().await?;
-    bench.check().await
-}
-
-async fn what_was_due_before_a_pause_is_told_of_when_it_ends(bench: Bench) -> Result<()> {
-    let all = || hourly().catch_up(CatchUp::All(100));
-    let running = start(bench.reporter(all()));
-    bench.declared("hourly").await?;
-    running.stop().await?;
-    // Nobody is there for three days, and when it is found out, it is paused and resumed.
-    bench.later("hourly", 72).await?;
-    bench
-        .intendant
-        .pause_schedule("hourly", "ada", None)
-        .await?;
-    bench
-        .intendant
-        .resume_schedule("hourly", "bob", Some("all is well"))
-        .await?;
-    let ticks = bench.ticks("hourly").await?;
-    ensure!(
-        ticks.len() == 1
-            && ticks[0].state == TickState::Skipped
-            && ticks[0].count == 72
-            && ticks[0].since.is_some_and(is_hour)
-            && is_hour(ticks[0].at),
-        "{ticks:?}"
-    );
-    // And where a newer declaration takes over. The same time comes again, so its record makes room.
-    bench.run_sql("delete from @schedule_tick").await?;
-    bench
-        .intendant
-        .pause_schedule("hourly", "ada", None)
-        .await?;
-    bench.later("hourly", 72).await?;
-    let running = start(bench.reporter(all().revision(2)));
-    let newer = bench
-        .until(|| async {
-            let schedule = bench.schedule("hourly").await?;
-            Ok((schedule.revision == 2).then_some(schedule))
-        })
-        .await?;
-    ensure!(newer.paused_at.is_some());
-    let ticks = bench.ticks("hourly").await?;
-    ensure!(
-        ticks.len() == 1 && ticks[0].state == TickState::Skipped && ticks[0].count == 72,
-        "{ticks:?}"
-    );
-    running.stop().await?;
-    bench.check().await
-}
-
-/// Whoever wrote the row has reckoned with another history of the time zone.
-async fn a_declaration_takes_over_although_the_row_says_that_something_is_due(
-    bench: Bench,
-) -> Result<()> {
-    let running = start(bench.reporter(hourly()));
-    bench.declared("hourly").await?;
-    running.stop().await?;
-    let (last, next) = match bench.database.kind {
-        StoreKind::Sqlite => {
-            let now = Utc::now().timestamp_micros();
-            (format!("{}", now - 2), format!("{}", now - 1))
-        }
-        StoreKind::Postgres => (
-            "clock_timestamp() - interval '2 microseconds'".to_owned(),
-            "clock_timestamp() - interval '1 microsecond'".to_owned(),
-        ),
-    };
-    let sql =
-        format!("update @schedule set last_at = {last}, next_at = {next}, version = version + 1");
-    bench.run_sql(&sql).await?;
-    let running = start(bench.reporter(hourly().revision(2)));
-    bench
-        .until(|| async {
-            let schedule = bench.schedule("hourly").await?;
-            let next = schedule.next_at.unwrap();
-            Ok((schedule.revision == 2 && next > Utc::now()).then_some(()))
-        })
-        .await?;
-    ensure!(bench.ticks("hourly").await?.is_empty());
-    running.stop().await?;
-    bench.check().await
-}
-
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Text(String);
+pub(crate) struct Text(pub(crate) String);
 
 impl Intent for Text {
     const KIND: &'static str = "text";
     type Output = ();
 }
 
-async fn nothing(_: Cx<Gate>, _: Text) -> StepResult<()> {
+pub(crate) async fn nothing(_: Cx<Gate>, _: Text) -> StepResult<()> {
     Err(fail("nobody should come here"))
 }
 
