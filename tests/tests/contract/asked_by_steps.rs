@@ -1,9 +1,9 @@
 //! What steps ask for without waiting for it (`cx.request`): once, with the step's result, and its own way from then on.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use intendant::{
-    Cx, EventRecord, Intent, IntentFilter, IntentRecord, IntentState, Node, Plan, StepConnection,
-    StepResult, fail, limits, value,
+    Conflicts, Cx, EventRecord, Intent, IntentFilter, IntentRecord, IntentState, Node, Plan,
+    Resources, Rule, StepConnection, StepResult, fail, limits, value,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, SqliteConnection};
@@ -16,6 +16,7 @@ on_both! {
     what_is_asked_for_in_a_transaction_comes_with_it;
     a_step_in_another_queue_asks_too;
     there_is_a_limit_to_what_one_step_asks_for;
+    the_rules_of_what_is_asked_for_are_asked_when_it_is_claimed;
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,6 +41,25 @@ impl Intent for Welcome {
     type Output = u64;
 }
 
+/// Refuses to begin beside its like, and keeps what it holds when it has failed.
+#[derive(Debug, Serialize, Deserialize)]
+struct Tidy;
+
+impl Intent for Tidy {
+    const KIND: &'static str = "tidy";
+    type Output = ();
+    fn resources(&self) -> Resources {
+        Resources::exclusive("room", 1)
+    }
+    fn conflicts() -> Conflicts {
+        Conflicts::otherwise(Rule::Reject)
+    }
+}
+
+async fn tidy(_: Cx<Counter>, _: Tidy) -> StepResult<()> {
+    Err(fail("no broom"))
+}
+
 async fn sign_up(cx: Cx<Counter>, (how, fails): (String, u64)) -> StepResult<String> {
     let asked = cx.request(Welcome(1)).label("campaign", "spring").await?;
     if cx.state().add() <= fails {
@@ -47,6 +67,7 @@ async fn sign_up(cx: Cx<Counter>, (how, fails): (String, u64)) -> StepResult<Str
     }
     match how.as_str() {
         "gives up" => Err(fail("no use")),
+        "tidies" => Ok(cx.request(Tidy).await?.to_string()),
         "many" => {
             for number in 0..limits::REQUESTS_PER_STEP as u64 {
                 cx.request(Welcome(number)).await?;
@@ -103,7 +124,10 @@ async fn welcome(_: Cx<Counter>, welcome: Welcome) -> StepResult<u64> {
 
 fn worker(bench: &Bench) -> intendant::Worker<Counter> {
     let worker = bench.worker(Counter::default()).register(plan);
-    worker.queue("network", 4).register_step(welcome)
+    worker
+        .queue("network", 4)
+        .register_step(welcome)
+        .register_step(tidy)
 }
 
 /// What has been asked for, when all is done.
@@ -205,6 +229,22 @@ async fn there_is_a_limit_to_what_one_step_asks_for(bench: Bench) -> Result<()> 
         "{error}"
     );
     ensure!(asked(&bench).await?.is_empty());
+    worker.stop().await?;
+    bench.check().await
+}
+
+async fn the_rules_of_what_is_asked_for_are_asked_when_it_is_claimed(bench: Bench) -> Result<()> {
+    let worker = start(worker(&bench));
+    let holder = bench.intendant.request(Tidy).await?;
+    bench.reach(holder.id(), IntentState::Failed).await?;
+    // The step succeeds, whatever becomes of what it has asked for.
+    let by = request(&bench, "tidies", 0).await?;
+    ensure!(by.state == IntentState::Succeeded, "{by:?}");
+    let output = by.output.context("an id")?;
+    let asked = bench.rest(serde_json::from_str(output.get())?).await?;
+    ensure!(asked.state == IntentState::Cancelled, "{asked:?}");
+    let error = asked.error.unwrap_or_default();
+    ensure!(error.starts_with("rejected: room:1 is in use"), "{error}");
     worker.stop().await?;
     bench.check().await
 }
