@@ -2,15 +2,15 @@
 //! each attempt at a step, and whenever its loop has nothing to do.
 //!
 //! Outside the kit there is nobody at it, and each of these is a look at an empty option. It is in every build, so that
-//! what is tested is what runs.
+//! what is tested is what runs. So is the place before each statement, at which two transactions can be made to take turns.
 
 use std::any::Any;
 use std::fmt;
-use std::future::pending;
+use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either};
 
 use crate::cx::StepContext;
 use crate::error::Error;
@@ -174,6 +174,31 @@ impl Seam {
             None => run,
         };
         (run, Some(turn.over))
+    }
+}
+
+/// Told of each statement of a transaction before it runs, by its name, and of its `commit`; the transaction goes on when
+/// what it returns completes.
+pub type Pause = Arc<dyn Fn(&'static str) -> BoxFuture<'static, ()> + Send + Sync>;
+
+tokio::task_local! {
+    /// Of the tests that drive two transactions statement by statement ([`turns`](crate::testing::turns)); nobody's
+    /// outside them.
+    pub(crate) static PAUSE: Pause;
+}
+
+/// This statement is about to run.
+pub(crate) async fn before(statement: &'static str) {
+    if let Ok(pause) = PAUSE.try_with(Clone::clone) {
+        pause(statement).await;
+    }
+}
+
+/// What is to run in a task of its own: whoever pauses this one pauses that one, too.
+pub(crate) fn paused_alike<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    match PAUSE.try_with(Clone::clone) {
+        Ok(pause) => Either::Left(PAUSE.scope(pause, future)),
+        Err(_) => Either::Right(future),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod orders;
 pub mod postgres;
 pub mod proxy;
 pub mod python;
+pub mod scenes;
 pub mod terminal;
 mod wire;
 

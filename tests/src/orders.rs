@@ -1,18 +1,25 @@
-//! Two transactions on PostgreSQL, statement by statement, in every order.
+//! Two transactions, statement by statement, in every order.
 //!
-//! SQLite has one writer, which takes its turn before its first statement, so there are no other orders there than one after
-//! the other.
+//! On PostgreSQL these are all orders of their turns. SQLite has one writer, which takes its turn before its first
+//! statement: whoever comes second waits until the first has ended, so what is left there are the places of the first one
+//! at which the second may come ([`orders_on`]).
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use intendant::StoreKind;
+use intendant::testing::turns::{Pause, paused};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 /// How long a statement may take before it counts as waiting for the other transaction. If it was only slow, the order is
-/// one of the others, which is no harm.
+/// one of the others, which is no harm, as long as it is not always so.
 const BLOCKED: Duration = Duration::from_millis(8);
+
+/// How long a turn may take while the other one has not begun, or has ended.
+const SLOW: Duration = Duration::from_secs(10);
 
 /// The engine's own statement of that name, for PostgreSQL.
 pub fn statement(name: &str) -> Result<AssertSqlSafe<String>> {
@@ -36,65 +43,198 @@ pub fn orders(turns: usize) -> impl Iterator<Item = u32> {
     (0u32..1 << (2 * turns)).filter(move |bits| bits.count_ones() as usize == turns)
 }
 
-/// Runs both in one order. One that waits for the other loses its turns until that one has gone on.
-pub async fn race<A: Side, B: Side>(
-    pool: &PgPool,
-    sides: (A, B),
-    turns: usize,
-    order: u32,
-) -> Result<(A, B)> {
-    let mut ends = Vec::new();
-    let mut begin = || {
+/// Those of them that a database admits: on SQLite the second one comes somewhere in the first one's turns, or after them,
+/// and then waits for its end.
+pub fn orders_on(kind: StoreKind, turns: usize) -> Vec<u32> {
+    let mut all: Vec<u32> = orders(turns).collect();
+    if kind == StoreKind::Sqlite {
+        let second = |bits: u32| if bits & 1 == 0 { bits } else { !bits };
+        // One turn of the second, then the rest of the first: no other way round than that.
+        let one_by_one = |bits: u32| {
+            let second = second(bits) & ((1 << (2 * turns)) - 1);
+            let comes = second.trailing_zeros() as usize;
+            let rest = ((1u32 << (turns - 1)) - 1) << (turns + 1);
+            second == (1 << comes) | rest
+        };
+        all.retain(|bits| one_by_one(*bits));
+    }
+    all
+}
+
+/// One of the two, waiting for its turns.
+#[derive(Debug)]
+pub struct Turns {
+    go: mpsc::UnboundedReceiver<()>,
+    done: mpsc::UnboundedSender<()>,
+    begun: bool,
+}
+
+impl Turns {
+    /// Its turn is over; completes when the next one comes.
+    pub async fn next(&mut self) {
+        if self.begun {
+            self.done.send(()).ok();
+        }
+        self.begun = true;
+        // Where nobody gives turns any more, it goes on.
+        self.go.recv().await;
+    }
+}
+
+/// Who gives one of the two its turns.
+struct Reins {
+    go: mpsc::UnboundedSender<()>,
+    told: mpsc::UnboundedReceiver<()>,
+    is_on: bool,
+    has_begun: bool,
+    is_over: bool,
+    /// It has not come to the end of a turn in time: it waits for the other one, as far as anybody can see.
+    is_blocked: bool,
+}
+
+impl Reins {
+    fn new() -> (Self, Turns) {
         let (go, gone) = mpsc::unbounded_channel();
         let (done, told) = mpsc::unbounded_channel();
-        ends.push((go, told, 0usize, 0usize));
-        (gone, done)
-    };
-    let (first, second) = (begin(), begin());
-    let first = tokio::spawn(run(pool.clone(), sides.0, turns, first.0, first.1));
-    let second = tokio::spawn(run(pool.clone(), sides.1, turns, second.0, second.1));
-    let whose = (0..2 * turns).map(|turn| ((order >> turn) & 1) as usize);
-    // Those who were blocked, or slow, go on at the end, in turn.
-    let rest = (0..10_000).map(|turn| turn % 2);
-    for side in whose.chain(rest) {
-        if ends.iter().all(|(.., heard)| *heard == turns) {
-            break;
+        let reins = Self {
+            go,
+            told,
+            is_on: false,
+            has_begun: false,
+            is_over: false,
+            is_blocked: false,
+        };
+        let turns = Turns {
+            go: gone,
+            done,
+            begun: false,
+        };
+        (reins, turns)
+    }
+
+    /// Gives it a turn; one that is still at its last one, since it waits for the other one or is slow, goes on with that.
+    async fn turn(&mut self, patience: Duration) {
+        if self.is_over {
+            return;
         }
-        let (go, told, sent, heard) = &mut ends[side];
-        if sent == heard && *sent < turns {
+        self.has_begun = true;
+        if !self.is_on {
             // One that has failed is told of by its task.
-            go.send(()).ok();
-            *sent += 1;
+            self.go.send(()).ok();
+            self.is_on = true;
         }
-        if *heard < *sent
-            && tokio::time::timeout(BLOCKED, told.recv())
-                .await
-                .is_ok_and(|told| told.is_some())
-        {
-            *heard += 1;
+        let told = tokio::time::timeout(patience, self.told.recv()).await;
+        self.is_blocked = told.is_err();
+        match told {
+            Ok(Some(())) => self.is_on = false,
+            Ok(None) => self.is_over = true,
+            Err(_) => {}
         }
     }
+}
+
+/// Runs both in one order of so many turns each. One that waits for the other, which it is taken to do when a turn takes
+/// longer than `blocked`, loses its turns until that one has gone on.
+pub async fn take_turns<A, B, FutA, FutB>(
+    first: impl FnOnce(Turns) -> FutA,
+    second: impl FnOnce(Turns) -> FutB,
+    (order, turns): (u32, usize),
+    blocked: Duration,
+) -> Result<(A, B)>
+where
+    A: Send + 'static,
+    B: Send + 'static,
+    FutA: Future<Output = Result<A>> + Send + 'static,
+    FutB: Future<Output = Result<B>> + Send + 'static,
+{
+    let (mut reins, ends): (Vec<Reins>, Vec<Turns>) = (0..2).map(|_| Reins::new()).unzip();
+    let [one, other]: [Turns; 2] = ends.try_into().map_err(|_| anyhow::anyhow!("two"))?;
+    let first = tokio::spawn(first(one));
+    let second = tokio::spawn(second(other));
+    let whose = (0..2 * turns).map(|turn| ((order >> turn) & 1) as usize);
+    // Those who were blocked, or slow, or have more turns, go on at the end, in turn.
+    let rest = (0..10_000).map(|turn| turn % 2);
+    for side in whose.chain(rest) {
+        if reins.iter().all(|reins| reins.is_over) {
+            break;
+        }
+        let other = &reins[1 - side];
+        let patience = if !other.has_begun || other.is_over {
+            // There is nobody to wait for.
+            SLOW
+        } else if reins[side].is_blocked && !other.is_blocked {
+            // What it waits for is the end of the other one, so until then it is only looked whether it was slow.
+            Duration::ZERO
+        } else {
+            blocked
+        };
+        reins[side].turn(patience).await;
+    }
+    drop(reins);
     let limit = Duration::from_secs(60);
     let first = tokio::time::timeout(limit, first).await???;
     let second = tokio::time::timeout(limit, second).await???;
     Ok((first, second))
 }
 
-async fn run<S: Side>(
-    pool: PgPool,
-    mut side: S,
+/// Runs two transactions on PostgreSQL in one order.
+pub async fn race<A: Side, B: Side>(
+    pool: &PgPool,
+    sides: (A, B),
     turns: usize,
-    mut go: mpsc::UnboundedReceiver<()>,
-    done: mpsc::UnboundedSender<()>,
-) -> Result<S> {
+    order: u32,
+) -> Result<(A, B)> {
+    let first = |own| run(pool.clone(), sides.0, turns, own);
+    let second = |own| run(pool.clone(), sides.1, turns, own);
+    take_turns(first, second, (order, turns), BLOCKED).await
+}
+
+async fn run<S: Side>(pool: PgPool, mut side: S, turns: usize, mut own: Turns) -> Result<S> {
     let mut tx = pool.begin().await?;
     for nth in 0..turns - 1 {
-        go.recv().await.context("an order that is complete")?;
+        own.next().await;
         side.step(&mut tx, nth).await?;
-        done.send(())?;
     }
-    go.recv().await.context("an order that is complete")?;
+    own.next().await;
     tx.commit().await?;
-    done.send(())?;
     Ok(side)
+}
+
+/// Something that the engine does to a database, on either store, whose turns end before these statements of it: before
+/// each of them where it runs for the first time, so that there are no more turns than names.
+pub async fn by_turns<T>(
+    mut own: Turns,
+    before: &'static [&'static str],
+    does: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    own.next().await;
+    let own = Arc::new(Mutex::new((own, before.to_vec())));
+    let pause: Pause = Arc::new(move |statement| {
+        let own = own.clone();
+        Box::pin(async move {
+            let (own, before) = &mut *own.lock().await;
+            if let Some(place) = before.iter().position(|name| *name == statement) {
+                before.swap_remove(place);
+                own.next().await;
+            }
+        })
+    });
+    paused(pause, does).await.context("by turns")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_writer_admits_the_places_at_which_the_other_one_comes() {
+        let two: Vec<String> = orders_on(StoreKind::Sqlite, 2)
+            .into_iter()
+            .map(|bits| format!("{bits:04b}"))
+            .collect();
+        // From the right: whose turn it is.
+        assert_eq!(two, ["0011", "0101", "1010", "1100"]);
+        assert_eq!(orders_on(StoreKind::Sqlite, 5).len(), 10);
+        assert_eq!(orders_on(StoreKind::Postgres, 5).len(), 252);
+    }
 }

@@ -15,6 +15,7 @@ use super::sql::Statement;
 use crate::clock::Micros;
 use crate::error::Error;
 use crate::payload::{self, Payload};
+use crate::seam;
 
 /// A borrowed connection. On SQLite it carries the time, read once per transaction.
 pub(crate) enum Conn<'c> {
@@ -33,6 +34,7 @@ impl Conn<'_> {
         statement: &'static Statement,
         args: Args,
     ) -> Result<Vec<Row>, Error> {
+        seam::before(statement.name).await;
         match self {
             Self::Pg(conn) => {
                 let rows = bind_pg(statement.postgres, args)
@@ -63,6 +65,7 @@ impl Conn<'_> {
         args: Args,
         mut each: impl FnMut(Row) -> Result<(), Error> + Send,
     ) -> Result<(), Error> {
+        seam::before(statement.name).await;
         match self {
             Self::Pg(conn) => {
                 let mut rows = bind_pg(statement.postgres, args).fetch(&mut **conn);
@@ -88,6 +91,7 @@ impl Conn<'_> {
         statement: &'static Statement,
         args: Args,
     ) -> Result<(), Error> {
+        seam::before(statement.name).await;
         match self {
             Self::Pg(conn) => {
                 bind_pg(statement.postgres, args)

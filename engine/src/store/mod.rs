@@ -67,7 +67,7 @@ use sqlx::{Postgres, Sqlite, Transaction};
 use crate::clock::{Clock, Micros};
 use crate::error::Error;
 use crate::limits;
-use crate::seam::Seam;
+use crate::seam::{self, Seam};
 
 pub(crate) use alerts::{Due, Turn};
 pub(crate) use cancel::CancelBy;
@@ -228,6 +228,7 @@ impl OpenTx {
     }
 
     pub(crate) async fn commit(self) -> Result<(), Error> {
+        seam::before("commit").await;
         match self {
             Self::Pg(tx) => tx.commit().await?,
             Self::Sqlite(tx, _, seam) => {
@@ -256,7 +257,7 @@ impl OpenTx {
 async fn detached<T: Send + 'static>(
     call: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
-    let limited = tokio::time::timeout(limits::DATABASE_CALL, call);
+    let limited = seam::paused_alike(tokio::time::timeout(limits::DATABASE_CALL, call));
     match tokio::spawn(limited).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(Error::Unreachable(format!(

@@ -14,6 +14,8 @@ mod recovery;
 mod report;
 mod script;
 mod stage;
+#[doc(hidden)]
+pub mod turns;
 
 use std::fmt;
 use std::future::Future;
