@@ -17,6 +17,7 @@ on_both! {
     a_step_in_another_queue_asks_too;
     there_is_a_limit_to_what_one_step_asks_for;
     the_rules_of_what_is_asked_for_are_asked_when_it_is_claimed;
+    whoever_dies_each_result_has_asked_once;
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -246,5 +247,58 @@ async fn the_rules_of_what_is_asked_for_are_asked_when_it_is_claimed(bench: Benc
     let error = asked.error.unwrap_or_default();
     ensure!(error.starts_with("rejected: room:1 is in use"), "{error}");
     worker.stop().await?;
+    bench.check().await
+}
+
+/// Workers die at any time: what a step asks for is there with its result, once, and not without it.
+async fn whoever_dies_each_result_has_asked_once(bench: Bench) -> Result<()> {
+    const ROUNDS: usize = 6;
+    let by_transaction = format!("by transaction on {}", bench.database.kind.as_str());
+    let hows = ["by itself", &by_transaction, "elsewhere"];
+    let mut workers = [start(worker(&bench)), start(worker(&bench))];
+    let mut asking = Vec::new();
+    for round in 0..ROUNDS {
+        let sign_ups = hows.iter().cycle().take(12).map(|how| SignUp {
+            how: (*how).to_owned(),
+            fails: 1,
+        });
+        asking.extend(bench.intendant.request_all(sign_ups).await?);
+        // So far into the round that some have ended, and some have not.
+        let ended = "select count(*) from @outcome where kind = 'sign_up'";
+        let enough = i64::try_from(round * 12 + 4)?;
+        let some = async || Ok((bench.number(ended).await? >= enough).then_some(()));
+        bench.until(some).await?;
+        let successor = start(worker(&bench));
+        std::mem::replace(&mut workers[round % 2], successor)
+            .kill()
+            .await;
+        bench.check().await?;
+    }
+    let mut ids = Vec::new();
+    for by in &asking {
+        let mut by = bench.rest(*by).await?;
+        if by.reason.as_deref() == Some("quarantined") {
+            // It was alone in hand when three of them died.
+            bench.intendant.resume(by.id, "ada", None).await?;
+            by = bench.rest(by.id).await?;
+        }
+        ensure!(by.state == IntentState::Succeeded, "{by:?}");
+        let output = by.output.context("an id")?;
+        ids.push(serde_json::from_str::<String>(output.get())?);
+        let events = bench.intendant.events(by.id).await?;
+        let requests = events.iter().filter(|event| event.verb == "request");
+        ensure!(requests.count() == 1, "{events:?}");
+    }
+    let mut asked: Vec<String> = asked(&bench)
+        .await?
+        .iter()
+        .map(|record| record.id.to_string())
+        .collect();
+    ids.sort();
+    asked.sort();
+    ensure!(ids == asked, "{} asked for {}", ids.len(), asked.len());
+    for worker in workers {
+        worker.stop().await?;
+    }
     bench.check().await
 }

@@ -154,7 +154,7 @@ fn order(order: &Order, plan: &mut Plan<State>) -> Node<u64> {
     closed.input((shipped, waited, stumbled))
 }
 
-fn parcel(parcel: &Parcel, plan: &mut Plan<State>) -> Node<u64> {
+pub(crate) fn parcel(parcel: &Parcel, plan: &mut Plan<State>) -> Node<u64> {
     let (least, most) = (Duration::from_millis(1), Duration::from_millis(20));
     let packed = plan.step("pack", pay).attempts(100).backoff(least, most);
     packed.input(value(parcel.number))

@@ -4,6 +4,7 @@
 //! Each test counts what it hit, and fails if that was not enough. By hand, more of it:
 //! `INTENDANT_TEST_CUTS=1000 cargo test -p intendant-tests --test cut -- --nocapture`.
 
+mod asking;
 mod bench;
 mod cancels;
 mod commits;
