@@ -29,7 +29,7 @@ on_both! {
 
 /// An intent of a tree: what it holds while its children work, one after the other or all at once.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Member {
+pub(crate) struct Member {
     name: String,
     holds: Vec<String>,
     reads: Vec<String>,
@@ -52,7 +52,7 @@ impl Intent for Member {
     }
 }
 
-fn member(name: &str, holds: &[&str]) -> Member {
+pub(crate) fn member(name: &str, holds: &[&str]) -> Member {
     Member {
         name: name.to_owned(),
         holds: holds.iter().map(|name| (*name).to_owned()).collect(),
@@ -62,7 +62,7 @@ fn member(name: &str, holds: &[&str]) -> Member {
 }
 
 impl Member {
-    fn with(mut self, children: impl IntoIterator<Item = Member>) -> Self {
+    pub(crate) fn with(mut self, children: impl IntoIterator<Item = Member>) -> Self {
         self.children.extend(children);
         self
     }
@@ -78,18 +78,18 @@ impl Member {
 
 /// What happened, in order, and the gates.
 #[derive(Clone, Default)]
-struct World {
+pub(crate) struct World {
     said: Arc<Mutex<Vec<String>>>,
     tries: Arc<Mutex<BTreeMap<String, u64>>>,
-    gate: Gate,
+    pub(crate) gate: Gate,
 }
 
 impl World {
-    fn say(&self, what: String) {
+    pub(crate) fn say(&self, what: String) {
         self.said.lock().unwrap().push(what);
     }
 
-    fn said(&self) -> Vec<String> {
+    pub(crate) fn said(&self) -> Vec<String> {
         self.said.lock().unwrap().clone()
     }
 
@@ -134,7 +134,7 @@ async fn live(cx: Cx<World>, member: Member) -> StepResult<()> {
     }
 }
 
-fn worker(bench: &Bench, world: &World) -> Worker<World> {
+pub(crate) fn worker(bench: &Bench, world: &World) -> Worker<World> {
     let worker = bench.worker(world.clone()).concurrency(16);
     worker.register_step(live)
 }
@@ -437,7 +437,7 @@ async fn all_but_one_go_on(bench: &Bench, families: Vec<Handle<Member>>) -> Resu
 }
 
 /// So many wait in line.
-async fn blocked(bench: &Bench, many: i64) -> Result<()> {
+pub(crate) async fn blocked(bench: &Bench, many: i64) -> Result<()> {
     bench
         .until(|| async {
             let blocked = bench.number("select count(*) from @blocked").await?;

@@ -35,7 +35,7 @@ on_both! {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Op {
+pub(crate) struct Op {
     does: String,
     server: Option<u64>,
     shares: bool,
@@ -61,7 +61,7 @@ fn op(does: &str) -> Op {
     }
 }
 
-fn on_server(does: &str) -> Op {
+pub(crate) fn on_server(does: &str) -> Op {
     Op {
         server: Some(42),
         ..op(does)
@@ -69,9 +69,9 @@ fn on_server(does: &str) -> Op {
 }
 
 /// Closed until the test opens it.
-type Gate = Arc<Semaphore>;
+pub(crate) type Gate = Arc<Semaphore>;
 
-fn gate() -> Gate {
+pub(crate) fn gate() -> Gate {
     Arc::new(Semaphore::new(0))
 }
 
@@ -88,7 +88,7 @@ async fn run(cx: Cx<Gate>, op: Op) -> StepResult<()> {
     }
 }
 
-fn plan(op: &Op, plan: &mut Plan<Gate>) -> Node<()> {
+pub(crate) fn plan(op: &Op, plan: &mut Plan<Gate>) -> Node<()> {
     let hour = Duration::from_secs(3600);
     plan.step("work", run)
         .backoff(hour, hour)
@@ -117,7 +117,11 @@ async fn raise(cx: Cx<Gate>, _: Family) -> StepResult<()> {
 }
 
 /// What is said of an intent, with names for ids and without times and hosts.
-async fn told(bench: &Bench, id: IntentId, names: &[(&str, IntentId)]) -> Result<String> {
+pub(crate) async fn told(
+    bench: &Bench,
+    id: IntentId,
+    names: &[(&str, IntentId)],
+) -> Result<String> {
     let why = bench.intendant.why(id).await?;
     ensure!(why.state == bench.intendant.state(id).await? && why.intent == id);
     ensure!(!why.reasons.is_empty() && serde_json::to_value(&why)?["reasons"].is_array());
