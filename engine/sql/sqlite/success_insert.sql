@@ -4,7 +4,7 @@ with tick (now) as (values (?)),
 n (intent_id, kind, account, requested_at, started_at, output, plan_hash) as (
   values (?, ?, ?, ?, ?, ?, ?) /* more rows */
 )
-insert into intendant_outcome (intent_id, kind, account, state, requested_at, started_at, finished_at, output, plan_hash)
+insert or fail into intendant_outcome (intent_id, kind, account, state, requested_at, started_at, finished_at, output, plan_hash)
 select n.intent_id, n.kind, n.account, 'succeeded', n.requested_at, max(n.started_at, n.requested_at),
        max(tick.now, n.started_at, n.requested_at), n.output, n.plan_hash
   from n, tick where n.intent_id is not null

@@ -214,10 +214,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
         // A worker that was paused, or has not reached its database for a lease, may be dead without knowing: it starts
         // nothing before it has been told that it lives.
-        if self.now().saturating_sub(self.confirmed) >= self.settings.lease {
+        let now = self.now();
+        if now.saturating_sub(self.confirmed) >= self.settings.lease {
             return;
         }
-        let now = self.now();
         while self.lanes[index].running < self.lanes[index].slots(now) {
             let Some(Waiting { task, step, .. }) = self.lanes[index].waiting.pop_front() else {
                 return;

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -92,6 +93,9 @@ impl Bounds {
 }
 
 /// Starts an attempt in a task of its own. When it ends, it says so through `ended`; if it is aborted, it says nothing.
+///
+/// What is awaited in here stays where it is, behind a reference: an argument of an async function is kept twice in its
+/// future, so each level would double what a task weighs, and every attempt moves and fills it.
 pub(super) fn spawn<S: Send + Sync + 'static>(
     run: Run<S>,
     step: usize,
@@ -100,62 +104,46 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
     let context = run.cx.step().clone();
     let span = step_logs::open(&context);
     let task = async move {
-        let seam = context.intendant.store().seam();
-        let (function, _turn) = seam.turn(run.run, &context, step).await;
-        let run = Run {
-            run: function,
-            ..run
+        let store = context.intendant.store();
+        let (function, _turn) = store.seam().turn(run.run, &context, step).await;
+        let around = run.layers.as_deref().map(|layers| (run.cx.clone(), layers));
+        // Calling the function is part of the attempt: decoding the input can panic as well.
+        let call = pin!(async { function(run.cx, run.input).await });
+        let result = match &around {
+            None => {
+                let attempt = pin!(bounded(call, &context, run.bounds));
+                seen(run.watched, attempt).await
+            }
+            Some((cx, layers)) => {
+                let step = Box::pin(bounded(call, &context, run.bounds));
+                let around = async {
+                    let next = Next::new(cx, layers, step);
+                    next.run().await.map(|Done(done)| done)
+                };
+                let around = pin!(around);
+                let attempt = pin!(bounded(around, &context, run.bounds.around()));
+                seen(run.watched, attempt).await
+            }
         };
-        let task = context.once.task;
-        let result = attempt(run, &context).await;
         let end = match context.recorded() {
             // Whatever the step did afterwards: its result is on disk.
             Some(output) => StepEnd::Recorded(output),
             None => end_of(result, &context),
         };
-        let took = context
-            .intendant
-            .store()
-            .clock()
-            .monotonic()
-            .saturating_duration_since(context.started);
+        let now = store.clock().monotonic();
         // The worker is gone: so is the attempt.
         let _ = ended.send(Ended {
-            task,
+            task: context.once.task,
             step,
             end,
-            took,
+            took: now.saturating_duration_since(context.started),
         });
     };
     tokio::spawn(task.instrument(span)).abort_handle()
 }
 
-/// One attempt, with what runs around it.
-async fn attempt<S: Send + Sync + 'static>(
-    run: Run<S>,
-    context: &StepContext,
-) -> StepResult<StepDone> {
-    let Run {
-        run,
-        cx,
-        input,
-        bounds,
-        layers,
-        watched,
-    } = run;
-    let attempt = async {
-        let Some(layers) = layers else {
-            // Calling the function is part of the attempt: decoding the input can panic as well.
-            return bounded(async move { run(cx, input).await }, context, bounds).await;
-        };
-        let inside = cx.clone();
-        let step = bounded(async move { run(inside, input).await }, context, bounds);
-        let around = async {
-            let next = Next::new(&cx, &layers, Box::pin(step));
-            next.run().await.map(|Done(done)| done)
-        };
-        bounded(around, context, bounds.around()).await
-    };
+/// An attempt, under the watchdog's eyes if there is one.
+async fn seen<F: Future>(watched: Option<Watched>, attempt: Pin<&mut F>) -> F::Output {
     match watched {
         Some(watched) => watched.run(attempt).await,
         None => attempt.await,
@@ -164,7 +152,7 @@ async fn attempt<S: Send + Sync + 'static>(
 
 /// Runs to the end of a step or to a bound. A panic, a time-out and the end of a cancel's grace time are errors.
 async fn bounded(
-    step: impl Future<Output = StepResult<StepDone>>,
+    step: Pin<&mut (dyn Future<Output = StepResult<StepDone>> + Send)>,
     context: &StepContext,
     Bounds { limit, grace }: Bounds,
 ) -> StepResult<StepDone> {

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,8 +54,7 @@ impl Drop for Watched {
 
 impl Watched {
     /// Runs a step's future under the watchdog's eyes.
-    pub(super) async fn run<F: Future>(self, step: F) -> F::Output {
-        let mut step = pin!(step);
+    pub(super) async fn run<F: Future>(self, mut step: Pin<&mut F>) -> F::Output {
         poll_fn(|cx| {
             let polls = &self.context.polls;
             polls.fetch_add(1, Ordering::Relaxed);
