@@ -309,7 +309,9 @@ async fn an_order_that_nobody_has_carried_out_is_carried_out_by_whoever_begins(
     bench: Bench,
 ) -> Result<()> {
     let gate = closed();
-    let provisioner = start(bench.worker(gate.clone()).register(provision_plan));
+    // Its step does not listen, and is dropped.
+    let provisioner = bench.worker(gate.clone()).register(provision_plan);
+    let provisioner = start(provisioner.cancel_grace(Duration::from_millis(20)));
     let old = bench.intendant.request(provision(&[1])).await?;
     bench.reach(old.id(), IntentState::Running).await?;
     let terminator = start(bench.worker(gate.clone()).register_step(terminate));
