@@ -94,8 +94,8 @@ impl Bounds {
 
 /// Starts an attempt in a task of its own. When it ends, it says so through `ended`; if it is aborted, it says nothing.
 ///
-/// What is awaited in here stays where it is, behind a reference: an argument of an async function is kept twice in its
-/// future, so each level would double what a task weighs, and every attempt moves and fills it.
+/// What is large stays where it is, behind a reference: an argument of an async function is kept twice in its future, so
+/// each level would double what a task weighs, and every attempt moves and fills it.
 pub(super) fn spawn<S: Send + Sync + 'static>(
     run: Run<S>,
     step: usize,
@@ -108,7 +108,7 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
         let (function, _turn) = store.seam().turn(run.run, &context, step).await;
         let around = run.layers.as_deref().map(|layers| (run.cx.clone(), layers));
         // Calling the function is part of the attempt: decoding the input can panic as well.
-        let call = pin!(async { function(run.cx, run.input).await });
+        let call = async { function(run.cx, run.input).await };
         let result = match &around {
             None => {
                 let attempt = pin!(bounded(call, &context, run.bounds));
@@ -120,7 +120,6 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
                     let next = Next::new(cx, layers, step);
                     next.run().await.map(|Done(done)| done)
                 };
-                let around = pin!(around);
                 let attempt = pin!(bounded(around, &context, run.bounds.around()));
                 seen(run.watched, attempt).await
             }
@@ -152,7 +151,7 @@ async fn seen<F: Future>(watched: Option<Watched>, attempt: Pin<&mut F>) -> F::O
 
 /// Runs to the end of a step or to a bound. A panic, a time-out and the end of a cancel's grace time are errors.
 async fn bounded(
-    step: Pin<&mut (dyn Future<Output = StepResult<StepDone>> + Send)>,
+    step: impl Future<Output = StepResult<StepDone>>,
     context: &StepContext,
     Bounds { limit, grace }: Bounds,
 ) -> StepResult<StepDone> {
@@ -167,6 +166,7 @@ async fn bounded(
             None => Ok(step.await),
         }
     };
+    // The step is in here, and gone afterwards with all that it waits for: it must not stand before those who wait below.
     let ended = tokio::select! {
         biased;
         ended = step => ended,

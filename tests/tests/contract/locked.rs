@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use intendant::{Cx, Intent, StepResult, StoreKind};
+use intendant::{Cx, Intent, IntentState, Node, Plan, StepResult, StoreKind, value};
 use serde::{Deserialize, Serialize};
-use sqlx::Connection as _;
+use sqlx::{AssertSqlSafe, Connection as _};
 
-use crate::support::{Bench, on_both, start};
+use crate::support::{Bench, Counter, Gate, on_both, start};
 
 on_both! {
     a_worker_that_begins_while_somebody_holds_the_database_waits_for_it;
+    a_step_that_is_stopped_while_its_checkpoints_wait_for_each_other_ends;
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -28,8 +29,12 @@ async fn work(_: Cx<()>, _: Job) -> StepResult<()> {
 /// Longer than SQLite waits for a lock before it says that the database is busy.
 const HELD: Duration = Duration::from_secs(6);
 
-/// Keeps everybody from beginning a session for a while; the future that it returns does.
-async fn hold(bench: &Bench) -> Result<impl Future<Output = Result<()>> + use<>> {
+/// Keeps everybody from writing into a table for a while (into any, on SQLite); the future that it returns does.
+async fn hold(
+    bench: &Bench,
+    table: &str,
+    time: Duration,
+) -> Result<impl Future<Output = Result<()>> + use<>> {
     let url = &bench.database.url;
     let (mut sqlite, mut postgres) = (None, None);
     match bench.database.kind {
@@ -40,14 +45,15 @@ async fn hold(bench: &Bench) -> Result<impl Future<Output = Result<()>> + use<>>
         }
         StoreKind::Postgres => {
             let mut conn = sqlx::PgConnection::connect(url).await?;
-            sqlx::raw_sql("begin; lock table intendant.session in access exclusive mode")
+            let lock = format!("begin; lock table intendant.{table} in access exclusive mode");
+            sqlx::raw_sql(AssertSqlSafe(lock))
                 .execute(&mut conn)
                 .await?;
             postgres = Some(conn);
         }
     }
     Ok(async move {
-        tokio::time::sleep(HELD).await;
+        tokio::time::sleep(time).await;
         if let Some(conn) = sqlite {
             conn.close().await?;
         }
@@ -62,11 +68,52 @@ async fn a_worker_that_begins_while_somebody_holds_the_database_waits_for_it(
     bench: Bench,
 ) -> Result<()> {
     let handle = bench.intendant.request(Job).await?;
-    let held = hold(&bench).await?;
+    let held = hold(&bench, "session", HELD).await?;
     let worker = start(bench.worker(()).register_step(work));
     held.await?;
     handle.output().await?;
     let report = worker.stop().await?;
     ensure!(report.finished == 1, "{report:?}");
+    bench.check().await
+}
+
+/// Where a test is with its step.
+#[derive(Debug, Clone, Default)]
+struct Turns {
+    begun: Counter,
+    go_on: Gate,
+}
+
+/// One of its checkpoints waits for the database, the other one for the first.
+async fn write_twice(cx: Cx<Turns>, _: Job) -> StepResult<()> {
+    cx.state().begun.add();
+    cx.state().go_on.pass().await;
+    let (first, second) = tokio::join!(cx.checkpoint(&1), cx.checkpoint(&2));
+    first.and(second)
+}
+
+async fn a_step_that_is_stopped_while_its_checkpoints_wait_for_each_other_ends(
+    bench: Bench,
+) -> Result<()> {
+    let plan = |_: &Job, plan: &mut Plan<Turns>| -> Node<()> {
+        plan.step("write", write_twice)
+            .attempts(1)
+            .time_limit(Duration::from_millis(500))
+            .input(value(Job))
+    };
+    let turns = Turns::default();
+    let worker = start(bench.worker(turns.clone()).register::<Job, _>(plan));
+    let handle = bench.intendant.request(Job).await?;
+    bench
+        .until(|| async { Ok((turns.begun.get() == 1).then_some(())) })
+        .await?;
+    let held = hold(&bench, "checkpoint", Duration::from_millis(1_200)).await?;
+    turns.go_on.open();
+    held.await?;
+    let record = bench.rest(handle.id()).await?;
+    ensure!(record.state == IntentState::Failed, "{record:?}");
+    let attempts = bench.intendant.attempts(handle.id()).await?;
+    ensure!(attempts[0].failure == "time-out", "{attempts:?}");
+    worker.stop().await?;
     bench.check().await
 }
