@@ -97,7 +97,8 @@ async fn an_idle_worker_asks_less_than_five_times_a_second() -> Result<()> {
         );
         ensure!(asked >= seconds, "the count moves: {asked}");
 
-        // One tolls, and the others wait for the one slot. A look at such a queue is four statements.
+        // One tolls, and the others wait for the one slot. A look at such a queue is four statements, three or four times a
+        // second; housekeeping may fall into the time.
         intendant.request(Toll {}).await?;
         intendant.limit_queue("tower", Some(1), "ada", None).await?;
         intendant.request_all((0..5).map(|_| Toll {})).await?;
@@ -107,7 +108,7 @@ async fn an_idle_worker_asks_less_than_five_times_a_second() -> Result<()> {
         let asked = statements.0.load(Ordering::SeqCst) - before;
         println!("{}: {asked} with a full queue", kind.as_str());
         ensure!(
-            asked <= 16 * seconds,
+            asked <= 20 * seconds,
             "{}: {asked} in {seconds} s with a full queue",
             kind.as_str()
         );
