@@ -183,6 +183,12 @@ pub const POISON_MEMORY: Duration = Duration::from_secs(3600);
 /// Shorter than the lease, so that a worker that hangs on its database notices before the others do.
 pub const DATABASE_CALL: Duration = Duration::from_secs(10);
 
+/// Most bytes of an attempt's task: it is moved several times on its way, and two thousand of them are to stay in a cache.
+pub(crate) const ATTEMPT_TASK: usize = 2_048;
+
+/// Time limit of bringing a database up to date, with the wait for another process that is at it.
+pub const MIGRATION: Duration = Duration::from_secs(600);
+
 /// How long a worker's loop answers for a tick of which nothing is heard; the committer itself speaks after every try. A
 /// worker that waits for its database is well: it is only called stalled when the call's own limit has failed too.
 pub const COMMIT_PATIENCE: Duration = Duration::from_secs(20);

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::args::{Args, Rows};
 use super::conflict::{self, Known};
-use super::rows::KindRules;
+use super::tick_rows::KindRules;
 use super::{Conn, circle, finish, sql};
 use crate::admit::{Admission, Applicant, Holder, Place, Want};
 use crate::error::Error;

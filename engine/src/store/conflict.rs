@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::admit::{holders_of, line_of, mode};
 use super::args::{Args, Rows};
 use super::finish::wake_parents;
-use super::rows::KindRules;
+use super::tick_rows::KindRules;
 use super::{Conn, NewIntent, Relation, Store, sql};
 use crate::admit::{Admission, Applicant, Holder, Place, Rules, Scene, Want, admit};
 use crate::conflict::{ACTOR, Conflicts, Rival, Rule, Verdict};

@@ -3,8 +3,10 @@
 use sha2::{Digest, Sha256};
 use sqlx::Row as _;
 
-use super::{Db, Flush, OpenTx, Store, StoreKind, detached};
+use super::{Db, Flush, OpenTx, Store, StoreKind, detached, detached_for};
+use crate::again::Again;
 use crate::error::Error;
+use crate::limits;
 
 struct Migration {
     version: i64,
@@ -116,18 +118,22 @@ pub fn migration_sql(kind: StoreKind) -> String {
     sql
 }
 
+/// Waits for whoever else migrates. A statement may take long then, but does not wait for long: those who want a table that
+/// is waited for stand behind it.
+const WAIT_POSTGRES: &str = "set local enable_seqscan = on; set local statement_timeout = 0; set local lock_timeout = 0; \
+    select pg_advisory_xact_lock(46001); set local lock_timeout = '5s'";
+
 impl Store {
-    /// Brings the database up to this program's schema. Safe to call from many processes at once, and again.
+    /// Brings the database up to this program's schema. Safe to call from many processes at once, and again: one is at it,
+    /// the others wait.
     pub(crate) async fn migrate(&self) -> Result<Vec<MigrationStatus>, Error> {
         let store = self.clone();
-        detached(async move {
-            let mut tx = store.begin(Flush::Now).await?;
+        detached_for(limits::MIGRATION, async move {
+            let mut tx = store.begin_to_migrate().await?;
             let kind = store.kind();
             match &mut tx {
                 OpenTx::Pg(tx) => {
-                    sqlx::raw_sql("set local enable_seqscan = on; select pg_advisory_xact_lock(46001)")
-                        .execute(&mut **tx)
-                        .await?;
+                    sqlx::raw_sql(WAIT_POSTGRES).execute(&mut **tx).await?;
                     sqlx::raw_sql(RECORD_POSTGRES).execute(&mut **tx).await?;
                 }
                 OpenTx::Sqlite(tx, ..) => {
@@ -167,6 +173,21 @@ impl Store {
                 .collect())
         })
         .await
+    }
+
+    /// SQLite waits for its writer for some seconds only, and whoever is at a migration has it for as long as that takes.
+    async fn begin_to_migrate(&self) -> Result<OpenTx, Error> {
+        let mut again = Again::new();
+        loop {
+            match (self.begin(Flush::Now).await, &self.db) {
+                (Err(error), Db::Sqlite { writer, .. })
+                    if error.is_retryable() && !writer.is_closed() =>
+                {
+                    again.wait().await;
+                }
+                (begun, _) => return begun,
+            }
+        }
     }
 
     /// Which migrations the database has. Fails if it has one that this program does not know.

@@ -46,6 +46,7 @@ mod sql;
 mod stop;
 mod taking_back;
 mod tick;
+mod tick_rows;
 mod token;
 mod verbs;
 mod versions;
@@ -94,13 +95,13 @@ pub use records::{
 pub(crate) use request::insert_requests;
 pub(crate) use resume::{Actor, Revival};
 pub(crate) use rows::{
-    AttemptRow, AwaitedRow, ChildRow, Deadline, DeadlineRow, Finish, KindRow, KindRules, Lane,
-    Life, NewIntent, ParkReason, ParkRow, Peek, Probe, Requested, RoutedEnd, RoutedRow, SessionRow,
-    SessionSeen, SetAsideRow, Start, StartedRow, StepAt, StepRow, TickAnswer, TickEnd, TickRequest,
-    UndoRow,
+    AttemptRow, AwaitedRow, ChildRow, Deadline, DeadlineRow, Finish, KindRow, NewIntent,
+    ParkReason, ParkRow, Peek, Requested, RoutedEnd, RoutedRow, SessionRow, SessionSeen,
+    SetAsideRow, Start, StartedRow, StepAt, StepRow, UndoRow,
 };
 pub(crate) use schedule::{Declaration, NewTick, ScheduleLoad, Standing};
 pub(crate) use signal::NewSignal;
+pub(crate) use tick_rows::{KindRules, Lane, Life, Probe, TickAnswer, TickEnd, TickRequest};
 pub(crate) use token::NewTokenRow;
 pub(crate) use verbs::{Amendment, StepVerb};
 pub use versions::{Version, Versions};
@@ -257,13 +258,17 @@ impl OpenTx {
 async fn detached<T: Send + 'static>(
     call: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
-    let limited = seam::paused_alike(tokio::time::timeout(limits::DATABASE_CALL, call));
+    detached_for(limits::DATABASE_CALL, call).await
+}
+
+async fn detached_for<T: Send + 'static>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    let limited = seam::paused_alike(tokio::time::timeout(limit, call));
     match tokio::spawn(limited).await {
         Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(Error::Unreachable(format!(
-            "no answer within {:?}",
-            limits::DATABASE_CALL
-        ))),
+        Ok(Err(_)) => Err(Error::Unreachable(format!("no answer within {limit:?}"))),
         Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
         Err(_) => Err(Error::Unreachable(
             "the runtime is shutting down".to_owned(),

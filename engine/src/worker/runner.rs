@@ -138,6 +138,7 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
             took: now.saturating_duration_since(context.started),
         });
     };
+    debug_assert!(size_of_val(&task) <= limits::ATTEMPT_TASK);
     tokio::spawn(task.instrument(span)).abort_handle()
 }
 

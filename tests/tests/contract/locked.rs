@@ -1,9 +1,9 @@
 //! A database that somebody else holds: whoever comes meanwhile waits for it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use intendant::{Cx, Intent, IntentState, Node, Plan, StepResult, StoreKind, value};
+use intendant::{Cx, Intendant, Intent, IntentState, Node, Plan, StepResult, StoreKind, value};
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, Connection as _};
 
@@ -11,6 +11,7 @@ use crate::support::{Bench, Counter, Gate, on_both, start};
 
 on_both! {
     a_worker_that_begins_while_somebody_holds_the_database_waits_for_it;
+    who_opens_a_database_while_somebody_migrates_it_waits_for_that;
     a_step_that_is_stopped_while_its_checkpoints_wait_for_each_other_ends;
 }
 
@@ -29,10 +30,10 @@ async fn work(_: Cx<()>, _: Job) -> StepResult<()> {
 /// Longer than SQLite waits for a lock before it says that the database is busy.
 const HELD: Duration = Duration::from_secs(6);
 
-/// Keeps everybody from writing into a table for a while (into any, on SQLite); the future that it returns does.
+/// Keeps a lock on PostgreSQL for a while, and the writer on SQLite; the future that it returns does.
 async fn hold(
     bench: &Bench,
-    table: &str,
+    lock: &str,
     time: Duration,
 ) -> Result<impl Future<Output = Result<()>> + use<>> {
     let url = &bench.database.url;
@@ -45,8 +46,7 @@ async fn hold(
         }
         StoreKind::Postgres => {
             let mut conn = sqlx::PgConnection::connect(url).await?;
-            let lock = format!("begin; lock table intendant.{table} in access exclusive mode");
-            sqlx::raw_sql(AssertSqlSafe(lock))
+            sqlx::raw_sql(AssertSqlSafe(format!("begin; {lock}")))
                 .execute(&mut conn)
                 .await?;
             postgres = Some(conn);
@@ -64,16 +64,34 @@ async fn hold(
     })
 }
 
+/// Keeps everybody from a table.
+fn table(name: &str) -> String {
+    format!("lock table intendant.{name} in access exclusive mode")
+}
+
 async fn a_worker_that_begins_while_somebody_holds_the_database_waits_for_it(
     bench: Bench,
 ) -> Result<()> {
     let handle = bench.intendant.request(Job).await?;
-    let held = hold(&bench, "session", HELD).await?;
+    let held = hold(&bench, &table("session"), HELD).await?;
     let worker = start(bench.worker(()).register_step(work));
     held.await?;
     handle.output().await?;
     let report = worker.stop().await?;
     ensure!(report.finished == 1, "{report:?}");
+    bench.check().await
+}
+
+async fn who_opens_a_database_while_somebody_migrates_it_waits_for_that(
+    bench: Bench,
+) -> Result<()> {
+    let migrating = "select pg_advisory_xact_lock(46001)";
+    let held = tokio::spawn(hold(&bench, migrating, HELD).await?);
+    let since = Instant::now();
+    let opened = Intendant::open(bench.database.url.as_str()).await?;
+    ensure!(since.elapsed() >= HELD - Duration::from_secs(1));
+    held.await??;
+    opened.request(Job).await?;
     bench.check().await
 }
 
@@ -107,7 +125,7 @@ async fn a_step_that_is_stopped_while_its_checkpoints_wait_for_each_other_ends(
     bench
         .until(|| async { Ok((turns.begun.get() == 1).then_some(())) })
         .await?;
-    let held = hold(&bench, "checkpoint", Duration::from_millis(1_200)).await?;
+    let held = hold(&bench, &table("checkpoint"), Duration::from_millis(1_200)).await?;
     turns.go_on.open();
     held.await?;
     let record = bench.rest(handle.id()).await?;
