@@ -17,6 +17,8 @@ mod advance;
 mod again;
 mod alert;
 mod asking;
+mod beside;
+mod blocking;
 mod by_name;
 mod cancel;
 mod change;
@@ -24,6 +26,8 @@ mod checkpoint;
 mod children;
 mod client;
 mod clock;
+#[cfg(unix)]
+mod command;
 mod conflict;
 mod crash;
 mod cx;
@@ -74,6 +78,8 @@ pub use change::ChangeRecord;
 pub use children::{ChildFailed, Children};
 pub use client::Intendant;
 pub use clock::{Clock, SystemClock};
+#[cfg(unix)]
+pub use command::{Captured, Command, CommandOutput};
 pub use conflict::{Conflicts, ConflictsError, Rule};
 pub use cx::Cx;
 pub use dry_run::{Concerned, DryRun, Ruled, Used, Wanted};

@@ -121,6 +121,8 @@ struct Settings {
     hook: Option<housekeeping::Hook>,
     /// How long a step may keep its thread.
     watchdog: Option<Duration>,
+    /// How many closures that block run at once.
+    blocking: usize,
     bounds: wear::Bounds,
 }
 
@@ -179,6 +181,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
                 watch: Watch::default(),
                 hook: None,
                 watchdog: Some(limits::WATCHDOG),
+                blocking: std::thread::available_parallelism().map_or(1, usize::from),
                 bounds: wear::Bounds::default(),
             },
         }
@@ -266,6 +269,13 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// ([`StepBuilder::queue`](crate::StepBuilder::queue)).
     pub fn queue(mut self, queue: impl Into<String>, steps: usize) -> Self {
         self.queues.insert(queue.into(), steps.max(1));
+        self
+    }
+
+    /// How many closures of steps ([`Cx::blocking`]) run at once, in all queues together; as many as the machine has
+    /// processors unless said. They keep threads, not slots: a step that waits for one of these places has its slot already.
+    pub fn blocking(mut self, closures: usize) -> Self {
+        self.settings.blocking = closures.clamp(1, limits::BLOCKING);
         self
     }
 
@@ -414,7 +424,8 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// for a runtime that does not come back to a task in that time (`intendant_runtime_stuck_total`).
     ///
     /// It is a thread of its own that looks, so it sees that also where no timer fires any more. Work that blocks belongs
-    /// into `tokio::task::spawn_blocking`.
+    /// into [`Cx::blocking`]. A closure there, or a [`Command`](crate::Command)'s program, that does not end within this time
+    /// after its step was stopped counts as stuck, too.
     pub fn watchdog(mut self, limit: Duration) -> Self {
         self.settings.watchdog = Some(limit.max(Duration::from_millis(20)));
         self
