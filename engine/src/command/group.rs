@@ -90,14 +90,16 @@ impl Group {
     fn connect(&mut self, command: &Command, log: Option<Lines>) {
         let limit = command.output_limit;
         if let Some(pipe) = self.main.stdout.take() {
-            self.pipes.spawn(self.stdout.clone().read(pipe, limit, None));
+            self.pipes
+                .spawn(self.stdout.clone().read(pipe, limit, None));
         }
         if let Some(pipe) = self.main.stderr.take() {
             self.pipes.spawn(self.stderr.clone().read(pipe, limit, log));
         }
         if let Some(mut pipe) = self.main.stdin.take() {
             let bytes = command.stdin.clone();
-            self.pipes.spawn(async move { pipe.write_all(&bytes).await });
+            self.pipes
+                .spawn(async move { pipe.write_all(&bytes).await });
         }
     }
 

@@ -183,14 +183,20 @@ mod tests {
             captured.bytes.extend(format!("line {line}\n").bytes());
         }
         let lines = captured.last_lines();
-        assert!(lines.starts_with("line 90\n") && lines.ends_with("\nline 99"), "{lines}");
+        assert!(
+            lines.starts_with("line 90\n") && lines.ends_with("\nline 99"),
+            "{lines}"
+        );
         captured.bytes = vec![b'x'; 3 * limits::PROGRAM_LAST_BYTES];
         assert_eq!(captured.last_lines().len(), limits::PROGRAM_LAST_BYTES);
     }
 
     #[test]
     fn lines_are_put_together_and_cut() {
-        let log = Arc::new(StepLog::new(Arc::new(crate::clock::SystemClock), Instant::now()));
+        let log = Arc::new(StepLog::new(
+            Arc::new(crate::clock::SystemClock),
+            Instant::now(),
+        ));
         let mut lines = Lines::new(log.clone(), "cc".to_owned());
         lines.add(b"one\nt");
         lines.add(b"wo\n\n");
@@ -201,6 +207,9 @@ mod tests {
         let texts: Vec<&str> = kept.iter().map(|line| line.text.as_str()).collect();
         let long = format!("{}…", "x".repeat(limits::LOG_LINE_BYTES));
         assert_eq!(texts, ["one", "two", &long, "last \u{fffd}"]);
-        assert_eq!((kept[0].level.as_str(), kept[0].target.as_str()), ("INFO", "cc"));
+        assert_eq!(
+            (kept[0].level.as_str(), kept[0].target.as_str()),
+            ("INFO", "cc")
+        );
     }
 }

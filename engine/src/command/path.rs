@@ -67,7 +67,10 @@ mod tests {
         let missing = Command::new("program").env("PATH", directory.path());
         assert_eq!(
             missing.find().unwrap_err(),
-            format!("there is no program `program` in {}", directory.path().display())
+            format!(
+                "there is no program `program` in {}",
+                directory.path().display()
+            )
         );
         std::fs::write(&program, "#!/bin/sh\n").unwrap();
         let error = missing.find().unwrap_err();

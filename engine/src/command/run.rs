@@ -86,9 +86,8 @@ impl Watch {
         // A file system may take its time over it.
         let started = tokio::task::spawn_blocking(move || {
             let program = starts.find().map_err(fail)?;
-            Group::start(&starts, &program, env, log).map_err(|error| {
-                StepError::new(format!("starting `{}`: {error}", starts.name()))
-            })
+            Group::start(&starts, &program, env, log)
+                .map_err(|error| StepError::new(format!("starting `{}`: {error}", starts.name())))
         });
         let mut group = started.await.map_err(StepError::new)??;
         let why = self.until(&mut group, command.time_limit).await;
@@ -176,7 +175,10 @@ impl Command {
         let (failure, mut error) = match (why, code) {
             (Some(Why::Time(limit)), _) => {
                 let ran = format!("`{name}` ran longer than its time limit of {limit:?}");
-                (AttemptFailure::TimeOut, format!("{ran} and was stopped{unknown}"))
+                (
+                    AttemptFailure::TimeOut,
+                    format!("{ran} and was stopped{unknown}"),
+                )
             }
             (Some(Why::Cancelled | Why::Left), _) => {
                 let stopped = format!("`{name}` was stopped, since the step was{unknown}");
