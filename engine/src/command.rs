@@ -10,6 +10,7 @@ mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ use crate::limits;
 ///     Ok(bytes.split_whitespace().next().unwrap_or_default().parse()?)
 /// }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "a command does nothing until a step runs it"]
 pub struct Command {
     program: OsString,
@@ -147,5 +148,16 @@ impl Command {
     pub fn success_codes(mut self, codes: impl IntoIterator<Item = i32>) -> Self {
         self.codes = codes.into_iter().collect();
         self
+    }
+}
+
+/// Without the values of its environment and what it reads: credentials are handed over by these.
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Command")
+            .field("program", &self.program)
+            .field("args", &self.args)
+            .field("env", &self.env.keys())
+            .finish_non_exhaustive()
     }
 }

@@ -123,11 +123,12 @@ impl Group {
         }
     }
 
-    /// Reads what a program has left that has ended; kills whatever there still is of the group, and waits for that.
-    pub(super) async fn end(mut self) -> io::Result<Over> {
+    /// Reads, for so long, what a program has left that has ended; kills whatever there still is of the group, and waits for
+    /// that.
+    pub(super) async fn end(mut self, pipes: Duration) -> io::Result<Over> {
         if self.main.id().is_none() {
-            // Something that it has started may keep its pipes open for ever.
-            self.drain(limits::PROGRAM_PIPES).await;
+            // Something that it has started may keep them open for ever.
+            self.drain(pipes).await;
         }
         self.signal(Signal::KILL);
         let status = self.main.wait().await?;

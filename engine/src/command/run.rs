@@ -95,7 +95,12 @@ impl Watch {
             group.terminate();
             self.grace(&mut group, why, command.grace).await;
         }
-        let over = group.end().await?;
+        // Nobody reads what it has written if the step is gone, and a worker that stops waits for it.
+        let pipes = match why {
+            Some(Why::Left) => Duration::ZERO,
+            Some(Why::Time(_) | Why::Cancelled) | None => limits::PROGRAM_PIPES,
+        };
+        let over = group.end(pipes).await?;
         command.judge(over, why, begun.elapsed())
     }
 

@@ -344,7 +344,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// the grace time is recorded as ever. When it is over, the future of every step that still runs is dropped at its next
     /// `await`; its intent is handed back as it is, with its checkpoint and its log: no attempt is used up, and it is no
     /// failure. Steps that are at most once fail as interrupted instead. A step in the middle of its own transaction or
-    /// checkpoint is waited for until that is known to be on disk or not. Who has not let go a second later blocks its thread:
+    /// checkpoint is waited for until that is known to be on disk or not, and [programs](Cx::run) are killed. Who has not let go a second later blocks its thread:
     /// its intent stays in the session, which is marked as leaving, and [`run`](Self::run) returns; another worker takes
     /// the intent over when this process has ended, or a lease later, and does not count that as a crash. Meanwhile the
     /// blocked code may still run; it can write nothing any more.

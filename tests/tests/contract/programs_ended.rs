@@ -48,6 +48,13 @@ impl Den {
         self.directory.path()
     }
 
+    /// Waits until the test has seen this often that it can go on.
+    async fn looked(&self, times: u64) {
+        while self.runs.get() < times {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     fn deaf(&self) -> Command {
         self.sh(DEAF)
     }
@@ -119,7 +126,7 @@ async fn deaf(cx: Cx<Den>, _: String) -> StepResult<String> {
 async fn the_time_limit_ends_a_program_with_all_that_it_has_started(bench: Bench) -> Result<()> {
     async fn limited(cx: Cx<Den>, _: String) -> StepResult<String> {
         let deaf = cx.state().sh(&format!("echo deaf >&2; {DEAF}"));
-        let deaf = deaf.time_limit(Duration::from_millis(300));
+        let deaf = deaf.time_limit(Duration::from_secs(2));
         cx.run(deaf.grace(Duration::from_millis(100))).await?;
         Ok(String::new())
     }
@@ -130,7 +137,8 @@ async fn the_time_limit_ends_a_program_with_all_that_it_has_started(bench: Bench
     let attempt = failed(&bench, handle.id(), "time-out").await?;
     // When its end is known, nothing of it is there any more.
     all_dead(&pids)?;
-    let words = "`sh` ran longer than its time limit of 300ms and was stopped; what it did is unknown: deaf";
+    let words =
+        "`sh` ran longer than its time limit of 2s and was stopped; what it did is unknown: deaf";
     ensure!(attempt.error == words, "{}", attempt.error);
     worker.stop().await?;
     bench.check().await
@@ -140,8 +148,7 @@ async fn a_program_has_its_grace_to_end_by_itself(bench: Bench) -> Result<()> {
     async fn tidies(cx: Cx<Den>, _: String) -> StepResult<String> {
         let script = "trap 'echo tidied >&2; exit 0' TERM; sleep 1000 & wait";
         let tidies = cx.state().sh(script).grace(Duration::from_secs(60));
-        cx.run(tidies.time_limit(Duration::from_millis(200)))
-            .await?;
+        cx.run(tidies.time_limit(Duration::from_secs(1))).await?;
         Ok(String::new())
     }
     let den = Den::new()?;
@@ -182,7 +189,7 @@ async fn the_steps_time_limit_ends_it(bench: Bench) -> Result<()> {
     let den = Den::new()?;
     let limited = |_: &Job, plan: &mut Plan<Den>| -> Node<String> {
         let step = plan.step("work", deaf).attempts(1);
-        let step = step.time_limit(Duration::from_millis(300));
+        let step = step.time_limit(Duration::from_secs(2));
         step.input(value(String::new()))
     };
     let worker = start(bench.worker(den.clone()).register::<Job, _>(limited));
@@ -221,14 +228,8 @@ async fn a_worker_that_stops_ends_it_and_hands_the_intent_back(bench: Bench) -> 
 async fn a_panic_ends_it(bench: Bench) -> Result<()> {
     async fn panics(cx: Cx<Den>, _: String) -> StepResult<String> {
         let panics = async {
-            let said = cx.state().path().join("pids");
-            while !said.exists() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
             // Once the test has looked who they are.
-            while said.exists() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
+            cx.state().looked(1).await;
             std::panic::resume_unwind(Box::new("no"))
         };
         tokio::select! {
@@ -240,6 +241,7 @@ async fn a_panic_ends_it(bench: Bench) -> Result<()> {
     let worker = start(bench.worker(den.clone()).register::<Job, _>(once(panics)));
     let handle = bench.intendant.request(job()).await?;
     let pids = den.pids(&bench).await?;
+    den.runs.add();
     failed(&bench, handle.id(), "panic").await?;
     all_dead(&pids)?;
     worker.stop().await?;
@@ -249,7 +251,7 @@ async fn a_panic_ends_it(bench: Bench) -> Result<()> {
 async fn a_step_that_drops_it_ends_it(bench: Bench) -> Result<()> {
     async fn impatient(cx: Cx<Den>, _: String) -> StepResult<String> {
         let run = cx.run(cx.state().deaf());
-        let run = tokio::time::timeout(Duration::from_millis(300), run).await;
+        let run = tokio::time::timeout(Duration::from_secs(2), run).await;
         assert!(run.is_err());
         Ok("went on".to_owned())
     }
@@ -269,18 +271,12 @@ async fn a_step_that_drops_it_ends_it(bench: Bench) -> Result<()> {
 
 async fn what_a_step_leaves_behind_ends_with_it(bench: Bench) -> Result<()> {
     async fn leaves(cx: Cx<Den>, _: String) -> StepResult<String> {
-        let (context, file) = (cx.clone(), cx.state().path().join("pids"));
+        let context = cx.clone();
         tokio::spawn(async move { context.run(context.state().deaf()).await });
-        while !file.exists() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
         let late = cx.clone();
         tokio::spawn(async move {
             // The step has ended by then.
-            late.state().runs.add();
-            while late.state().runs.get() < 2 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
+            late.state().looked(2).await;
             let error = late.run(Command::new("true")).await.unwrap_err();
             let (_, words) = error.failure().unwrap();
             assert_eq!(
@@ -290,15 +286,14 @@ async fn what_a_step_leaves_behind_ends_with_it(bench: Bench) -> Result<()> {
             late.state().runs.add();
         });
         // Once the test has looked who they are.
-        while file.exists() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        cx.state().looked(1).await;
         Ok("left".to_owned())
     }
     let den = Den::new()?;
     let worker = start(bench.worker(den.clone()).register::<Job, _>(plan(leaves)));
     let handle = bench.intendant.request(job()).await?;
     let pids = den.pids(&bench).await?;
+    den.runs.add();
     ensure!(handle.output().await? == "left");
     all_dead(&pids)?;
     den.runs.add();
