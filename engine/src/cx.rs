@@ -10,8 +10,9 @@ use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
+use crate::beside::Beside;
 use crate::client::Intendant;
 use crate::id::{IntentId, TaskId};
 use crate::notes::Notes;
@@ -71,6 +72,10 @@ pub(crate) struct StepContext {
     /// The sleeps and signals that it has waited for in earlier runs, by name.
     pub(crate) waits: HashMap<String, KnownWait>,
     pub(crate) stopping: watch::Receiver<bool>,
+    /// The worker's places for what blocks its thread.
+    pub(crate) places: Arc<Semaphore>,
+    /// What of it runs outside of its future.
+    pub(crate) beside: Beside,
     /// Odd while the step is polled; twice the number of its polls otherwise. For the watchdog.
     pub(crate) polls: AtomicU64,
     /// Of the step.
@@ -129,6 +134,7 @@ impl StepContext {
         children: Arc<HashMap<String, ChildLoad>>,
         waits: HashMap<String, KnownWait>,
         stopping: watch::Receiver<bool>,
+        places: Arc<Semaphore>,
     ) -> Self {
         let started = intendant.store().clock().monotonic();
         Self {
@@ -139,6 +145,8 @@ impl StepContext {
             children,
             waits,
             stopping,
+            places,
+            beside: Beside::default(),
             polls: AtomicU64::new(0),
             at_most_once: false,
             cancelled: AtomicBool::new(false),
@@ -199,8 +207,9 @@ impl StepContext {
         }
     }
 
-    /// Waits until it is known whether the step's result is on disk.
+    /// Waits until what runs beside the step has ended, and it is known whether the step's result is on disk.
     pub(crate) async fn settled(&self) {
+        self.beside.gone().await;
         drop(self.settling.lock().await);
     }
 
@@ -247,9 +256,9 @@ impl StepContext {
         }
     }
 
-    /// Nobody finds out right now whether something is on disk.
+    /// Nothing runs beside it, and nobody finds out right now whether something is on disk.
     pub(crate) fn is_settled(&self) -> bool {
-        self.settling.try_lock().is_ok()
+        self.beside.is_gone() && self.settling.try_lock().is_ok()
     }
 
     /// What the step has said about how far it is since it was asked last, so that it is written once.

@@ -5,6 +5,10 @@
 //! it out, and another one goes on from the recorded results when that one dies. [`Intendant`] is the handle on the
 //! database, SQLite or PostgreSQL, with the same semantics on both.
 //!
+//! A process that has opened the engine may start programs (`exec`), but must not go on in a child that it forks: connections,
+//! locks on files and the threads of the runtime are not the child's. docs/PROGRAMS.md says what comes of it, and what to do
+//! instead: fork first, open afterwards.
+//!
 //! Start with [`Intendant::open`] and [`Worker`]. The promises and how they are kept are in ARCHITECTURE.md.
 
 pub mod limits;
@@ -17,6 +21,8 @@ mod advance;
 mod again;
 mod alert;
 mod asking;
+mod beside;
+mod blocking;
 mod by_name;
 mod cancel;
 mod change;
@@ -24,6 +30,8 @@ mod checkpoint;
 mod children;
 mod client;
 mod clock;
+#[cfg(unix)]
+mod command;
 mod conflict;
 mod crash;
 mod cx;
@@ -74,6 +82,8 @@ pub use change::ChangeRecord;
 pub use children::{ChildFailed, Children};
 pub use client::Intendant;
 pub use clock::{Clock, SystemClock};
+#[cfg(unix)]
+pub use command::{Captured, Command, CommandOutput};
 pub use conflict::{Conflicts, ConflictsError, Rule};
 pub use cx::Cx;
 pub use dry_run::{Concerned, DryRun, Ruled, Used, Wanted};
@@ -127,3 +137,6 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/TESTING.md")]
 struct Testing;
+#[cfg(all(doctest, unix))]
+#[doc = include_str!("../../docs/PROGRAMS.md")]
+struct Programs;

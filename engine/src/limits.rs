@@ -234,6 +234,33 @@ pub const CANCEL_TRIES: usize = 100;
 /// its turn where there are more workers than slots. One small statement a second, of workers that are at their limit.
 pub const SLOT_TERM: Duration = Duration::from_secs(1);
 
+/// Most closures of steps that a worker can be told to run at once: half of the threads that a runtime has for them, so that
+/// the program's own find some.
+pub const BLOCKING: usize = 256;
+
+/// How much of a program's standard output, and of its standard error, is kept, in bytes, the last part; as much as an output
+/// may have. A command may say another limit.
+pub const PROGRAM_OUTPUT: usize = 1024 * 1024;
+
+/// How long a program may go on after SIGTERM, at its time limit or when its intent was cancelled: shorter than what a cancel
+/// gives the step.
+pub const PROGRAM_GRACE: Duration = Duration::from_secs(5);
+
+/// The same where its step is gone already, so that a stopping worker still hands the intent back.
+pub const PROGRAM_LEFT: Duration = Duration::from_millis(300);
+
+/// How long the pipes of a program that has ended are read, where something that it has started keeps them open.
+pub const PROGRAM_PIPES: Duration = Duration::from_secs(1);
+
+/// How long a killed process group is waited for, where nobody reaps what was started in it.
+pub const PROGRAM_GONE: Duration = Duration::from_millis(500);
+
+/// How many of the last lines of its standard error are in the error of a program that has failed, and how many bytes of them.
+pub const PROGRAM_LAST_LINES: usize = 10;
+
+/// See [`PROGRAM_LAST_LINES`].
+pub const PROGRAM_LAST_BYTES: usize = 2 * 1024;
+
 /// Wait before an intent's failure is written again when the database has refused even that. Rare enough to cost the
 /// others nothing, short enough to be seen by whoever mends the cause.
 pub const REFUSED_WAIT: Duration = Duration::from_secs(1);

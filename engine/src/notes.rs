@@ -106,6 +106,11 @@ impl Notes {
         let _ = self.log.set(log);
     }
 
+    /// The attempt's log, if one is kept.
+    pub(crate) fn log(&self) -> Option<&Arc<StepLog>> {
+        self.log.get()
+    }
+
     /// The step has a checkpoint on disk, or one is on its way there.
     pub(crate) fn set_checkpoint(&self) {
         self.checkpoint.store(true, Ordering::Release);

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 
 use super::backing_off::BackingOff;
@@ -105,6 +105,8 @@ pub(super) struct Engine<S> {
     /// When the tick that is on its way to the disk was sent.
     pub(super) sent: Duration,
     pub(super) stopping: watch::Sender<bool>,
+    /// For what blocks its thread.
+    pub(super) places: Arc<Semaphore>,
     /// What has come to its end elsewhere is to be asked for, even if there is nothing else to do.
     pub(super) watch_due: bool,
     /// How often this session had been told to stop something, as of the last tick.
@@ -165,6 +167,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             epoch: worker.intendant.store().clock().monotonic(),
             intendant: worker.intendant,
             state: worker.state,
+            places: Arc::new(Semaphore::new(worker.settings.blocking)),
             settings: worker.settings,
             kinds,
             lanes,

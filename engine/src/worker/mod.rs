@@ -121,6 +121,8 @@ struct Settings {
     hook: Option<housekeeping::Hook>,
     /// How long a step may keep its thread.
     watchdog: Option<Duration>,
+    /// How many closures that block run at once.
+    blocking: usize,
     bounds: wear::Bounds,
 }
 
@@ -179,6 +181,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
                 watch: Watch::default(),
                 hook: None,
                 watchdog: Some(limits::WATCHDOG),
+                blocking: std::thread::available_parallelism().map_or(1, usize::from),
                 bounds: wear::Bounds::default(),
             },
         }
@@ -269,6 +272,13 @@ impl<S: Send + Sync + 'static> Worker<S> {
         self
     }
 
+    /// How many closures of steps ([`Cx::blocking`]) run at once, in all queues together; as many as the machine has
+    /// processors unless said. They keep threads, not slots: a step that waits for one of these places has its slot already.
+    pub fn blocking(mut self, closures: usize) -> Self {
+        self.settings.blocking = closures.clamp(1, limits::BLOCKING);
+        self
+    }
+
     /// Serves no other queues than those that [`queue`](Self::queue) names: for a worker that carries out only what the
     /// kinds which it knows send to a certain place.
     ///
@@ -334,7 +344,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// the grace time is recorded as ever. When it is over, the future of every step that still runs is dropped at its next
     /// `await`; its intent is handed back as it is, with its checkpoint and its log: no attempt is used up, and it is no
     /// failure. Steps that are at most once fail as interrupted instead. A step in the middle of its own transaction or
-    /// checkpoint is waited for until that is known to be on disk or not. Who has not let go a second later blocks its thread:
+    /// checkpoint is waited for until that is known to be on disk or not, and [programs](Cx::run) are killed. Who has not let go a second later blocks its thread:
     /// its intent stays in the session, which is marked as leaving, and [`run`](Self::run) returns; another worker takes
     /// the intent over when this process has ended, or a lease later, and does not count that as a crash. Meanwhile the
     /// blocked code may still run; it can write nothing any more.
@@ -414,7 +424,8 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// for a runtime that does not come back to a task in that time (`intendant_runtime_stuck_total`).
     ///
     /// It is a thread of its own that looks, so it sees that also where no timer fires any more. Work that blocks belongs
-    /// into `tokio::task::spawn_blocking`.
+    /// into [`Cx::blocking`]. A closure there, or a [`Command`](crate::Command)'s program, that does not end within this time
+    /// after its step was stopped counts as stuck, too.
     pub fn watchdog(mut self, limit: Duration) -> Self {
         self.settings.watchdog = Some(limit.max(Duration::from_millis(20)));
         self

@@ -282,6 +282,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             children,
             waits,
             self.stopping.subscribe(),
+            self.places.clone(),
         )
         .at_most_once(at_most_once);
         let context = Arc::new(context);

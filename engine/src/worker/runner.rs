@@ -13,6 +13,7 @@ use tracing::Instrument as _;
 
 use super::limiting::{LimitOf, TimeLimit};
 use super::watchdog::Watched;
+use crate::beside::Closes;
 use crate::cx::{Awaits, Cx, StepContext};
 use crate::id::TaskId;
 use crate::limits;
@@ -104,6 +105,7 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
     let context = run.cx.step().clone();
     let span = step_logs::open(&context);
     let task = async move {
+        let closes = Closes(&context.beside);
         let store = context.intendant.store();
         let (function, _turn) = store.seam().turn(run.run, &context, step).await;
         let around = run.layers.as_deref().map(|layers| (run.cx.clone(), layers));
@@ -124,6 +126,9 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
                 seen(run.watched, attempt).await
             }
         };
+        // What the step has left behind in tasks of its own begins nothing more.
+        drop(closes);
+        context.beside.gone().await;
         let end = match context.recorded() {
             // Whatever the step did afterwards: its result is on disk.
             Some(output) => StepEnd::Recorded(output),
@@ -173,6 +178,8 @@ async fn bounded(
         ended = step => ended,
         () = cancelled(context, grace) => Err(Over::Cancelled),
     };
+    // What it has begun outside of its future is still at work: it ends with the step, and is waited for.
+    context.beside.dismiss();
     // A step that is dropped may be in the middle of its commit. As long as nobody knows whether that
     // took place, it must not be run again (promise 4).
     context.settled().await;

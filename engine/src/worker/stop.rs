@@ -100,7 +100,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let gone: Vec<(TaskId, usize)> = self
             .running
             .iter()
-            // What it had begun to write may still be on its way to the disk, and is of this worker's lease.
+            // What it had begun to write may still be on its way to the disk, and is of this worker's lease; what runs beside it
+            // may still have effects.
             .filter(|(_, running)| running.abort.is_finished() && running.context.is_settled())
             .map(|(key, _)| *key)
             .collect();

@@ -2,9 +2,10 @@
 //! stop it, and when the runtime itself does not come back.
 //!
 //! Each step has a counter that goes up when a poll of it begins and when it ends: odd while it is polled. So a poll costs
-//! two additions, and the thread looks at the counters now and then.
+//! two additions, and the thread looks at the counters now and then. What runs beside a step that was stopped, and does not
+//! end, counts as stuck as well.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -123,6 +124,8 @@ struct Observer {
     watchlist: Arc<Watchlist>,
     limit: Duration,
     sweep: Sweep,
+    /// Steps that were stopped, with something beside them that was told of as stuck.
+    left: HashSet<u64>,
     /// The number of the last task that came back from the runtime.
     returned: Arc<AtomicU64>,
     /// The last one that was sent, and when.
@@ -138,6 +141,7 @@ impl Observer {
             watchlist,
             limit,
             sweep: Sweep::default(),
+            left: HashSet::new(),
             returned: Arc::default(),
             sent: (0, Instant::now()),
             runtime_stuck: false,
@@ -168,8 +172,9 @@ impl Observer {
         for (_, step) in seen.new.iter().filter_map(|number| step(*number)) {
             say_stuck(step, self.limit);
         }
+        let left = self.look_beside(now, &steps);
         self.look_at_runtime(runtime, now, &steps);
-        let stuck = seen.stuck + usize::from(self.runtime_stuck && seen.stuck == 0);
+        let stuck = seen.stuck + left + usize::from(self.runtime_stuck && seen.stuck == 0);
         if stuck == 0 {
             self.since = None;
         } else {
@@ -186,6 +191,20 @@ impl Observer {
         let stuck_for = self.since.map_or(Duration::ZERO, |since| now - since);
         let stuck_ms = u64::try_from(stuck_for.as_millis()).unwrap_or(u64::MAX);
         self.watchlist.stuck_ms.store(stuck_ms, Ordering::Relaxed);
+    }
+
+    /// Steps that were stopped, and cannot end since what runs beside them does not.
+    fn look_beside(&mut self, now: Instant, steps: &[(u64, Arc<StepContext>)]) -> usize {
+        let before = std::mem::take(&mut self.left);
+        for (number, step) in steps {
+            if step.beside.overstays(now, self.limit) {
+                if !before.contains(number) {
+                    say_left(step, self.limit);
+                }
+                self.left.insert(*number);
+            }
+        }
+        self.left.len()
     }
 
     /// Sends a task that does nothing through the runtime, one at a time.
@@ -231,10 +250,26 @@ fn say_stuck(context: &StepContext, limit: Duration) {
         kind = &*context.intent.kind,
         step,
         intent = %context.intent.id,
-        "a step has kept its thread for more than {limit:?}: it blocks where it should await (tokio::task::spawn_blocking \
-         is for that), and nothing can stop it; this worker claims nothing meanwhile"
+        "a step has kept its thread for more than {limit:?}: it blocks where it should await (`Cx::blocking` is for that), \
+         and nothing can stop it; this worker claims nothing meanwhile"
     );
-    let (kind, step) = (context.intent.kind.to_string(), series(step).to_owned());
+    count(context);
+}
+
+fn say_left(context: &StepContext, limit: Duration) {
+    tracing::error!(
+        kind = &*context.intent.kind,
+        step = &*context.once.step,
+        intent = %context.intent.id,
+        "a step was stopped {limit:?} ago, and what it runs outside of its future (a closure of `Cx::blocking`, or a program) \
+         has not ended; this worker claims nothing meanwhile"
+    );
+    count(context);
+}
+
+fn count(context: &StepContext) {
+    let step = series(&context.once.step).to_owned();
+    let kind = context.intent.kind.to_string();
     metrics::counter!("intendant_step_stuck_total", "kind" => kind, "step" => step).increment(1);
 }
 

@@ -67,7 +67,7 @@ async fn fill(cx: Cx<SqlitePool>, batch: Batch) -> StepResult<Committed<i64>> {
             .fetch_all(cx.state())
             .await?;
     // Reading and reckoning go on side by side. Only the writing is one after the other, so it is short.
-    let codes = tokio::task::spawn_blocking(move || {
+    let codes = cx.blocking(move || {
         let codes = names.into_iter().map(|(id, name)| (id, code(&name)));
         serde_json::to_string(&codes.collect::<Vec<_>>())
     });
