@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
 use crate::cancel::CancelAnswer;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, Micros, SystemClock};
 use crate::error::Error;
 use crate::gather::{Gather, Made};
 use crate::handle::Handle;
@@ -27,7 +27,7 @@ use crate::store::{
     LinkRecord, LogRecord, MeasureRecord, MigrationStatus, NewIntent, Overdue, StepRecord, Store,
     StoreKind, StoreOptions, Unfinished,
 };
-use crate::why::{Why, explain};
+use crate::why::{Reason, Why, explain};
 use crate::worker::Asker;
 
 /// A handle on the engine's database: cheap to clone, to be kept for the life of the program.
@@ -333,7 +333,25 @@ impl Intendant {
     /// # Ok::<(), intendant::Error>(()) }).unwrap();
     /// ```
     pub async fn why(&self, id: IntentId) -> Result<Why, Error> {
-        Ok(explain(self.store().why(id).await?))
+        match self.store().why(id).await {
+            Ok(facts) => Ok(explain(facts)),
+            // Of the intent there is a row, of which what can be read is: so this is an answer, too.
+            Err(error) if error.is_data() => {
+                let record = self.get(id).await?;
+                let error = record.unreadable.unwrap_or_else(|| error.to_string());
+                Ok(Why {
+                    intent: id,
+                    kind: record.kind,
+                    account: record.account,
+                    requested_by: record.requested_by,
+                    requested_at: record.requested_at,
+                    state: record.state,
+                    at: Micros(self.store().clock().wall_us()).to_utc(),
+                    reasons: vec![Reason::Unreadable { error }],
+                })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// How many unfinished tasks there are, by place. Costs a count of the small tables, none of the history.

@@ -13,6 +13,9 @@ use uuid::Uuid;
 pub(crate) struct Micros(pub(crate) i64);
 
 impl Micros {
+    /// No calendar goes further than this from 1970, in either direction: about 260,000 years.
+    pub(crate) const FARTHEST: u64 = 8_210_000_000_000_000_000;
+
     pub(crate) fn to_utc(self) -> chrono::DateTime<chrono::Utc> {
         chrono::DateTime::from_timestamp_micros(self.0).unwrap_or_default()
     }

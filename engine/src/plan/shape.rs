@@ -81,6 +81,36 @@ impl Shape {
         steps.map(|(step, _)| step.name.to_string()).collect()
     }
 
+    /// Whether it is a plan at all: a stored one may have been damaged. Its edges lead to steps of its own, none of which
+    /// waits for itself.
+    pub(crate) fn is_sound(&self) -> bool {
+        let count = self.steps.len();
+        let inside = |index: &u32| (*index as usize) < count;
+        let edges = self.steps.iter().flat_map(|step| &step.after);
+        if !(inside(&self.output) && edges.clone().all(inside)) {
+            return false;
+        }
+        let mut open: Vec<usize> = self.steps.iter().map(|step| step.after.len()).collect();
+        let mut next: Vec<Vec<usize>> = vec![Vec::new(); count];
+        for (index, step) in self.steps.iter().enumerate() {
+            for before in &step.after {
+                next[*before as usize].push(index);
+            }
+        }
+        let mut free: Vec<usize> = (0..count).filter(|index| open[*index] == 0).collect();
+        let mut done = 0;
+        while let Some(index) = free.pop() {
+            done += 1;
+            for after in &next[index] {
+                open[*after] -= 1;
+                if open[*after] == 0 {
+                    free.push(*after);
+                }
+            }
+        }
+        done == count
+    }
+
     /// The position of a step, by its name.
     pub(crate) fn find(&self, name: &str) -> Option<usize> {
         self.steps.iter().position(|step| &*step.name == name)

@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::args::{Args, Rows};
 use super::conflict::{self, Known};
+use super::conn::Row;
+use super::reading::{Reading, readable};
 use super::tick_rows::KindRules;
 use super::{Conn, circle, finish, sql};
 use crate::admit::{Admission, Applicant, Holder, Place, Want};
@@ -26,6 +28,18 @@ pub(super) struct Admitted {
     pub(super) superseding: bool,
     /// How many of those who were in line may go now.
     pub(super) readied: usize,
+}
+
+impl Admitted {
+    /// What became of some more.
+    pub(super) fn add(&mut self, more: Self) {
+        self.blocked.extend(more.blocked);
+        self.deferred.extend(more.deferred);
+        self.circular.extend(more.circular);
+        self.losers.extend(more.losers);
+        self.superseding |= more.superseding;
+        self.readied += more.readied;
+    }
 }
 
 /// A claimed task that wants resources.
@@ -196,7 +210,8 @@ async fn leave_lines(
         return Ok(HashSet::new());
     }
     let left = conn.fetch(&sql::LINE_LEAVE, Args::new().ids(leaving));
-    left.await?.iter().map(|row| row.text(0)).collect()
+    let left = readable(&left.await?, "line", |row| row.text(0));
+    Ok(left.into_iter().collect())
 }
 
 /// With the position of each, and whether an ancestor holds something.
@@ -262,14 +277,11 @@ async fn moved(
         .collect();
     if !owners.is_empty() && !line.is_empty() {
         let waiting: BTreeSet<IntentId> = line.iter().map(|place| place.intent).collect();
-        for row in conn
-            .fetch(&sql::ANCESTOR_LOAD, Args::new().ids(waiting))
-            .await?
-        {
-            if owners.contains(&row.uuid::<IntentId>(1)?) {
-                moved.insert(row.uuid(0)?);
-            }
-        }
+        let args = Args::new().ids(waiting);
+        let rows = conn.fetch(&sql::ANCESTOR_LOAD, args).await?;
+        let above = |row: &Row| Ok((row.uuid::<IntentId>(0)?, row.uuid::<IntentId>(1)?));
+        let above = readable(&rows, "intent", above).into_iter();
+        moved.extend(above.filter_map(|(id, ancestor)| owners.contains(&ancestor).then_some(id)));
     }
     Ok(moved)
 }
@@ -325,17 +337,27 @@ pub(super) async fn holders_of(
 ) -> Result<Vec<Holder>, Error> {
     let args = Args::new().rows(Rows::new().texts(resources.iter().map(String::as_str)));
     let rows = conn.fetch(&sql::HOLDER_OF, args).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Holder {
-                resource: row.text(0)?,
-                intent: row.uuid(1)?,
-                mode: mode(&row.text(2)?),
-                beside: row.bool(3)?,
-                covered: row.bool(4)?,
-            })
-        })
-        .collect()
+    let holder = |row: &Row| {
+        let mut row = Reading::of(row, "holder");
+        let holder = Holder {
+            resource: row.text(0),
+            intent: row.uuid(1),
+            mode: mode(&row.text(2)),
+            beside: row.bool(3),
+            covered: row.bool(4),
+        };
+        if let Some(unreadable) = row.unreadable() {
+            // Somebody holds it all the same.
+            let resource = &holder.resource;
+            tracing::error!(
+                resource,
+                unreadable,
+                "it cannot be read who holds something"
+            );
+        }
+        holder
+    };
+    Ok(rows.iter().map(holder).collect())
 }
 
 /// The places in some lines; whose kin they are is not looked up.
@@ -345,19 +367,18 @@ pub(super) async fn line_of(
 ) -> Result<Vec<Place>, Error> {
     let args = Args::new().rows(Rows::new().texts(resources.iter().map(String::as_str)));
     let rows = conn.fetch(&sql::LINE_OF, args).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Place {
-                resource: row.text(0)?,
-                intent: row.uuid(1)?,
-                mode: mode(&row.text(2)?),
-                position: row.int(3)?,
-                ancestors: Vec::new(),
-                kin: false,
-                sharing: row.bool(4)?,
-            })
+    // A place that is nobody's would hold up everybody behind it.
+    Ok(readable(&rows, "line", |row| {
+        Ok(Place {
+            resource: row.text(0)?,
+            intent: row.uuid(1)?,
+            mode: mode(&row.text(2)?),
+            position: row.int(3)?,
+            ancestors: Vec::new(),
+            kin: false,
+            sharing: row.bool(4)?,
         })
-        .collect()
+    }))
 }
 
 /// Finds out whose descendants stand in line, and which of them have an ancestor that holds something.
@@ -383,11 +404,12 @@ impl Ancestry {
         of: impl IntoIterator<Item = IntentId>,
     ) -> Result<Self, Error> {
         let mut ancestry = Self::default();
-        for row in conn.fetch(&sql::ANCESTOR_LOAD, Args::new().ids(of)).await? {
-            let intent = row.uuid(0)?;
+        let rows = conn.fetch(&sql::ANCESTOR_LOAD, Args::new().ids(of)).await?;
+        let above = |row: &Row| Ok((row.uuid(0)?, row.uuid(1)?, row.bool(2)?));
+        for (intent, ancestor, holds) in readable(&rows, "intent", above) {
             let ancestors = ancestry.ancestors.entry(intent).or_default();
-            ancestors.push(row.uuid(1)?);
-            if row.bool(2)? {
+            ancestors.push(ancestor);
+            if holds {
                 ancestry.kin.insert(intent);
             }
         }

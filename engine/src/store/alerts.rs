@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::args::{Args, Rows};
+use super::reading::readable;
 use super::{Conn, Store, circle, sql};
 use crate::alert::judge::{self, Found, Late, Open, Running, Serves, Since};
 use crate::alert::topic::{Failed, News, Topics};
@@ -103,24 +104,22 @@ impl Store {
                     .uuid(filter.intent.map(|id| id.0))
                     .int(filter.limit.map(i64::from));
                 let rows = conn.fetch(&sql::ALERT_LIST, args).await?;
-                rows.iter()
-                    .map(|row| {
-                        Ok(Alert {
-                            id: row.uuid(0)?,
-                            kind: row.word(1)?,
-                            intent: row.opt_uuid(2)?,
-                            intent_kind: row.opt_text(3)?,
-                            step: row.opt_text(4)?,
-                            queue: row.opt_text(5)?,
-                            worker: row.opt_text(6)?,
-                            since: row.time(7)?.to_utc(),
-                            raised_at: row.time(8)?.to_utc(),
-                            resolved_at: row.opt_time(9)?.map(|time| time.to_utc()),
-                            text: row.text(10)?,
-                            count: row.small(11)?,
-                        })
+                Ok(readable(&rows, "alert", |row| {
+                    Ok(Alert {
+                        id: row.uuid(0)?,
+                        kind: row.word(1)?,
+                        intent: row.opt_uuid(2)?,
+                        intent_kind: row.opt_text(3)?,
+                        step: row.opt_text(4)?,
+                        queue: row.opt_text(5)?,
+                        worker: row.opt_text(6)?,
+                        since: row.time(7)?.to_utc(),
+                        raised_at: row.time(8)?.to_utc(),
+                        resolved_at: row.opt_time(9)?.map(|time| time.to_utc()),
+                        text: row.text(10)?,
+                        count: row.small(11)?,
                     })
-                    .collect()
+                }))
             })
         })
         .await
@@ -213,36 +212,32 @@ fn count(found: &Found) -> i64 {
 async fn open(conn: &mut Conn<'_>) -> Result<Vec<Open>, Error> {
     let args = Args::new().int(2 * limits::ALERTS as i64);
     let rows = conn.fetch(&sql::ALERT_OPEN, args).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Open {
-                kind: row.word(0)?,
-                about: row.text(1)?,
-                count: row.small(2)?,
-            })
+    Ok(readable(&rows, "alert", |row| {
+        Ok(Open {
+            kind: row.word(0)?,
+            about: row.text(1)?,
+            count: row.small(2)?,
         })
-        .collect()
+    }))
 }
 
 async fn lanes(conn: &mut Conn<'_>) -> Result<Vec<judge::Lane>, Error> {
     let args = Args::new().int(limits::WHY_COUNT as i64);
     let args = args.int(limits::LANES as i64).now();
     let rows = conn.fetch(&sql::LANE_LOOK, args).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(judge::Lane {
-                queue: row.text(0)?,
-                kind: row.text(1)?,
-                waiting: row.small(2)?,
-                oldest: row.opt_int(3)?.map(from_us),
-                serves: match (row.bool(4)?, row.bool(5)?) {
-                    (_, true) => Serves::Kind,
-                    (true, false) => Serves::Queue,
-                    (false, false) => Serves::Nobody,
-                },
-            })
+    Ok(readable(&rows, "ready", |row| {
+        Ok(judge::Lane {
+            queue: row.text(0)?,
+            kind: row.text(1)?,
+            waiting: row.small(2)?,
+            oldest: row.opt_int(3)?.map(from_us),
+            serves: match (row.bool(4)?, row.bool(5)?) {
+                (_, true) => Serves::Kind,
+                (true, false) => Serves::Queue,
+                (false, false) => Serves::Nobody,
+            },
         })
-        .collect()
+    }))
 }
 
 fn from_us(us: i64) -> Duration {
@@ -261,18 +256,21 @@ async fn late(conn: &mut Conn<'_>, room: usize) -> Result<Vec<Found>, Error> {
     }
     let mut late: Vec<Found> = Vec::new();
     let mut seen: Vec<(IntentId, String, u32)> = Vec::with_capacity(rows.len());
-    for row in rows {
-        let (intent, step, generation) = (row.uuid(0)?, row.text(1)?, row.small(2)?);
+    let due = readable(&rows, "deadline", |row| {
+        let of = (row.uuid(0)?, row.text(1)?, row.small(2)?);
+        Ok((of, row.time(3)?, row.opt_text(4)?, row.bool(5)?))
+    });
+    for ((intent, step, generation), due, kind, is_done) in due {
         seen.push((intent, step.clone(), generation));
-        if row.bool(5)? {
+        if is_done {
             continue;
         }
         late.push(judge::late(Late {
             intent,
-            kind: row.opt_text(4)?.unwrap_or_default(),
+            kind: kind.unwrap_or_default(),
             step: Some(step).filter(|step| !step.is_empty()),
             generation,
-            due: row.time(3)?,
+            due,
         }));
     }
     let rows = Rows::new()
@@ -289,15 +287,18 @@ async fn slow(conn: &mut Conn<'_>, watch: &Watch) -> Result<Vec<Found>, Error> {
     let args = Args::new().int(micros(watch.slow));
     let args = args.int(limits::SLOW_RUNNING as i64).now();
     let mut by_step: BTreeMap<(String, String), Vec<Running>> = BTreeMap::new();
-    for row in conn.fetch(&sql::RUNNING_LOOK, args).await? {
-        let running = Running {
+    let rows = conn.fetch(&sql::RUNNING_LOOK, args).await?;
+    let running = readable(&rows, "step", |row| {
+        Ok(Running {
             intent: row.uuid(0)?,
             kind: row.text(1)?,
             step: row.text(2)?,
             generation: row.small(3)?,
             runs: from_us(row.int(4)?),
             worker: row.text(5)?,
-        };
+        })
+    });
+    for running in running {
         let step = judge::durations_of(&running.step).to_owned();
         let of = by_step.entry((running.kind.clone(), step)).or_default();
         of.push(running);
@@ -310,9 +311,8 @@ async fn slow(conn: &mut Conn<'_>, watch: &Watch) -> Result<Vec<Found>, Error> {
             .int(limits::SLOW_LOOK_BACK as i64)
             .int(limits::SLOW_LATEST as i64);
         let rows = conn.fetch(&sql::DURATION_LOOK, args).await?;
-        let durations: Result<Vec<_>, Error> =
-            rows.iter().map(|row| Ok(from_us(row.int(0)?))).collect();
-        let usual = judge::usual(durations?);
+        let durations = readable(&rows, "step", |row| Ok(from_us(row.int(0)?)));
+        let usual = judge::usual(durations);
         found.extend(
             running
                 .iter()
@@ -327,22 +327,20 @@ async fn overdue(conn: &mut Conn<'_>, watch: &Watch) -> Result<Vec<Found>, Error
     let args = Args::new().int(micros(watch.unserved));
     let args = args.int(limits::LOOK as i64).now();
     let rows = conn.fetch(&sql::SCHEDULE_OVERDUE, args).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(judge::overdue(judge::Overdue {
-                name: row.text(0)?,
-                kind: row.text(1)?,
-                next: row.time(2)?,
-                late: from_us(row.int(3)?),
-                revision: row.small(4)?,
-                declared: match (row.bool(5)?, row.bool(6)?) {
-                    (true, _) => judge::IsDeclared::AsItIs,
-                    (false, true) => judge::IsDeclared::Otherwise,
-                    (false, false) => judge::IsDeclared::ByNobody,
-                },
-            }))
-        })
-        .collect()
+    Ok(readable(&rows, "schedule", |row| {
+        Ok(judge::overdue(judge::Overdue {
+            name: row.text(0)?,
+            kind: row.text(1)?,
+            next: row.time(2)?,
+            late: from_us(row.int(3)?),
+            revision: row.small(4)?,
+            declared: match (row.bool(5)?, row.bool(6)?) {
+                (true, _) => judge::IsDeclared::AsItIs,
+                (false, true) => judge::IsDeclared::Otherwise,
+                (false, false) => judge::IsDeclared::ByNobody,
+            },
+        }))
+    }))
 }
 
 /// Failures that are to be told of. One that was put back in line meanwhile is none any more.
@@ -352,19 +350,17 @@ async fn failed(conn: &mut Conn<'_>) -> Result<Vec<Failed>, Error> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let ids: Result<Vec<IntentId>, Error> = rows.iter().map(|row| row.uuid(0)).collect();
-    let rows = conn.fetch(&sql::UNTOLD_LOAD, Args::new().ids(ids?)).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Failed {
-                intent: row.uuid(0)?,
-                kind: row.text(1)?,
-                step: row.opt_text(2)?,
-                error: row.opt_text(3)?.unwrap_or_default(),
-                at: row.time(4)?,
-            })
+    let ids: Vec<IntentId> = readable(&rows, "untold", |row| row.uuid(0));
+    let rows = conn.fetch(&sql::UNTOLD_LOAD, Args::new().ids(ids)).await?;
+    Ok(readable(&rows, "outcome", |row| {
+        Ok(Failed {
+            intent: row.uuid(0)?,
+            kind: row.text(1)?,
+            step: row.opt_text(2)?,
+            error: row.opt_text(3)?.unwrap_or_default(),
+            at: row.time(4)?,
         })
-        .collect()
+    }))
 }
 
 /// Whether there is an open alert about the same already.
@@ -388,10 +384,8 @@ pub(super) async fn raise(
         insert(conn, found, clock).await?;
     }
     let args = Args::new().int(limits::TOPICS as i64);
-    let mut known = Vec::new();
-    for row in conn.fetch(&sql::NOTICE_TOPICS, args).await? {
-        known.push((row.text(0)?, row.text(1)?));
-    }
+    let rows = conn.fetch(&sql::NOTICE_TOPICS, args).await?;
+    let known = readable(&rows, "notice", |row| Ok((row.text(0)?, row.text(1)?)));
     let mut topics = Topics::new(known);
     found.iter().for_each(|found| topics.raised(found));
     failed.into_iter().for_each(|failed| topics.failed(failed));

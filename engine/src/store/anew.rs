@@ -119,8 +119,7 @@ async fn undo_succeeded(
             step: row.text(1)?,
         });
     }
-    let record = history::records(conn, &[id]).await?.pop();
-    let record = record.ok_or(Error::NotFound { id })?;
+    let record = history::whole(conn, id).await?;
     request_copy(conn, record, new, actor).await?;
     for copy in [&sql::STARTED_COPY, &sql::STEP_COPY] {
         conn.execute(copy, Args::new().uuid(id.0).uuid(new.0))

@@ -5,10 +5,10 @@
 //! whoever counts it sees the intent parked (PROTOCOL P3).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::time::Duration;
 
 use super::args::{Args, Rows};
 use super::loaded::AwaitedLoad;
+use super::reading::{Reading, Unfit};
 use super::session::us;
 use super::{Conn, TickRequest, sql};
 use crate::error::Error;
@@ -22,7 +22,12 @@ pub(super) async fn deliver(conn: &mut Conn<'_>) -> Result<BTreeMap<IntentId, i6
     let args = Args::new().int(limits::SIGNALS_PER_TICK as i64);
     let mut new = BTreeMap::new();
     for row in conn.fetch(&sql::SIGNAL_DELIVER, args).await? {
-        *new.entry(row.uuid(0)?).or_default() += 1;
+        match row.uuid(0) {
+            Ok(intent) => *new.entry(intent).or_default() += 1,
+            Err(error) => {
+                tracing::error!(%error, "a message is to nobody: its `intent_id` in *signal* is no id")
+            }
+        }
     }
     Ok(new)
 }
@@ -98,6 +103,7 @@ async fn take(
 pub(super) async fn load(
     conn: &mut Conn<'_>,
     intents: &[IntentId],
+    corrupt: &mut Unfit,
 ) -> Result<HashMap<IntentId, Vec<AwaitedLoad>>, Error> {
     let mut awaited: HashMap<IntentId, Vec<AwaitedLoad>> = HashMap::new();
     if intents.is_empty() {
@@ -106,16 +112,19 @@ pub(super) async fn load(
     take(conn, intents.iter().copied()).await?;
     let args = Args::new().ids(intents.iter().copied()).now();
     for row in conn.fetch(&sql::AWAITED_LOAD, args).await? {
-        let due_in = row.opt_int(5)?;
-        let due_in = due_in.map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0)));
-        awaited.entry(row.uuid(0)?).or_default().push(AwaitedLoad {
-            step: row.text(1)?,
-            generation: row.small(2)?,
-            name: row.text(3)?,
-            sort: Sort::from_word(&row.text(4)?),
-            due_in,
-            payload: row.opt_json(6)?,
-        });
+        let mut row = Reading::of(&row, "awaited");
+        let intent = row.uuid(0);
+        let mut waits = AwaitedLoad {
+            step: row.text(1),
+            generation: row.small(2),
+            name: row.text(3),
+            sort: Sort::from_word(&row.text(4)),
+            due_in: row.opt_span(5),
+            payload: None,
+        };
+        waits.payload = row.table("signal").opt_json(6);
+        corrupt.take_of_step(intent, &waits.step, row);
+        awaited.entry(intent).or_default().push(waits);
     }
     Ok(awaited)
 }

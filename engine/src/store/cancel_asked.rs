@@ -4,6 +4,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::args::{Args, Rows};
+use super::reading::readable;
 use super::{CancelBy, Store, sql};
 use crate::error::Error;
 use crate::id::IntentId;
@@ -24,19 +25,17 @@ impl Store {
             Box::pin(async move {
                 let args = Args::new().int(limits::CONFLICT_LOOK as i64);
                 let rows = conn.fetch(&sql::CANCEL_ASKED, args).await?;
-                rows.iter()
-                    .map(|row| {
-                        let by = CancelBy {
-                            actor: row.text(2)?,
-                            reason: row.opt_text(3)?,
-                        };
-                        Ok(CancelAsked {
-                            id: row.uuid(0)?,
-                            intent: row.uuid(1)?,
-                            by,
-                        })
+                Ok(readable(&rows, "cancel_request", |row| {
+                    let by = CancelBy {
+                        actor: row.text(2)?,
+                        reason: row.opt_text(3)?,
+                    };
+                    Ok(CancelAsked {
+                        id: row.uuid(0)?,
+                        intent: row.uuid(1)?,
+                        by,
                     })
-                    .collect()
+                }))
             })
         })
         .await

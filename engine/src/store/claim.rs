@@ -3,10 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::admit::{Asking, admit_claimed, circular};
+use super::admit::{Admitted, Asking, admit_claimed, circular};
 use super::args::{Args, Rows};
+use super::conn::Row;
+use super::load::Loaded;
+use super::reading::{Reading, Unfit, cause, unfit};
+use super::savepoint::Savepoint;
 use super::{
-    Claimed, Conn, Lane, ParkRow, Probe, TickAnswer, TickRequest, load, poison, routed, sql,
+    Conn, Lane, ParkReason, ParkRow, Probe, TickAnswer, TickRequest, load, poison, routed, sql,
 };
 use crate::clock::Micros;
 use crate::error::Error;
@@ -35,7 +39,7 @@ pub(super) async fn claim(
         for lane in &request.claim_suspect {
             let rows = Rows::new().texts(lane.kinds.iter().cloned());
             let args = Args::new().text(lane.queue.clone()).rows(rows);
-            let taken = read_taken(conn.fetch(&sql::CLAIM_SUSPECT, args).await?)?;
+            let taken = read_taken(conn.fetch(&sql::CLAIM_SUSPECT, args).await?);
             if !taken.is_empty() {
                 let alone = Beside::of(request);
                 took(request, answer, &lane.queue, taken.len());
@@ -108,7 +112,7 @@ async fn try_kind(conn: &mut Conn<'_>, probe: &Probe) -> Result<Vec<Taken>, Erro
     }
     let rows = Rows::new().texts(lane.kinds.iter().cloned());
     let args = Args::new().text(lane.queue.clone()).rows(rows);
-    let taken = read_taken(conn.fetch(&sql::CLAIM_SUSPECT, args).await?)?;
+    let taken = read_taken(conn.fetch(&sql::CLAIM_SUSPECT, args).await?);
     if taken.is_empty() {
         return take(conn, lane).await;
     }
@@ -124,23 +128,37 @@ async fn take(conn: &mut Conn<'_>, lane: &Lane) -> Result<Vec<Taken>, Error> {
             (&sql::CLAIM_TAKE, queue.rows(rows))
         }
     };
-    read_taken(conn.fetch(statement, args.int(lane.room as i64)).await?)
+    Ok(read_taken(
+        conn.fetch(statement, args.int(lane.room as i64)).await?,
+    ))
 }
 
-fn read_taken(rows: Vec<super::conn::Row>) -> Result<Vec<Taken>, Error> {
+/// A row that does not say whose it is has left *ready* with this tick, and is told: nothing else can be done with it, and
+/// left where it is it would be claimed again and again.
+fn read_taken(rows: Vec<Row>) -> Vec<Taken> {
     let mut taken = Vec::with_capacity(rows.len());
-    for row in rows {
-        taken.push(Taken {
-            task: row.uuid(0)?,
-            routed: row.bool(5)?,
-            position: row.int(1)?,
-            started: row.bool(2)?,
-            locks: row.bool(3)?,
-            crashes: row.small(4)?,
-        });
+    for row in &rows {
+        let mut row = Reading::of(row, "ready");
+        let task = Taken {
+            task: row.uuid(0),
+            routed: row.bool(5),
+            position: row.int(1),
+            started: row.bool(2),
+            locks: row.bool(3),
+            crashes: row.small(4),
+        };
+        match row.unreadable() {
+            Some(unreadable) if task.task.0.is_nil() => {
+                tracing::error!(
+                    unreadable,
+                    "a task that was in line is nobody's: put its intent back by hand"
+                );
+            }
+            Some(_) | None => taken.push(task),
+        }
     }
     taken.sort_by_key(|task| (task.position, task.task));
-    Ok(taken)
+    taken
 }
 
 /// Admits, loads and leases what was taken. What cannot be had now goes back: tasks at whose resources somebody else is
@@ -162,7 +180,7 @@ async fn make_lease(
             started: task.started || task.crashes > 0,
         })
         .collect();
-    let admitted = admit_claimed(conn, &wanting, &request.rules).await?;
+    let (admitted, mut unfit) = admit(conn, &wanting, request).await?;
     answer.losers += admitted.losers.len();
     answer.superseding |= admitted.superseding;
     answer.readied += admitted.readied;
@@ -177,11 +195,18 @@ async fn make_lease(
     if taken.is_empty() {
         return Ok(());
     }
-    let mut claimed = load_taken(conn, lease, &taken, request.claim_bytes).await?;
+    let Loaded { mut claimed, left } = load_taken(conn, lease, &taken, request).await?;
     if claimed.len() < taken.len() {
+        let left: HashSet<TaskId> = left.into_iter().collect();
         let loaded: HashSet<TaskId> = claimed.iter().map(|task| task.task).collect();
-        put_back(conn, &taken, |task| !loaded.contains(task)).await?;
+        put_back(conn, &taken, |task| left.contains(task)).await?;
+        let missing = taken.iter().map(|task| task.task);
+        let missing = missing.filter(|task| !left.contains(task) && !loaded.contains(task));
+        set_aside(conn, missing.collect()).await?;
         taken.retain(|task| loaded.contains(&task.task));
+        if taken.is_empty() {
+            return Ok(());
+        }
     }
     let crashes = taken.iter().map(|task| task.crashes).max();
     let crashes = crashes.unwrap_or_default();
@@ -209,31 +234,145 @@ async fn make_lease(
         {
             task.unfit = Some((FailureReason::CircularWait, error.clone()));
         }
+        if task.unfit.is_none() && task.routed.is_none() {
+            task.unfit = unfit.remove(task.intent);
+        }
         task.crashes = order.get(&task.task).map_or(0, |(_, crashes)| *crashes);
     }
     answer.claimed.append(&mut claimed);
     Ok(())
 }
 
-/// Loads what was taken, as far as the inputs of the intents fit into `bytes`; routed steps are few and are all loaded.
+/// Lets those in that want resources. If the database, or what it says, has refused them together, one by one: of whom it
+/// cannot be read what it wants fails with that, and nobody else does.
+async fn admit(
+    conn: &mut Conn<'_>,
+    wanting: &[Asking],
+    request: &TickRequest,
+) -> Result<(Admitted, Unfit), Error> {
+    let mut unfit = Unfit::default();
+    if !request.careful || wanting.is_empty() {
+        let admitted = admit_claimed(conn, wanting, &request.rules).await?;
+        return Ok((admitted, unfit));
+    }
+    let mut all = Admitted::default();
+    for asking in wanting {
+        let save = Savepoint::set(conn).await?;
+        match admit_claimed(conn, std::slice::from_ref(asking), &request.rules).await {
+            Ok(one) => {
+                save.keep(conn).await?;
+                all.add(one);
+            }
+            Err(error) if error.is_data_error() => {
+                save.go_back(conn).await?;
+                let intent = Args::new().ids([asking.intent]);
+                conn.fetch(&sql::LINE_LEAVE, intent).await?;
+                unfit.add(
+                    asking.intent,
+                    format!("what it wants to hold: {}", cause(&error)),
+                );
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((all, unfit))
+}
+
+/// Loads what was taken, as far as the inputs of the intents fit; routed steps are few and are all loaded. If the database
+/// has refused to, one by one: of whom it does fails with that.
 async fn load_taken(
     conn: &mut Conn<'_>,
     lease: LeaseId,
     taken: &[Taken],
+    request: &TickRequest,
+) -> Result<Loaded, Error> {
+    let bytes = request.claim_bytes;
+    if !request.careful {
+        return load_together(conn, lease, taken, bytes).await;
+    }
+    let (mut all, mut loaded) = (Loaded::default(), 0);
+    for task in taken {
+        if loaded > bytes {
+            all.left.push(task.task);
+            continue;
+        }
+        let one = load_one(conn, lease, task).await?;
+        let inputs = one.claimed.iter().map(|task| task.input.get().len());
+        loaded += inputs.sum::<usize>();
+        all.claimed.extend(one.claimed);
+    }
+    Ok(all)
+}
+
+async fn load_together(
+    conn: &mut Conn<'_>,
+    lease: LeaseId,
+    taken: &[Taken],
     bytes: usize,
-) -> Result<Vec<Claimed>, Error> {
+) -> Result<Loaded, Error> {
     let (steps, intents): (Vec<&Taken>, Vec<&Taken>) = taken.iter().partition(|task| task.routed);
-    let mut claimed = Vec::new();
+    let mut loaded = Loaded::default();
     if !intents.is_empty() {
         let started = intents.iter().filter(|task| task.started);
         let started: HashSet<IntentId> = started.map(|task| IntentId(task.task.0)).collect();
         let ids = intents.iter().map(|task| IntentId(task.task.0));
-        claimed = load::intents(conn, lease, ids, &started, bytes).await?;
+        loaded = load::intents(conn, lease, ids, &started, bytes).await?;
     }
     if !steps.is_empty() {
-        claimed.extend(routed::load(conn, lease, steps.iter().map(|task| task.task)).await?);
+        let steps = routed::load(conn, lease, steps.iter().map(|task| task.task)).await?;
+        loaded.claimed.extend(steps);
     }
-    Ok(claimed)
+    Ok(loaded)
+}
+
+/// Loads one. If the database refuses to read what is recorded of it, it is what its own row says, and unfit; nothing, if
+/// that is refused, too.
+async fn load_one(conn: &mut Conn<'_>, lease: LeaseId, task: &Taken) -> Result<Loaded, Error> {
+    let save = Savepoint::set(conn).await?;
+    let error = match load_together(conn, lease, std::slice::from_ref(task), usize::MAX).await {
+        Ok(loaded) => {
+            save.keep(conn).await?;
+            return Ok(loaded);
+        }
+        Err(error) if error.is_data_error() => error,
+        Err(error) => return Err(error),
+    };
+    save.go_back(conn).await?;
+    tracing::error!(task = %task.task, %error, "what is recorded of a task cannot be read");
+    let save = Savepoint::set(conn).await?;
+    let (none, id) = (HashSet::new(), IntentId(task.task.0));
+    match load::intents(conn, lease, std::iter::once(id), &none, usize::MAX).await {
+        Ok(mut loaded) => {
+            save.keep(conn).await?;
+            for intent in &mut loaded.claimed {
+                let what = unfit(&format!("what is recorded of it: {}", cause(&error)));
+                intent.unfit.get_or_insert(what);
+            }
+            Ok(loaded)
+        }
+        Err(error) if error.is_data_error() => {
+            save.go_back(conn).await?;
+            Ok(Loaded::default())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Tasks of which there is no row that says what they are: nobody can carry them out or say why not. They are parked
+/// without a time, so that their tokens are kept for whoever mends the row, and nobody claims them again and again.
+async fn set_aside(conn: &mut Conn<'_>, missing: Vec<TaskId>) -> Result<(), Error> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for task in &missing {
+        tracing::error!(%task, "a task in line has no row in *intent*, or *routed* and *step*: parked until that is mended");
+    }
+    let rows = Rows::new()
+        .uuids(missing.iter().copied())
+        .texts(missing.iter().map(|_| ParkReason::Handler.as_str()))
+        .opt_ints(missing.iter().map(|_| None));
+    conn.execute(&sql::PARKED_INSERT, Args::new().rows(rows).now())
+        .await
 }
 
 /// Some of the tasks that were taken go back where they were.
@@ -259,6 +398,7 @@ async fn put_back(
 pub(super) async fn adopt(
     conn: &mut Conn<'_>,
     lease: LeaseId,
+    careful: bool,
     answer: &mut TickAnswer,
 ) -> Result<(), Error> {
     let mut tasks: Vec<TaskId> = Vec::new();
@@ -267,22 +407,42 @@ pub(super) async fn adopt(
         .fetch(&sql::LEASE_READ, Args::new().uuid(lease.0))
         .await?
     {
-        claimed_at = row.time(0)?;
-        tasks.extend(row.opt_uuid::<TaskId>(1)?);
-        crashes = row.small(2)?;
+        let mut row = Reading::of(&row, "lease");
+        claimed_at = row.time(0);
+        tasks.extend(row.opt_uuid::<TaskId>(1));
+        crashes = row.small(2);
     }
     if tasks.is_empty() {
         return Ok(());
     }
     answer.claimed_at = claimed_at;
     let intents: Vec<IntentId> = tasks.iter().map(|task| IntentId(task.0)).collect();
-    let all: HashSet<IntentId> = intents.iter().copied().collect();
-    let mut circular = circular(conn, &intents).await?;
-    let ids = intents.into_iter();
-    let mut claimed: Vec<Claimed> = load::intents(conn, lease, ids, &all, usize::MAX).await?;
-    if claimed.len() < tasks.len() {
+    let (mut circular, mut unfit) = circular_of(conn, &intents).await?;
+    let mut claimed = Vec::new();
+    if careful {
         // What is no intent is a routed step.
-        claimed.extend(routed::load(conn, lease, tasks.into_iter()).await?);
+        for task in tasks {
+            for routed in [false, true] {
+                let task = Taken {
+                    task,
+                    position: 0,
+                    routed,
+                    started: true,
+                    locks: false,
+                    crashes,
+                };
+                claimed.extend(load_one(conn, lease, &task).await?.claimed);
+            }
+        }
+    } else {
+        let all: HashSet<IntentId> = intents.iter().copied().collect();
+        let ids = intents.into_iter();
+        claimed = load::intents(conn, lease, ids, &all, usize::MAX)
+            .await?
+            .claimed;
+        if claimed.len() < tasks.len() {
+            claimed.extend(routed::load(conn, lease, tasks.into_iter()).await?);
+        }
     }
     for task in &mut claimed {
         task.crashes = crashes;
@@ -291,9 +451,35 @@ pub(super) async fn adopt(
         {
             task.unfit = Some((FailureReason::CircularWait, error));
         }
+        if task.unfit.is_none() && task.routed.is_none() {
+            task.unfit = unfit.remove(task.intent);
+        }
     }
     answer.claimed.append(&mut claimed);
     Ok(())
+}
+
+/// After a lost answer: who was claimed only to be refused; one by one if that cannot be read of somebody.
+async fn circular_of(
+    conn: &mut Conn<'_>,
+    intents: &[IntentId],
+) -> Result<(HashMap<IntentId, String>, Unfit), Error> {
+    let mut unfit = Unfit::default();
+    match circular(conn, intents).await {
+        Err(error) if error.is_data_error() => {}
+        other => return Ok((other?, unfit)),
+    }
+    let mut all = HashMap::new();
+    for intent in intents {
+        match circular(conn, &[*intent]).await {
+            Ok(one) => all.extend(one),
+            Err(error) if error.is_data_error() => {
+                unfit.add(*intent, format!("what it wants to hold: {}", cause(&error)));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((all, unfit))
 }
 
 /// After a lost answer: which of the tasks that were to be parked have stayed in their lease.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::admit::{holders_of, line_of, mode};
 use super::args::{Args, Rows};
+use super::conn::Row;
 use super::finish::wake_parents;
+use super::reading::{Reading, readable};
 use super::tick_rows::KindRules;
 use super::{Conn, NewIntent, Relation, Store, sql};
 use crate::admit::{Admission, Applicant, Holder, Place, Rules, Scene, Want, admit};
@@ -54,18 +56,16 @@ impl Store {
             Box::pin(async move {
                 let args = Args::new().int(limits::CONFLICT_LOOK as i64);
                 let rows = conn.fetch(&sql::LINK_UNASKED, args).await?;
-                rows.iter()
-                    .map(|row| {
-                        Ok(Superseded {
-                            intent: row.uuid(0)?,
-                            by: row.uuid(1)?,
-                            by_kind: row.text(2)?,
-                            resource: row.text(3)?,
-                            anyway: row.bool(4)?,
-                            wanted: row.bool(5)?,
-                        })
+                Ok(readable(&rows, "link", |row| {
+                    Ok(Superseded {
+                        intent: row.uuid(0)?,
+                        by: row.uuid(1)?,
+                        by_kind: row.text(2)?,
+                        resource: row.text(3)?,
+                        anyway: row.bool(4)?,
+                        wanted: row.bool(5)?,
                     })
-                    .collect()
+                }))
             })
         })
         .await
@@ -135,8 +135,10 @@ impl Known {
             return Ok(());
         }
         for row in conn.fetch(&sql::KIND_LOAD, Args::new().ids(all)).await? {
-            self.kinds.insert(row.uuid(0)?, row.name(1)?);
-            self.accounts.insert(row.uuid(0)?, row.name(2)?);
+            let mut row = Reading::of(&row, "intent");
+            let intent = row.uuid(0);
+            self.kinds.insert(intent, row.name(1));
+            self.accounts.insert(intent, row.name(2));
         }
         Ok(())
     }
@@ -154,19 +156,23 @@ impl Known {
         }
         let args = Args::new().rows(Rows::new().texts(resources));
         let args = args.int(limits::CONFLICT_LOOK as i64);
-        for row in conn.fetch(&sql::COMING_LOAD, args).await? {
-            let intent = row.uuid(1)?;
-            self.coming.push(Place {
-                intent,
+        let rows = conn.fetch(&sql::COMING_LOAD, args).await?;
+        let coming = readable(&rows, "intent", |row| {
+            let place = Place {
+                intent: row.uuid(1)?,
                 resource: row.text(0)?,
                 mode: mode(&row.text(2)?),
                 position: row.int(3)?,
                 ancestors: Vec::new(),
                 kin: false,
                 sharing: false,
-            });
-            self.kinds.insert(intent, row.name(4)?);
-            self.accounts.insert(intent, row.name(5)?);
+            };
+            Ok((place, row.name(4)?, row.name(5)?))
+        });
+        for (place, kind, account) in coming {
+            self.kinds.insert(place.intent, kind);
+            self.accounts.insert(place.intent, account);
+            self.coming.push(place);
         }
         let joining = ruled
             .iter()
@@ -179,9 +185,11 @@ impl Known {
         if alike.is_empty() {
             return Ok(());
         }
-        for row in conn.fetch(&sql::BODY_LOAD, Args::new().ids(alike)).await? {
-            if let Some(input) = row.opt_json(2)? {
-                self.bodies.insert(row.uuid(0)?, (row.text(1)?, input));
+        let rows = conn.fetch(&sql::BODY_LOAD, Args::new().ids(alike)).await?;
+        let body = |row: &Row| Ok((row.uuid(0)?, row.text(1)?, row.opt_json(2)?));
+        for (intent, account, input) in readable(&rows, "intent", body) {
+            if let Some(input) = input {
+                self.bodies.insert(intent, (account, input));
             }
         }
         Ok(())
@@ -371,7 +379,7 @@ async fn end_losers(conn: &mut Conn<'_>, admission: &Admission) -> Result<(), Er
         .fetch(&sql::LOSER_INSERT, Args::new().rows(rows).now())
         .await?
     {
-        if let Some(parent) = row.opt_uuid(1)? {
+        if let Some(parent) = Reading::of(&row, "intent").opt_uuid(1) {
             *parents.entry(parent).or_default() += 1;
         }
     }

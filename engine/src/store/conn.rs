@@ -7,7 +7,7 @@ use futures_util::TryStreamExt as _;
 use futures_util::future;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Postgres, Row as _, Sqlite};
+use sqlx::{AssertSqlSafe, Column as _, Postgres, Row as _, Sqlite, ValueRef as _};
 use uuid::Uuid;
 
 use super::args::{Arg, Args, Column};
@@ -252,7 +252,51 @@ macro_rules! read {
     };
 }
 
+fn is_name(column: &str) -> bool {
+    let is_part = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+    column.chars().all(is_part)
+}
+
+/// A time of PostgreSQL's: microseconds since 2000, as it is sent. One that no calendar has (`infinity`) would make
+/// chrono panic.
+fn pg_time(row: &PgRow, index: usize) -> Result<Option<Micros>, sqlx::Error> {
+    const FROM_1970_TO_2000_US: i64 = 946_684_800_000_000;
+    let value = row.try_get_raw(index)?;
+    if value.is_null() {
+        return Ok(None);
+    }
+    let bytes = value.as_bytes().map_err(sqlx::Error::Decode)?;
+    let us = bytes.try_into().map(i64::from_be_bytes);
+    let us = us.map_err(|_| sqlx::Error::Decode("not the eight bytes of a time".into()))?;
+    us.checked_add(FROM_1970_TO_2000_US)
+        .filter(|us| us.unsigned_abs() < Micros::FARTHEST)
+        .map(|us| Some(Micros(us)))
+        .ok_or_else(|| sqlx::Error::Decode("a time that no calendar has".into()))
+}
+
 impl Row {
+    /// The name of a column, or where it is where it has none.
+    pub(super) fn column(&self, index: usize) -> String {
+        let name = match self {
+            Self::Pg(row) => row.columns().get(index).map(|column| column.name()),
+            Self::Sqlite(row) => row.columns().get(index).map(|column| column.name()),
+        };
+        match name {
+            Some(name) if is_name(name) => name.to_owned(),
+            // What is computed has none, or its whole expression.
+            Some(_) | None => format!("column {}", index + 1),
+        }
+    }
+
+    /// What is no text, as text: with a sign in place of what cannot be read.
+    pub(super) fn as_text(&self, index: usize) -> String {
+        let bytes = match self {
+            Self::Pg(row) => row.try_get_unchecked::<&[u8], _>(index),
+            Self::Sqlite(row) => row.try_get_unchecked::<&[u8], _>(index),
+        };
+        String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
+    }
+
     pub(super) fn uuid<I: From<Uuid>>(&self, index: usize) -> Result<I, Error> {
         self.opt_uuid(index)?
             .ok_or_else(|| sqlx::Error::RowNotFound.into())
@@ -278,10 +322,6 @@ impl Row {
     /// A text, as names are kept in memory.
     pub(super) fn name(&self, index: usize) -> Result<Arc<str>, Error> {
         Ok(Arc::from(read!(self, index, &str)))
-    }
-
-    pub(super) fn opt_name(&self, index: usize) -> Result<Option<Arc<str>>, Error> {
-        Ok(read!(self, index, Option<&str>).map(Arc::from))
     }
 
     pub(super) fn opt_text(&self, index: usize) -> Result<Option<String>, Error> {
@@ -322,9 +362,7 @@ impl Row {
 
     pub(super) fn opt_time(&self, index: usize) -> Result<Option<Micros>, Error> {
         Ok(match self {
-            Self::Pg(row) => row
-                .try_get::<Option<chrono::DateTime<chrono::Utc>>, _>(index)?
-                .map(|time| Micros(time.timestamp_micros())),
+            Self::Pg(row) => pg_time(row, index)?,
             Self::Sqlite(row) => row.try_get::<Option<i64>, _>(index)?.map(Micros),
         })
     }
@@ -337,21 +375,6 @@ impl Row {
         self.text(index)?
             .parse()
             .map_err(|error: T::Err| sqlx::Error::Decode(Box::new(error)).into())
-    }
-
-    /// A payload of an intent; what is no JSON any more is said instead of stopping everybody else (promise 7).
-    pub(super) fn stored_json(
-        &self,
-        index: usize,
-        corrupt: &mut Option<String>,
-    ) -> Result<Option<Payload>, Error> {
-        match self.opt_json(index) {
-            Err(Error::Database(sqlx::Error::Decode(error))) => {
-                corrupt.get_or_insert(error.to_string());
-                Ok(None)
-            }
-            other => other,
-        }
     }
 
     /// A payload. PostgreSQL's are selected as `json`, SQLite's are text.

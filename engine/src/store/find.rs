@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::args::Args;
 use super::history::{records, records_in_part};
+use super::reading::{Reading, readable};
 use super::sql::Statement;
 use super::versions::{Versions, versions};
 use super::{Conn, IntentFilter, IntentPage, IntentRecord, Store, sql};
@@ -222,18 +223,17 @@ impl Look {
                 .iter()
                 .fold(args, |args, text| args.text(text.as_str()));
             if let Some(row) = conn.fetch_one(statement, args).await? {
-                floor = row
-                    .opt_uuid::<IntentId>(0)?
+                floor = Reading::of(&row, "intent")
+                    .opt_uuid::<IntentId>(0)
                     .filter(|floor| floor.0 > self.down_to);
             }
         }
         let down_to = floor.map_or(self.down_to, |floor| floor.0);
-        let mut ids = Vec::new();
-        for row in conn.fetch(self.find(), self.args(down_to)).await? {
-            ids.push(row.uuid::<IntentId>(0)?);
-        }
+        let rows = conn.fetch(self.find(), self.args(down_to)).await?;
+        // One whose id is none cannot be asked about either.
+        let ids: Vec<IntentId> = readable(&rows, "intent", |row| row.uuid(0));
         let next = match ids.last() {
-            Some(last) if ids.len() == self.limit as usize => Some(*last),
+            Some(last) if rows.len() == self.limit as usize => Some(*last),
             Some(_) | None => floor,
         };
         Ok((ids, next))

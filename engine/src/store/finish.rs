@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::args::{Args, Rows};
+use super::reading::readable;
 use super::{Conn, Finish, admit, sql};
 use crate::admit::next_in_line;
 use crate::error::Error;
@@ -89,12 +90,11 @@ pub(super) async fn finish(
         *parents.entry(parent).or_default() += 1;
     }
     let uncovering = of(uncovers);
-    let mut freed = HashSet::new();
+    let mut freed: HashSet<String> = HashSet::new();
     if !uncovering.is_empty() {
         let args = Args::new().ids(uncovering);
-        for row in conn.fetch(&sql::HOLDER_UNCOVER, args).await? {
-            freed.insert(row.text(0)?);
-        }
+        let rows = conn.fetch(&sql::HOLDER_UNCOVER, args).await?;
+        freed.extend(readable(&rows, "holder", |row| row.text(0)));
     }
     release(conn, freeing, freed, parents).await
 }
@@ -132,12 +132,9 @@ pub(super) async fn release(
     parents: BTreeMap<IntentId, i64>,
 ) -> Result<usize, Error> {
     if !freeing.is_empty() {
-        for row in conn
-            .fetch(&sql::HOLDER_FREE, Args::new().ids(freeing))
-            .await?
-        {
-            freed.insert(row.text(0)?);
-        }
+        let args = Args::new().ids(freeing);
+        let rows = conn.fetch(&sql::HOLDER_FREE, args).await?;
+        freed.extend(readable(&rows, "holder", |row| row.text(0)));
     }
     let next = wake_lines(conn, freed).await?;
     Ok(next + wake_parents(conn, parents).await?)

@@ -1,23 +1,25 @@
 //! History: what has been asked for, for whom, on what, and what came of it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
-use super::admit::mode;
 use super::args::Args;
 use super::conn::Row;
 use super::loaded::OutcomeRow;
 use super::parts::next_rows;
+use super::reading::{Reading, readable};
+use super::recorded::{
+    add_labels, add_resources, attempt_record, child_record, event_record, intent_record,
+    link_record, step_record,
+};
 use super::records::{
-    AttemptRecord, ChildRecord, EventRecord, IntentRecord, LinkRecord, ResourceRecord, StepRecord,
-    Unfinished,
+    AttemptRecord, ChildRecord, EventRecord, IntentRecord, LinkRecord, StepRecord, Unfinished,
 };
 use super::sql::Statement;
-use super::{Conn, Store, sql};
+use super::{Conn, Store, load, sql};
 use crate::error::Error;
 use crate::id::IntentId;
-use crate::payload::Payload;
 use crate::plan::{Graph, Shape};
-use crate::state::{FailureReason, StepState};
+use crate::state::StepState;
 
 impl Store {
     pub(crate) async fn get(&self, id: IntentId) -> Result<IntentRecord, Error> {
@@ -103,7 +105,7 @@ impl Store {
         self.read(move |mut conn| {
             Box::pin(async move {
                 let rows = conn.fetch(&sql::LINK_LOAD, Args::new().ids([id])).await?;
-                rows.iter().map(link_record).collect()
+                Ok(readable(&rows, "link", link_record))
             })
         })
         .await
@@ -159,8 +161,9 @@ impl Store {
             Box::pin(async move {
                 let mut accounts = HashMap::new();
                 for row in conn.fetch(&sql::KIND_LOAD, args).await? {
-                    let account = Some(row.text(2)?).filter(|account| !account.is_empty());
-                    accounts.insert(row.uuid(0)?, account);
+                    let mut row = Reading::of(&row, "intent");
+                    let account = Some(row.text(2)).filter(|account| !account.is_empty());
+                    accounts.insert(row.uuid(0), account);
                 }
                 Ok(accounts)
             })
@@ -175,19 +178,13 @@ impl Store {
                 let row = conn
                     .fetch_one(&sql::OUTCOME_READ, Args::new().ids([id]))
                     .await?;
-                row.map(|row| {
-                    Ok(OutcomeRow {
-                        state: row.word(1)?,
-                        output: row.opt_json(2)?,
-                        reason: row
-                            .opt_text(3)?
-                            .as_deref()
-                            .and_then(FailureReason::from_word),
-                        error: row.opt_text(4)?,
-                        step: row.opt_text(5)?,
-                    })
-                })
-                .transpose()
+                let Some(row) = row else { return Ok(None) };
+                let mut row = Reading::of(&row, "outcome");
+                let outcome = load::outcome(&mut row, 1);
+                match row.unreadable() {
+                    None => Ok(Some(outcome)),
+                    Some(unreadable) => Err(sqlx::Error::Decode(unreadable.into()).into()),
+                }
             })
         })
         .await
@@ -217,9 +214,12 @@ impl Store {
         self.read(move |mut conn| {
             Box::pin(async move {
                 let rows = conn.fetch(&sql::INVARIANTS, Args::new()).await?;
-                rows.iter()
-                    .map(|row| Ok((row.text(0)?, row.uuid(1)?)))
-                    .collect()
+                // What cannot be read of one that breaks an invariant says enough.
+                let breach = |row: &Row| {
+                    let mut row = Reading::of(row, "invariants");
+                    (row.text(0), row.uuid(1))
+                };
+                Ok(rows.iter().map(breach).collect())
             })
         })
         .await
@@ -236,11 +236,20 @@ pub(super) async fn records(
     }
     let args = Args::new().ids(ids.iter().copied());
     let rows = conn.fetch(&sql::HISTORY_RECORDS, args).await?;
-    let records = rows.iter().map(intent_record);
-    let mut records = records.collect::<Result<Vec<_>, _>>()?;
+    let mut records: Vec<IntentRecord> = rows.iter().map(intent_record).collect();
     add_resources(conn, &mut records).await?;
     add_labels(conn, &mut records).await?;
     Ok(records)
+}
+
+/// The record of an intent, for whoever writes down what it says: nothing of it may be a stand-in.
+pub(super) async fn whole(conn: &mut Conn<'_>, id: IntentId) -> Result<IntentRecord, Error> {
+    let record = records(conn, &[id]).await?.pop();
+    let record = record.ok_or(Error::NotFound { id })?;
+    match record.unreadable {
+        None => Ok(record),
+        Some(unreadable) => Err(sqlx::Error::Decode(unreadable.into()).into()),
+    }
 }
 
 /// Records of these intents, which are in order, newest first: as many as go together ([`limits::PAGE_BYTES`]), and the last that
@@ -271,15 +280,18 @@ pub(super) async fn records_in_part(
     Ok((found, cut.flatten()))
 }
 
-/// The stored shape of an intent's plan, as far as it is known.
+/// The stored shape of an intent's plan; none where it is not known, or cannot be read: what its steps say can be.
 pub(super) async fn plan(conn: &mut Conn<'_>, id: IntentId) -> Result<Option<Shape>, Error> {
     let row = conn
         .fetch_one(&sql::HISTORY_PLAN, Args::new().uuid(id.0))
         .await?;
-    let shape = row.map(|row| row.opt_json(0)).transpose()?.flatten();
-    let shape = shape.map(|shape| serde_json::from_str(shape.get()));
-    let shape = shape.transpose();
-    Ok(shape.map_err(|error| sqlx::Error::Decode(Box::new(error)))?)
+    let Some(row) = row else { return Ok(None) };
+    let mut row = Reading::of(&row, "plan");
+    let shape = row.opt_value::<Shape>(0).filter(Shape::is_sound);
+    if let Some(unreadable) = row.unreadable() {
+        tracing::error!(intent = %id, unreadable, "a plan cannot be read");
+    }
+    Ok(shape)
 }
 
 async fn all_steps(
@@ -321,136 +333,4 @@ pub(super) fn not_begun(shape: Shape, steps: &[StepRecord]) -> Vec<StepRecord> {
         StepRecord::pending(step.name.to_string(), queue)
     })
     .collect()
-}
-
-pub(super) fn step_record(row: &Row) -> Result<StepRecord, Error> {
-    Ok(StepRecord {
-        name: row.text(0)?,
-        generation: row.int(1)?,
-        state: row.word(2)?,
-        attempt: row.int(3)?,
-        output: row.opt_json(4)?.map(owned),
-        error: row.opt_text(5)?,
-        progress: row.opt_json(6)?.map(owned),
-        due_at: row.opt_time(7)?.map(|time| time.to_utc()),
-        started_at: row.opt_time(8)?.map(|time| time.to_utc()),
-        finished_at: row.opt_time(9)?.map(|time| time.to_utc()),
-        worker: row.opt_text(10)?,
-        queue: row.opt_text(11)?,
-    })
-}
-
-pub(super) fn attempt_record(row: &Row) -> Result<AttemptRecord, Error> {
-    Ok(AttemptRecord {
-        step: row.text(0)?,
-        generation: row.int(1)?,
-        attempt: row.int(2)?,
-        failure: row.text(3)?,
-        error: row.text(4)?,
-        started_at: row.time(5)?.to_utc(),
-        finished_at: row.time(6)?.to_utc(),
-        retry_at: row.opt_time(7)?.map(|time| time.to_utc()),
-        worker: row.text(8)?,
-    })
-}
-
-pub(super) fn link_record(row: &Row) -> Result<LinkRecord, Error> {
-    Ok(LinkRecord {
-        intent: row.uuid(0)?,
-        relation: row.word(1)?,
-        other: row.uuid(2)?,
-        resource: row.text(3)?,
-        at: row.time(4)?.to_utc(),
-    })
-}
-
-pub(super) fn child_record(row: &Row) -> Result<ChildRecord, Error> {
-    Ok(ChildRecord {
-        step: row.text(0)?,
-        name: row.text(1)?,
-        id: row.uuid(2)?,
-    })
-}
-
-fn event_record(row: &Row) -> Result<EventRecord, Error> {
-    Ok(EventRecord {
-        seq: row.int(0)?,
-        at: row.time(1)?.to_utc(),
-        actor: row.text(2)?,
-        verb: row.text(3)?,
-        reason: row.opt_text(4)?,
-        detail: row.opt_json(5)?.map(owned),
-    })
-}
-
-fn intent_record(row: &Row) -> Result<IntentRecord, Error> {
-    Ok(IntentRecord {
-        id: row.uuid(0)?,
-        kind: row.text(1)?,
-        queue: row.text(2)?,
-        account: row.opt_text(3)?,
-        input: row
-            .opt_json(4)?
-            .map(owned)
-            .ok_or(sqlx::Error::RowNotFound)?,
-        priority: row.int(5)?,
-        requested_by: row.opt_text(6)?,
-        requested_at: row.time(7)?.to_utc(),
-        run_at: row.opt_time(8)?.map(|time| time.to_utc()),
-        parent_id: row.opt_uuid(9)?,
-        parent_step: row.opt_text(10)?,
-        root_id: row.uuid(11)?,
-        correlation_id: row.opt_text(12)?,
-        state: row.word(13)?,
-        started_at: row.opt_time(14)?.map(|time| time.to_utc()),
-        finished_at: row.opt_time(15)?.map(|time| time.to_utc()),
-        output: row.opt_json(16)?.map(owned),
-        reason: row.opt_text(17)?,
-        error: row.opt_text(18)?,
-        failed_step: row.opt_text(19)?,
-        plan_hash: row.opt_text(20)?,
-        waiting_for: row.opt_text(21)?,
-        due_at: row.opt_time(22)?.map(|time| time.to_utc()),
-        resources: Vec::new(),
-        labels: BTreeMap::new(),
-    })
-}
-
-async fn add_resources(conn: &mut Conn<'_>, records: &mut [IntentRecord]) -> Result<(), Error> {
-    let mut resources: HashMap<IntentId, Vec<ResourceRecord>> = HashMap::new();
-    let ids = records.iter().map(|record| record.id);
-    for row in conn
-        .fetch(&sql::HISTORY_RESOURCES, Args::new().ids(ids))
-        .await?
-    {
-        let record = ResourceRecord {
-            resource: row.text(1)?,
-            mode: mode(&row.text(2)?),
-        };
-        resources.entry(row.uuid(0)?).or_default().push(record);
-    }
-    for record in records {
-        record.resources = resources.remove(&record.id).unwrap_or_default();
-    }
-    Ok(())
-}
-
-async fn add_labels(conn: &mut Conn<'_>, records: &mut [IntentRecord]) -> Result<(), Error> {
-    let mut labels: HashMap<IntentId, BTreeMap<String, String>> = HashMap::new();
-    let ids = records.iter().map(|record| record.id);
-    for row in conn
-        .fetch(&sql::HISTORY_LABELS, Args::new().ids(ids))
-        .await?
-    {
-        let of_one = labels.entry(row.uuid(0)?).or_default();
-        of_one.insert(row.text(1)?, row.text(2)?);
-    }
-    for record in records {
-        record.labels = labels.remove(&record.id).unwrap_or_default();
-    }
-    Ok(())
-}
-
-pub(super) fn owned(payload: Payload) -> Box<serde_json::value::RawValue> {
-    serde_json::value::RawValue::from_string(payload.get().to_owned()).unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::args::Args;
-use super::history::owned;
+use super::recorded::owned;
 use super::{Store, sql};
 use crate::error::Error;
 use crate::kinds::KindRecord;

@@ -6,12 +6,12 @@ use serde_json::json;
 
 use super::args::{Args, Rows};
 use super::conn::Row;
-use super::records::{LogLine, LogRecord, MeasureRecord};
+use super::reading::Reading;
+use super::records::{LogRecord, MeasureRecord};
 use super::{Conn, NewIntent, Store, checkpoint, insert_requests, sql};
 use crate::error::Error;
 use crate::id::{IntentId, TaskId};
 use crate::notes::Lines;
-use crate::payload::Payload;
 
 /// Who acts in the events of what steps ask for.
 const ACTOR: &str = "step";
@@ -153,31 +153,28 @@ impl Store {
 }
 
 pub(super) fn log_record(row: &Row) -> Result<LogRecord, Error> {
+    let mut row = Reading::of(row, "log");
     Ok(LogRecord {
-        step: row.text(0)?,
-        generation: row.int(1)?,
-        attempt: row.int(2)?,
-        lines: lines(row.opt_json(3)?)?,
-        cut_lines: row.int(4)?,
-        cut_bytes: row.int(5)?,
-        at: row.time(6)?.to_utc(),
-        worker: row.text(7)?,
+        step: row.text(0),
+        generation: row.int(1),
+        attempt: row.int(2),
+        lines: row.opt_value(3).unwrap_or_default(),
+        cut_lines: row.int(4),
+        cut_bytes: row.int(5),
+        at: row.time(6).to_utc(),
+        worker: row.text(7),
     })
 }
 
 pub(super) fn measure_record(row: &Row) -> Result<MeasureRecord, Error> {
+    let value = row.float(4)?;
+    let mut row = Reading::of(row, "measurement");
     Ok(MeasureRecord {
-        step: row.text(0)?,
-        generation: row.int(1)?,
-        attempt: row.int(2)?,
-        name: row.text(3)?,
-        value: row.float(4)?,
-        at: row.time(5)?.to_utc(),
+        step: row.text(0),
+        generation: row.int(1),
+        attempt: row.int(2),
+        name: row.text(3),
+        value,
+        at: row.time(5).to_utc(),
     })
-}
-
-fn lines(json: Option<Payload>) -> Result<Vec<LogLine>, Error> {
-    let json = json.ok_or(sqlx::Error::RowNotFound)?;
-    let lines = serde_json::from_str(json.get());
-    Ok(lines.map_err(|error| sqlx::Error::Decode(Box::new(error)))?)
 }

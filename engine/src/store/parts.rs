@@ -7,8 +7,10 @@ use uuid::Uuid;
 
 use super::args::Args;
 use super::conn::Row;
-use super::history::{self, step_record};
+use super::history;
 use super::notes::{log_record, measure_record};
+use super::reading::Reading;
+use super::recorded::{attempt_record, child_record, link_record, step_record};
 use super::records::{
     AttemptRecord, ChildRecord, LinkRecord, LogRecord, MeasureRecord, SignalRecord, StepRecord,
 };
@@ -67,13 +69,15 @@ impl<T> List<T> {
             let args = (self.args)(Args::new().uuid(id.0), &after).int(wanted as i64);
             let rows = conn.fetch(self.statement, args).await?;
             let is_end = rows.len() < wanted;
+            let before = after.clone();
             for row in rows {
                 let (item, key) = (self.read)(&row)?;
                 bytes += (self.bytes)(&item);
                 items.push(item);
                 after = key;
             }
-            if is_end {
+            // A key that cannot be read as it is stored may lead nowhere.
+            if is_end || after == before {
                 return Ok(Part { items, next: None });
             }
         }
@@ -103,7 +107,7 @@ static ATTEMPTS: List<AttemptRecord> = List {
     statement: &sql::PART_ATTEMPTS,
     args: |args, key| args.text(key.0.as_str()).int(key.1).int(key.2),
     read: |row| {
-        let it = history::attempt_record(row)?;
+        let it = attempt_record(row)?;
         let key = Key(it.step.clone(), it.generation, it.attempt, String::new());
         Ok((it, key))
     },
@@ -139,8 +143,9 @@ static CHILDREN: List<ChildRecord> = List {
     statement: &sql::PART_CHILDREN,
     args: |args, key| args.text(key.0.as_str()).int(key.1).text(key.3.as_str()),
     read: |row| {
-        let it = history::child_record(row)?;
-        let key = Key(it.step.clone(), row.int(3)?, 0, it.name.clone());
+        let it = child_record(row)?;
+        let generation = Reading::of(row, "child").int(3);
+        let key = Key(it.step.clone(), generation, 0, it.name.clone());
         Ok((it, key))
     },
     bytes: |_| 100,
@@ -155,7 +160,7 @@ static LINKS: List<LinkRecord> = List {
         args.uuid(uuid_of(other))
     },
     read: |row| {
-        let it = history::link_record(row)?;
+        let it = link_record(row)?;
         let both = format!("{} {}", it.intent, it.other);
         let key = Key(both, 0, 0, it.relation.as_str().to_owned());
         Ok((it, key))

@@ -111,6 +111,10 @@ pub struct IntentRecord {
     pub correlation_id: Option<String>,
     /// The stored shape of its plan.
     pub plan_hash: Option<String>,
+    /// What of its rows cannot be read, if anything: the first that was found. In its place stands nothing, or the text with
+    /// a sign for each byte that is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
 }
 
 /// A resource of an intent.
@@ -149,6 +153,10 @@ pub struct StepRecord {
     pub worker: Option<String>,
     /// The queue that the plan names for it; none where it runs with its intent.
     pub queue: Option<String>,
+    /// What of its rows cannot be read, if anything: the first that was found. In its place stands nothing, or the text with
+    /// a sign for each byte that is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
 }
 
 impl StepRecord {
@@ -174,6 +182,7 @@ impl StepRecord {
             finished_at: None,
             worker: None,
             queue,
+            unreadable: None,
         }
     }
 }
@@ -250,6 +259,10 @@ pub struct AttemptRecord {
     pub retry_at: Option<DateTime<Utc>>,
     /// Who carried it out.
     pub worker: String,
+    /// What of its rows cannot be read, if anything: the first that was found. In its place stands nothing, or the text with
+    /// a sign for each byte that is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
 }
 
 /// What a person did to an intent, or the engine by itself (its actor is `intendant`).
@@ -267,6 +280,10 @@ pub struct EventRecord {
     pub reason: Option<String>,
     /// What was there before.
     pub detail: Option<Box<RawValue>>,
+    /// What of its rows cannot be read, if anything: the first that was found. In its place stands nothing, or the text with
+    /// a sign for each byte that is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
 }
 
 /// A message to an intent.
@@ -288,6 +305,10 @@ pub struct SignalRecord {
     pub taken_by: Option<String>,
     /// Why the step that took it set it aside.
     pub refused: Option<String>,
+    /// What of its rows cannot be read, if anything: the first that was found. In its place stands nothing, or the text with
+    /// a sign for each byte that is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
 }
 
 /// A child of an intent.

@@ -56,7 +56,7 @@ impl Store {
                     return Ok(None);
                 }
                 let mut answer = TickAnswer::default();
-                claim::adopt(&mut conn, lease, &mut answer).await?;
+                claim::adopt(&mut conn, lease, true, &mut answer).await?;
                 Ok(Some(answer))
             })
         })

@@ -4,12 +4,15 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::args::{Args, Rows};
+use super::conn::Row;
 use super::loaded::RoutedLoad;
+use super::reading::{Reading, Unfit, unfit};
 use super::{AttemptLoad, CancelLoad, Claimed, Conn, RoutedEnd, RoutedRow, StepLoad, load, sql};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, TaskId};
 use crate::limits;
 use crate::payload;
+use crate::state::StepState;
 
 /// Sends steps off: a row and a token for each. Their intents' wait rows are opened by the caller.
 pub(super) async fn send(conn: &mut Conn<'_>, routed: &[RoutedRow]) -> Result<(), Error> {
@@ -70,96 +73,98 @@ pub(super) async fn load(
     lease: LeaseId,
     tasks: impl Iterator<Item = TaskId>,
 ) -> Result<Vec<Claimed>, Error> {
-    let mut claimed = Vec::new();
-    for row in conn
+    let rows = conn
         .fetch(&sql::ROUTED_LOAD, Args::new().ids(tasks).now())
-        .await?
-    {
-        let mut corrupt = None;
-        let input = row.stored_json(5, &mut corrupt)?;
-        let intent_input = row.stored_json(8, &mut corrupt)?;
-        let output = row.stored_json(17, &mut corrupt)?;
-        let generation = row.small(3)?;
-        let step = StepLoad {
-            name: row.text(2)?,
-            generation,
-            state: row.word(14)?,
-            attempt: row.small(15)?,
-            forgiven: row.small(16)?,
-            output,
-            // Whoever has it in hand need not wait: it was parked for that long.
-            due_in: None,
-            error: row.opt_text(18)?,
-            reason: None,
-            queue: row.opt_name(4)?,
-            away: false,
-            spare: None,
-            waits: Vec::new(),
-            checkpoint: row.bool(25)?,
-            begun_ago: row.opt_int(23)?.map(load::from_us),
-        };
-        let cancel = match row.opt_text(20)? {
-            Some(actor) => Some(CancelLoad {
-                actor,
-                reason: row.opt_text(21)?,
-                goal: load::goal(&row, 22)?,
-            }),
-            None => None,
-        };
-        let attempt = |attempt: i64| AttemptLoad {
-            step: step.name.as_str().into(),
-            generation,
-            attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
-            retry_in: None,
-        };
-        claimed.push(Claimed {
-            task: row.uuid(0)?,
-            intent: row.uuid(1)?,
-            lease,
-            crashes: 0,
-            kind: row.name(6)?,
-            account: row.opt_name(7)?,
-            input: intent_input.unwrap_or_else(payload::null),
-            requested: row.time(9)?,
-            requested_by: row.opt_text(10)?,
-            parent: None,
-            root: row.uuid(11)?,
-            depth: row.small(13)?,
-            correlation_id: row.opt_text(12)?,
-            release_on_failure: false,
-            locks: false,
-            unfit: corrupt.map(load::unreadable),
-            started: None,
-            cancel,
-            attempts: row.opt_int(19)?.map(attempt).into_iter().collect(),
-            children: Vec::new(),
-            arrived: 0,
-            awaits: Vec::new(),
-            routed: Some(RoutedLoad {
-                queue: row.name(4)?,
-                step: row.name(2)?,
-                generation,
-                input: input.unwrap_or_else(payload::null),
-                intent_ago: row.opt_int(24)?.map(load::from_us).unwrap_or_default(),
-            }),
-            steps: vec![step],
-        });
-    }
-    Ok(claimed)
+        .await?;
+    Ok(rows.iter().map(|row| step_of(row, lease)).collect())
+}
+
+fn step_of(row: &Row, lease: LeaseId) -> Claimed {
+    let mut row = Reading::of(row, "routed");
+    let (task, intent) = (row.uuid(0), row.uuid(1));
+    let (name, generation) = (row.name(2), row.small(3));
+    let (queue, input) = (row.opt_name(4), row.opt_json(5));
+    let routed = RoutedLoad {
+        queue: queue.clone().unwrap_or_default(),
+        step: name.clone(),
+        generation,
+        input: input.unwrap_or_else(payload::null),
+        intent_ago: row.opt_span(24).unwrap_or_default(),
+    };
+    row.table("step");
+    let step = StepLoad {
+        name: name.to_string(),
+        generation,
+        state: row.word(14, StepState::Failed),
+        attempt: row.small(15),
+        forgiven: row.small(16),
+        output: row.opt_json(17),
+        // Whoever has it in hand need not wait: it was parked for that long.
+        due_in: None,
+        error: row.opt_text(18),
+        reason: None,
+        queue,
+        away: false,
+        spare: None,
+        waits: Vec::new(),
+        checkpoint: row.bool(25),
+        begun_ago: row.opt_span(23),
+    };
+    let attempt = |attempt: i64| AttemptLoad {
+        step: name.clone(),
+        generation,
+        attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
+        retry_in: None,
+    };
+    let attempts = row.opt_int(19).map(attempt).into_iter().collect();
+    row.table("intent");
+    let mut claimed = Claimed {
+        task,
+        intent,
+        lease,
+        crashes: 0,
+        kind: row.name(6),
+        account: row.opt_name(7),
+        input: row.opt_json(8).unwrap_or_else(payload::null),
+        requested: row.time(9),
+        requested_by: row.opt_text(10),
+        parent: None,
+        root: row.uuid(11),
+        depth: row.small(13),
+        correlation_id: row.opt_text(12),
+        release_on_failure: false,
+        locks: false,
+        unfit: None,
+        started: None,
+        cancel: None,
+        attempts,
+        children: Vec::new(),
+        arrived: 0,
+        awaits: Vec::new(),
+        routed: Some(routed),
+        steps: vec![step],
+    };
+    row.table("cancel");
+    // A step of one that is to stop need not know more than that.
+    claimed.cancel = row.opt_text(20).map(|actor| CancelLoad {
+        actor,
+        reason: row.opt_text(21),
+        goal: load::goal(&mut row, 22),
+    });
+    claimed.unfit = row.unreadable().as_deref().map(unfit);
+    claimed
 }
 
 /// What has become of the steps that these intents have sent to other queues. The counts are read before, never after.
 pub(super) async fn sent(
     conn: &mut Conn<'_>,
     intents: &[IntentId],
+    corrupt: &mut Unfit,
 ) -> Result<HashMap<IntentId, Vec<StepLoad>>, Error> {
     let mut sent: HashMap<IntentId, Vec<StepLoad>> = HashMap::new();
     let args = Args::new().ids(intents.iter().copied()).now();
     for row in conn.fetch(&sql::STEP_SENT, args).await? {
-        let (intent, step, corrupt) = load::step(&row)?;
-        if let Some(error) = corrupt {
-            tracing::error!(%intent, step = step.name, error, "a stored output is no JSON any more");
-        }
+        let (intent, step) = load::step(&row, corrupt);
         sent.entry(intent).or_default().push(step);
     }
     Ok(sent)

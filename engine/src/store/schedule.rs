@@ -6,6 +6,7 @@
 
 use super::args::{Args, Rows};
 use super::conn::Row;
+use super::reading::readable;
 use super::request::insert_requests;
 use super::{Actor, Conn, NewChange, NewIntent, Store, change, sql};
 use crate::clock::{Micros, micros};
@@ -309,27 +310,25 @@ async fn load(conn: &mut Conn<'_>, names: &[String]) -> Result<Vec<ScheduleLoad>
     let names = Rows::new().texts(names.iter().map(String::as_str));
     let args = Args::new().rows(names).now();
     let rows = conn.fetch(&sql::SCHEDULE_LOAD, args).await?;
-    rows.iter()
-        .map(|row| {
-            let asked = row.opt_time(16)?;
-            let asked_by = row.opt_text(17)?.unwrap_or_default();
-            Ok(ScheduleLoad {
-                name: row.text(0)?,
-                kind: row.text(1)?,
-                when: when(row)?,
-                catch_up: CatchUp::of(&row.text(6)?, row.small(7)?),
-                overlap: row.text(8)?,
-                revision: row.small(9)?,
-                declared_by: row.text(10)?,
-                last_at: row.time(11)?,
-                next_at: row.opt_time(12)?,
-                paused: row.bool(13)?,
-                version: row.int(14)?,
-                now: row.time(15)?,
-                asked: asked.map(|at| (at, asked_by)),
-            })
+    Ok(readable(&rows, "schedule", |row| {
+        let asked = row.opt_time(16)?;
+        let asked_by = row.opt_text(17)?.unwrap_or_default();
+        Ok(ScheduleLoad {
+            name: row.text(0)?,
+            kind: row.text(1)?,
+            when: when(row)?,
+            catch_up: CatchUp::of(&row.text(6)?, row.small(7)?),
+            overlap: row.text(8)?,
+            revision: row.small(9)?,
+            declared_by: row.text(10)?,
+            last_at: row.time(11)?,
+            next_at: row.opt_time(12)?,
+            paused: row.bool(13)?,
+            version: row.int(14)?,
+            now: row.time(15)?,
+            asked: asked.map(|at| (at, asked_by)),
         })
-        .collect()
+    }))
 }
 
 /// Of a row that begins as `schedule_load` does.

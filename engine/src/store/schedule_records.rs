@@ -2,6 +2,7 @@
 
 use super::args::Args;
 use super::conn::Row;
+use super::reading::readable;
 use super::schedule::when;
 use super::{Store, sql};
 use crate::error::Error;
@@ -13,7 +14,7 @@ impl Store {
         self.read(move |mut conn| {
             Box::pin(async move {
                 let rows = conn.fetch(&sql::SCHEDULE_LIST, Args::new()).await?;
-                rows.iter().map(schedule).collect()
+                Ok(readable(&rows, "schedule", schedule))
             })
         })
         .await
@@ -29,7 +30,7 @@ impl Store {
             Box::pin(async move {
                 let args = Args::new().text(name).int(i64::from(limit));
                 let rows = conn.fetch(&sql::TICK_LIST, args).await?;
-                rows.iter().map(|row| tick(row, 0)).collect()
+                Ok(readable(&rows, "schedule_tick", |row| tick(row, 0)))
             })
         })
         .await

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::args::{Args, Rows};
+use super::conn::Row;
+use super::reading::Reading;
 use super::{Conn, KindRow, Lane, Peek, Probe, SessionRow, SessionSeen, Store};
 use super::{queue, sql};
 use crate::clock::micros;
@@ -86,19 +88,19 @@ impl Store {
         self.beat(move |mut conn| {
             Box::pin(async move {
                 let rows = conn.fetch(&sql::SESSION_LIST, Args::new()).await?;
-                rows.iter()
-                    .map(|row| {
-                        Ok(SessionSeen {
-                            id: row.uuid(0)?,
-                            worker: row.text(1)?,
-                            host: row.text(2)?,
-                            lock_file: row.opt_text(3)?,
-                            lease: Duration::from_millis(row.small(4)?),
-                            beat: row.int(5)?,
-                            free: row.int(6)?,
-                        })
-                    })
-                    .collect()
+                let seen = |row: &Row| {
+                    let mut row = Reading::of(row, "session");
+                    SessionSeen {
+                        id: row.uuid(0),
+                        worker: row.text(1),
+                        host: row.text(2),
+                        lock_file: row.opt_text(3),
+                        lease: Duration::from_millis(row.small(4)),
+                        beat: row.int(5),
+                        free: row.int(6),
+                    }
+                };
+                Ok(rows.iter().map(seen).collect())
             })
         })
         .await

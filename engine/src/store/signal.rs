@@ -2,6 +2,7 @@
 
 use super::args::Args;
 use super::conn::Row;
+use super::reading::Reading;
 use super::records::SignalRecord;
 use super::{Store, sql};
 use crate::error::Error;
@@ -90,14 +91,20 @@ impl Store {
 }
 
 pub(super) fn signal_record(row: &Row) -> Result<SignalRecord, Error> {
+    let mut row = Reading::of(row, "signal");
+    let record = SignalRecord {
+        id: row.uuid(0),
+        name: row.text(1),
+        key: row.opt_text(2),
+        payload: row.opt_json(3).map(super::recorded::owned),
+        sent_at: row.time(4).to_utc(),
+        sent_by: row.opt_text(5),
+        taken_by: row.opt_text(6),
+        refused: row.opt_text(7),
+        unreadable: None,
+    };
     Ok(SignalRecord {
-        id: row.uuid(0)?,
-        name: row.text(1)?,
-        key: row.opt_text(2)?,
-        payload: row.opt_json(3)?.map(super::history::owned),
-        sent_at: row.time(4)?.to_utc(),
-        sent_by: row.opt_text(5)?,
-        taken_by: row.opt_text(6)?,
-        refused: row.opt_text(7)?,
+        unreadable: row.unreadable(),
+        ..record
     })
 }

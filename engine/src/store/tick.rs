@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::args::{Args, Rows};
+use super::reading::{Unfit, cause, unfit};
 use super::rows::Start;
+use super::savepoint::Savepoint;
 use super::session::us;
 use super::{
     ChildRow, Conn, Flush, Life, ParkRow, StepRow, Store, StoreKind, TickAnswer, TickEnd,
@@ -52,7 +54,7 @@ impl Store {
             Box::pin(async move {
                 let mut answer = TickAnswer::default();
                 for lease in request.lease.into_iter().chain(request.suspect_lease) {
-                    claim::adopt(&mut conn, lease, &mut answer).await?;
+                    claim::adopt(&mut conn, lease, request.careful, &mut answer).await?;
                 }
                 claim::not_parked(&mut conn, &request.parks, &mut answer).await?;
                 // What the claim made of others cannot be told any more; the rows say what is left to do.
@@ -178,7 +180,8 @@ async fn hear_cancels(
     Ok(())
 }
 
-/// What has become of children and of steps in other queues, as far as the worker asks for it.
+/// What has become of children and of steps in other queues, as far as the worker asks for it. If the database has refused
+/// to say so of all of them, one by one: of whom it does fails with that.
 async fn hear(
     conn: &mut Conn<'_>,
     request: &TickRequest,
@@ -187,17 +190,58 @@ async fn hear(
     if request.watch.is_empty() && request.reload.is_empty() {
         return Ok(());
     }
+    if !request.careful {
+        return hear_of(conn, request, answer).await;
+    }
+    for intent in request.watch.iter().chain(&request.reload) {
+        let only = |asked: &[IntentId]| {
+            let asked = asked.iter().filter(|asked| *asked == intent);
+            asked.copied().collect::<Vec<_>>()
+        };
+        let one = TickRequest {
+            watch: only(&request.watch),
+            reload: only(&request.reload),
+            recall: only(&request.recall),
+            listen: only(&request.listen),
+            ..TickRequest::default()
+        };
+        let save = Savepoint::set(conn).await?;
+        match hear_of(conn, &one, answer).await {
+            Ok(()) => save.keep(conn).await?,
+            Err(error) if error.is_data_error() => {
+                save.go_back(conn).await?;
+                let what = format!("what is recorded of it: {}", cause(&error));
+                answer.unreadable.insert(*intent, unfit(&what).1);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+async fn hear_of(
+    conn: &mut Conn<'_>,
+    request: &TickRequest,
+    answer: &mut TickAnswer,
+) -> Result<(), Error> {
     let watched = request.watch.iter().chain(&request.reload).copied();
-    answer.arrived.extend(load::arrived(conn, watched).await?);
+    let arrived = load::arrived(conn, watched).await?;
+    let mut corrupt = Unfit::default();
+    let parents = request.reload.iter().copied();
+    let children = load::children(conn, parents, &mut corrupt).await?;
+    if !request.recall.is_empty() {
+        let sent = routed::sent(conn, &request.recall, &mut corrupt).await?;
+        answer.sent.extend(sent);
+    }
+    let awaited = awaited::load(conn, &request.listen, &mut corrupt).await?;
+    answer.awaited.extend(awaited);
+    answer.children.extend(children);
+    answer.arrived.extend(arrived);
     for intent in &request.reload {
         // One that has no children after all.
         answer.arrived.entry(*intent).or_insert(0);
     }
-    answer.children = load::children(conn, request.reload.iter().copied()).await?;
-    if !request.recall.is_empty() {
-        answer.sent = routed::sent(conn, &request.recall).await?;
-    }
-    answer.awaited = awaited::load(conn, &request.listen).await?;
+    answer.unreadable.extend(corrupt.into_words());
     Ok(())
 }
 

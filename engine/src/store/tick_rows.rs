@@ -211,6 +211,8 @@ pub(crate) struct TickAnswer {
     pub(crate) sent: HashMap<IntentId, Vec<StepLoad>>,
     /// What steps wait for by names, and what has come, for `listen`.
     pub(crate) awaited: HashMap<IntentId, Vec<AwaitedLoad>>,
+    /// Of these intents something that was asked for cannot be read: they fail with that.
+    pub(crate) unreadable: HashMap<IntentId, String>,
     /// Intents of whose steps some have begun to wait for messages that were there.
     pub(crate) taken: HashSet<IntentId>,
     /// How many new messages were counted.

@@ -316,8 +316,7 @@ async fn amend(
         Amendment::Whole(input) => input.clone(),
         Amendment::Part(changes) => {
             // Not before the outcome is held: two people may change different parts at the same time.
-            let record = history::records(conn, &[id]).await?.pop();
-            let record = record.ok_or(Error::NotFound { id })?;
+            let record = history::whole(conn, id).await?;
             let before = payload::trusted(record.input.get());
             payload::merged(&before, changes).map_err(Error::payload("the input"))?
         }

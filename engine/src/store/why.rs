@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::admit::{Ancestry, mode};
 use super::args::Args;
 use super::conn::Row;
+use super::reading::Reading;
 use super::{Conn, Goal, NewIntent, Store, conflict, load, sql};
 use crate::conflict::{Conflicts, Rule, Stage};
 use crate::error::Error;
@@ -98,7 +99,7 @@ async fn load(conn: &mut Conn<'_>, id: IntentId) -> Result<Facts, Error> {
                 actor,
                 reason: row.opt_text(24)?,
                 at: row.time(25)?.to_utc(),
-                then: match load::goal(&row, 26)? {
+                then: match load::goal(&mut Reading::of(&row, "cancel"), 26) {
                     Goal::Cancel => Then::Cancelled,
                     Goal::Fail(_) => Then::Failed,
                     Goal::Rerun { .. } => Then::Rerun,

@@ -54,6 +54,11 @@ pub enum Reason {
         /// When.
         at: DateTime<Utc>,
     },
+    /// It cannot be said: a row that it would follow from cannot be read.
+    Unreadable {
+        /// What is wrong with that row.
+        error: String,
+    },
     /// It has failed, and waits for a person.
     Failed {
         /// Why, in a word.

@@ -27,6 +27,10 @@ impl Display for Reason {
             Self::Finished { state, at } => {
                 write!(f, "{state} at {}: there is nothing to wait for", time(*at))
             }
+            Self::Unreadable { error } => write!(
+                f,
+                "it cannot be said what it waits for, since a row of it, or of one that it waits for, cannot be read: {error}"
+            ),
             Self::Failed { .. } => failed(f, self),
             Self::Stopping {
                 then,

@@ -9,7 +9,7 @@ use crate::cancel;
 use crate::clock::Micros;
 use crate::limits;
 use crate::state::{FailureReason, IntentState};
-use crate::store::{CancelLoad, Claimed, Finish, Goal, Life, ParkReason, ParkRow};
+use crate::store::{CancelLoad, Claimed, Finish, Goal, ParkReason, ParkRow};
 
 impl<S: Send + Sync + 'static> Engine<S> {
     /// Takes claimed tasks in hand.
@@ -24,16 +24,6 @@ impl<S: Send + Sync + 'static> Engine<S> {
     }
 
     fn take(&mut self, mut task: Claimed, claimed_at: Micros) {
-        let Some(kind) = self.kinds.get(&task.kind).cloned() else {
-            // A claim names the kinds that this worker knows, so this is a task of another program's lease.
-            tracing::error!(intent = %task.intent, kind = &*task.kind, "claimed a task of an unknown kind");
-            self.release(task.lease);
-            self.bytes = self.bytes.saturating_sub(task.input.get().len());
-            self.pending
-                .hand_backs
-                .push((task.task, task.lease, Life::Started));
-            return;
-        };
         if !self.unmet.is_empty() {
             let unmet = self.unmet.remove(&task.task);
             task.cancel = task.cancel.or(unmet);
@@ -45,10 +35,23 @@ impl<S: Send + Sync + 'static> Engine<S> {
         if task.cancel.as_ref().is_some_and(is_asked) {
             self.to_stop.insert(task.task);
         }
-        let bound = match (task.unfit.take(), &task.routed) {
-            (Some((reason, error)), _) => Err(Refusal { reason, error }),
-            (None, None) => kind.bind(&task, &self.settings.build),
-            (None, Some(routed)) => match kind.bind_step(&task, routed) {
+        if let Some((reason, error)) = task.unfit.take() {
+            return self.refuse(task, claimed_at, Refusal { reason, error });
+        }
+        let Some(kind) = self.kinds.get(&task.kind).cloned() else {
+            // A claim names the kinds that this worker knows. Handed back, it would be claimed again at once.
+            let refusal = Refusal::of_another_kind(&task.kind);
+            return self.refuse(task, claimed_at, refusal);
+        };
+        let served = |queue: &str| self.lanes.iter().any(|lane| &*lane.queue == queue);
+        if let Some(routed) = task.routed.as_ref().filter(|it| !served(&it.queue)) {
+            // In hand, it would wait for ever for a slot of that queue.
+            let refusal = Refusal::of_another_queue(&routed.queue);
+            return self.refuse(task, claimed_at, refusal);
+        }
+        let bound = match &task.routed {
+            None => kind.bind(&task, &self.settings.build),
+            Some(routed) => match kind.bind_step(&task, routed) {
                 Ok(Some(bound)) => Ok(bound),
                 Ok(None) => return self.leave_to_others(task),
                 Err(refusal) => Err(refusal),
@@ -132,7 +135,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
             return self.refuse_step(&task, routed, refusal);
         }
         let children = task.children.iter();
-        let open = children.filter(|child| child.outcome.is_none()).count() + task.away();
+        // One of which it cannot be read which it is will never be counted: nobody waits for it.
+        let known = children.filter(|child| !child.child.0.is_nil());
+        let open = known.filter(|child| child.outcome.is_none()).count() + task.away();
         if open > 0 {
             // No outcome while a child is unfinished (I2): it is looked at again when they are done.
             self.pending.parks.push(ParkRow {

@@ -65,6 +65,30 @@ pub(super) struct Refusal {
     pub(super) error: String,
 }
 
+impl Refusal {
+    /// Its row says another kind than the line in which it was.
+    pub(super) fn of_another_kind(kind: &str) -> Self {
+        Self {
+            reason: FailureReason::Undecodable,
+            error: format!(
+                "its row in *intent* says that its kind is `{kind}`, which is not that of the line in which it was; mend \
+                 that in the database, then resume it"
+            ),
+        }
+    }
+
+    /// The row of a routed step says another queue than the line in which it was.
+    pub(super) fn of_another_queue(queue: &str) -> Self {
+        Self {
+            reason: FailureReason::Undecodable,
+            error: format!(
+                "its row in *routed* says that its queue is `{queue}`, which is not that of the line in which it was; \
+                 resume its intent, and it is sent anew"
+            ),
+        }
+    }
+}
+
 impl From<PlanFailure> for Refusal {
     fn from(failure: PlanFailure) -> Self {
         let reason = match &failure {

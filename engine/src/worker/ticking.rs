@@ -380,14 +380,23 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 .filter(|child| child.parent == *intent)
                 .cloned()
                 .collect();
-            // An answer that does not speak of the intent (its tick was split) is asked for again.
+            let unreadable = answer.unreadable.get(intent);
+            if let Some(unreadable) = unreadable {
+                let error = super::runner::clip(unreadable.clone());
+                drive.refusal = Some((FailureReason::Undecodable, error));
+            }
             let Some(&arrived) = answer.arrived.get(intent) else {
-                self.pending.reload.push(*intent);
+                match unreadable {
+                    Some(_) => self.go_on(task),
+                    // An answer that does not speak of the intent (its tick was split) is asked for again.
+                    None => self.pending.reload.push(*intent),
+                }
                 continue;
             };
             drive.set_children(children, arrived, now);
             let recalled = request.recall.contains(intent);
-            if recalled {
+            // What stands in for a word that cannot be read is not to be written down as if it were one.
+            if recalled && unreadable.is_none() {
                 let sent = answer.sent.get(intent).map_or(&[][..], Vec::as_slice);
                 drive.set_sent(sent, now, &mut self.pending);
             }

@@ -1,0 +1,2 @@
+-- Claim and reap, one by one: what follows may be refused by itself.
+savepoint one
