@@ -1,7 +1,7 @@
 //! Admission: who may hold a resource now, who is refused, who waits, and whose turn is next, as pure functions
 //! (PROTOCOL P5).
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::conflict::{Conflicts, Rival, Rule, Stage, Verdict, decide};
@@ -9,6 +9,9 @@ use crate::id::IntentId;
 use crate::intent::Mode;
 
 pub(crate) mod circle;
+mod line;
+
+pub(crate) use line::{Among, Place, next_in_line};
 
 /// A resource that an intent wants, shared or exclusively.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,27 +33,12 @@ pub(crate) struct Holder {
     pub(crate) covered: bool,
 }
 
-/// A place in the line for a resource. The smaller (position, intent) goes first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) intent: IntentId,
-    pub(crate) resource: String,
-    pub(crate) mode: Mode,
-    pub(crate) position: i64,
-    /// Its parent, its parent's parent, and so on.
-    pub(crate) ancestors: Vec<IntentId>,
-    /// Whether one of them holds something.
-    pub(crate) kin: bool,
-    /// Its kind goes side by side with some others, so its turn cannot be told from the modes alone.
-    pub(crate) sharing: bool,
-}
-
 /// A claimed intent that asks to be let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Applicant {
     pub(crate) intent: IntentId,
     pub(crate) position: i64,
-    /// Intents whose locks cover this one: its parent, its parent's parent, and so on.
+    /// Intents whose locks cover this one: its parent, its parent's parent, and so on, in this order.
     pub(crate) ancestors: Vec<IntentId>,
     /// Whether one of them holds something.
     pub(crate) kin: bool,
@@ -68,10 +56,14 @@ pub(crate) struct Rules {
     pub(crate) conflicts: Arc<Conflicts>,
 }
 
-/// Everybody else: all rows of the resources that any applicant wants.
+/// Everybody else on the resources that any applicant wants.
 pub(crate) struct Scene<'a> {
+    /// All of them.
     pub(crate) holders: &'a [Holder],
+    /// All that are before an applicant and could be what it waits for; all of them where its kind has rules.
     pub(crate) line: &'a [Place],
+    /// Who stands among all with no greater position has waited for long: kin do not pass it any more.
+    pub(crate) passed: i64,
     /// Asked for, and not let in yet: neither holders nor in line. Looked at only for rules that do not wait.
     pub(crate) coming: &'a [Place],
     /// Kinds of all of them and of the applicants; empty where no applicant has rules.
@@ -110,7 +102,9 @@ pub(crate) struct Admission {
 /// What an ancestor holds for itself it holds for its family: its descendants wait for each other only.
 ///
 /// Kin of a holder pass those in line who are not: these hold nothing, and one of them may wait for what the holder
-/// holds, who waits for its kin. So nobody waits for a place in line that could never come to its turn.
+/// holds, who waits for its kin. So nobody waits for a place in line that could never come to its turn. But who has waited
+/// for long is not passed any more, so that no number of families can hold anybody up for ever; if it is one of those who
+/// wait for the holder, that is a circle over a place in line ([`circle`]).
 pub(crate) fn admit(mut applicants: Vec<Applicant>, scene: &Scene<'_>) -> Admission {
     let mut room = Room::of(scene);
     let mut admission = Admission::default();
@@ -189,7 +183,7 @@ impl Room {
                     && !want.mode.is_compatible(mode)
                     && !applicant.ancestors.contains(&intent)
             };
-            let cover = self.cover(&applicant.ancestors, &want.resource);
+            let among = self.among(applicant, &want.resource);
             let rival = |intent, stage| Rival {
                 intent,
                 resource: want.resource.clone(),
@@ -202,10 +196,7 @@ impl Room {
             let ahead = |place: &&Place| {
                 excludes(place.intent, place.mode)
                     && (place.position, place.intent) < (applicant.position, applicant.intent)
-                    && match cover.is_empty() {
-                        true => !applicant.kin || place.kin,
-                        false => cover.iter().all(|owner| place.ancestors.contains(owner)),
-                    }
+                    && among.waits_behind(place.among, place.position <= scene.passed)
             };
             let line = self.lines.get(&want.resource).into_iter().flatten();
             rivals.extend(
@@ -222,12 +213,13 @@ impl Room {
         rivals
     }
 
-    /// Which of these ancestors hold a resource for themselves, and so for their descendants.
-    fn cover(&self, ancestors: &[IntentId], resource: &str) -> Vec<IntentId> {
-        let holders = self.holders(resource);
-        let owners = holders.filter(|(_, mode)| *mode == Mode::Exclusive);
-        let owners = owners.map(|(holder, _)| *holder);
-        owners.filter(|owner| ancestors.contains(owner)).collect()
+    /// Among whom an applicant waits for a resource.
+    fn among(&self, applicant: &Applicant, resource: &str) -> Among {
+        let holds_it = |ancestor| {
+            let mut holders = self.holders(resource);
+            holders.any(|(holder, mode)| *holder == ancestor && *mode == Mode::Exclusive)
+        };
+        Among::of(&applicant.ancestors, applicant.kin, holds_it)
     }
 
     /// What it holds already (a failed intent that is resumed) needs no turn: those in line wait for it.
@@ -266,7 +258,7 @@ impl Room {
                 intent,
                 mode,
                 beside: beside.iter().any(is_beside),
-                covered: !self.cover(&applicant.ancestors, &resource).is_empty(),
+                covered: matches!(self.among(applicant, &resource), Among::Family(_)),
                 resource: resource.clone(),
             });
             self.held.entry(resource).or_default().push((intent, mode));
@@ -287,8 +279,8 @@ impl Room {
                 resource: want.resource.clone(),
                 mode: want.mode,
                 position: applicant.position,
+                among: self.among(applicant, &want.resource),
                 ancestors: applicant.ancestors.clone(),
-                kin: applicant.kin,
                 sharing,
             };
             self.place(&place);
@@ -311,9 +303,8 @@ impl Room {
 
     fn place(&mut self, place: &Place) {
         let line = self.lines.entry(place.resource.clone()).or_default();
-        if !line.iter().any(|known| known.intent == place.intent) {
-            line.push(place.clone());
-        }
+        line.retain(|known| known.intent != place.intent);
+        line.push(place.clone());
     }
 }
 
@@ -330,63 +321,6 @@ impl Applicant {
         let account = |intent| scene.accounts.get(&intent).map(|account| &**account);
         rule.between(account(self.intent), account(other))
     }
-}
-
-/// Of the places in the lines of resources that have become freer: those that can try again.
-///
-/// The head of each line, and those behind it that go along with it and with the holders; the same among the kin of
-/// holders, who may pass the others; and among those for whom an ancestor holds it, who wait for each other only.
-pub(crate) fn next_in_line(
-    resources: &HashSet<String>,
-    holders: &[Holder],
-    line: &[Place],
-) -> HashSet<IntentId> {
-    let mut next = HashSet::new();
-    for resource in resources {
-        let mut places: Vec<_> = line
-            .iter()
-            .filter(|place| place.resource == *resource)
-            .collect();
-        places.sort_by_key(|place| (place.position, place.intent));
-        let held: Vec<_> = holders
-            .iter()
-            .filter(|holder| holder.resource == *resource)
-            .collect();
-        let mut families: HashMap<BTreeSet<IntentId>, Vec<&Place>> = HashMap::new();
-        for place in places {
-            let owners = held.iter().filter(|h| h.mode == Mode::Exclusive);
-            let owners = owners.map(|holder| holder.intent);
-            let cover = owners.filter(|owner| place.ancestors.contains(owner));
-            families.entry(cover.collect()).or_default().push(place);
-        }
-        for (_, places) in families {
-            next.extend(heads(places.iter().copied(), &held));
-            next.extend(heads(places.into_iter().filter(|place| place.kin), &held));
-        }
-    }
-    next
-}
-
-/// The first in a line, if it goes along with the holders, and those behind it that go along with it as well. Who goes side
-/// by side with some kinds tries whenever anything has changed.
-fn heads<'a>(line: impl Iterator<Item = &'a Place>, held: &[&Holder]) -> Vec<IntentId> {
-    let (mut next, mut ahead) = (Vec::new(), Vec::new());
-    for place in line {
-        let is_free = || {
-            held.iter().all(|h| {
-                h.intent == place.intent
-                    || place.mode.is_compatible(h.mode)
-                    || place.ancestors.contains(&h.intent)
-            }) && ahead.iter().all(|mode| place.mode.is_compatible(*mode))
-        };
-        if place.sharing || is_free() {
-            next.push(place.intent);
-        }
-        if !ahead.contains(&place.mode) {
-            ahead.push(place.mode);
-        }
-    }
-    next
 }
 
 #[cfg(test)]

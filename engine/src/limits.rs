@@ -56,11 +56,24 @@ pub const CONFLICT_RULES: usize = 100;
 /// where a kind has rules about them.
 pub const CONFLICT_LOOK: usize = 100;
 
-/// How many of those in line are looked at for a circle at a time, and how many that can be reached from them.
-pub(crate) const CIRCLE_LOOK: usize = 1_000;
+/// How many of those in line housekeeping looks at for a circle at a time; the next look goes on behind them.
+pub(crate) const CIRCLE_LOOK: usize = 100;
 
-/// How many of the first in a line are looked at for a circle: who stands behind them waits for them.
+/// How many can be reached from those who are looked at for a circle; if there are more, each is looked at by itself.
+pub(crate) const CIRCLE_REACH: usize = 1_000;
+
+/// How many of a page are looked at each by itself.
+pub(crate) const CIRCLE_ALONE: usize = 10;
+
+/// How many of the first in a line, of each sort, are looked at for a circle: who stands behind them waits for them.
 pub(crate) const CIRCLE_LINE: usize = 100;
+
+/// How many of the first in a line are read at least when others are let in or it moves on. Most lines are shorter.
+pub(crate) const LINE_FRONT: usize = 16;
+
+/// For how long kin of those who hold something pass in line who is not: as long, families that come one after the other
+/// can hold somebody up. The view `links` has it too.
+pub(crate) const PASSED: Duration = Duration::from_secs(60);
 
 /// Most labels of one intent: each is two index entries for ever.
 pub const LABELS: usize = 20;

@@ -361,3 +361,77 @@ insert into intendant.ready (queue, kind, position, intent_id, started, locks)
 select queue, kind, position, id, false, false from intendant.intent where position > 20100;
 insert into intendant.blocked (intent_id, position)
 select id, position from intendant.intent where position between 20001 and 20100;";
+
+/// Twenty thousand in one line: readers before writers, all of one sort, and the resource is held.
+const LONG_LINE: &str = "insert into intendant.line (resource, position, intent_id, mode, sharing, among) \
+    select 'r:1', n, gen_random_uuid(), case when n <= 10000 then 'shared' else 'exclusive' end, false, 'all' \
+      from generate_series(1, 20000) n";
+
+/// What is read of a line is what is asked for, whether its statistics are fresh or there are none.
+#[tokio::test]
+async fn what_is_read_of_a_line_does_not_grow_with_it_on_postgres() -> Result<()> {
+    let (database, _engine) = Database::open(StoreKind::Postgres).await?;
+    let pool = sqlx::PgPool::connect(&database.url).await?;
+    sqlx::raw_sql(LONG_LINE).execute(&pool).await?;
+    for statistics in ["select 1", "analyze"] {
+        sqlx::raw_sql(statistics).execute(&pool).await?;
+        let mut tx = pool.begin().await?;
+        // As a tick reads.
+        sqlx::raw_sql(
+            "set local plan_cache_mode = force_custom_plan; set local enable_seqscan = off",
+        )
+        .execute(&mut *tx)
+        .await?;
+        let explain = "explain (analyze, timing off)";
+        let front = explained("postgres", explain, "line_front")?;
+        let front = sqlx::query_scalar(front)
+            .bind(vec!["r:1"])
+            .bind(16i64)
+            .bind(vec![uuid::Uuid::nil()]);
+        let among = explained("postgres", explain, "line_among")?;
+        let among = sqlx::query_scalar(among)
+            .bind(vec!["r:1", "r:1"])
+            .bind(vec!["all", "kin"])
+            .bind(16i64);
+        let sharing = explained("postgres", explain, "line_sharing")?;
+        let sharing = sqlx::query_scalar(sharing).bind(vec!["r:1"]);
+        for query in [front, among, sharing] {
+            let plan: Vec<String> = query.fetch_all(&mut *tx).await?;
+            let most = plan.iter().map(|line| rows(line)).max();
+            ensure!(most <= Some(4 * 16), "{statistics}: {plan:#?}");
+        }
+    }
+    Ok(())
+}
+
+/// The same on SQLite: by index, in its order, nothing sorted.
+#[tokio::test]
+async fn what_is_read_of_a_line_is_read_by_index_on_sqlite() -> Result<()> {
+    let (database, _engine) = Database::open(StoreKind::Sqlite).await?;
+    let pool = sqlx::SqlitePool::connect(&database.url).await?;
+    for (name, index) in [
+        ("line_front", "x USING PRIMARY KEY (resource=?)"),
+        (
+            "line_among",
+            "x USING COVERING INDEX intendant_line_among (resource=? AND among=? AND mode=?)",
+        ),
+        (
+            "line_sharing",
+            "l USING INDEX intendant_line_sharing (resource=?)",
+        ),
+    ] {
+        let plan: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as(explained("sqlite", "explain query plan", name)?)
+                .fetch_all(&pool)
+                .await?;
+        let plan: Vec<String> = plan.into_iter().map(|(.., line)| line).collect();
+        let searched = plan.iter().any(|line| *line == format!("SEARCH {index}"));
+        let walked = |line: &String| {
+            line.contains("TEMP B-TREE")
+                || ["SCAN l", "SCAN x", "SCAN intendant_line"].contains(&line.as_str())
+        };
+        ensure!(searched && !plan.iter().any(walked), "{name}: {plan:#?}");
+    }
+    pool.close().await;
+    Ok(())
+}

@@ -1,3 +1,2 @@
--- Admit and finish: who stands in line for these resources. Primary key.
-select resource, intent_id, mode, position, sharing from intendant.line where resource = any ($1::text[])
- order by resource, position, intent_id
+-- Admit: everybody in the lines for these resources, for kinds with rules. Primary key.
+select resource, intent_id, mode, position, sharing, among, false from intendant.line where resource = any ($1::text[])

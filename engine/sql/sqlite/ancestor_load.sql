@@ -1,9 +1,11 @@
--- Admit and finish: parents, their parents, and so on, and whether they hold anything. Primary key, a row a level;
--- holder_by_intent.
-with recursive up (intent_id, ancestor_id) as (
-  select i.id, i.parent_id from intendant_intent i
+-- Admit and finish: parents, their parents, and so on, the nearest first, and whether they hold anything.
+-- Primary key, a row a level; holder_by_intent.
+with recursive up (intent_id, ancestor_id, level) as (
+  select i.id, i.parent_id, 1 from intendant_intent i
    where i.id in (select n.value from jsonb_each(?1) n) and i.parent_id is not null
   union all
-  select up.intent_id, i.parent_id from up join intendant_intent i on i.id = up.ancestor_id where i.parent_id is not null
+  select up.intent_id, i.parent_id, up.level + 1 from up join intendant_intent i on i.id = up.ancestor_id
+   where i.parent_id is not null
 )
 select intent_id, ancestor_id, exists (select 1 from intendant_holder h where h.intent_id = ancestor_id) from up
+ order by level

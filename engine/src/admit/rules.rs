@@ -3,7 +3,7 @@
 use super::*;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use uuid::Uuid;
 
 fn intent(number: usize) -> IntentId {
@@ -48,8 +48,8 @@ fn check_of(own: &str, conflicts: Conflicts, others: &str, is_new: bool, expecte
                 resource,
                 mode: Mode::Exclusive,
                 position: number(id) as i64,
+                among: Among::All,
                 ancestors: Vec::new(),
-                kin: false,
                 sharing: false,
             });
         }
@@ -81,6 +81,7 @@ fn check_of(own: &str, conflicts: Conflicts, others: &str, is_new: bool, expecte
         coming: &coming,
         kinds: &kinds,
         accounts: &accounts,
+        passed: 0,
         is_same: &|_, other| number(other).is_multiple_of(2),
     };
     let admission = admit(vec![applicant], &scene);
@@ -318,8 +319,8 @@ impl Model {
             resource: resource.to_string(),
             mode,
             position: who as i64,
+            among: Among::All,
             ancestors: Vec::new(),
-            kin: false,
             sharing: false,
         })
     }
@@ -368,6 +369,7 @@ impl Model {
                 coming: &coming,
                 kinds: &kinds,
                 accounts: &accounts,
+                passed: 0,
                 is_same: &|a, b| {
                     let body = |who| (actors[number(who)].account, actors[number(who)].body);
                     body(a) == body(b)
@@ -511,8 +513,8 @@ fn who_goes_side_by_side_with_some_tries_again_whenever_the_line_moves() {
         resource: "a".to_owned(),
         mode: Mode::Exclusive,
         position: number as i64,
+        among: Among::All,
         ancestors: Vec::new(),
-        kin: false,
         sharing,
     };
     let holder = Holder {

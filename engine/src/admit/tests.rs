@@ -2,6 +2,7 @@
 
 use super::*;
 use expect_test::{Expect, expect};
+use std::collections::HashSet;
 use uuid::Uuid;
 
 fn intent(number: u128) -> IntentId {
@@ -72,11 +73,14 @@ fn check(applicants: &str, holders: &str, line: &str, expected: Expect) {
         .into_iter()
         .map(|(intent, resource, mode, position)| Place {
             intent,
-            resource,
             mode,
             position,
+            among: Among::of(&[intent_parent(intent)], is_kin(intent), |owner| {
+                let owns = |h: &Holder| h.resource == resource && h.mode == Mode::Exclusive;
+                holders.iter().any(|h| h.intent == owner && owns(h))
+            }),
+            resource,
             ancestors: vec![intent_parent(intent)],
-            kin: is_kin(intent),
             sharing: false,
         })
         .collect();
@@ -112,6 +116,7 @@ fn admit_by_modes(applicants: Vec<Applicant>, holders: &[Holder], line: &[Place]
         coming: &[],
         kinds: &HashMap::new(),
         accounts: &HashMap::new(),
+        passed: 0,
         is_same: &|_, _| false,
     };
     admit(applicants, &scene)
@@ -252,8 +257,10 @@ fn members_of_a_family_wait_for_each_other_only() {
         resource: "a".to_owned(),
         mode: Mode::Exclusive,
         position: who as i64,
+        among: ancestors(who)
+            .last()
+            .map_or(Among::All, |parent| Among::Family(*parent)),
         ancestors: ancestors(who),
-        kin: !ancestors(who).is_empty(),
         sharing: false,
     };
     let applicant = |who: u128| Applicant {

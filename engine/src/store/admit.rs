@@ -5,13 +5,16 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::args::{Args, Rows};
 use super::conflict::{self, Known};
 use super::conn::Row;
+use super::line::{self, Lines};
 use super::reading::{Reading, readable};
 use super::tick_rows::KindRules;
-use super::{Conn, circle, finish, sql};
+use super::{Conn, circle, sql};
 use crate::admit::{Admission, Applicant, Holder, Place, Want};
+use crate::conflict::Rule;
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::intent::Mode;
+use crate::limits;
 
 /// What became of claimed tasks that want resources.
 #[derive(Debug, Default)]
@@ -82,20 +85,14 @@ pub(super) async fn admit_claimed(
     }
     // Statements of their own after the locks: what an earlier holder of a lock committed is seen.
     let holders = holders_of(conn, &got).await?;
-    let mut line = line_of(conn, &got).await?;
-    if applicants.iter().any(|applicant| applicant.kin) {
-        mark_kin(conn, &mut line).await?;
-    }
-    let in_line: HashSet<IntentId> = line.iter().map(|place| place.intent).collect();
-    let holding: HashSet<IntentId> = holders.iter().map(|holder| holder.intent).collect();
-    for applicant in &mut applicants {
-        let known = |set: &HashSet<IntentId>| set.contains(&applicant.intent);
-        applicant.is_new &= !known(&in_line) && !known(&holding);
-    }
-    let known = Known::load(conn, rules, &mut applicants, &holders, &line).await?;
+    let mut known = Known::of(conn, rules, &mut applicants).await?;
+    let lines = lines_of(conn, &got, &holders, &mut applicants).await?;
+    known
+        .load(conn, &applicants, &holders, &lines.places)
+        .await?;
     let own = applicants.iter().map(|own| (own.intent, own.clone()));
     let asking: HashMap<IntentId, Applicant> = own.collect();
-    let decision = known.admit(applicants, &holders, &line);
+    let decision = known.admit(applicants, &holders, &lines.places);
     admitted.blocked = decision.blocked.iter().copied().collect();
     admitted.circular = circles(&decision);
     let losers = decision.rejected.iter().chain(&decision.joined);
@@ -103,25 +100,71 @@ pub(super) async fn admit_claimed(
     admitted.superseding = !decision.superseding.is_empty();
     conflict::write(conn, &decision).await?;
     write_taken(conn, &decision.taken).await?;
-    let mut leaving: BTreeSet<IntentId> = asking.keys().copied().collect();
-    leaving.retain(|id| in_line.contains(id) && !admitted.blocked.contains(id));
-    leave_lines(conn, leaving).await?;
+    let in_line = lines.places.iter().map(|place| place.intent);
+    let leaving: BTreeSet<IntentId> = in_line
+        .filter(|id| asking.contains_key(id) && !admitted.blocked.contains(id))
+        .collect();
+    let gone: HashSet<IntentId> = decision.taken.iter().map(|taken| taken.intent).collect();
+    let (in_now, given_up) = leaving.into_iter().partition(|id| gone.contains(id));
+    leave_lines(conn, in_now).await?;
+    let mut freed = leave_lines(conn, given_up).await?;
     write_places(conn, &decision.places).await?;
-    put_in_line(conn, &decision, asking, &got, &mut admitted).await?;
-    let moved = moved(conn, &decision.taken, &line).await?;
+    let (passed, left) = put_in_line(conn, &decision, asking, &got, &mut admitted).await?;
+    freed.extend(left);
+    let moved = moved(
+        conn,
+        &[decision.taken, passed].concat(),
+        &lines.places,
+        tasks,
+    )
+    .await?;
     admitted.readied += unblock(conn, moved).await?;
+    admitted.readied += line::wake(conn, freed).await?;
     Ok(admitted)
 }
 
+/// The lines for what is wanted, as far as they decide about these applicants; and whether each of these asks for the first
+/// time.
+async fn lines_of(
+    conn: &mut Conn<'_>,
+    resources: &HashSet<String>,
+    holders: &[Holder],
+    applicants: &mut [Applicant],
+) -> Result<Lines, Error> {
+    let mut wanting: HashMap<&str, usize> = HashMap::new();
+    for want in applicants.iter().flat_map(|applicant| &applicant.wants) {
+        *wanting.entry(&want.resource).or_default() += 1;
+    }
+    let most = wanting.values().max().map_or(0, |most| most + 1);
+    let most = most.max(limits::LINE_FRONT);
+    let own = applicants.iter().map(|applicant| applicant.intent);
+    let mut lines = Lines::front(conn, resources, most, own).await?;
+    let in_line: HashSet<IntentId> = lines.places.iter().map(|place| place.intent).collect();
+    let holding: HashSet<IntentId> = holders.iter().map(|holder| holder.intent).collect();
+    let mut whole = HashSet::new();
+    for applicant in applicants {
+        let known = |set: &HashSet<IntentId>| set.contains(&applicant.intent);
+        applicant.is_new &= !known(&in_line) && !known(&holding);
+        // Rules look at everybody.
+        let rules = applicant.rules.as_ref();
+        if rules.is_some_and(|r| applicant.is_new || r.conflicts.mentions(Rule::Share)) {
+            whole.extend(applicant.wants.iter().map(|want| want.resource.clone()));
+        }
+    }
+    lines.deepen(conn, holders, most, &whole).await?;
+    lines.name_kin(conn, holders).await?;
+    Ok(lines)
+}
+
 /// Those that are blocked are in line now: of their families, who would wait for ever is told, and a place in line that
-/// would hold up for ever is given up.
+/// would hold up for ever is given up. Returns what those have taken who go before others, and which lines some have left.
 async fn put_in_line(
     conn: &mut Conn<'_>,
     decision: &Admission,
     mut asking: HashMap<IntentId, Applicant>,
     resources: &HashSet<String>,
     admitted: &mut Admitted,
-) -> Result<(), Error> {
+) -> Result<(Vec<Holder>, HashSet<String>), Error> {
     let of = |id: &IntentId| Some((*id, asking.get(id)?.position, asking.get(id)?.kin));
     let blocked: Vec<(IntentId, i64, bool)> = decision.blocked.iter().filter_map(of).collect();
     let kin = blocked.iter().filter(|(.., kin)| *kin);
@@ -130,7 +173,8 @@ async fn put_in_line(
     let passing = turns.passing.iter();
     let passing = passing.filter_map(|id| asking.remove(id)).collect();
     let passed = pass(conn, passing, resources).await?;
-    let leaving: BTreeSet<IntentId> = turns.circular.keys().copied().chain(passed).collect();
+    let gone = passed.iter().map(|taken| taken.intent);
+    let leaving: BTreeSet<IntentId> = turns.circular.keys().copied().chain(gone).collect();
     admitted.blocked.retain(|id| !leaving.contains(id));
     let freed = leave_lines(conn, leaving).await?;
     admitted.circular.extend(turns.circular);
@@ -138,8 +182,7 @@ async fn put_in_line(
     let blocked = blocked.filter(|(id, ..)| admitted.blocked.contains(id));
     write_blocked(conn, blocked.collect()).await?;
     admitted.readied += unblock(conn, turns.again).await?;
-    admitted.readied += finish::wake_lines(conn, freed).await?;
-    Ok(())
+    Ok((passed, freed))
 }
 
 /// These may go: they are to try again. Returns how many of them were blocked.
@@ -154,14 +197,14 @@ pub(super) async fn unblock(
     Ok(conn.fetch(&sql::BLOCKED_READY, again).await?.len())
 }
 
-/// These go before those who stand before them in line, one after the other. Returns who has gone.
+/// These go before those who stand before them in line, one after the other. Returns what they have taken.
 async fn pass(
     conn: &mut Conn<'_>,
     passing: Vec<Applicant>,
     resources: &HashSet<String>,
-) -> Result<BTreeSet<IntentId>, Error> {
+) -> Result<Vec<Holder>, Error> {
     if passing.is_empty() {
-        return Ok(BTreeSet::new());
+        return Ok(Vec::new());
     }
     let passing = passing.into_iter().map(|applicant| Applicant {
         is_new: false,
@@ -170,7 +213,7 @@ async fn pass(
     let holders = holders_of(conn, resources).await?;
     let decision = Known::default().admit(passing.collect(), &holders, &[]);
     write_taken(conn, &decision.taken).await?;
-    Ok(decision.taken.iter().map(|taken| taken.intent).collect())
+    Ok(decision.taken)
 }
 
 async fn write_taken(conn: &mut Conn<'_>, taken: &[Holder]) -> Result<(), Error> {
@@ -196,7 +239,8 @@ async fn write_places(conn: &mut Conn<'_>, places: &[Place]) -> Result<(), Error
         .ints(places.iter().map(|p| p.position))
         .uuids(places.iter().map(|p| p.intent))
         .texts(places.iter().map(|p| p.mode.as_str()))
-        .bools(places.iter().map(|p| p.sharing));
+        .bools(places.iter().map(|p| p.sharing))
+        .texts(places.iter().map(|p| p.among.to_string()));
     conn.execute(&sql::LINE_INSERT, Args::new().rows(rows))
         .await
 }
@@ -259,29 +303,27 @@ fn circles(decision: &Admission) -> HashMap<IntentId, String> {
         .collect()
 }
 
-/// Of those in line, who may go since others have taken something: descendants for whom an ancestor holds it now, and those
-/// whose kind goes side by side with some others once these have started.
+/// Of those in line, who may go since others have taken something: those whose kind goes side by side with some others once
+/// these have started, and descendants for whom an ancestor holds it now. Only who has been in hand before has any.
 async fn moved(
     conn: &mut Conn<'_>,
     taken: &[Holder],
     line: &[Place],
+    tasks: &[Asking],
 ) -> Result<BTreeSet<IntentId>, Error> {
     let sharing = line.iter().filter(|place| {
         place.sharing && taken.iter().any(|holder| holder.resource == place.resource)
     });
     let mut moved: BTreeSet<IntentId> = sharing.map(|place| place.intent).collect();
-    let owners: HashSet<IntentId> = taken
-        .iter()
-        .filter(|holder| holder.mode == Mode::Exclusive)
-        .map(|holder| holder.intent)
-        .collect();
-    if !owners.is_empty() && !line.is_empty() {
-        let waiting: BTreeSet<IntentId> = line.iter().map(|place| place.intent).collect();
-        let args = Args::new().ids(waiting);
-        let rows = conn.fetch(&sql::ANCESTOR_LOAD, args).await?;
-        let above = |row: &Row| Ok((row.uuid::<IntentId>(0)?, row.uuid::<IntentId>(1)?));
-        let above = readable(&rows, "intent", above).into_iter();
-        moved.extend(above.filter_map(|(id, ancestor)| owners.contains(&ancestor).then_some(id)));
+    let started = tasks.iter().filter(|task| task.started);
+    let started: HashSet<IntentId> = started.map(|task| task.intent).collect();
+    let owners = taken.iter().filter(|h| h.mode == Mode::Exclusive);
+    let owners = owners.map(|holder| holder.intent);
+    let owners: BTreeSet<IntentId> = owners.filter(|id| started.contains(id)).collect();
+    if !owners.is_empty() {
+        let args = Args::new().ids(owners).int(i64::MAX);
+        let rows = conn.fetch(&sql::CIRCLE_FAMILY, args).await?;
+        moved.extend(readable(&rows, "child", |row| row.uuid::<IntentId>(1)));
     }
     Ok(moved)
 }
@@ -358,37 +400,6 @@ pub(super) async fn holders_of(
         holder
     };
     Ok(rows.iter().map(holder).collect())
-}
-
-/// The places in some lines; whose kin they are is not looked up.
-pub(super) async fn line_of(
-    conn: &mut Conn<'_>,
-    resources: &HashSet<String>,
-) -> Result<Vec<Place>, Error> {
-    let args = Args::new().rows(Rows::new().texts(resources.iter().map(String::as_str)));
-    let rows = conn.fetch(&sql::LINE_OF, args).await?;
-    // A place that is nobody's would hold up everybody behind it.
-    Ok(readable(&rows, "line", |row| {
-        Ok(Place {
-            resource: row.text(0)?,
-            intent: row.uuid(1)?,
-            mode: mode(&row.text(2)?),
-            position: row.int(3)?,
-            ancestors: Vec::new(),
-            kin: false,
-            sharing: row.bool(4)?,
-        })
-    }))
-}
-
-/// Finds out whose descendants stand in line, and which of them have an ancestor that holds something.
-pub(super) async fn mark_kin(conn: &mut Conn<'_>, line: &mut [Place]) -> Result<(), Error> {
-    let waiting: BTreeSet<IntentId> = line.iter().map(|place| place.intent).collect();
-    let ancestry = Ancestry::load(conn, waiting).await?;
-    for place in line {
-        (place.ancestors, place.kin) = ancestry.get(place.intent);
-    }
-    Ok(())
 }
 
 /// Parents, their parents, and so on.

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::args::{Args, Rows};
+use super::circle::{self, Round};
 use super::reading::readable;
-use super::{Conn, Store, circle, sql};
+use super::{Conn, Store, sql};
 use crate::alert::judge::{self, Found, Late, Open, Running, Serves, Since};
 use crate::alert::topic::{Failed, News, Topics};
 use crate::alert::{Alert, AlertFilter, AlertKind, Notice, Unserved, Watch, Which};
@@ -25,6 +26,8 @@ pub(crate) struct Turn {
     pub(crate) watch: Watch,
     /// Since when this worker has seen that nobody serves a lane.
     pub(crate) unserved: Unserved,
+    /// How far its look for those who wait for each other has come.
+    pub(crate) circles: Round,
 }
 
 /// A notice that is to be told, and the name of its topic.
@@ -46,7 +49,7 @@ impl Store {
                     return Ok(false);
                 }
                 look(&mut conn, &turn, &*clock).await?;
-                circle::look(&mut conn).await?;
+                circle::look(&mut conn, &turn.circles).await?;
                 end(&mut conn, "look", &turn).await?;
                 Ok(true)
             })

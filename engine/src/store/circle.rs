@@ -5,14 +5,22 @@
 //! again, and lets one of them try once more: whoever tries is judged by what is committed.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::admit::{self, Ancestry, holders_of, mode};
-use super::args::{Args, Rows};
+use uuid::Uuid;
+
+use super::admit::{self, holders_of};
+use super::args::Args;
+use super::conflict::declared;
+use super::conn::Row;
+use super::line::{self, Lines};
+use super::reading::readable;
 use super::{Conn, sql};
 use crate::admit::circle::{self, Turn, Wait, Waits};
+use crate::admit::{Holder, Place};
+use crate::conflict::{Conflicts, Rule, Stage};
 use crate::error::Error;
 use crate::id::IntentId;
-use crate::intent::Mode;
 use crate::limits;
 
 /// What becomes of some who are in line now.
@@ -26,12 +34,45 @@ pub(super) struct Turns {
     pub(super) again: BTreeSet<IntentId>,
 }
 
+/// How far the looks of one worker have come: the next one goes on from there.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Round(Arc<Mutex<Option<IntentId>>>);
+
+impl Round {
+    fn get(&self) -> IntentId {
+        let after = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        after.unwrap_or(IntentId(Uuid::nil()))
+    }
+
+    fn set(&self, after: Option<IntentId>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = after;
+    }
+}
+
+impl Turns {
+    fn add(&mut self, more: Self) {
+        self.circular.extend(more.circular);
+        self.passing.extend(more.passing);
+        self.again.extend(more.again);
+    }
+}
+
 /// Judges those who have just been put in line.
 pub(super) async fn judge(conn: &mut Conn<'_>, blocked: &[IntentId]) -> Result<Turns, Error> {
     if blocked.is_empty() {
         return Ok(Turns::default());
     }
-    Ok(turns(load(conn, blocked).await?, blocked))
+    match load(conn, blocked).await? {
+        Reach::Whole(waits) => Ok(turns(waits, blocked)),
+        Reach::Cut(waits) if blocked.len() == 1 => Ok(turns(waits, blocked)),
+        Reach::Cut(_) => {
+            let mut all = Turns::default();
+            for who in blocked.iter().take(limits::CIRCLE_ALONE) {
+                all.add(turns(load(conn, &[*who]).await?.waits(), &[*who]));
+            }
+            Ok(all)
+        }
+    }
 }
 
 fn turns(mut waits: Waits, who: &[IntentId]) -> Turns {
@@ -53,47 +94,84 @@ fn turns(mut waits: Waits, who: &[IntentId]) -> Turns {
     turns
 }
 
-/// Housekeeping: looks for circles among those in line, and has the youngest of each try again, which is told then.
-pub(super) async fn look(conn: &mut Conn<'_>) -> Result<(), Error> {
-    let args = Args::new().int(limits::CIRCLE_LOOK as i64);
+/// Housekeeping: looks for circles among some of those in line, the next ones of the round, and has the youngest of each
+/// circle try again, which is told then.
+pub(super) async fn look(conn: &mut Conn<'_>, round: &Round) -> Result<(), Error> {
+    let args = Args::new().uuid(round.get().0);
+    let args = args.int(limits::CIRCLE_LOOK as i64);
     let rows = conn.fetch(&sql::CIRCLE_LOOK, args).await?;
-    let blocked = rows.iter().map(|row| row.uuid(0));
-    let blocked: Vec<IntentId> = blocked.collect::<Result<_, _>>()?;
+    let mut blocked: Vec<IntentId> = readable(&rows, "blocked", |row| row.uuid(0));
+    let mut more = blocked.len() == limits::CIRCLE_LOOK;
     if blocked.is_empty() {
+        round.set(None);
         return Ok(());
     }
-    let waits = load(conn, &blocked).await?;
-    let mut reached: Vec<IntentId> = waits.waits.keys().copied().collect();
-    reached.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
-    let turns = turns(waits, &reached);
-    let again = turns.circular.keys().chain(&turns.passing);
-    let again: BTreeSet<IntentId> = again.chain(&turns.again).copied().collect();
+    let mut found = Turns::default();
+    match load(conn, &blocked).await? {
+        Reach::Whole(waits) => found.add(youngest_first(waits)),
+        Reach::Cut(_) => {
+            more |= blocked.len() > limits::CIRCLE_ALONE;
+            blocked.truncate(limits::CIRCLE_ALONE);
+            for who in &blocked {
+                found.add(youngest_first(load(conn, &[*who]).await?.waits()));
+            }
+        }
+    }
+    round.set(blocked.last().copied().filter(|_| more));
+    let again = found.circular.keys().chain(&found.passing);
+    let again: BTreeSet<IntentId> = again.chain(&found.again).copied().collect();
     admit::unblock(conn, again).await?;
     Ok(())
 }
 
+fn youngest_first(waits: Waits) -> Turns {
+    let mut reached: Vec<IntentId> = waits.waits.keys().copied().collect();
+    reached.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
+    turns(waits, &reached)
+}
+
+/// Who waits for whom.
+enum Reach {
+    /// All that there is.
+    Whole(Waits),
+    /// There was more than is read at a time.
+    Cut(Waits),
+}
+
+impl Reach {
+    fn waits(self) -> Waits {
+        match self {
+            Self::Whole(waits) | Self::Cut(waits) => waits,
+        }
+    }
+}
+
 /// Who waits for whom, as far as it can be reached from these.
-async fn load(conn: &mut Conn<'_>, from: &[IntentId]) -> Result<Waits, Error> {
+async fn load(conn: &mut Conn<'_>, from: &[IntentId]) -> Result<Reach, Error> {
     let mut waits = Waits::default();
     let mut known: HashSet<IntentId> = HashSet::new();
     let mut next: HashSet<IntentId> = from.iter().copied().collect();
-    while !next.is_empty() && known.len() < limits::CIRCLE_LOOK {
+    let passed = line::passed(conn).await?;
+    while !next.is_empty() {
+        if known.len() >= limits::CIRCLE_REACH {
+            return Ok(Reach::Cut(waits));
+        }
         known.extend(&next);
-        let others = load_waits(conn, &mut waits, &next).await?;
+        let others = load_waits(conn, &mut waits, &next, passed).await?;
         let mut reached: HashSet<IntentId> = others.clone();
         if !others.is_empty() {
             let args = Args::new().ids(others.iter().copied());
-            let args = args.int(limits::CIRCLE_LOOK as i64);
-            for row in conn.fetch(&sql::CIRCLE_FAMILY, args).await? {
-                let member = row.uuid(1)?;
-                let family = waits.families.entry(row.uuid(0)?).or_default();
-                family.push(member);
+            let args = args.int(limits::CIRCLE_REACH as i64);
+            let rows = conn.fetch(&sql::CIRCLE_FAMILY, args).await?;
+            let member = |row: &Row| Ok((row.uuid(0)?, row.uuid(1)?));
+            for (root, member) in readable(&rows, "child", member) {
+                waits.families.entry(root).or_default().push(member);
                 reached.insert(member);
             }
         }
         next = reached.difference(&known).copied().collect();
     }
-    Ok(waits)
+    Ok(Reach::Whole(waits))
 }
 
 /// What some wait for, if they are in line. Returns for whom.
@@ -101,66 +179,110 @@ async fn load_waits(
     conn: &mut Conn<'_>,
     waits: &mut Waits,
     of: &HashSet<IntentId>,
+    passed: i64,
 ) -> Result<HashSet<IntentId>, Error> {
-    let mut places: Vec<(IntentId, String, Mode, i64)> = Vec::new();
-    let args = Args::new().ids(of.iter().copied());
-    for row in conn.fetch(&sql::CIRCLE_PLACES, args).await? {
-        places.push((row.uuid(0)?, row.text(1)?, mode(&row.text(2)?), row.int(3)?));
-    }
+    let own = Lines::front(conn, &HashSet::new(), 0, of.iter().copied()).await?;
     let mut others = HashSet::new();
-    if places.is_empty() {
+    if own.places.is_empty() {
         return Ok(others);
     }
-    let resources: HashSet<String> = places.iter().map(|(_, name, ..)| name.clone()).collect();
+    let resources: HashSet<String> = own.places.iter().map(|p| p.resource.clone()).collect();
     let holders = holders_of(conn, &resources).await?;
     let holding = Args::new().ids(holders.iter().map(|holder| holder.intent));
     let stopping = conn.fetch(&sql::CIRCLE_STOPPING, holding).await?;
-    let stopping = stopping.iter().map(|row| row.uuid(0));
-    let stopping: HashSet<IntentId> = stopping.collect::<Result<_, _>>()?;
-    let names = Rows::new().texts(resources.iter().map(String::as_str));
-    let args = Args::new().rows(names).int(limits::CIRCLE_LINE as i64);
-    let mut line: Vec<(IntentId, String, Mode, i64)> = Vec::new();
-    for row in conn.fetch(&sql::CIRCLE_LINE, args).await? {
-        line.push((row.uuid(0)?, row.text(1)?, mode(&row.text(2)?), row.int(3)?));
-    }
-    let waiting = places.iter().chain(&line).map(|(who, ..)| *who);
-    let ancestry = Ancestry::load(conn, waiting.collect::<BTreeSet<_>>()).await?;
-    for (who, resource, wanted, position) in places {
-        let (ancestors, is_kin) = ancestry.get(who);
+    let stopping: HashSet<IntentId> = readable(&stopping, "cancel", |row| row.uuid(0))
+        .into_iter()
+        .collect();
+    let most = limits::CIRCLE_LINE;
+    let mut lines = Lines::front(conn, &resources, most, of.iter().copied()).await?;
+    lines.deepen(conn, &holders, most, &HashSet::new()).await?;
+    lines.name_kin(conn, &holders).await?;
+    let shares = Shares::load(conn, of, &holders, &lines.places).await?;
+    for place in lines
+        .places
+        .iter()
+        .filter(|place| of.contains(&place.intent))
+    {
         let excludes = |other, mode| {
-            other != who && !wanted.is_compatible(mode) && !ancestors.contains(&other)
+            other != place.intent
+                && !place.mode.is_compatible(mode)
+                && !place.ancestors.contains(&other)
         };
-        let of_it = || holders.iter().filter(|holder| holder.resource == resource);
-        let holding = of_it().filter(|holder| {
-            excludes(holder.intent, holder.mode) && !stopping.contains(&holder.intent)
-        });
-        let owners = of_it().filter(|holder| holder.mode == Mode::Exclusive);
-        let cover = owners.filter(|holder| ancestors.contains(&holder.intent));
-        let cover: Vec<IntentId> = cover.map(|holder| holder.intent).collect();
         let wait = |other, held| Wait {
             other,
-            resource: resource.clone(),
+            resource: place.resource.clone(),
             held,
         };
-        let mut its: Vec<Wait> = holding.map(|holder| wait(holder.intent, true)).collect();
-        // Kin of a holder wait for the places of their like only, and who is covered for those of its family.
-        let counts = |other| {
-            let (theirs, kin) = ancestry.get(other);
-            match cover.is_empty() {
-                true => !is_kin || kin,
-                false => cover.iter().all(|owner| theirs.contains(owner)),
-            }
-        };
-        let ahead = line.iter().filter(|(other, name, mode, place)| {
-            *name == resource
-                && excludes(*other, *mode)
-                && (*place, *other) < (position, who)
-                && counts(*other)
+        let holding = holders.iter().filter(|holder| {
+            holder.resource == place.resource
+                && excludes(holder.intent, holder.mode)
+                && !stopping.contains(&holder.intent)
+                && !shares.between(place.intent, holder.intent, Stage::Started)
         });
-        its.extend(ahead.map(|(other, ..)| wait(*other, false)));
+        let mut its: Vec<Wait> = holding.map(|holder| wait(holder.intent, true)).collect();
+        let ahead = lines.places.iter().filter(|other| {
+            other.resource == place.resource
+                && excludes(other.intent, other.mode)
+                && (other.position, other.intent) < (place.position, place.intent)
+                && place
+                    .among
+                    .waits_behind(other.among, other.position <= passed)
+                && !shares.between(place.intent, other.intent, Stage::Waiting)
+        });
+        its.extend(ahead.map(|other| wait(other.intent, false)));
         others.extend(its.iter().map(|wait| wait.other));
-        waits.waits.entry(who).or_default().extend(its);
-        waits.ancestors.insert(who, ancestors);
+        waits.waits.entry(place.intent).or_default().extend(its);
+        let ancestors = place.ancestors.clone();
+        waits.ancestors.insert(place.intent, ancestors);
     }
     Ok(others)
+}
+
+/// Who goes side by side with whom, of those whose kinds have such rules.
+#[derive(Default)]
+struct Shares {
+    kinds: HashMap<IntentId, String>,
+    rules: HashMap<String, Arc<Conflicts>>,
+    sharing: HashSet<IntentId>,
+}
+
+impl Shares {
+    async fn load(
+        conn: &mut Conn<'_>,
+        of: &HashSet<IntentId>,
+        holders: &[Holder],
+        line: &[Place],
+    ) -> Result<Self, Error> {
+        let sharing = line
+            .iter()
+            .filter(|place| place.sharing && of.contains(&place.intent));
+        let sharing: HashSet<IntentId> = sharing.map(|place| place.intent).collect();
+        if sharing.is_empty() {
+            return Ok(Self::default());
+        }
+        let all = holders.iter().map(|holder| holder.intent);
+        let all: BTreeSet<IntentId> = all.chain(line.iter().map(|place| place.intent)).collect();
+        let rows = conn.fetch(&sql::KIND_LOAD, Args::new().ids(all)).await?;
+        let kinds = readable(&rows, "intent", |row| Ok((row.uuid(0)?, row.text(1)?)));
+        let kinds: HashMap<IntentId, String> = kinds.into_iter().collect();
+        let mut rules = HashMap::new();
+        for kind in sharing.iter().filter_map(|id| kinds.get(id)) {
+            if !rules.contains_key(kind) {
+                rules.insert(kind.clone(), declared(conn, kind).await?);
+            }
+        }
+        Ok(Self {
+            kinds,
+            rules,
+            sharing,
+        })
+    }
+
+    fn between(&self, who: IntentId, other: IntentId, stage: Stage) -> bool {
+        let rule = || {
+            let (own, theirs) = (self.kinds.get(&who)?, self.kinds.get(&other)?);
+            Some(self.rules.get(own)?.rule(own, theirs, stage))
+        };
+        self.sharing.contains(&who) && rule() == Some(Rule::Share)
+    }
 }

@@ -4,14 +4,15 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::admit::{holders_of, line_of, mode};
+use super::admit::{holders_of, mode};
 use super::args::{Args, Rows};
 use super::conn::Row;
 use super::finish::wake_parents;
+use super::line::{self, Lines};
 use super::reading::{Reading, readable};
 use super::tick_rows::KindRules;
 use super::{Conn, NewIntent, Relation, Store, sql};
-use crate::admit::{Admission, Applicant, Holder, Place, Rules, Scene, Want, admit};
+use crate::admit::{Admission, Among, Applicant, Holder, Place, Rules, Scene, Want, admit};
 use crate::conflict::{ACTOR, Conflicts, Rival, Rule, Verdict};
 use crate::dry_run::{Concerned, Ruled};
 use crate::error::Error;
@@ -92,23 +93,26 @@ pub(super) struct Known {
     coming: Vec<Place>,
     /// Account and input.
     bodies: HashMap<IntentId, (String, Payload)>,
+    /// Up to which position one has waited for too long to be passed by kin.
+    passed: i64,
 }
 
 impl Known {
-    /// Finds the rules of applicants, and what these have to know.
-    pub(super) async fn load(
+    /// Finds the rules of applicants, and whom they do not pass.
+    pub(super) async fn of(
         conn: &mut Conn<'_>,
         rules: &KindRules,
         applicants: &mut [Applicant],
-        holders: &[Holder],
-        line: &[Place],
     ) -> Result<Self, Error> {
         let mut known = Self::default();
+        if applicants.iter().any(|applicant| applicant.kin) {
+            known.passed = line::passed(conn).await?;
+        }
         if rules.is_empty() {
             return Ok(known);
         }
         let own = applicants.iter().map(|applicant| applicant.intent);
-        known.load_kinds(conn, own, holders, line).await?;
+        known.load_kinds(conn, own).await?;
         for applicant in applicants.iter_mut() {
             applicant.rules = known.kinds.get(&applicant.intent).and_then(|kind| {
                 Some(Rules {
@@ -117,24 +121,43 @@ impl Known {
                 })
             });
         }
-        known.look(conn, applicants).await?;
         Ok(known)
+    }
+
+    /// Finds what applicants with rules have to know of the others.
+    pub(super) async fn load(
+        &mut self,
+        conn: &mut Conn<'_>,
+        applicants: &[Applicant],
+        holders: &[Holder],
+        line: &[Place],
+    ) -> Result<(), Error> {
+        let ruled = applicants
+            .iter()
+            .filter(|applicant| applicant.rules.is_some());
+        let wants = ruled.flat_map(|applicant| &applicant.wants);
+        let wanted: HashSet<&str> = wants.map(|want| want.resource.as_str()).collect();
+        let holding = holders.iter().map(|h| (h.intent, h.resource.as_str()));
+        let waiting = line.iter().map(|p| (p.intent, p.resource.as_str()));
+        let others = holding.chain(waiting);
+        let others = others.filter(|(_, resource)| wanted.contains(resource));
+        self.load_kinds(conn, others.map(|(intent, _)| intent))
+            .await?;
+        self.look(conn, applicants).await
     }
 
     async fn load_kinds(
         &mut self,
         conn: &mut Conn<'_>,
-        own: impl Iterator<Item = IntentId>,
-        holders: &[Holder],
-        line: &[Place],
+        of: impl Iterator<Item = IntentId>,
     ) -> Result<(), Error> {
-        let holding = holders.iter().map(|holder| holder.intent);
-        let waiting = line.iter().map(|place| place.intent);
-        let all: HashSet<IntentId> = own.chain(holding).chain(waiting).collect();
-        if all.is_empty() {
+        let unknown = of.filter(|id| !self.kinds.contains_key(id));
+        let unknown: HashSet<IntentId> = unknown.collect();
+        if unknown.is_empty() {
             return Ok(());
         }
-        for row in conn.fetch(&sql::KIND_LOAD, Args::new().ids(all)).await? {
+        let args = Args::new().ids(unknown);
+        for row in conn.fetch(&sql::KIND_LOAD, args).await? {
             let mut row = Reading::of(&row, "intent");
             let intent = row.uuid(0);
             self.kinds.insert(intent, row.name(1));
@@ -163,8 +186,8 @@ impl Known {
                 resource: row.text(0)?,
                 mode: mode(&row.text(2)?),
                 position: row.int(3)?,
+                among: Among::All,
                 ancestors: Vec::new(),
-                kin: false,
                 sharing: false,
             };
             Ok((place, row.name(4)?, row.name(5)?))
@@ -214,12 +237,21 @@ impl Known {
             holders,
             line,
             coming: &self.coming,
+            passed: self.passed,
             kinds: &self.kinds,
             accounts: &self.accounts,
             is_same: &is_same,
         };
         admit(applicants, &scene)
     }
+}
+
+/// The rules of a kind, as its workers have written them down; what this version cannot read says nothing.
+pub(super) async fn declared(conn: &mut Conn<'_>, kind: &str) -> Result<Arc<Conflicts>, Error> {
+    let row = conn.fetch_one(&sql::WHY_RULES, Args::new().text(kind));
+    let rules = row.await?.map_or(Ok(None), |row| row.opt_text(0))?;
+    let rules = rules.and_then(|rules| serde_json::from_str(&rules).ok());
+    Ok(Arc::new(rules.unwrap_or_default()))
 }
 
 /// What the rules of its kind make of an intent that is not there yet, as things stand; nothing if it could go. At a claim
@@ -259,10 +291,11 @@ pub(super) async fn foresee(
         .map(|want| want.resource.clone())
         .collect();
     let holders = holders_of(conn, &resources).await?;
-    let line = line_of(conn, &resources).await?;
+    let line = Lines::whole(conn, &resources).await?.places;
     let mut known = Known::default();
-    let nobody = std::iter::empty();
-    known.load_kinds(conn, nobody, &holders, &line).await?;
+    let holding = holders.iter().map(|holder| holder.intent);
+    let others = holding.chain(line.iter().map(|place| place.intent));
+    known.load_kinds(conn, others).await?;
     let account = new.account.clone().unwrap_or_default();
     known.accounts.insert(new.id, Arc::from(account.as_str()));
     known.bodies.insert(new.id, (account, new.input.clone()));

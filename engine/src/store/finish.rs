@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::args::{Args, Rows};
 use super::reading::readable;
-use super::{Conn, Finish, admit, sql};
-use crate::admit::next_in_line;
+use super::{Conn, Finish, line, sql};
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::state::IntentState;
@@ -136,7 +135,7 @@ pub(super) async fn release(
         let rows = conn.fetch(&sql::HOLDER_FREE, args).await?;
         freed.extend(readable(&rows, "holder", |row| row.text(0)));
     }
-    let next = wake_lines(conn, freed).await?;
+    let next = line::wake(conn, freed).await?;
     Ok(next + wake_parents(conn, parents).await?)
 }
 
@@ -177,24 +176,6 @@ async fn insert_outcomes(
         .fetch(&sql::OUTCOME_INSERT, Args::new().now().rows(rows))
         .await?;
     rows.iter().map(|row| row.uuid(0)).collect()
-}
-
-/// Readies who is next in the lines for resources that have become freer.
-pub(super) async fn wake_lines(
-    conn: &mut Conn<'_>,
-    freed: HashSet<String>,
-) -> Result<usize, Error> {
-    if freed.is_empty() {
-        return Ok(0);
-    }
-    let mut line = admit::line_of(conn, &freed).await?;
-    if line.is_empty() {
-        return Ok(0);
-    }
-    admit::mark_kin(conn, &mut line).await?;
-    let holders = admit::holders_of(conn, &freed).await?;
-    let next = next_in_line(&freed, &holders, &line);
-    admit::unblock(conn, next.into_iter().collect()).await
 }
 
 /// Counts finished children and ended routed steps; readies the intents that are parked and have enough (P3).

@@ -63,6 +63,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     18 slots_in_turn "0018_slots_in_turn.sql",
     19 families "0019_families.sql",
     20 overdue_schedules "0020_overdue_schedules.sql",
+    21 long_lines "0021_long_lines.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

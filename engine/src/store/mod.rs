@@ -22,6 +22,7 @@ mod find;
 mod finish;
 mod history;
 mod kinds;
+mod line;
 mod load;
 mod loaded;
 mod migrate;
@@ -79,6 +80,7 @@ pub(crate) use cancel::CancelBy;
 pub(crate) use cancel_asked::CancelAsked;
 pub(crate) use change::NewChange;
 pub(crate) use checkpoint::Kept;
+pub(crate) use circle::Round;
 pub(crate) use conflict::Superseded;
 pub(crate) use conn::Conn;
 pub(crate) use loaded::{

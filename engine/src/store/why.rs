@@ -7,7 +7,8 @@ use super::admit::{Ancestry, mode};
 use super::args::Args;
 use super::conn::Row;
 use super::reading::Reading;
-use super::{Conn, Goal, NewIntent, Store, conflict, load, sql};
+use super::{Conn, Goal, NewIntent, Store, conflict, line, load, sql};
+use crate::admit::Among;
 use crate::conflict::{Conflicts, Rule, Stage};
 use crate::error::Error;
 use crate::id::IntentId;
@@ -55,11 +56,12 @@ impl Store {
                     conflicts,
                     ancestors: Vec::new(),
                     kin: false,
+                    passed: 0,
                 };
                 let mut seen = Vec::new();
                 for want in new.resources {
                     if want.1 != Mode::Touched {
-                        seen.push(line(&mut conn, want, now.0, &waiting).await?);
+                        seen.push(seen_of(&mut conn, want, now.0, &waiting).await?);
                     }
                 }
                 Ok(Foresight {
@@ -194,26 +196,19 @@ async fn blocked(conn: &mut Conn<'_>, id: IntentId, kind: String) -> Result<Plac
     let (ancestors, kin) = Ancestry::load(conn, [id]).await?.get(id);
     let waiting = Waiting {
         intent: id,
-        conflicts: rules(conn, &kind).await?,
+        conflicts: conflict::declared(conn, &kind).await?,
         kind,
         ancestors,
         kin,
+        passed: line::passed(conn).await?,
     };
     let mut seen = Vec::new();
     for row in conn.fetch(&sql::WHY_WANTS, Args::new().uuid(id.0)).await? {
         let want = (row.text(0)?, mode(&row.text(1)?));
-        seen.push(line(conn, want, row.int(2)?, &waiting).await?);
+        seen.push(seen_of(conn, want, row.int(2)?, &waiting).await?);
     }
     let lines = name(conn, seen, &waiting).await?;
-    Ok(Place::Blocked { kin, lines })
-}
-
-/// The rules of a kind, as its workers have written them down; what this version cannot read says nothing.
-async fn rules(conn: &mut Conn<'_>, kind: &str) -> Result<Arc<Conflicts>, Error> {
-    let row = conn.fetch_one(&sql::WHY_RULES, Args::new().text(kind));
-    let rules = row.await?.map_or(Ok(None), |row| row.opt_text(0))?;
-    let rules = rules.and_then(|rules| serde_json::from_str(&rules).ok());
-    Ok(Arc::new(rules.unwrap_or_default()))
+    Ok(Place::Blocked { lines })
 }
 
 /// Who stands in lines, and whom it waits for there.
@@ -224,6 +219,8 @@ struct Waiting {
     ancestors: Vec<IntentId>,
     /// Whether one of them holds something.
     kin: bool,
+    /// Up to which position one has waited for too long to be passed by kin.
+    passed: i64,
 }
 
 impl Waiting {
@@ -238,8 +235,7 @@ struct Seen {
     resource: String,
     mode: Mode,
     holders: Vec<(IntentId, Mode)>,
-    /// Its ancestors who hold it for themselves and their families: it waits for its like only.
-    cover: Vec<IntentId>,
+    /// Those before it that it waits for, if they exclude it.
     ahead: Vec<(IntentId, Mode)>,
     more: bool,
 }
@@ -255,7 +251,7 @@ impl Seen {
 }
 
 /// The line for a resource, as far as it is before a position.
-async fn line(
+async fn seen_of(
     conn: &mut Conn<'_>,
     (resource, mode): (String, Mode),
     position: i64,
@@ -266,47 +262,38 @@ async fn line(
     let is_own = |(holder, _): &(IntentId, Mode)| waiting.ancestors.contains(holder);
     let (own, mut holders): (Vec<_>, Vec<_>) = holders.into_iter().partition(is_own);
     holders.retain(|(holder, _)| *holder != waiting.intent);
-    let cover = own.iter().filter(|(_, mode)| *mode == Mode::Exclusive);
+    let among = Among::of(&waiting.ancestors, waiting.kin, |ancestor| {
+        own.contains(&(ancestor, Mode::Exclusive))
+    });
     let args = Args::new().text(resource.as_str()).int(position);
     let args = args.uuid(waiting.intent.0).int(COUNT);
-    let mut ahead = users(&conn.fetch(&sql::WHY_LINE, args).await?)?;
-    let more = ahead.len() as i64 == COUNT;
-    ahead.truncate(limits::WHY_COUNT as usize);
+    let rows = conn.fetch(&sql::WHY_LINE, args).await?;
+    let counts = |row: &Row| {
+        let theirs = Among::from_word(&row.text(2)?).unwrap_or(Among::All);
+        Ok(among.waits_behind(theirs, row.int(3)? <= waiting.passed))
+    };
+    let counts: Vec<bool> = rows.iter().map(counts).collect::<Result<_, Error>>()?;
+    let ahead = users(&rows)?.into_iter().zip(counts);
+    let ahead = ahead.filter_map(|(user, counts)| counts.then_some(user));
     Ok(Seen {
         resource,
         mode,
-        cover: cover.map(|(holder, _)| *holder).collect(),
         holders,
-        ahead,
-        more,
+        ahead: ahead.take(limits::WHY_COUNT as usize).collect(),
+        more: rows.len() as i64 == COUNT,
     })
 }
 
 /// Loads what is told of those in the lines.
 async fn name(
     conn: &mut Conn<'_>,
-    mut seen: Vec<Seen>,
+    seen: Vec<Seen>,
     waiting: &Waiting,
 ) -> Result<Vec<LineFacts>, Error> {
     let mut named: HashSet<IntentId> = HashSet::new();
-    let mut kin_ahead = HashSet::new();
-    for line in &mut seen {
+    for line in &seen {
         named.extend(line.excluding(&line.holders, limits::WHY_OTHERS));
-        if waiting.kin {
-            // Kin of a holder passes the others, so that those it waits for may stand anywhere.
-            let ancestry = Ancestry::load(conn, line.ahead.iter().map(|(id, _)| *id)).await?;
-            line.ahead.retain(|(id, _)| {
-                let (ancestors, _) = ancestry.get(*id);
-                line.cover.iter().all(|owner| ancestors.contains(owner))
-            });
-            let is_kin = |id: &IntentId| ancestry.get(*id).1;
-            let related = line.excluding(&line.ahead, usize::MAX);
-            let related: Vec<IntentId> = related.into_iter().filter(is_kin).collect();
-            named.extend(related.iter().take(limits::WHY_OTHERS));
-            kin_ahead.extend(related);
-        } else {
-            named.extend(line.excluding(&line.ahead, limits::WHY_OTHERS));
-        }
+        named.extend(line.excluding(&line.ahead, limits::WHY_OTHERS));
     }
     let known = others(conn, named).await?;
     let shares = |id: &IntentId, stage| {
@@ -321,7 +308,7 @@ async fn name(
         };
         let ahead = line.ahead.iter();
         let ahead = ahead.filter(|(id, _)| !shares(id, Stage::Waiting));
-        let ahead = ahead.map(|(id, mode)| (*mode, kin_ahead.contains(id), known.get(id).cloned()));
+        let ahead = ahead.map(|(id, mode)| (*mode, known.get(id).cloned()));
         LineFacts {
             holders: line.holders.iter().filter_map(rival).collect(),
             ahead: ahead.collect(),

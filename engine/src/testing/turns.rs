@@ -21,8 +21,8 @@ use crate::request::bare;
 use crate::seam::PAUSE;
 use crate::state::{FailureReason, IntentState};
 use crate::store::{
-    ChildRow, Claimed, Finish, Lane, NewIntent, ParkReason, ParkRow, SessionRow, StartedRow, Store,
-    TickEnd, TickRequest, Turn,
+    ChildRow, Claimed, Finish, Lane, NewIntent, ParkReason, ParkRow, Round, SessionRow, StartedRow,
+    Store, TickEnd, TickRequest, Turn,
 };
 
 pub use crate::seam::Pause;
@@ -296,6 +296,7 @@ impl Session {
             worker: "by hand".to_owned(),
             watch: Watch::default().every(Duration::from_micros(1)),
             unserved: Unserved::default(),
+            circles: Round::default(),
         };
         self.store.look(turn).await
     }

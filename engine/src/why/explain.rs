@@ -124,8 +124,8 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
             holds,
             resume: intent,
         }],
-        Place::Blocked { kin, lines } => {
-            let mut reasons = in_line(kin, lines);
+        Place::Blocked { lines } => {
+            let mut reasons = in_line(lines);
             reasons.extend(paused);
             reasons.extend(workers.missing(&queue, &kind));
             reasons
@@ -208,7 +208,7 @@ pub(crate) fn foresee(
 ) -> (HashMap<String, Reason>, Vec<Reason>) {
     let workers = Workers::of(&foresight.workers);
     let lines = foresight.lines.into_iter();
-    let behind = lines.map(|line| (line.resource.clone(), place_in_line(false, line)));
+    let behind = lines.map(|line| (line.resource.clone(), place_in_line(line)));
     let behind = behind.filter(|(_, reason)| !is_first(reason));
     (
         behind.collect(),
@@ -217,16 +217,16 @@ pub(crate) fn foresee(
 }
 
 /// What the lines say: those in which somebody is before it; all of them if there is nobody, since its turn has come.
-fn in_line(kin: bool, lines: Vec<LineFacts>) -> Vec<Reason> {
+fn in_line(lines: Vec<LineFacts>) -> Vec<Reason> {
     let lines = lines.into_iter();
-    let mut reasons: Vec<Reason> = lines.map(|line| place_in_line(kin, line)).collect();
+    let mut reasons: Vec<Reason> = lines.map(|line| place_in_line(line)).collect();
     if !reasons.iter().all(is_first) {
         reasons.retain(|reason| !is_first(reason));
     }
     reasons
 }
 
-fn place_in_line(kin: bool, line: LineFacts) -> Reason {
+fn place_in_line(line: LineFacts) -> Reason {
     let LineFacts {
         resource,
         mode,
@@ -240,8 +240,8 @@ fn place_in_line(kin: bool, line: LineFacts) -> Reason {
     };
     let ahead = ahead
         .into_iter()
-        .filter(|(other, other_kin, _)| !mode.is_compatible(*other) && (!kin || *other_kin))
-        .filter_map(|(mode, _, other)| {
+        .filter(|(other, _)| !mode.is_compatible(*other))
+        .filter_map(|(mode, other)| {
             Some(Rival {
                 mode,
                 other: other?,

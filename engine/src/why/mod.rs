@@ -413,8 +413,6 @@ pub(crate) enum Place {
         holds: Vec<String>,
     },
     Blocked {
-        /// An ancestor of it holds something: it passes those in line of whom that is not true.
-        kin: bool,
         lines: Vec<LineFacts>,
     },
     Parked {
@@ -455,9 +453,9 @@ pub(crate) struct LineFacts {
     pub(crate) resource: String,
     pub(crate) mode: Mode,
     pub(crate) holders: Vec<Rival>,
-    /// Those before it, in their order, with whether they are kin of a holder; `None` for those of whom no more is known
-    /// than that they are there.
-    pub(crate) ahead: Vec<(Mode, bool, Option<Other>)>,
+    /// Those before it that it does not pass, in their order; `None` for those of whom no more is known than that they are
+    /// there.
+    pub(crate) ahead: Vec<(Mode, Option<Other>)>,
     /// There are more before it.
     pub(crate) more: bool,
 }

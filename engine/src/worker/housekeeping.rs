@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use super::engine::Engine;
 use crate::alert::{Notice, Unserved};
 use crate::limits;
-use crate::store::{Due, Store, Turn};
+use crate::store::{Due, Round, Store, Turn};
 
 /// What is called with what there is to tell.
 #[derive(Clone)]
@@ -48,6 +48,7 @@ pub(super) struct Housekeeping {
     task: Option<JoinHandle<()>>,
     last: Option<Duration>,
     unserved: Unserved,
+    circles: Round,
 }
 
 impl Drop for Housekeeping {
@@ -79,6 +80,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             worker: self.settings.name.to_string(),
             watch: self.settings.watch,
             unserved: self.housekeeping.unserved.clone(),
+            circles: self.housekeeping.circles.clone(),
         };
         let (store, hook) = (self.store().clone(), self.settings.hook.clone());
         self.housekeeping.task = Some(tokio::spawn(async move {

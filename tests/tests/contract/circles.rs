@@ -67,8 +67,15 @@ impl Member {
         self
     }
 
-    fn gated(self) -> Self {
+    pub(crate) fn gated(self) -> Self {
         Self { gate: true, ..self }
+    }
+
+    pub(crate) fn reading(self, name: &str) -> Self {
+        Self {
+            reads: vec![name.to_owned()],
+            ..self
+        }
     }
 
     fn failing(self, fails: u64) -> Self {
@@ -93,7 +100,7 @@ impl World {
         self.said.lock().unwrap().clone()
     }
 
-    async fn heard(&self, bench: &Bench, what: &str) -> Result<()> {
+    pub(crate) async fn heard(&self, bench: &Bench, what: &str) -> Result<()> {
         bench
             .until(|| async move { Ok(self.said().iter().any(|said| said == what).then_some(())) })
             .await
@@ -140,7 +147,7 @@ pub(crate) fn worker(bench: &Bench, world: &World) -> Worker<World> {
 }
 
 /// `a in`, then `a out`, and nobody between.
-fn one_by_one(said: &[String]) -> Result<()> {
+pub(crate) fn one_by_one(said: &[String]) -> Result<()> {
     for pair in said.chunks(2) {
         let [enters, leaves] = pair else {
             anyhow::bail!("{said:?}");

@@ -38,6 +38,7 @@ mod labels;
 mod limits;
 mod limits_of_waits;
 mod locked;
+mod long_lines;
 mod looking;
 mod maps;
 mod meters;

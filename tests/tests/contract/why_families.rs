@@ -108,9 +108,9 @@ async fn who_is_kin_of_a_holder_does_not_wait_for_those_who_are_not(bench: Bench
     expect!["1st in line for server:42; held by op HOLDER (running since TIME)"]
         .assert_eq(&told(outsider).await?);
     // It does not wait for the one that came before, but for kin of another holder.
-    expect!["2nd in line for server:42; held by op HOLDER (running since TIME)"]
+    expect!["1st in line for server:42; held by op HOLDER (running since TIME)"]
         .assert_eq(&told(kids[0]).await?);
-    expect!["3rd in line for server:42; held by op HOLDER (running since TIME); before it: op FIRST (blocked, requested TIME)"]
+    expect!["2nd in line for server:42; held by op HOLDER (running since TIME); before it: op FIRST (blocked, requested TIME)"]
         .assert_eq(&told(kids[1]).await?);
     gate.add_permits(1);
     for id in kids.into_iter().chain([outsider]) {

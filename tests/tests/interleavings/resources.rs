@@ -27,7 +27,7 @@ pub(crate) const ADMISSION: &[&str] = &[
 ];
 
 /// The lock; then what is let go of, who is next, and the commit.
-const FINISH: &[&str] = &["resource_lock", "holder_free", "line_of", "commit"];
+const FINISH: &[&str] = &["resource_lock", "holder_free", "line_front", "commit"];
 
 const TURNS: usize = 5;
 
