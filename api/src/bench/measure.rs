@@ -155,8 +155,9 @@ async fn drain(
         }
         Workload::Fan => ask(intendant, numbers, |n| intendant.request(Fan(payload(n)))).await?,
         Workload::Exclusive => {
-            // A quarter as many resources as intents, so that most have somebody in front of them.
-            let resources = (options.intents / 4).max(1);
+            // So that most have somebody in front of them.
+            let quarter = (options.intents / 4).max(1);
+            let resources = options.resources.unwrap_or(quarter);
             let request = |n| intendant.request(Exclusive::new(n, resources)).key(n);
             ask(intendant, numbers, request).await?
         }

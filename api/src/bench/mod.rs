@@ -36,6 +36,9 @@ pub struct BenchOptions {
     /// Width of a fan
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one)]
     width: usize,
+    /// On how many resources, for `exclusive` [default: a quarter as many as intents]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    resources: Option<usize>,
     /// How often to measure; the median run is told
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one)]
     runs: usize,
