@@ -219,7 +219,7 @@ pub(crate) fn foresee(
 /// What the lines say: those in which somebody is before it; all of them if there is nobody, since its turn has come.
 fn in_line(lines: Vec<LineFacts>) -> Vec<Reason> {
     let lines = lines.into_iter();
-    let mut reasons: Vec<Reason> = lines.map(|line| place_in_line(line)).collect();
+    let mut reasons: Vec<Reason> = lines.map(place_in_line).collect();
     if !reasons.iter().all(is_first) {
         reasons.retain(|reason| !is_first(reason));
     }
