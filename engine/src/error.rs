@@ -443,11 +443,13 @@ impl Error {
     }
 
     /// The database refuses what it was given: no repetition will help, but other data may do. Everything counts as
-    /// that which is not known to pass: a tick that is repeated for ever would stop all other intents.
+    /// that which is not known to pass, or to be the same whatever the data: a tick that is repeated for ever would stop all
+    /// other intents, and a table that nobody may read is no intent's fault.
     pub(crate) fn is_data_error(&self) -> bool {
         match self {
             Self::Database(sqlx::Error::Database(database)) => {
-                !passes(&database.code().unwrap_or_default())
+                let code = database.code().unwrap_or_default();
+                !passes(&code) && !is_of_the_schema(&code, database.message())
             }
             Self::Database(
                 sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. },
@@ -470,9 +472,37 @@ fn passes(code: &str) -> bool {
     }
 }
 
+/// Whether an error says that the engine's tables are not what they should be, or may not be used.
+fn is_of_the_schema(code: &str, message: &str) -> bool {
+    match code {
+        // PostgreSQL: no privilege; no such table, column, function, schema; a read-only transaction.
+        "42501" | "42P01" | "42703" | "42883" | "3F000" | "25006" => true,
+        // SQLite: any error of a statement, of which those of data are told apart by what they say; not to be written, not to
+        // be opened, not allowed.
+        "1" => message.starts_with("no such "),
+        "8" | "14" | "23" => true,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_with_the_tables_is_no_intents_fault() {
+        for (code, message) in [
+            ("42501", "permission denied for table step"),
+            ("42703", "column l.among does not exist"),
+            ("1", "no such column: among"),
+            ("8", "attempt to write a readonly database"),
+        ] {
+            assert!(is_of_the_schema(code, message), "{code}");
+        }
+        for (code, message) in [("22P02", "invalid input syntax"), ("1", "malformed JSON")] {
+            assert!(!is_of_the_schema(code, message) && !passes(code), "{code}");
+        }
+    }
 
     #[test]
     fn a_url_that_is_broken_shows_no_password() {
