@@ -53,6 +53,7 @@ mod payload;
 mod plan;
 mod progress;
 mod queue;
+mod rate;
 mod request;
 mod retry;
 mod schedule;
@@ -103,6 +104,7 @@ pub use plan::{
 };
 pub use progress::Progress;
 pub use queue::QueueRecord;
+pub use rate::{Rate, UnknownRate};
 pub use request::{Request, Within};
 pub use schedule::{
     CatchUp, Schedule, ScheduleError, ScheduleRecord, Tick, TickRecord, TickState, UnknownTickState,

@@ -247,6 +247,28 @@ pub const CANCEL_TRIES: usize = 100;
 /// its turn where there are more workers than slots. One small statement a second, of workers that are at their limit.
 pub const SLOT_TERM: Duration = Duration::from_secs(1);
 
+/// Most steps of a rate, and most of them at once: a million in any time is no rate that a database keeps.
+pub const RATE_STEPS: u32 = 1_000_000;
+
+/// Longest period of a rate: a month, for what is counted by the month.
+pub const RATE_PERIOD: Duration = Duration::from_secs(31 * 24 * 3600);
+
+/// How long after a worker has asked for a permit it may begin a step by it: so much later than it was permitted an attempt
+/// begins at most. Several times what a tick takes, since the answer comes with it; and short, since attempts of workers that are
+/// held up differently come together by that.
+pub const PERMIT_TERM: Duration = Duration::from_millis(500);
+
+/// How long a worker sleeps at least before it asks a queue with a high rate again, so that it gets several permits with one
+/// tick: twenty ticks a second.
+pub const PERMIT_QUANTUM: Duration = Duration::from_millis(50);
+
+/// By how much of its sleep, or of the interval of the rate, a worker asks later by chance: so that of several that wait for the
+/// same permit each has its turn, and not much of the rate is lost.
+pub const PERMIT_JITTER: u32 = 10;
+
+/// The most that this comes to, with rates of which the next permit is far away.
+pub const PERMIT_JITTER_CAP: Duration = Duration::from_millis(100);
+
 /// Most closures of steps that a worker can be told to run at once: half of the threads that a runtime has for them, so that
 /// the program's own find some.
 pub const BLOCKING: usize = 256;

@@ -34,6 +34,7 @@ mod parts;
 mod poison;
 mod quarantine;
 mod queue;
+mod rates;
 mod reading;
 mod reap;
 mod recorded;

@@ -3,10 +3,12 @@
 //! The row *control* counts what was said. A tick's fence and an idle worker's look return the count, and who finds another
 //! one than it knows reads what was said, in the same transaction and before it claims.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::args::{Args, Rows};
+use super::conn::Row;
+use super::rates::{self, Rated};
 use super::{Actor, Conn, Lane, NewChange, Store, TickRequest, change, sql};
 use crate::error::Error;
 use crate::id::SessionId;
@@ -22,6 +24,8 @@ pub(crate) struct Control {
     pub(crate) paused: Vec<Arc<str>>,
     /// Those that have a limit on how many of their steps run at once.
     pub(crate) limited: Vec<Arc<str>>,
+    /// Those that have a limit on how many begin within a time.
+    pub(crate) rated: Vec<Arc<str>>,
 }
 
 impl Control {
@@ -33,12 +37,20 @@ impl Control {
         self.limited.iter().any(|limited| **limited == *queue)
     }
 
-    /// The same request, without what is paused, and without claims from queues that have a limit of which the worker has not
-    /// known: it would hold what it has no slots for.
+    pub(crate) fn is_rated(&self, queue: &str) -> bool {
+        self.rated.iter().any(|rated| **rated == *queue)
+    }
+
+    /// The same request, without what is paused, and without claims from queues that have a limit or a rate of which the worker
+    /// has not known: it would hold what it has no slots or permits for.
     pub(super) fn without(&self, request: &TickRequest) -> TickRequest {
         let goes = |lane: &Lane| !self.is_paused(&lane.queue);
         let asked = |lane: &Lane| request.slots.iter().any(|ask| ask.queue == lane.queue);
-        let known = |lane: &Lane| !self.is_limited(&lane.queue) || asked(lane);
+        let paced = |lane: &Lane| request.permits.iter().any(|ask| ask.queue == lane.queue);
+        let known = |lane: &Lane| {
+            (!self.is_limited(&lane.queue) || asked(lane))
+                && (!self.is_rated(&lane.queue) || paced(lane))
+        };
         let mut request = request.clone();
         request.claim.retain(|lane| goes(lane) && known(lane));
         request
@@ -64,6 +76,9 @@ pub(super) async fn load(conn: &mut Conn<'_>, version: i64) -> Result<Control, E
         if row.opt_int(2)?.is_some() {
             control.limited.push(row.name(0)?);
         }
+        if row.bool(3)? {
+            control.rated.push(row.name(0)?);
+        }
     }
     Ok(control)
 }
@@ -75,15 +90,23 @@ pub(super) struct Locked {
     granted: i64,
 }
 
-/// Locks limited queues, and finds out how many slots the session may have.
+/// Locks queues with a limit or a rate, all together, and finds out how many slots the session may have, and what there is of
+/// permits.
 pub(super) async fn lock(
     conn: &mut Conn<'_>,
     session: SessionId,
-    asks: &[SlotAsk],
-) -> Result<Vec<Locked>, Error> {
+    request: &TickRequest,
+) -> Result<(Vec<Locked>, Vec<Rated>), Error> {
+    let asks = &request.slots;
+    let permits = request.permits.iter().map(|ask| &ask.queue);
+    let queues = asks.iter().map(|ask| &ask.queue).chain(permits);
+    let queues: BTreeSet<Arc<str>> = queues.cloned().collect();
+    let args = Args::new().rows(Rows::new().texts(queues));
+    let rows = conn.fetch(&sql::SLOT_LOCK, args.now()).await?;
+    let rated = rates::rated(&rows, &request.permits)?;
     let mut locked = Vec::new();
-    let queues = asks.iter().map(|ask| &ask.queue);
-    for (queue, budget) in budgets(conn, &sql::SLOT_LOCK, session, queues).await? {
+    let limited = asks.iter().map(|ask| &ask.queue);
+    for (queue, budget) in budgets(conn, &rows, session, limited).await? {
         if let Some(ask) = asks.iter().find(|ask| ask.queue == queue) {
             let granted = grant(&budget, ask);
             locked.push(Locked {
@@ -93,24 +116,29 @@ pub(super) async fn lock(
             });
         }
     }
-    Ok(locked)
+    Ok((locked, rated))
 }
 
-/// What limited queues may lend, and who has how much of them.
+/// What limited queues may lend, by their rows, and who has how much of them.
 async fn budgets<'a>(
     conn: &mut Conn<'_>,
-    of_queues: &'static sql::Statement,
+    rows: &[Row],
     session: SessionId,
     queues: impl Iterator<Item = &'a Arc<str>>,
 ) -> Result<Vec<(Arc<str>, Budget)>, Error> {
     let names: Vec<Arc<str>> = queues.cloned().collect();
-    let names = || Args::new().rows(Rows::new().texts(names.iter().cloned()));
-    // The second statement after the first: it sees what whoever held the locks before has written.
-    let queues = conn.fetch(of_queues, names()).await?;
-    let slots = conn.fetch(&sql::SLOT_LOAD, names()).await?;
-    let mut budgets = Vec::with_capacity(queues.len());
-    for row in queues {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    // A statement after that which has brought the rows: it sees what whoever held the locks before has written.
+    let args = Args::new().rows(Rows::new().texts(names.iter().cloned()));
+    let slots = conn.fetch(&sql::SLOT_LOAD, args).await?;
+    let mut budgets = Vec::with_capacity(rows.len());
+    for row in rows {
         let queue = row.name(0)?;
+        if !names.contains(&queue) {
+            continue;
+        }
         let mut budget = Budget {
             limit: row.opt_int(1)?,
             lent: row.int(2)?,
@@ -146,8 +174,10 @@ pub(super) async fn seen(
     session: SessionId,
     lanes: &[Lane],
 ) -> Result<Vec<SlotsSeen>, Error> {
-    let queues = lanes.iter().map(|lane| &lane.queue);
-    let budgets = budgets(conn, &sql::SLOT_LOOK, session, queues).await?;
+    let queues = || lanes.iter().map(|lane| &lane.queue);
+    let args = Args::new().rows(Rows::new().texts(queues().cloned()));
+    let rows = conn.fetch(&sql::SLOT_LOOK, args).await?;
+    let budgets = budgets(conn, &rows, session, queues()).await?;
     let seen = budgets.into_iter().map(|(queue, budget)| SlotsSeen {
         queue,
         ready: false,
@@ -215,8 +245,9 @@ struct Moved {
     hunger: Hunger,
 }
 
-/// The same request, which claims no more of limited queues than there are slots for.
-pub(super) fn within(request: &TickRequest, locked: &[Locked]) -> TickRequest {
+/// The same request, which claims no more of limited queues than there are slots for, and of those with a rate than there are
+/// permits for.
+pub(super) fn within(request: &TickRequest, locked: &[Locked], rated: &mut [Rated]) -> TickRequest {
     let mut request = request.clone();
     let asks = std::mem::take(&mut request.slots);
     let room = |queue: &Arc<str>| {
@@ -239,12 +270,13 @@ pub(super) fn within(request: &TickRequest, locked: &[Locked]) -> TickRequest {
     request.claim_suspect.retain(|lane| room(&lane.queue) > 0);
     request.probes.retain(|probe| room(&probe.lane.queue) > 0);
     request.slots = asks;
+    rates::within(&mut request, rated);
     request
 }
 
 /// What people have said of a queue, if anything.
 pub(super) async fn facts(conn: &mut Conn<'_>, queue: &str) -> Result<QueueFacts, Error> {
-    let args = Args::new().text(queue);
+    let args = Args::new().text(queue).now();
     let Some(row) = conn.fetch_one(&sql::WHY_QUEUE, args).await? else {
         return Ok(QueueFacts::default());
     };
@@ -257,6 +289,7 @@ pub(super) async fn facts(conn: &mut Conn<'_>, queue: &str) -> Result<QueueFacts
     Ok(QueueFacts {
         paused,
         full: full.map(|slots| (slots.unsigned_abs(), lent.unsigned_abs())),
+        paced: rates::paced(&row)?,
     })
 }
 
@@ -335,6 +368,7 @@ impl Store {
                         pause_reason: row.opt_text(3)?,
                         slots: row.opt_int(4)?.map(i64::unsigned_abs),
                         lent: row.opt_int(5)?.unwrap_or_default().unsigned_abs(),
+                        rate: rates::read(&row, 7)?,
                         workers: row.small(6)?,
                         ready: 0,
                         oldest_s: None,
@@ -354,6 +388,7 @@ impl Store {
                         pause_reason: None,
                         slots: None,
                         lent: 0,
+                        rate: None,
                         workers: 0,
                         ready: 0,
                         oldest_s: None,
@@ -371,13 +406,13 @@ impl Store {
 }
 
 /// The change, and the count by which workers hear of it.
-async fn note(conn: &mut Conn<'_>, change: &NewChange) -> Result<(), Error> {
+pub(super) async fn note(conn: &mut Conn<'_>, change: &NewChange) -> Result<(), Error> {
     change::insert(conn, change).await?;
     conn.execute(&sql::CONTROL_BUMP, Args::new()).await
 }
 
 /// A name that nobody has ever used is a slip of the pen.
-async fn known(conn: &mut Conn<'_>, name: &str) -> Result<(), Error> {
+pub(super) async fn known(conn: &mut Conn<'_>, name: &str) -> Result<(), Error> {
     let row = conn
         .fetch_one(&sql::QUEUE_KNOWN, Args::new().text(name))
         .await?;

@@ -1,6 +1,6 @@
 //! Tick: one transaction for everything that a worker has to write and everything that it asks for (DESIGN 4.2).
 //!
-//! The order of the statements is the lock order: session → limited queues, sorted → resources, sorted → wait rows, sorted → tasks. See
+//! The order of the statements is the lock order: session → queues with a limit or a rate, sorted → resources, sorted → wait rows, sorted → tasks. See
 //! ARCHITECTURE.md.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -16,7 +16,8 @@ use super::{
     TickRequest,
 };
 use super::{
-    awaited, claim, deadlines, finish, load, notes, queue, request, routed, sql, stop, taking_back,
+    awaited, claim, deadlines, finish, load, notes, queue, rates, request, routed, sql, stop,
+    taking_back,
 };
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId, TaskId};
@@ -110,14 +111,14 @@ async fn tick(
         request
     };
 
-    // Of limited queues no more is claimed than there are slots for.
+    // Of queues with a limit or a rate no more is claimed than there are slots and permits for.
     let limited;
-    let mut locked = Vec::new();
-    let request = if request.slots.is_empty() {
+    let (mut locked, mut rated) = (Vec::new(), Vec::new());
+    let request = if request.slots.is_empty() && request.permits.is_empty() {
         request
     } else {
-        locked = queue::lock(conn, session, &request.slots).await?;
-        limited = queue::within(request, &locked);
+        (locked, rated) = queue::lock(conn, session, request).await?;
+        limited = queue::within(request, &locked, &mut rated);
         &limited
     };
 
@@ -158,6 +159,7 @@ async fn tick(
         let asks = (locked, request.slots.as_slice());
         answer.slots = queue::settle(conn, session, asks, &answer.took).await?;
     }
+    answer.permits = rates::settle(conn, rated, &request.permits, &answer.took).await?;
     hear(conn, request, &mut answer).await?;
     Ok(TickEnd::Done(Box::new(answer)))
 }

@@ -14,6 +14,7 @@ use crate::clock::Micros;
 use crate::conflict::Conflicts;
 use crate::id::{IntentId, LeaseId, TaskId};
 use crate::plan::Shape;
+use crate::rate::{PermitAsk, PermitsGiven};
 use crate::slots::{SlotAsk, SlotsHeld};
 
 /// A queue's kinds, and how many of their tasks there is room for.
@@ -106,6 +107,8 @@ pub(crate) struct TickRequest {
     pub(crate) control: i64,
     /// Slots of limited queues.
     pub(crate) slots: Vec<SlotAsk>,
+    /// Permits of queues with a rate.
+    pub(crate) permits: Vec<PermitAsk>,
 }
 
 /// Conflict rules by kind.
@@ -130,6 +133,7 @@ impl TickRequest {
             && self.claim_suspect.is_empty()
             && self.probes.is_empty()
             && self.slots.is_empty()
+            && self.permits.is_empty()
             && self.reload.is_empty()
             && self.watch.is_empty()
             && !self.promote
@@ -153,6 +157,7 @@ impl TickRequest {
             hear_cancels: false,
             deliver: false,
             slots: Vec::new(),
+            permits: Vec::new(),
             ..self.clone()
         }
     }
@@ -241,7 +246,9 @@ pub(crate) struct TickAnswer {
     pub(crate) control: Option<Control>,
     /// How many slots of limited queues the session has, of those that it has asked for.
     pub(crate) slots: Vec<SlotsHeld>,
-    /// Where slots were asked for: how many tasks were taken of each queue.
+    /// What it was given of queues with a rate, of those that it has asked.
+    pub(crate) permits: Vec<PermitsGiven>,
+    /// Where slots or permits were asked for: how many tasks were taken of each queue.
     pub(crate) took: Vec<(Arc<str>, usize)>,
 }
 

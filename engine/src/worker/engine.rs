@@ -46,6 +46,18 @@ pub(super) struct Running {
     pub(super) flushed: bool,
 }
 
+/// A step that starts when it is on disk that it does.
+#[derive(Debug)]
+pub(super) struct Announced {
+    pub(super) task: TaskId,
+    pub(super) step: usize,
+    pub(super) queue: Arc<str>,
+    /// Until when its permit is one, in a queue with a rate.
+    pub(super) permit: Option<Duration>,
+    /// It is on disk.
+    pub(super) written: bool,
+}
+
 /// A lease of this session.
 #[derive(Debug, Default)]
 pub(super) struct LeaseState {
@@ -88,7 +100,7 @@ pub(super) struct Engine<S> {
     /// What is on its way to the disk.
     pub(super) inflight: Option<Arc<TickRequest>>,
     /// Steps that start when it is there: their start has to be on disk first.
-    pub(super) announced: Vec<(TaskId, usize, Arc<str>)>,
+    pub(super) announced: Vec<Announced>,
     /// The plan's shape by kind that this session has written down.
     pub(super) session_plans: HashMap<Arc<str>, Arc<str>>,
     /// There may be messages that nobody has counted.

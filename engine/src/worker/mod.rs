@@ -29,6 +29,8 @@ mod noting;
 mod offering;
 mod others;
 mod outcome;
+mod paced;
+mod pacing;
 mod pausing;
 mod reaping;
 mod registry;
