@@ -264,6 +264,7 @@ fn routes(guarded: Guarded) -> Routes {
         .add(viewer, get("/api/v1/queues", "queues", "The queues that anybody has named"), lanes::queues)
         .add(operator, post("/api/v1/queues/{name}/pause", "pauseQueue", "Has no worker begin with anything more of a queue"), lanes::pause_queue)
         .add(operator, post("/api/v1/queues/{name}/resume", "resumeQueue", "Has the workers go on with a paused queue"), lanes::resume_queue)
+        .add(operator, post("/api/v1/queues/{name}/rate", "rateQueue", "Says how many attempts at a queue's steps may begin within a time, across all workers"), lanes::rate_queue)
         .add(viewer, get("/api/v1/schedules", "schedules", "The schedules that there are"), lanes::schedules)
         .add(operator, post("/api/v1/schedules/{name}/pause", "pauseSchedule", "Has a schedule ask for nothing more"), lanes::pause_schedule)
         .add(operator, post("/api/v1/schedules/{name}/resume", "resumeSchedule", "Has a paused schedule go on with its next tick"), lanes::resume_schedule)

@@ -407,6 +407,24 @@ async fn what_is_around_intents_is_told(server: Server) -> Result<()> {
         .post("/api/v1/queues/default/resume", &json!({}))
         .await?;
     ensure!(resumed.json["changed"] == true, "{resumed:?}");
+    let path = "/api/v1/queues/default/rate";
+    let rate = json!({"rate": "500/h", "burst": 10, "reason": "their quota"});
+    ensure!(server.post(path, &rate).await?.json["changed"] == true);
+    ensure!(server.post(path, &rate).await?.json["changed"] == false);
+    let queues = server.get("/api/v1/queues").await?;
+    let said = json!({"steps": 500, "period_ms": 3_600_000, "burst": 10});
+    ensure!(queues.json[0]["rate"] == said, "{queues:?}");
+    for slip in [
+        json!({"rate": "fast"}),
+        json!({"rate": "0/s"}),
+        json!({"burst": 3}),
+        json!({"rate": "1/s", "burst": 0}),
+    ] {
+        let refused = server.post(path, &slip).await?;
+        ensure!(refused.status == 422, "{slip}: {refused:?}");
+    }
+    let none = server.post(path, &json!({"rate": null})).await?;
+    ensure!(none.json["changed"] == true, "{none:?}");
     ensure!(server.get("/api/v1/schedules").await?.json == json!([]));
     for verb in ["pause", "resume", "run"] {
         let nothing = server
