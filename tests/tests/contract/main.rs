@@ -55,6 +55,7 @@ mod programs_ended;
 mod promises;
 mod queues;
 mod races;
+mod rates;
 mod refusals;
 mod requests;
 mod reruns;
