@@ -54,6 +54,7 @@ mod plan;
 mod progress;
 mod queue;
 mod request;
+mod retention;
 mod retry;
 mod schedule;
 mod seam;
@@ -104,6 +105,7 @@ pub use plan::{
 pub use progress::Progress;
 pub use queue::QueueRecord;
 pub use request::{Request, Within};
+pub use retention::{KeptRecord, RemovalRecord, Removed, Retention, RetentionRecord};
 pub use schedule::{
     CatchUp, Schedule, ScheduleError, ScheduleRecord, Tick, TickRecord, TickState, UnknownTickState,
 };

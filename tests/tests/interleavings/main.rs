@@ -6,6 +6,7 @@ mod children;
 mod families;
 mod keys;
 mod resources;
+mod retention;
 mod routed;
 mod schedules;
 mod slots;
