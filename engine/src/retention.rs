@@ -136,7 +136,8 @@ impl Retention {
                         _ => "how long payloads are kept",
                     },
                     found: format!("{time:?}"),
-                    limit: "from an hour to a hundred years; for ever is what is not said".to_owned(),
+                    limit: "from an hour to a hundred years; for ever is what is not said"
+                        .to_owned(),
                 });
             }
         }

@@ -3,6 +3,6 @@
 update intendant.retention_kept k set looked_at = clock_timestamp()
  where (intent_id, what) in (
        select d.intent_id, d.what from intendant.retention_kept d
-        where d.looked_at <= clock_timestamp() - $1::bigint * interval '1 microsecond' order by d.looked_at, d.intent_id limit $2::bigint)
+        where d.looked_at <= (select clock_timestamp() - $1::bigint * interval '1 microsecond') order by d.looked_at, d.intent_id limit $2::bigint)
 returning intent_id, what, (select o.kind from intendant.outcome o where o.intent_id = k.intent_id),
           (select o.state from intendant.outcome o where o.intent_id = k.intent_id)

@@ -6,9 +6,11 @@ select o.intent_id, o.finished_at, i.parent_id is null
   left join intendant.intent i on i.id = o.intent_id
  where o.kind = $1::text and o.state = $2::text
    and (o.finished_at, o.intent_id) >
-       (coalesce((select c.finished_at from intendant.retention_cursor c where c.kind = $1::text and c.state = $2::text and c.what = $3::text),
+       (coalesce((select c.finished_at from intendant.retention_cursor c
+                  where c.kind = $1::text and c.state = $2::text and c.what = $3::text),
                  '-infinity'),
-        coalesce((select c.intent_id from intendant.retention_cursor c where c.kind = $1::text and c.state = $2::text and c.what = $3::text),
+        coalesce((select c.intent_id from intendant.retention_cursor c
+                  where c.kind = $1::text and c.state = $2::text and c.what = $3::text),
                  '00000000-0000-0000-0000-000000000000'))
-   and o.finished_at <= clock_timestamp() - $4::bigint * interval '1 microsecond'
+   and o.finished_at <= (select clock_timestamp() - $4::bigint * interval '1 microsecond')
  order by o.finished_at, o.intent_id limit $5::bigint

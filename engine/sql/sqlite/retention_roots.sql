@@ -6,9 +6,11 @@ select o.intent_id, o.finished_at, i.parent_id is null
   left join intendant_intent i on i.id = o.intent_id
  where o.kind = ?1 and o.state = ?2
    and (o.finished_at, o.intent_id) >
-       (coalesce((select c.finished_at from intendant_retention_cursor c where c.kind = ?1 and c.state = ?2 and c.what = ?3),
+       (coalesce((select c.finished_at from intendant_retention_cursor c
+                  where c.kind = ?1 and c.state = ?2 and c.what = ?3),
                  -9223372036854775807),
-        coalesce((select c.intent_id from intendant_retention_cursor c where c.kind = ?1 and c.state = ?2 and c.what = ?3),
+        coalesce((select c.intent_id from intendant_retention_cursor c
+                  where c.kind = ?1 and c.state = ?2 and c.what = ?3),
                  ''))
    and o.finished_at <= ?6 - ?4
  order by o.finished_at, o.intent_id limit ?5

@@ -78,7 +78,9 @@ impl Round<'_> {
         loop {
             let begun = self.begin();
             let size = self.pace.size();
-            let some = self.store.remove_some(self.by.clone(), target.clone(), size);
+            let some = self
+                .store
+                .remove_some(self.by.clone(), target.clone(), size);
             match some.await? {
                 Removal::NotOurs => return Ok(Then::Ends),
                 Removal::Nothing => return Ok(Then::Goes),

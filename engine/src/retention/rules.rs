@@ -132,7 +132,10 @@ mod tests {
         // A person says: for ever.
         rules.0.insert(1, rule(Some("mail"), Said::Person, None));
         assert_eq!(days(&rules), None);
-        assert_eq!(rules.keep("bill", IntentState::Succeeded).rows, Some(DAY * 2));
+        assert_eq!(
+            rules.keep("bill", IntentState::Succeeded).rows,
+            Some(DAY * 2)
+        );
     }
 
     proptest! {

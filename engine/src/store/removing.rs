@@ -255,11 +255,7 @@ async fn turn(conn: &mut Conn<'_>, by: &Remover) -> Result<bool, Error> {
     Ok(conn.fetch_one(&sql::RETENTION_TURN, args).await?.is_some())
 }
 
-async fn remove_some(
-    conn: &mut Conn<'_>,
-    target: &Target,
-    size: usize,
-) -> Result<Removal, Error> {
+async fn remove_some(conn: &mut Conn<'_>, target: &Target, size: usize) -> Result<Removal, Error> {
     let rules = retention::rules(conn).await?;
     let keep = rules.keep(&target.kind, target.state);
     let Some(time) = keep.time(target.what) else {
@@ -322,7 +318,9 @@ async fn remove(
         reasons.entry(root).or_insert(reason);
     }
     keep(conn, target.what, &reasons).await?;
-    let goes = family.iter().filter(|(_, root)| !reasons.contains_key(root));
+    let goes = family
+        .iter()
+        .filter(|(_, root)| !reasons.contains_key(root));
     let goes: Vec<IntentId> = goes.map(|(member, _)| *member).collect();
     go(conn, target.what, &goes).await?;
     advance(conn, target, last.filter(|last| last.finished.is_some())).await?;
@@ -426,9 +424,10 @@ async fn stays(
     let mut stay = HashMap::new();
     for row in conn.fetch(&sql::RETENTION_STAYS, args).await? {
         let id: IntentId = row.uuid(0)?;
-        let reason = match row.opt_text(2)? {
-            Some(resource) => format!("intent {id} holds {resource}: resume, undo or discard it"),
-            None => format!("intent {id} is unfinished"),
+        let reason = match (row.opt_text(2)?, row.bool(3)?) {
+            (_, true) => format!("intent {id} is unfinished"),
+            (Some(held), false) => format!("intent {id} holds {held}: resume, undo or discard it"),
+            (None, false) => format!("intent {id} was claimed together with others that still run"),
         };
         stay.insert(id, reason);
     }

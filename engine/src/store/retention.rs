@@ -88,7 +88,10 @@ impl Store {
         self.transact(move |mut conn| {
             let (rule, worker) = (rule.clone(), worker.clone());
             Box::pin(async move {
-                let args = named(&rule).int(i64::from(rule.revision)).text(worker).now();
+                let args = named(&rule)
+                    .int(i64::from(rule.revision))
+                    .text(worker)
+                    .now();
                 let written = conn.fetch_one(&sql::RETENTION_DECLARE, args).await?;
                 if written.is_some() {
                     return Ok(RuleStanding::Ours);
@@ -158,7 +161,9 @@ impl Store {
                 let rows = conn.fetch(&sql::RETENTION_LIST, Args::new()).await?;
                 let mut records: Vec<RetentionRecord> = readable(&rows, "retention", record);
                 let persons = records.iter().filter(|record| record.said == "person");
-                let persons: Vec<_> = persons.map(|rule| (rule.kind.clone(), rule.state)).collect();
+                let persons: Vec<_> = persons
+                    .map(|rule| (rule.kind.clone(), rule.state))
+                    .collect();
                 for record in &mut records {
                     let same = (record.kind.clone(), record.state);
                     record.counts = record.said == "person" || !persons.contains(&same);

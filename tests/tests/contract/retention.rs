@@ -21,6 +21,7 @@ on_both! {
     a_tree_stays_as_long_as_a_descendant_holds_something;
     a_tree_too_large_for_one_transaction_goes_all_the_same;
     a_large_tree_of_which_something_holds_stays_as_it_was;
+    what_a_lease_still_names_stays;
     workers_remove_by_themselves_and_count_each_once;
     pages_go_on_while_what_they_list_goes;
     times_that_make_no_sense_are_refused;
@@ -113,8 +114,9 @@ impl Bench {
         };
         let sql = format!(
             "update @outcome set requested_at = requested_at - {by}, started_at = started_at - {by},
-                    finished_at = finished_at - {by} where intent_id in ({})",
-            ids.join(", ")
+                    finished_at = finished_at - {by} where intent_id in ({ids});
+             update @intent set requested_at = requested_at - {by} where id in ({ids})",
+            ids = ids.join(", ")
         );
         Ok(self.run_sql(&sql).await?)
     }
@@ -185,8 +187,11 @@ async fn the_kinds_own_rule_goes_first_and_a_persons_word_before_the_codes(
 ) -> Result<()> {
     let day = Retention::succeeded().rows_for(DAY);
     let week = Retention::succeeded().of::<Job>().rows_for(7 * DAY);
-    let worker = bench.keeper(&Gate::default()).retain(day).retain(week);
-    start(worker).stop().await?;
+    let worker = start(bench.keeper(&Gate::default()).retain(day).retain(week));
+    bench
+        .until(async || Ok((bench.intendant.retentions().await?.len() == 2).then_some(())))
+        .await?;
+    worker.stop().await?;
     let ids = [
         bench.intendant.request(Job("a".into())).await?.id(),
         bench.intendant.request(Parent("b".into())).await?.id(),
@@ -237,9 +242,7 @@ async fn older_code_does_not_overwrite_newer_and_other_words_need_a_revision(
         });
         begun.await?;
         stop.send(()).ok();
-        worker.await?
-            .map(|_| ())
-            .map_err(anyhow::Error::from)
+        worker.await?.map(|_| ()).map_err(anyhow::Error::from)
     };
     let counts = async || -> Result<Option<u64>> {
         let rules = bench.intendant.retentions().await?;
@@ -259,8 +262,18 @@ async fn older_code_does_not_overwrite_newer_and_other_words_need_a_revision(
     says(60, 3).await?;
     ensure!(counts().await? == Some(90 * 86_400));
     let state = IntentState::Succeeded;
-    ensure!(bench.intendant.retain_as_declared(None, state, "ada", None).await?);
-    ensure!(!bench.intendant.retain_as_declared(None, state, "ada", None).await?);
+    ensure!(
+        bench
+            .intendant
+            .retain_as_declared(None, state, "ada", None)
+            .await?
+    );
+    ensure!(
+        !bench
+            .intendant
+            .retain_as_declared(None, state, "ada", None)
+            .await?
+    );
     ensure!(counts().await? == Some(60 * 86_400));
     Ok(())
 }
@@ -269,14 +282,23 @@ async fn a_tree_goes_as_a_whole_by_the_age_of_its_root(bench: Bench) -> Result<(
     let root = bench.intendant.request(Parent("p".into())).await?.id();
     bench.carry_out(&[root]).await?;
     let child = bench.child_of(root, "job").await?;
-    bench.intendant.retain(month(Retention::succeeded()), "ada", None).await?;
+    bench
+        .intendant
+        .retain(month(Retention::succeeded()), "ada", None)
+        .await?;
     bench.age(&[child], 60 * DAY).await?;
-    ensure!(bench.intendant.remove_old().await?.intents == 0, "a child without its parent");
+    ensure!(
+        bench.intendant.remove_old().await?.intents == 0,
+        "a child without its parent"
+    );
     bench.age(&[root], 31 * DAY).await?;
     ensure!(bench.intendant.remove_old().await?.intents == 2);
     ensure!(bench.is_gone(root).await? && bench.is_gone(child).await?);
     let removals = bench.intendant.removals().await?;
-    let of: Vec<_> = removals.iter().map(|gone| (gone.kind.as_str(), gone.intents)).collect();
+    let of: Vec<_> = removals
+        .iter()
+        .map(|gone| (gone.kind.as_str(), gone.intents))
+        .collect();
     ensure!(of == [("job", 1), ("parent", 1)], "{of:?}");
     bench.check().await
 }
@@ -314,9 +336,15 @@ async fn what_fails_and_holds_something_stays_until_somebody_lets_go(bench: Benc
     ensure!(bench.intendant.remove_old().await? == Default::default());
     bench.reach(second, IntentState::Blocked).await?;
     let kept = bench.intendant.kept_by_retention().await?;
-    ensure!(kept.len() == 2 && kept.iter().all(|kept| kept.intent == first), "{kept:?}");
+    ensure!(
+        kept.len() == 2 && kept.iter().all(|kept| kept.intent == first),
+        "{kept:?}"
+    );
     let reason = &kept[0].reason;
-    ensure!(reason.contains(&first.to_string()) && reason.contains("holds server:1"), "{reason}");
+    ensure!(
+        reason.contains(&first.to_string()) && reason.contains("holds server:1"),
+        "{reason}"
+    );
     // Its payload is all there: it can be resumed, and is.
     gate.open();
     bench.intendant.resume(first, "ada", None).await?;
@@ -329,18 +357,28 @@ async fn what_fails_and_holds_something_stays_until_somebody_lets_go(bench: Benc
 }
 
 async fn a_tree_stays_as_long_as_a_descendant_holds_something(bench: Bench) -> Result<()> {
-    let root = bench.intendant.request(Parent("tolerant".into())).await?.id();
+    let root = bench
+        .intendant
+        .request(Parent("tolerant".into()))
+        .await?
+        .id();
     bench.carry_out(&[root]).await?;
     ensure!(bench.intendant.state(root).await? == IntentState::Succeeded);
     let server = bench.child_of(root, "server").await?;
     bench.age(&[root], 60 * DAY).await?;
-    bench.intendant.retain(month(Retention::succeeded()), "ada", None).await?;
+    bench
+        .intendant
+        .retain(month(Retention::succeeded()), "ada", None)
+        .await?;
     ensure!(bench.intendant.remove_old().await?.intents == 0);
     let kept = bench.intendant.kept_by_retention().await?;
     ensure!(kept.len() == 1 && kept[0].intent == root, "{kept:?}");
     ensure!(kept[0].reason.contains(&server.to_string()), "{kept:?}");
     bench.intendant.discard(server, "ada", None).await?;
-    ensure!(bench.intendant.remove_old().await?.intents == 0, "it is looked at every hour");
+    ensure!(
+        bench.intendant.remove_old().await?.intents == 0,
+        "it is looked at every hour"
+    );
     bench.an_hour_passes().await?;
     ensure!(bench.intendant.remove_old().await?.intents == 3);
     ensure!(bench.intendant.kept_by_retention().await?.is_empty());
@@ -387,11 +425,20 @@ async fn a_tree_too_large_for_one_transaction_goes_all_the_same(bench: Bench) ->
     ensure!(bench.number(inputs).await? == 0);
     let marked = "select count(*) from @outcome where payload_removed_at is not null";
     ensure!(bench.number(marked).await? == 1_202);
-    bench.intendant.retain(month(Retention::succeeded()), "ada", None).await?;
+    bench
+        .intendant
+        .retain(month(Retention::succeeded()), "ada", None)
+        .await?;
     ensure!(bench.intendant.remove_old().await?.intents == 1_202);
     ensure!(bench.is_gone(root).await?);
     for table in ["intent", "outcome", "step", "child"] {
-        ensure!(bench.number(&format!("select count(*) from @{table}")).await? == 0, "{table}");
+        ensure!(
+            bench
+                .number(&format!("select count(*) from @{table}"))
+                .await?
+                == 0,
+            "{table}"
+        );
     }
     bench.check().await
 }
@@ -404,14 +451,67 @@ async fn a_large_tree_of_which_something_holds_stays_as_it_was(bench: Bench) -> 
             "insert into @holder (resource, intent_id, mode) values ('server:1', '{last}', 'exclusive')"
         ))
         .await?;
-    bench.intendant.retain(month(Retention::succeeded()), "ada", None).await?;
+    bench
+        .intendant
+        .retain(month(Retention::succeeded()), "ada", None)
+        .await?;
     ensure!(bench.intendant.remove_old().await?.intents == 0);
     ensure!(bench.number("select count(*) from @intent").await? == 1_202);
-    ensure!(bench.intendant.get(root).await?.payload_removed_at.is_none());
-    ensure!(bench.intendant.kept_by_retention().await?[0].reason.contains(last));
+    ensure!(
+        bench
+            .intendant
+            .get(root)
+            .await?
+            .payload_removed_at
+            .is_none()
+    );
+    ensure!(
+        bench.intendant.kept_by_retention().await?[0]
+            .reason
+            .contains(last)
+    );
     bench.run_sql("delete from @holder").await?;
     bench.an_hour_passes().await?;
     ensure!(bench.intendant.remove_old().await?.intents == 1_202);
+    bench.check().await
+}
+
+/// What a worker has claimed together stands in one lease until the last of it has ended; to a reaper, what has no outcome is
+/// unfinished.
+async fn what_a_lease_still_names_stays(bench: Bench) -> Result<()> {
+    let done = bench.intendant.request(Job("done".into())).await?.id();
+    bench.carry_out(&[done]).await?;
+    bench.age(&[done], 2 * DAY).await?;
+    let tasks = match bench.database.kind {
+        StoreKind::Sqlite => format!("'[\"{done}\"]', 0, 0"),
+        StoreKind::Postgres => format!("array['{done}'::uuid], 0, false"),
+    };
+    let time = match bench.database.kind {
+        StoreKind::Sqlite => "1",
+        StoreKind::Postgres => "now()",
+    };
+    let (session, lease) = (
+        IntentId(uuid::Uuid::now_v7()),
+        IntentId(uuid::Uuid::now_v7()),
+    );
+    bench
+        .run_sql(&format!(
+            "insert into @session (id, worker, host, pid, build, lease_ms, started_at, beat_at)
+             values ('{session}', 'w', 'h', 1, 'b', 60000, {time}, {time});
+             insert into @lease (id, session_id, claimed_at, tasks, crashes, alone)
+             values ('{lease}', '{session}', {time}, {tasks})"
+        ))
+        .await?;
+    let rule = Retention::succeeded().rows_for(DAY);
+    bench.intendant.retain(rule, "ada", None).await?;
+    ensure!(bench.intendant.remove_old().await?.intents == 0);
+    let kept = bench.intendant.kept_by_retention().await?;
+    ensure!(kept[0].reason.contains("claimed together"), "{kept:?}");
+    bench
+        .run_sql("delete from @lease; delete from @session")
+        .await?;
+    bench.an_hour_passes().await?;
+    ensure!(bench.intendant.remove_old().await?.intents == 1);
     bench.check().await
 }
 
@@ -442,7 +542,10 @@ async fn workers_remove_by_themselves_and_count_each_once(bench: Bench) -> Resul
         worker.stop().await?;
     }
     let counted = bench.intendant.removals().await?;
-    ensure!(counted.iter().map(|gone| gone.intents).sum::<u64>() == 60, "{counted:?}");
+    ensure!(
+        counted.iter().map(|gone| gone.intents).sum::<u64>() == 60,
+        "{counted:?}"
+    );
     bench.check().await
 }
 
@@ -495,8 +598,14 @@ async fn times_that_make_no_sense_are_refused(bench: Bench) -> Result<()> {
         ensure!(refused.is_err_and(|error| error.is_usage()));
     }
     let twice = bench.keeper(&Gate::default());
-    let twice = twice.retain(month(Retention::failed())).retain(Retention::failed());
-    let error = twice.run(std::future::ready(())).await.err().context("it ran")?;
+    let twice = twice
+        .retain(month(Retention::failed()))
+        .retain(Retention::failed());
+    let error = twice
+        .run(std::future::ready(()))
+        .await
+        .err()
+        .context("it ran")?;
     ensure!(error.to_string().contains("declared twice"), "{error}");
     ensure!(bench.intendant.retentions().await?.is_empty());
     Ok(())

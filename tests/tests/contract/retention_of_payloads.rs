@@ -16,7 +16,11 @@ on_both! {
 
 async fn forget(bench: &Bench, ids: &[IntentId]) -> Result<()> {
     bench.age(ids, 8 * DAY).await?;
-    for rule in [Retention::succeeded(), Retention::failed(), Retention::cancelled()] {
+    for rule in [
+        Retention::succeeded(),
+        Retention::failed(),
+        Retention::cancelled(),
+    ] {
         let rule = rule.rows_for(30 * DAY).payloads_for(7 * DAY);
         bench.intendant.retain(rule, "ada", None).await?;
     }
@@ -38,7 +42,8 @@ async fn what_is_read_of_it_says_that_it_was_removed(bench: Bench) -> Result<()>
     }
     let error = root.output().await.err().context("it has an output")?;
     ensure!(
-        matches!(&error, Error::PayloadRemoved { id, .. } if *id == root.id()) && error.is_conflict(),
+        matches!(&error, Error::PayloadRemoved { id, .. } if *id == root.id())
+            && error.is_conflict(),
         "{error}"
     );
     let steps = bench.intendant.steps(root.id()).await?;
@@ -47,13 +52,23 @@ async fn what_is_read_of_it_says_that_it_was_removed(bench: Bench) -> Result<()>
     ensure!(bench.intendant.at_rest(root.id()).await?.id == root.id());
     let listed = bench.intendant.list(IntentFilter::default()).await?;
     ensure!(listed.len() == 2 && listed.iter().all(|one| one.payload_removed_at.is_some()));
-    let seen = "select count(*) from @intents where payload_removed_at is not null and output is null";
+    let seen =
+        "select count(*) from @intents where payload_removed_at is not null and output is null";
     ensure!(bench.number(seen).await? == 2);
-    ensure!(bench.number("select count(*) from @steps where cast(output as text) like '%secret%'").await? == 0);
+    ensure!(
+        bench
+            .number("select count(*) from @steps where cast(output as text) like '%secret%'")
+            .await?
+            == 0
+    );
     // A second pass finds nothing; the rows go in their time.
     ensure!(bench.intendant.remove_old().await? == Default::default());
     let removals = bench.intendant.removals().await?;
-    ensure!(removals.iter().all(|gone| gone.what == "payloads" && gone.intents == 1));
+    ensure!(
+        removals
+            .iter()
+            .all(|gone| gone.what == "payloads" && gone.intents == 1)
+    );
     bench.age(&[root.id()], 30 * DAY).await?;
     ensure!(bench.intendant.remove_old().await?.intents == 2);
     bench.check().await
@@ -73,17 +88,26 @@ async fn nothing_of_it_is_run_again(bench: Bench) -> Result<()> {
         engine.rerun_from(broken, "run", "ada", why).await.err(),
         engine.undo(broken, "ada", why).await.err(),
         engine.discard(broken, "ada", why).await.err(),
-        engine.amend(broken, &Job("whole".into()), "ada", why).await.err(),
+        engine
+            .amend(broken, &Job("whole".into()), "ada", why)
+            .await
+            .err(),
         engine.rerun(done, "ada", why).await.err(),
         engine.undo(done, "ada", why).await.err(),
     ];
     for (nth, error) in refused.into_iter().enumerate() {
         let error = error.with_context(|| format!("the {nth}th was done"))?;
-        ensure!(matches!(error, Error::PayloadRemoved { .. }), "{nth}: {error}");
+        ensure!(
+            matches!(error, Error::PayloadRemoved { .. }),
+            "{nth}: {error}"
+        );
     }
     ensure!(engine.state(broken).await? == IntentState::Failed);
     ensure!(engine.state(done).await? == IntentState::Succeeded);
-    ensure!(engine.events(broken).await?.is_empty(), "a refusal leaves no event");
+    ensure!(
+        engine.events(broken).await?.is_empty(),
+        "a refusal leaves no event"
+    );
     ensure!(bench.number("select count(*) from @intent").await? == 2);
     bench.check().await
 }
@@ -93,7 +117,10 @@ async fn amended_inputs_messages_and_checkpoints_go_too(bench: Bench) -> Result<
     let root = bench.intendant.request(Parent("waits".into())).await?.id();
     let worker = start(bench.keeper(&Gate::default()));
     bench.reach(root, IntentState::Waiting).await?;
-    bench.intendant.signal(root, "other", &json!("secret")).await?;
+    bench
+        .intendant
+        .signal(root, "other", &json!("secret"))
+        .await?;
     bench.intendant.signal(root, "go", &()).await?;
     bench.rest(root).await?;
     bench.rest(amended).await?;
@@ -117,7 +144,10 @@ async fn amended_inputs_messages_and_checkpoints_go_too(bench: Bench) -> Result<
         ensure!(bench.number(&left).await? == 0, "{table} has a payload");
     }
     ensure!(bench.number("select count(*) from @checkpoint").await? == 0);
-    ensure!(bench.number("select count(*) from @revision").await? == 1, "that it was amended stays");
+    ensure!(
+        bench.number("select count(*) from @revision").await? == 1,
+        "that it was amended stays"
+    );
     ensure!(bench.intendant.signals(root).await?.len() == 2);
     bench.check().await
 }
@@ -133,7 +163,7 @@ async fn its_key_holds_and_its_other_rows_stay(bench: Bench) -> Result<()> {
             StoreKind::Sqlite => {
                 "insert into @request (kind, input, key) values ('job', '\"sql\"', 'order-8')"
             }
-            StoreKind::Postgres => "select @request('job', '\"sql\"', key => 'order-8')",
+            StoreKind::Postgres => "select @request('job', input => '\"sql\"', key => 'order-8')",
         })
         .await?;
     let listed = bench.intendant.list(IntentFilter::default()).await?;
@@ -145,14 +175,18 @@ async fn its_key_holds_and_its_other_rows_stay(bench: Bench) -> Result<()> {
     let other = order("another").await.err().context("it was taken")?;
     ensure!(matches!(other, Error::KeyConflict { .. }), "{other}");
     // A key that plain SQL has taken is compared with the row, whose input is gone: it holds.
-    let again = bench.intendant.request(Job("sql".into())).key("order-8").await?;
+    let again = bench
+        .intendant
+        .request(Job("sql".into()))
+        .key("order-8")
+        .await?;
     ensure!(ids.contains(&again.id()) && again.id() != first);
     bench
         .run_sql(match bench.database.kind {
             StoreKind::Sqlite => {
                 "insert into @request (kind, input, key) values ('job', '\"sql\"', 'order-8')"
             }
-            StoreKind::Postgres => "select @request('job', '\"sql\"', key => 'order-8')",
+            StoreKind::Postgres => "select @request('job', input => '\"sql\"', key => 'order-8')",
         })
         .await?;
     ensure!(bench.number("select count(*) from @intent").await? == 2);

@@ -87,11 +87,17 @@ async fn mentions(bench: &Bench, text: &str) -> Result<Vec<(String, i64)>> {
             StoreKind::Sqlite => {
                 let pool = sqlx::SqlitePool::connect(&bench.database.url).await?;
                 let columns = format!("select name from pragma_table_info('intendant_{table}')");
-                let columns: Vec<String> =
-                    sqlx::query_scalar(sqlx::AssertSqlSafe(columns)).fetch_all(&pool).await?;
+                let columns: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(columns))
+                    .fetch_all(&pool)
+                    .await?;
                 pool.close().await;
-                let any = columns.iter().map(|column| format!("cast(\"{column}\" as text) like '%{text}%'"));
-                format!("select count(*) from @{table} where {}", any.collect::<Vec<_>>().join(" or "))
+                let any = columns
+                    .iter()
+                    .map(|column| format!("cast(\"{column}\" as text) like '%{text}%'"));
+                format!(
+                    "select count(*) from @{table} where {}",
+                    any.collect::<Vec<_>>().join(" or ")
+                )
             }
         };
         let count = bench.number(&sql).await?;
@@ -113,7 +119,10 @@ async fn no_table_remembers_an_intent_that_is_gone(bench: Bench) -> Result<()> {
     bench.intendant.signal(id, "go", &()).await?;
     bench.rest(id).await?;
     worker.stop().await?;
-    bench.intendant.amend(id, &Long("orders".into()), "ada", None).await?;
+    bench
+        .intendant
+        .amend(id, &Long("orders".into()), "ada", None)
+        .await?;
     bench.intendant.discard(id, "ada", Some("no need")).await?;
     let child = bench.intendant.children(id).await?[0].id;
     // What only a moment of its life has, a crash may have left.
@@ -138,10 +147,13 @@ async fn no_table_remembers_an_intent_that_is_gone(bench: Bench) -> Result<()> {
     let before = mentions(&bench, &id.to_string()).await?;
     let before: Vec<&str> = before.iter().map(|(table, _)| table.as_str()).collect();
     for table in [
-        "intent", "outcome", "step", "attempt", "event", "child", "label", "resource", "signal", "revision", "measure",
-        "log", "started", "key", "deadline", "awaited",
+        "intent", "outcome", "step", "attempt", "event", "child", "label", "resource", "signal",
+        "revision", "measure", "log", "started", "key", "deadline", "awaited",
     ] {
-        ensure!(before.contains(&table), "nothing of it in {table}: {before:?}");
+        ensure!(
+            before.contains(&table),
+            "nothing of it in {table}: {before:?}"
+        );
     }
     bench.age(&[id], 60 * DAY).await?;
     let rule = Retention::cancelled().rows_for(30 * DAY);
@@ -149,20 +161,29 @@ async fn no_table_remembers_an_intent_that_is_gone(bench: Bench) -> Result<()> {
     ensure!(bench.intendant.remove_old().await?.intents == 2);
     for gone in [id, child] {
         let after = mentions(&bench, &gone.to_string()).await?;
-        let after: Vec<_> = after.iter().filter(|(table, _)| !STAY.contains(&table.as_str())).collect();
+        let after: Vec<_> = after
+            .iter()
+            .filter(|(table, _)| !STAY.contains(&table.as_str()))
+            .collect();
         ensure!(after.is_empty(), "{gone} is still in {after:?}");
     }
     bench.check().await
 }
 
 async fn a_key_outlives_its_intent_until_its_time_is_over(bench: Bench) -> Result<()> {
-    let order = async |what: &str| bench.intendant.request(Job(what.into())).key("order-7").await;
+    let order = async |what: &str| {
+        bench
+            .intendant
+            .request(Job(what.into()))
+            .key("order-7")
+            .await
+    };
     let first = order("done").await?;
     let by_sql = match bench.database.kind {
         StoreKind::Sqlite => {
             "insert into @request (kind, input, key) values ('job', '\"sql\"', 'order-8')"
         }
-        StoreKind::Postgres => "select @request('job', '\"sql\"', key => 'order-8')",
+        StoreKind::Postgres => "select @request('job', input => '\"sql\"', key => 'order-8')",
     };
     bench.run_sql(by_sql).await?;
     let listed = bench.intendant.list(IntentFilter::default()).await?;
@@ -176,11 +197,18 @@ async fn a_key_outlives_its_intent_until_its_time_is_over(bench: Bench) -> Resul
     let again = order("done").await?;
     ensure!(again.id() == first.id());
     let error = again.output().await.err().context("there is an output")?;
-    ensure!(matches!(error, Error::NotFound { id } if id == first.id()), "{error}");
+    ensure!(
+        matches!(error, Error::NotFound { id } if id == first.id()),
+        "{error}"
+    );
     let other = order("another").await.err().context("the key is free")?;
     ensure!(matches!(other, Error::KeyConflict { .. }), "{other}");
     bench.run_sql(by_sql).await?;
-    let sql = bench.intendant.request(Job("sql".into())).key("order-8").await?;
+    let sql = bench
+        .intendant
+        .request(Job("sql".into()))
+        .key("order-8")
+        .await?;
     ensure!(ids.contains(&sql.id()));
     ensure!(bench.number("select count(*) from @intent").await? == 0);
     // When its time is over the key is free, and goes.
@@ -188,7 +216,11 @@ async fn a_key_outlives_its_intent_until_its_time_is_over(bench: Bench) -> Resul
         StoreKind::Sqlite => "2678400000000",
         StoreKind::Postgres => "interval '31 days'",
     };
-    bench.run_sql(&format!("update @key set expires_at = expires_at - {month}")).await?;
+    bench
+        .run_sql(&format!(
+            "update @key set expires_at = expires_at - {month}"
+        ))
+        .await?;
     bench.intendant.remove_old().await?;
     ensure!(bench.number("select count(*) from @key").await? == 0);
     ensure!(order("done").await?.id() != first.id());

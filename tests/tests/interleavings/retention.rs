@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use intendant::testing::turns::{Session, Tick, Wish, ask};
-use intendant::{Error, Intendant, IntentId, IntentState, Retention, StoreKind};
+use intendant::{Error, Intendant, IntentId, IntentState, Retention, StoreKind, Undone};
 use intendant_tests::database::Database;
 use intendant_tests::orders::{by_turns, orders_on, take_turns};
 
@@ -29,7 +29,6 @@ const BLOCKED: Duration = Duration::from_millis(12);
 struct Stage {
     database: Database,
     processes: [Intendant; 2],
-    session: Session,
     nth: usize,
 }
 
@@ -38,7 +37,6 @@ impl Stage {
         let (database, intendant) = Database::open(kind).await?;
         intendant.retain(rule, "ada", None).await?;
         Ok(Self {
-            session: Session::open(&intendant).await?,
             processes: [database.connect().await?, intendant],
             database,
             nth: 0,
@@ -48,22 +46,30 @@ impl Stage {
     fn wish(&self) -> Wish {
         Wish {
             kind: "k",
-            queue: "q".to_owned(),
+            queue: self.queue(),
             key: Some((format!("key {}", self.nth), 1)),
             ..Wish::default()
         }
+    }
+
+    fn queue(&self) -> String {
+        format!("queue {}", self.nth)
     }
 
     async fn run_sql(&self, sql: String) -> Result<()> {
         match self.database.kind {
             StoreKind::Sqlite => {
                 let pool = sqlx::SqlitePool::connect(&self.database.url).await?;
-                sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await?;
+                sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+                    .execute(&pool)
+                    .await?;
                 pool.close().await;
             }
             StoreKind::Postgres => {
                 let pool = sqlx::PgPool::connect(&self.database.url).await?;
-                sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await?;
+                sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+                    .execute(&pool)
+                    .await?;
                 pool.close().await;
             }
         }
@@ -74,23 +80,30 @@ impl Stage {
     async fn old(&mut self, state: IntentState) -> Result<IntentId> {
         self.nth += 1;
         let id = ask(&self.processes[1], vec![self.wish()]).await?[0];
-        let held = self.session.tick(Tick::default().claim("q", "k", 9)).await?;
+        let mut session = Session::open(&self.processes[1]).await?;
+        let held = session
+            .tick(Tick::default().claim(&self.queue(), "k", 9))
+            .await?;
         let held = held.held.into_iter().next().context("nobody was let in")?;
         let tick = match state {
             IntentState::Failed => Tick::default().fail(&held),
             _ => Tick::default().succeed(&held),
         };
-        self.session.tick(tick).await?;
+        session.tick(tick).await?;
+        // Nobody has it in a lease any more.
+        session.die().await?;
         self.run_sql(match self.database.kind {
             StoreKind::Sqlite => format!(
                 "update intendant_outcome set requested_at = requested_at - 172800000000,
                         started_at = started_at - 172800000000, finished_at = finished_at - 172800000000
-                  where intent_id = '{id}'"
+                  where intent_id = '{id}';
+                 update intendant_intent set requested_at = requested_at - 172800000000 where id = '{id}'"
             ),
             StoreKind::Postgres => format!(
                 "update intendant.outcome set requested_at = requested_at - interval '2 days',
                         started_at = started_at - interval '2 days', finished_at = finished_at - interval '2 days'
-                  where intent_id = '{id}'"
+                  where intent_id = '{id}';
+                 update intendant.intent set requested_at = requested_at - interval '2 days' where id = '{id}'"
             ),
         })
         .await?;
@@ -121,13 +134,30 @@ impl Stage {
         Ok(raced)
     }
 
-    /// What was put back in line is claimed, and comes to its end.
-    async fn goes_on(&mut self, id: IntentId) -> Result<()> {
-        let held = self.session.tick(Tick::default().claim("q", "k", 9)).await?;
-        let held = held.held.iter().find(|held| held.intent() == id);
-        let held = held.context("it is not in line")?.clone();
+    /// What was put back in line is claimed, with all that it needs.
+    async fn is_claimed(&self, id: IntentId) -> Result<()> {
+        let mut session = Session::open(&self.processes[1]).await?;
+        let ticked = session
+            .tick(Tick::default().claim(&self.queue(), "k", 9))
+            .await?;
+        let held = ticked.held.iter().find(|held| held.intent() == id);
+        let held = held.context("it is not in line")?;
         ensure!(held.unfit().is_none(), "{:?}", held.unfit());
-        self.session.tick(Tick::default().succeed(&held)).await?;
+        session.die().await?;
+        Ok(())
+    }
+
+    /// The same, and it comes to its end.
+    async fn goes_on(&self, id: IntentId) -> Result<()> {
+        let mut session = Session::open(&self.processes[1]).await?;
+        let ticked = session
+            .tick(Tick::default().claim(&self.queue(), "k", 9))
+            .await?;
+        let held = ticked.held.iter().find(|held| held.intent() == id);
+        let held = held.context("it is not in line")?;
+        ensure!(held.unfit().is_none(), "{:?}", held.unfit());
+        session.tick(Tick::default().succeed(held)).await?;
+        session.die().await?;
         let record = self.processes[1].get(id).await?;
         ensure!(record.state == IntentState::Succeeded && record.payload_removed_at.is_none());
         Ok(())
@@ -151,7 +181,10 @@ async fn what_is_resumed_while_it_is_removed_runs_or_is_gone(kind: StoreKind) ->
         match resumed {
             Ok(_) => {
                 ensure!(removed == 0, "{order:b}: it runs and is removed");
-                stage.goes_on(id).await.with_context(|| format!("{order:b}"))?;
+                stage
+                    .goes_on(id)
+                    .await
+                    .with_context(|| format!("{order:b}"))?;
             }
             Err(Error::NotFound { .. }) => ensure!(removed == 1, "{order:b}: {removed}"),
             Err(error) => return Err(error).with_context(|| format!("{order:b}")),
@@ -174,7 +207,10 @@ async fn what_is_resumed_while_its_payload_is_removed_runs_or_says_so(
         match resumed {
             Ok(_) => {
                 ensure!(removed == 0, "{order:b}: it runs without its input");
-                stage.goes_on(id).await.with_context(|| format!("{order:b}"))?;
+                stage
+                    .goes_on(id)
+                    .await
+                    .with_context(|| format!("{order:b}"))?;
             }
             Err(Error::PayloadRemoved { .. }) => {
                 ensure!(removed == 1, "{order:b}: {removed}");
@@ -200,19 +236,18 @@ async fn what_is_taken_back_while_it_is_removed_is_taken_back_or_gone(
         let (removed, undone) = stage.race(order, (REMOVE, before), undo).await?;
         let gone = stage.processes[1].get(id).await.is_err();
         match undone {
-            Ok(undone) => {
+            Ok(Undone::By(new)) => {
                 // The new one has all that it needs, whether the old one is still there or not.
-                let new = undone.by.with_context(|| format!("{order:b}: no new one"))?;
                 let record = stage.processes[1].get(new).await?;
                 ensure!(record.payload_removed_at.is_none());
                 ensure!(gone == (removed == 1), "{order:b}: {removed}");
                 ways.push(true);
-                let held = stage.session.tick(Tick::default().claim("q", "k", 9)).await?;
-                for held in held.held {
-                    ensure!(held.intent() == new, "{order:b}");
-                    stage.session.tick(Tick::default().succeed(&held)).await?;
-                }
+                stage
+                    .is_claimed(new)
+                    .await
+                    .with_context(|| format!("{order:b}"))?;
             }
+            Ok(_) => anyhow::bail!("{order:b}: it had succeeded"),
             Err(Error::NotFound { .. }) => {
                 ensure!(gone && removed == 1, "{order:b}: {removed}");
                 ways.push(false);
@@ -233,8 +268,8 @@ async fn a_request_with_the_key_of_what_is_removed_is_the_same_one(kind: StoreKi
         let (removed, asked) = stage.race(order, (REMOVE, before), asks).await?;
         ensure!(removed == 1, "{order:b}: {removed}");
         ensure!(asked? == [id], "{order:b}: another one");
-        let more = stage.session.tick(Tick::default().claim("q", "k", 9)).await?;
-        ensure!(more.held.is_empty(), "{order:b}: it is done a second time");
+        let unfinished = stage.processes[1].unfinished().await?;
+        ensure!(unfinished.ready == 0, "{order:b}: it is done a second time");
     }
     Ok(())
 }
