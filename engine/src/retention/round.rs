@@ -45,8 +45,15 @@ impl Store {
 
 impl Round<'_> {
     async fn run(&mut self) -> Result<(), Error> {
-        let Some(targets) = self.store.removal_targets(self.by.clone()).await? else {
-            return Ok(());
+        let targets = loop {
+            let begun = self.begin();
+            if let Some(targets) = self.store.removal_targets(self.by.clone()).await? {
+                break targets;
+            }
+            if self.left_to_others() == Then::Ends {
+                return Ok(());
+            }
+            self.rest(begun).await;
         };
         for target in &targets {
             if self.target(target).await? == Then::Ends {
@@ -82,7 +89,8 @@ impl Round<'_> {
                 .store
                 .remove_some(self.by.clone(), target.clone(), size);
             match some.await? {
-                Removal::NotOurs => return Ok(Then::Ends),
+                Removal::NotOurs if self.left_to_others() == Then::Ends => return Ok(Then::Ends),
+                Removal::NotOurs => {}
                 Removal::Nothing => return Ok(Then::Goes),
                 Removal::Some(count) => self.count(target.what, count),
                 Removal::Large(root) => {
@@ -124,10 +132,18 @@ impl Round<'_> {
                     self.count(target.what, 1);
                     return Ok(Then::Goes);
                 }
-                Removal::NotOurs | Removal::Large(_) => return Ok(Then::Ends),
+                Removal::NotOurs | Removal::Large(_) => return Ok(self.left_to_others()),
             }
             walk = next;
             self.rest(begun).await;
+        }
+    }
+
+    /// Somebody else is at a batch just now. A worker leaves all of it to that one; a person who has it done waits for it.
+    fn left_to_others(&self) -> Then {
+        match self.by.session {
+            Some(_) => Then::Ends,
+            None => Then::Goes,
         }
     }
 

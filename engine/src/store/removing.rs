@@ -266,7 +266,7 @@ async fn remove_some(conn: &mut Conn<'_>, target: &Target, size: usize) -> Resul
         .text(target.state.as_str())
         .text(target.what.as_str())
         .int(micros(time))
-        .int(limits::RETENTION_LOOK as i64)
+        .int((4 * size).min(limits::RETENTION_LOOK) as i64)
         .now();
     let mut roots = Vec::new();
     let mut last = None;

@@ -230,15 +230,17 @@ async fn older_code_does_not_overwrite_newer_and_other_words_need_a_revision(
 ) -> Result<()> {
     let says = async |days: u32, revision: u32| {
         let rule = Retention::succeeded().rows_for(DAY * days);
-        let worker = bench.keeper(&Gate::default());
+        let name = format!("{days} days, revision {revision}");
+        let worker = bench.keeper(&Gate::default()).name(name.as_str());
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let worker = worker.retain(rule.revision(revision)).run(async {
             stopped.await.ok();
         });
         let worker = tokio::spawn(worker);
         let begun = bench.until(async || {
-            let workers = bench.intendant.workers().await?;
-            Ok((worker.is_finished() || !workers.is_empty()).then_some(()))
+            let mut workers = bench.intendant.workers().await?.into_iter();
+            let is_there = workers.any(|one| one.worker == name);
+            Ok((worker.is_finished() || is_there).then_some(()))
         });
         begun.await?;
         stop.send(()).ok();
