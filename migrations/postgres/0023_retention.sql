@@ -52,6 +52,8 @@ create table intendant.removal (
 
 -- Set as soon as the tree is about to lose its payloads or its rows: from then on nothing of it runs again.
 alter table intendant.outcome add column payload_removed_at timestamptz;
+-- Set when the input goes: whoever asks by plain SQL may read no more than this table.
+alter table intendant.intent add column payload_removed_at timestamptz;
 
 -- What is old enough, of one kind and state, in the order of its finish. One entry more for each outcome, always at the end of its
 -- kind's part; with it a round costs what it removes, however long the history.
@@ -135,9 +137,7 @@ begin
   end if;
   select k.intent_id,
          coalesce(i.kind = claim_key.kind
-                  and (i.input::jsonb = claim_key.input
-                       or exists (select from intendant.outcome o
-                                   where o.intent_id = i.id and o.payload_removed_at is not null)), true)
+                  and (i.input::jsonb = claim_key.input or i.payload_removed_at is not null), true)
     into known, is_same
     from intendant.key k left join intendant.intent i on i.id = k.intent_id
    where k.account = coalesce(claim_key.account, '') and k.key = claim_key.key;

@@ -44,6 +44,7 @@ create table intendant_removal (
 ) strict, without rowid;
 
 alter table intendant_outcome add column payload_removed_at integer;
+alter table intendant_intent add column payload_removed_at integer;
 create index intendant_outcome_finished on intendant_outcome (kind, state, finished_at, intent_id);
 create index intendant_key_expired on intendant_key (expires_at);
 
@@ -58,9 +59,7 @@ update sqlite_schema
    set sql = replace(replace(sql, '(i.id is null or i.kind <> new.kind', '(i.kind <> new.kind'),
                      'or i.input <> new.input and exists (',
                      'or i.input <> new.input
-              and not exists (select 1 from intendant_outcome o
-                               where o.intent_id = i.id and o.payload_removed_at is not null)
-              and exists (')
+              and i.payload_removed_at is null and exists (')
  where type = 'trigger' and name = 'intendant_request_write';
 pragma writable_schema = reset;
 

@@ -92,7 +92,7 @@ pub(super) async fn as_declared(
 }
 
 fn no_end(state: IntentState) -> Problem {
-    Problem::invalid(&format!(
+    Problem::invalid(format!(
         "an intent that is {state} has not ended: expected succeeded, failed or cancelled"
     ))
 }

@@ -9,4 +9,5 @@ blank_step as (
 blank_revision as (update intendant.revision set input = 'null' where intent_id = any ($1::uuid[])),
 blank_signal as (update intendant.signal set payload = 'null' where intent_id = any ($1::uuid[])),
 gone_checkpoint as (delete from intendant.checkpoint where intent_id = any ($1::uuid[]))
-update intendant.intent set input = 'null' where id = any ($1::uuid[])
+update intendant.intent set input = 'null', payload_removed_at = coalesce(payload_removed_at, clock_timestamp())
+ where id = any ($1::uuid[])

@@ -7,4 +7,5 @@ update intendant_step set output = case when output is not null then 'null' end,
 update intendant_revision set input = 'null' where intent_id in (select n.value from jsonb_each(?1) n);
 update intendant_signal set payload = 'null' where intent_id in (select n.value from jsonb_each(?1) n);
 delete from intendant_checkpoint where intent_id in (select n.value from jsonb_each(?1) n);
-update intendant_intent set input = 'null' where id in (select n.value from jsonb_each(?1) n)
+update intendant_intent set input = 'null', payload_removed_at = coalesce(payload_removed_at, ?2)
+ where id in (select n.value from jsonb_each(?1) n)
