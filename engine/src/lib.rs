@@ -55,6 +55,7 @@ mod progress;
 mod queue;
 mod rate;
 mod request;
+mod retention;
 mod retry;
 mod schedule;
 mod seam;
@@ -106,6 +107,7 @@ pub use progress::Progress;
 pub use queue::QueueRecord;
 pub use rate::{Rate, UnknownRate};
 pub use request::{Request, Within};
+pub use retention::{KeptRecord, RemovalRecord, Removed, Retention, RetentionRecord};
 pub use schedule::{
     CatchUp, Schedule, ScheduleError, ScheduleRecord, Tick, TickRecord, TickState, UnknownTickState,
 };

@@ -422,3 +422,37 @@ pub const TICK_RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// How many old ticks go with each new one.
 pub const TICK_PURGE: usize = 100;
+
+/// Shortest time for which what has finished is kept. So whoever waits for an output has it by then, a caller's transaction that
+/// has to do with it is over, and an outcome that is written late, or by a clock that was set back, is not behind what was looked at.
+pub const RETENTION_LEAST: Duration = Duration::from_secs(3600);
+
+/// Longest time that can be said; for ever is a word of its own.
+pub const RETENTION_MOST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// Most intents that retention removes in one transaction: some tens of milliseconds, for which SQLite has no other writer.
+pub const RETENTION_BATCH: usize = 500;
+
+/// Fewest, when a batch takes long.
+pub(crate) const RETENTION_BATCH_LEAST: usize = 10;
+
+/// Most outcomes that a batch looks at; children go with their root and are passed over.
+pub(crate) const RETENTION_LOOK: usize = 2_000;
+
+/// How long a batch should take: nobody notices that the writer was away for so long.
+pub(crate) const RETENTION_TIME: Duration = Duration::from_millis(25);
+
+/// Shortest pause between batches, so that ticks come in between.
+pub(crate) const RETENTION_PAUSE: Duration = Duration::from_millis(20);
+
+/// Longest pause between batches, however slow the database is.
+pub(crate) const RETENTION_PAUSE_MOST: Duration = Duration::from_secs(5);
+
+/// How long whoever removes may be silent before another worker does; a batch's transaction and its pause are shorter.
+pub(crate) const RETENTION_TURN: Duration = Duration::from_secs(60);
+
+/// How long what had to stay is left alone before it is looked at again.
+pub(crate) const RETENTION_AGAIN: Duration = Duration::from_secs(3600);
+
+/// Most keys whose time is over that go in one round.
+pub(crate) const KEY_PURGE: usize = 1_000;

@@ -65,6 +65,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     20 overdue_schedules "0020_overdue_schedules.sql",
     21 long_lines "0021_long_lines.sql",
     22 rates "0022_rates.sql",
+    23 retention "0023_retention.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

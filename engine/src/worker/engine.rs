@@ -20,6 +20,7 @@ use super::lane::LaneState;
 use super::listen::Listener;
 use super::reaping::Reaping;
 use super::registry::Kind;
+use super::retaining::Retaining;
 use super::runner::Ended;
 use super::scheduling::{Declared, Scheduling};
 use super::session::Session;
@@ -31,6 +32,7 @@ use crate::error::Error;
 use crate::id::{LeaseId, SessionId, TaskId};
 use crate::limits;
 use crate::offer::Offering;
+use crate::retention::Retention;
 use crate::seam::{Idle, Poke};
 use crate::store::{CancelLoad, KindRules, Store, TickRequest};
 
@@ -137,6 +139,9 @@ pub(super) struct Engine<S> {
     pub(super) stop_since: Option<Duration>,
 
     pub(super) housekeeping: Housekeeping,
+    /// What the code declares of how long things are kept.
+    pub(super) retentions: Arc<[Retention]>,
+    pub(super) retaining: Retaining,
     pub(super) schedules: Arc<[Declared]>,
     pub(super) scheduling: Option<Scheduling>,
     pub(super) backing_off: Arc<BackingOff>,
@@ -213,6 +218,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             stop_since: None,
             housekeeping: Housekeeping::default(),
             schedules: worker.schedules.into(),
+            retentions: worker.retentions.into(),
+            retaining: Retaining::default(),
             scheduling: None,
             backing_off: Arc::default(),
             // Replaced when a session begins: what a dead session's steps still send goes nowhere.
@@ -245,6 +252,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
         self.watchdog = watchdog.map(|limit| Watchdog::start(name.clone(), limit));
         tokio::select! {
             begun = self.begin_scheduling() => begun?,
+            () = &mut shutdown => return Ok(self.report()),
+        }
+        tokio::select! {
+            declared = self.declare_retention() => declared?,
             () = &mut shutdown => return Ok(self.report()),
         }
         let mut first = true;
@@ -295,6 +306,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.store().clone(),
             session.id,
             pulse.progress(),
+            self.retaining.pulse.clone(),
         ));
         let mut stop_by: Option<Duration> = None;
         let seam = self.store().seam().clone();

@@ -432,6 +432,30 @@ async fn what_is_around_intents_is_told(server: Server) -> Result<()> {
             .await?;
         ensure!(nothing.is(404, "not_found"), "{nothing:?}");
     }
+    let rule =
+        json!({"state": "succeeded", "rows_s": 2_592_000, "payloads_s": 604_800, "reason": "tidy"});
+    let said = server.post("/api/v1/retention", &rule).await?;
+    ensure!(said.json["changed"] == true, "{said:?}");
+    ensure!(server.post("/api/v1/retention", &rule).await?.json["changed"] == false);
+    let rules = server.get("/api/v1/retention").await?;
+    ensure!(
+        rules.json[0]["rows_s"] == 2_592_000 && rules.json[0]["said_by"] == "root",
+        "{rules:?}"
+    );
+    for wrong in [
+        json!({"state": "running"}),
+        json!({"state": "failed", "rows_s": 5}),
+    ] {
+        let refused = server.post("/api/v1/retention", &wrong).await?;
+        ensure!(refused.status == 422, "{refused:?}");
+    }
+    let back = json!({"state": "succeeded"});
+    let back = server.post("/api/v1/retention/as-declared", &back).await?;
+    ensure!(back.json["changed"] == true, "{back:?}");
+    for nothing in ["", "/removed", "/kept"] {
+        let nothing = server.get(&format!("/api/v1/retention{nothing}")).await?;
+        ensure!(nothing.json == json!([]), "{nothing:?}");
+    }
     ensure!(server.get("/api/v1/alerts?all=true").await?.status == 200);
     ensure!(server.get("/api/v1/alerts?kind=no%20worker").await?.json == json!([]));
     let unfinished = server.get("/api/v1/unfinished").await?;

@@ -7,6 +7,7 @@ mod families;
 mod keys;
 mod rates;
 mod resources;
+mod retention;
 mod routed;
 mod schedules;
 mod slots;
