@@ -52,7 +52,7 @@ create table intendant.removal (
 
 -- Set as soon as the tree is about to lose its payloads or its rows: from then on nothing of it runs again.
 alter table intendant.outcome add column payload_removed_at timestamptz;
--- Set when the input goes: whoever asks by plain SQL may read no more than this table.
+-- Set when the input goes. Whoever asks by plain SQL on PostgreSQL has no right to read it, and goes by the null that is there.
 alter table intendant.intent add column payload_removed_at timestamptz;
 
 -- What is old enough, of one kind and state, in the order of its finish. One entry more for each outcome, always at the end of its
@@ -137,7 +137,7 @@ begin
   end if;
   select k.intent_id,
          coalesce(i.kind = claim_key.kind
-                  and (i.input::jsonb = claim_key.input or i.payload_removed_at is not null), true)
+                  and (i.input::jsonb = claim_key.input or i.input::text = 'null'), true)
     into known, is_same
     from intendant.key k left join intendant.intent i on i.id = k.intent_id
    where k.account = coalesce(claim_key.account, '') and k.key = claim_key.key;
