@@ -1,3 +1,3 @@
 -- Tick and idle worker, only when people have said something new of queues: all that they have said. Walks the table, which is
 -- small.
-select name, paused_at is not null, slots from intendant_queue
+select name, paused_at is not null, slots, partition_by, partition_limit is not null from intendant_queue

@@ -64,6 +64,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     19 families "0019_families.sql",
     20 overdue_schedules "0020_overdue_schedules.sql",
     21 long_lines "0021_long_lines.sql",
+    24 partitions "0024_partitions.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

@@ -3,7 +3,7 @@
 //! The row *control* counts what was said. A tick's fence and an idle worker's look return the count, and who finds another
 //! one than it knows reads what was said, in the same transaction and before it claims.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::args::{Args, Rows};
@@ -22,6 +22,17 @@ pub(crate) struct Control {
     pub(crate) paused: Vec<Arc<str>>,
     /// Those that have a limit on how many of their steps run at once.
     pub(crate) limited: Vec<Arc<str>>,
+    /// Those whose tasks take turns.
+    pub(crate) partitioned: HashMap<Arc<str>, Partitioned>,
+}
+
+/// How a queue is partitioned, as its workers know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Partitioned {
+    /// What comes is filed; otherwise it was partitioned once.
+    pub(crate) files: bool,
+    /// Each partition has a limit.
+    pub(crate) limited: bool,
 }
 
 impl Control {
@@ -34,11 +45,18 @@ impl Control {
     }
 
     /// The same request, without what is paused, and without claims from queues that have a limit of which the worker has not
-    /// known: it would hold what it has no slots for.
+    /// known: it would hold what it has no slots for. Nor are tasks claimed in their order of which it has not known that they
+    /// take turns.
     pub(super) fn without(&self, request: &TickRequest) -> TickRequest {
         let goes = |lane: &Lane| !self.is_paused(&lane.queue);
         let asked = |lane: &Lane| request.slots.iter().any(|ask| ask.queue == lane.queue);
-        let known = |lane: &Lane| !self.is_limited(&lane.queue) || asked(lane);
+        let as_known = |lane: &Lane| {
+            let partitioned = self.partitioned.get(&lane.queue);
+            partitioned.map(|how| how.files) == lane.turns.as_ref().map(|turns| turns.files)
+                && partitioned.is_some_and(|how| how.limited)
+                    == request.partitioned.contains(&lane.queue)
+        };
+        let known = |lane: &Lane| (!self.is_limited(&lane.queue) || asked(lane)) && as_known(lane);
         let mut request = request.clone();
         request.claim.retain(|lane| goes(lane) && known(lane));
         request
@@ -64,12 +82,27 @@ pub(super) async fn load(conn: &mut Conn<'_>, version: i64) -> Result<Control, E
         if row.opt_int(2)?.is_some() {
             control.limited.push(row.name(0)?);
         }
+        if let Some(by) = row.opt_text(3)? {
+            let how = Partitioned {
+                files: by != "none",
+                limited: row.bool(4)?,
+            };
+            control.partitioned.insert(row.name(0)?, how);
+        }
     }
     Ok(control)
 }
 
+/// The limited queues that a tick has locked.
+#[derive(Default)]
+pub(super) struct Locks {
+    slots: Vec<Locked>,
+    /// How many tasks of one partition may be in hand, of those that have a limit on that.
+    pub(super) partitions: HashMap<Arc<str>, i64>,
+}
+
 /// A limited queue that is locked, and what the session may have of it.
-pub(super) struct Locked {
+struct Locked {
     queue: Arc<str>,
     budget: Budget,
     granted: i64,
@@ -79,30 +112,36 @@ pub(super) struct Locked {
 pub(super) async fn lock(
     conn: &mut Conn<'_>,
     session: SessionId,
-    asks: &[SlotAsk],
-) -> Result<Vec<Locked>, Error> {
-    let mut locked = Vec::new();
-    let queues = asks.iter().map(|ask| &ask.queue);
-    for (queue, budget) in budgets(conn, &sql::SLOT_LOCK, session, queues).await? {
-        if let Some(ask) = asks.iter().find(|ask| ask.queue == queue) {
+    request: &TickRequest,
+) -> Result<Locks, Error> {
+    let mut locks = Locks::default();
+    let asked = request.slots.iter().map(|ask| &ask.queue);
+    let queues: BTreeSet<&Arc<str>> = asked.chain(&request.partitioned).collect();
+    for (queue, budget, partitions) in
+        budgets(conn, &sql::SLOT_LOCK, session, queues.into_iter()).await?
+    {
+        if let Some(limit) = partitions {
+            locks.partitions.insert(queue.clone(), limit);
+        }
+        if let Some(ask) = request.slots.iter().find(|ask| ask.queue == queue) {
             let granted = grant(&budget, ask);
-            locked.push(Locked {
+            locks.slots.push(Locked {
                 queue,
                 budget,
                 granted,
             });
         }
     }
-    Ok(locked)
+    Ok(locks)
 }
 
-/// What limited queues may lend, and who has how much of them.
+/// What limited queues may lend, and who has how much of them; and the limit of each of their partitions.
 async fn budgets<'a>(
     conn: &mut Conn<'_>,
     of_queues: &'static sql::Statement,
     session: SessionId,
     queues: impl Iterator<Item = &'a Arc<str>>,
-) -> Result<Vec<(Arc<str>, Budget)>, Error> {
+) -> Result<Vec<(Arc<str>, Budget, Option<i64>)>, Error> {
     let names: Vec<Arc<str>> = queues.cloned().collect();
     let names = || Args::new().rows(Rows::new().texts(names.iter().cloned()));
     // The second statement after the first: it sees what whoever held the locks before has written.
@@ -135,7 +174,7 @@ async fn budgets<'a>(
                 false => budget.others.push(holder),
             }
         }
-        budgets.push((queue, budget));
+        budgets.push((queue, budget, row.opt_int(3)?));
     }
     Ok(budgets)
 }
@@ -148,7 +187,7 @@ pub(super) async fn seen(
 ) -> Result<Vec<SlotsSeen>, Error> {
     let queues = lanes.iter().map(|lane| &lane.queue);
     let budgets = budgets(conn, &sql::SLOT_LOOK, session, queues).await?;
-    let seen = budgets.into_iter().map(|(queue, budget)| SlotsSeen {
+    let seen = budgets.into_iter().map(|(queue, budget, _)| SlotsSeen {
         queue,
         ready: false,
         to_be_had: budget.to_be_had() > 0,
@@ -160,12 +199,12 @@ pub(super) async fn seen(
 pub(super) async fn settle(
     conn: &mut Conn<'_>,
     session: SessionId,
-    (locked, asks): (Vec<Locked>, &[SlotAsk]),
+    (locks, asks): (Locks, &[SlotAsk]),
     took: &[(Arc<str>, usize)],
 ) -> Result<Vec<SlotsHeld>, Error> {
     let mut moved = Vec::new();
-    let mut has = Vec::with_capacity(locked.len());
-    for lock in locked {
+    let mut has = Vec::with_capacity(locks.slots.len());
+    for lock in locks.slots {
         let Some(ask) = asks.iter().find(|ask| ask.queue == lock.queue) else {
             continue;
         };
@@ -215,13 +254,13 @@ struct Moved {
     hunger: Hunger,
 }
 
-/// The same request, which claims no more of limited queues than there are slots for.
-pub(super) fn within(request: &TickRequest, locked: &[Locked]) -> TickRequest {
+/// The same request, which claims no more of limited queues than there are slots for, and of no partition more than it may.
+pub(super) fn within(request: &TickRequest, locks: &Locks) -> TickRequest {
     let mut request = request.clone();
     let asks = std::mem::take(&mut request.slots);
     let room = |queue: &Arc<str>| {
         let ask = asks.iter().find(|ask| ask.queue == *queue);
-        let lock = locked.iter().find(|lock| lock.queue == *queue);
+        let lock = locks.slots.iter().find(|lock| lock.queue == *queue);
         // Of a queue that has no limit any more the worker hears with this tick.
         let lock = lock.filter(|lock| lock.budget.limit.is_some());
         match (ask, lock) {
@@ -232,8 +271,12 @@ pub(super) fn within(request: &TickRequest, locked: &[Locked]) -> TickRequest {
             _ => usize::MAX,
         }
     };
-    for lane in &mut request.claim {
+    let probes = request.probes.iter_mut().map(|probe| &mut probe.lane);
+    for lane in request.claim.iter_mut().chain(probes) {
         lane.room = lane.room.min(room(&lane.queue));
+        if let Some(turns) = &mut lane.turns {
+            turns.limit = locks.partitions.get(&lane.queue).copied();
+        }
     }
     request.claim.retain(|lane| lane.room > 0);
     request.claim_suspect.retain(|lane| room(&lane.queue) > 0);
@@ -335,6 +378,8 @@ impl Store {
                         pause_reason: row.opt_text(3)?,
                         slots: row.opt_int(4)?.map(i64::unsigned_abs),
                         lent: row.opt_int(5)?.unwrap_or_default().unsigned_abs(),
+                        partition_by: row.opt_text(7)?.filter(|by| by != "none"),
+                        partition_limit: row.opt_int(8)?.map(i64::unsigned_abs),
                         workers: row.small(6)?,
                         ready: 0,
                         oldest_s: None,
@@ -354,6 +399,8 @@ impl Store {
                         pause_reason: None,
                         slots: None,
                         lent: 0,
+                        partition_by: None,
+                        partition_limit: None,
                         workers: 0,
                         ready: 0,
                         oldest_s: None,
@@ -371,13 +418,13 @@ impl Store {
 }
 
 /// The change, and the count by which workers hear of it.
-async fn note(conn: &mut Conn<'_>, change: &NewChange) -> Result<(), Error> {
+pub(super) async fn note(conn: &mut Conn<'_>, change: &NewChange) -> Result<(), Error> {
     change::insert(conn, change).await?;
     conn.execute(&sql::CONTROL_BUMP, Args::new()).await
 }
 
 /// A name that nobody has ever used is a slip of the pen.
-async fn known(conn: &mut Conn<'_>, name: &str) -> Result<(), Error> {
+pub(super) async fn known(conn: &mut Conn<'_>, name: &str) -> Result<(), Error> {
     let row = conn
         .fetch_one(&sql::QUEUE_KNOWN, Args::new().text(name))
         .await?;

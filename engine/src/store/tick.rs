@@ -16,7 +16,8 @@ use super::{
     TickRequest,
 };
 use super::{
-    awaited, claim, deadlines, finish, load, notes, queue, request, routed, sql, stop, taking_back,
+    awaited, claim, deadlines, finish, load, notes, partition, queue, request, routed, sql, stop,
+    taking_back,
 };
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId, TaskId};
@@ -112,12 +113,12 @@ async fn tick(
 
     // Of limited queues no more is claimed than there are slots for.
     let limited;
-    let mut locked = Vec::new();
-    let request = if request.slots.is_empty() {
+    let mut locks = queue::Locks::default();
+    let request = if request.slots.is_empty() && request.partitioned.is_empty() {
         request
     } else {
-        locked = queue::lock(conn, session, &request.slots).await?;
-        limited = queue::within(request, &locked);
+        locks = queue::lock(conn, session, request).await?;
+        limited = queue::within(request, &locks);
         &limited
     };
 
@@ -147,6 +148,10 @@ async fn tick(
     answer.readied += finish::ready(conn, woken).await?;
     hand_back(conn, request).await?;
     leave_leases(conn, session, request, &stays).await?;
+    if !request.partitioned.is_empty() {
+        let left = request.leaves().filter(|task| !stays.contains(task));
+        answer.freed = partition::give_back(conn, left, &locks.partitions).await?;
+    }
 
     if request.promote {
         let args = Args::new().int(limits::TIMERS_PER_TICK as i64).now();
@@ -155,7 +160,7 @@ async fn tick(
     }
     claim::claim(conn, session, request, &mut answer).await?;
     if !request.slots.is_empty() {
-        let asks = (locked, request.slots.as_slice());
+        let asks = (locks, request.slots.as_slice());
         answer.slots = queue::settle(conn, session, asks, &answer.took).await?;
     }
     hear(conn, request, &mut answer).await?;

@@ -39,6 +39,7 @@ mod slot;
 mod stop;
 mod superseding;
 mod ticking;
+mod turns;
 mod undoing;
 mod waiting;
 mod waking;

@@ -42,6 +42,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             lane.hint
                 || lane.paused
                 || lane.lent.is_some()
+                || lane.turns.is_some()
                 || (self.backing_off.any() && lane.kinds.iter().any(backs_off))
         };
         let free = |lane: &LaneState| if closed(lane) { 0 } else { lane.free() };

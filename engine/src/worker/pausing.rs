@@ -33,6 +33,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             } else {
                 lane.lent = None;
             }
+            lane.turned(control.partitioned.get(&lane.queue).copied());
         }
         // What is held of a queue that is paused goes back; where a limit has gone, what waited for a slot of it has one.
         let queues = self.lanes.iter().map(|lane| lane.queue.clone());
