@@ -6,4 +6,4 @@ with gone as (
 update intendant.partition p set lent = p.lent - n.back
   from unnest($2::text[], $3::text[], $4::bigint[]) as n (queue, name, back)
  where p.queue = n.queue and p.name = n.name
-returning p.queue, p.lent, n.back
+returning p.queue, p.name, p.lent

@@ -4,4 +4,4 @@ delete from intendant_partition_task where task_id in (select n.value from jsonb
 update intendant_partition as p set lent = p.lent - (n.value ->> 2)
   from jsonb_each(?2) n
  where p.queue = n.value ->> 0 and p.name = n.value ->> 1 and ?1 = ?1
-returning p.queue, p.lent, n.value ->> 2
+returning queue, name, lent

@@ -159,10 +159,11 @@ pub(super) async fn give_back(
     let back = names().ints(held.iter().map(|(_, _, back)| *back));
     let (mut was_full, mut is_empty) = (false, false);
     for row in conn.fetch(&sql::PARTITION_RETURN, ids().rows(back)).await? {
-        let (queue, lent, back) = (row.name(0)?, row.int(1)?, row.int(2)?);
-        was_full |= limits
-            .get(&queue)
-            .is_some_and(|limit| lent + back >= *limit);
+        let (queue, name, lent) = (row.name(0)?, row.name(1)?, row.int(2)?);
+        let of = |held: &&(Arc<str>, Arc<str>, i64)| held.0 == queue && held.1 == name;
+        let back = held.iter().find(of).map_or(0, |(_, _, back)| *back);
+        let limit = limits.get(&queue);
+        was_full |= limit.is_some_and(|limit| lent + back >= *limit);
         is_empty |= lent == 0;
     }
     if is_empty {
