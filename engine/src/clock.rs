@@ -21,6 +21,11 @@ impl Micros {
     }
 }
 
+/// A duration of so many microseconds; none of less than none.
+pub(crate) fn from_micros(us: i64) -> Duration {
+    Duration::from_micros(u64::try_from(us).unwrap_or(0))
+}
+
 /// Whole microseconds of a duration, for a database's arithmetic.
 pub(crate) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)

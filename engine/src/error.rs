@@ -1,5 +1,7 @@
 //! The engine's error.
 
+use chrono::{DateTime, Utc};
+
 use crate::conflict::ConflictsError;
 use crate::id::{IntentId, TokenId};
 use crate::intent::NameError;
@@ -175,6 +177,19 @@ pub enum Error {
         /// What would have been needed.
         expected: &'static str,
     },
+    /// Retention has removed what the intent was about, or is just removing the intent.
+    #[error(
+        "{verb} intent {id}: retention has removed its payloads, inputs, outputs and results of steps, at {at}; only a new request \
+         can do it again"
+    )]
+    PayloadRemoved {
+        /// What was tried, as in `resuming`.
+        verb: &'static str,
+        /// The intent.
+        id: IntentId,
+        /// When.
+        at: DateTime<Utc>,
+    },
     /// The intent, or a descendant of it, has started a step after which it is not cancelled any more.
     #[error(
         "{verb} intent {id}: {}step `{step}` has started, after which there is no way back; wait for its end",
@@ -324,6 +339,7 @@ impl Error {
                 | Self::KeyRace { .. }
                 | Self::Rejected { .. }
                 | Self::ScheduleDeclared { .. }
+                | Self::PayloadRemoved { .. }
         )
     }
 

@@ -59,7 +59,8 @@ impl<T: Intent> Handle<T> {
 
     /// Waits until it is at rest, and returns its output, or [`Error::Failed`] or [`Error::Cancelled`]. Of one that a
     /// conflict rule has found to be the same as another one, that is the other one's output; of one that a rule has
-    /// refused, [`Error::Rejected`].
+    /// refused, [`Error::Rejected`]; of one whose output retention has removed ([`Retention`](crate::Retention)),
+    /// [`Error::PayloadRemoved`], and [`Error::NotFound`] where the intent is gone.
     ///
     /// Dropping the future stops the waiting and nothing else.
     pub async fn output(&self) -> Result<T::Output, Error> {
@@ -76,12 +77,17 @@ impl<T: Intent> Handle<T> {
                 Relation::Joined => id = link.other,
                 Relation::SupersededBy => return Err(Error::Cancelled { id }),
                 Relation::RejectedBy => {
-                    let by = self.intendant.get(link.other).await?;
+                    let by_kind = match self.intendant.get(link.other).await {
+                        Ok(by) => by.kind,
+                        // Retention has removed it since.
+                        Err(Error::NotFound { .. }) => String::from("removed"),
+                        Err(error) => return Err(error),
+                    };
                     return Err(Error::Rejected {
                         kind: T::KIND.to_owned(),
                         resource: link.resource,
-                        by: by.id,
-                        by_kind: by.kind,
+                        by: link.other,
+                        by_kind,
                     });
                 }
             }
@@ -133,6 +139,10 @@ impl Intendant {
 pub(crate) fn output_of<T: Intent>(id: IntentId, outcome: OutcomeRow) -> Result<T::Output, Error> {
     match outcome.state {
         IntentState::Succeeded => {
+            if let Some(at) = outcome.payload_removed_at {
+                let (verb, at) = ("reading the output of", at.to_utc());
+                return Err(Error::PayloadRemoved { verb, id, at });
+            }
             let output = outcome.output.ok_or(Error::NotFound { id })?;
             payload::decode(&output).map_err(Error::payload("the output"))
         }

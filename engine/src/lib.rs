@@ -53,7 +53,9 @@ mod payload;
 mod plan;
 mod progress;
 mod queue;
+mod rate;
 mod request;
+mod retention;
 mod retry;
 mod schedule;
 mod seam;
@@ -104,7 +106,9 @@ pub use plan::{
 };
 pub use progress::Progress;
 pub use queue::QueueRecord;
+pub use rate::{Rate, UnknownRate};
 pub use request::{Request, Within};
+pub use retention::{KeptRecord, RemovalRecord, Removed, Retention, RetentionRecord};
 pub use schedule::{
     CatchUp, Schedule, ScheduleError, ScheduleRecord, Tick, TickRecord, TickState, UnknownTickState,
 };

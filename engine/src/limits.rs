@@ -255,6 +255,28 @@ pub const CANCEL_TRIES: usize = 100;
 /// its turn where there are more workers than slots. One small statement a second, of workers that are at their limit.
 pub const SLOT_TERM: Duration = Duration::from_secs(1);
 
+/// Most steps of a rate, and most of them at once: a million in any time is no rate that a database keeps.
+pub const RATE_STEPS: u32 = 1_000_000;
+
+/// Longest period of a rate: a month, for what is counted by the month.
+pub const RATE_PERIOD: Duration = Duration::from_secs(31 * 24 * 3600);
+
+/// How long after a worker has asked for a permit it may begin a step by it: so much later than it was permitted an attempt
+/// begins at most. Several times what a tick takes, since the answer comes with it; and short, since attempts of workers that are
+/// held up differently come together by that.
+pub const PERMIT_TERM: Duration = Duration::from_millis(500);
+
+/// How long a worker sleeps at least before it asks a queue with a high rate again, so that it gets several permits with one
+/// tick: twenty ticks a second.
+pub const PERMIT_QUANTUM: Duration = Duration::from_millis(50);
+
+/// By how much of its sleep, or of the interval of the rate, a worker asks later by chance: so that of several that wait for the
+/// same permit each has its turn, and not much of the rate is lost.
+pub const PERMIT_JITTER: u32 = 10;
+
+/// The most that this comes to, with rates of which the next permit is far away.
+pub const PERMIT_JITTER_CAP: Duration = Duration::from_millis(100);
+
 /// Most closures of steps that a worker can be told to run at once: half of the threads that a runtime has for them, so that
 /// the program's own find some.
 pub const BLOCKING: usize = 256;
@@ -408,3 +430,37 @@ pub const TICK_RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// How many old ticks go with each new one.
 pub const TICK_PURGE: usize = 100;
+
+/// Shortest time for which what has finished is kept. So whoever waits for an output has it by then, a caller's transaction that
+/// has to do with it is over, and an outcome that is written late, or by a clock that was set back, is not behind what was looked at.
+pub const RETENTION_LEAST: Duration = Duration::from_secs(3600);
+
+/// Longest time that can be said; for ever is a word of its own.
+pub const RETENTION_MOST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// Most intents that retention removes in one transaction: some tens of milliseconds, for which SQLite has no other writer.
+pub const RETENTION_BATCH: usize = 500;
+
+/// Fewest, when a batch takes long.
+pub(crate) const RETENTION_BATCH_LEAST: usize = 10;
+
+/// Most outcomes that a batch looks at; children go with their root and are passed over.
+pub(crate) const RETENTION_LOOK: usize = 2_000;
+
+/// How long a batch should take: nobody notices that the writer was away for so long.
+pub(crate) const RETENTION_TIME: Duration = Duration::from_millis(25);
+
+/// Shortest pause between batches, so that ticks come in between.
+pub(crate) const RETENTION_PAUSE: Duration = Duration::from_millis(20);
+
+/// Longest pause between batches, however slow the database is.
+pub(crate) const RETENTION_PAUSE_MOST: Duration = Duration::from_secs(5);
+
+/// How long whoever removes may be silent before another worker does; a batch's transaction and its pause are shorter.
+pub(crate) const RETENTION_TURN: Duration = Duration::from_secs(60);
+
+/// How long what had to stay is left alone before it is looked at again.
+pub(crate) const RETENTION_AGAIN: Duration = Duration::from_secs(3600);
+
+/// Most keys whose time is over that go in one round.
+pub(crate) const KEY_PURGE: usize = 1_000;

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::change::ChangeRecord;
 use crate::client::Intendant;
 use crate::error::Error;
+use crate::rate::Rate;
 use crate::turns::Partitions;
 
 /// A queue: what people have said of it, who serves it, and what waits in it.
@@ -29,6 +30,8 @@ pub struct QueueRecord {
     pub slots: Option<u64>,
     /// How many slots workers have of these.
     pub lent: u64,
+    /// How many attempts at its steps may begin within a time, across all workers.
+    pub rate: Option<Rate>,
     /// By what its tasks are told apart, which take turns: `account`, `resource:server`, `input:/customer/id`.
     pub partition_by: Option<String>,
     /// How many tasks of one partition workers may have in hand at once.
@@ -141,6 +144,47 @@ impl Intendant {
             .await?;
         self.wake();
         Ok(limited)
+    }
+
+    /// Says how many attempts at steps of a queue may begin within a time, across all workers; with none, as many as the workers
+    /// of themselves would. Returns false if it is so already, so a program may say it whenever it begins.
+    ///
+    /// Every attempt is counted that begins, a retry too, as an outside service would count it. They are spread evenly: after a
+    /// pause as many as the rate's [`burst`](Rate::burst) may begin at once, and from then on one at a time. So within any time
+    /// as long as the period no more than `steps + burst - 1` are permitted, by the database's clock, whoever runs them. What is
+    /// permitted begins within half a second or not at all, so no more begin than are permitted in the period and half a second
+    /// before it. What a worker has been permitted when it dies is lost.
+    ///
+    /// A rate that is set or changed counts for every attempt that begins once the workers have heard of it
+    /// ([`pause_queue`](Self::pause_queue)); what runs goes on. Workers that wait for the same permit have equal chances. A clock
+    /// of the database that is set back keeps nobody for longer than the time between two steps.
+    ///
+    /// ```
+    /// # use intendant::{Intent, Intendant, Rate};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Greet { name: String }
+    /// # impl Intent for Greet { const KIND: &'static str = "greet"; type Output = String; }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let intendant = Intendant::open("sqlite::memory:").await?;
+    /// intendant.request(Greet { name: "Ada".into() }).await?;
+    /// let rate = Rate::per_minute(100);
+    /// assert!(intendant.rate_queue("default", Some(rate), "deploy", Some("their quota")).await?);
+    /// assert!(!intendant.rate_queue("default", Some(rate), "deploy", None).await?);
+    /// # Ok::<(), intendant::Error>(()) }).unwrap();
+    /// ```
+    pub async fn rate_queue(
+        &self,
+        name: &str,
+        rate: Option<Rate>,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<bool, Error> {
+        if let Some(rate) = &rate {
+            rate.check()?;
+        }
+        let change = self.change("queue", name, "rate", actor, reason)?;
+        let rated = self.store().rate_queue(change, rate).await?;
+        self.wake();
+        Ok(rated)
     }
 
     /// Has the tasks of a queue take turns: those of one account, say, after those of another, each in their order. With none,

@@ -28,7 +28,7 @@ create table intendant.partition_task (
 create index partition_task_of_session on intendant.partition_task (session_id);
 
 create or replace view intendant.queues as
-  select name, paused_at, paused_by, pause_reason, slots, lent, partition_by, partition_limit from intendant.queue;
+  select name, paused_at, paused_by, pause_reason, slots, lent, rate_steps, rate_period_ms, rate_burst, partition_by, partition_limit from intendant.queue;
 
 -- What is filed is ready as well.
 create or replace view intendant.intents as

@@ -27,6 +27,6 @@ create index intendant_partition_task_of_session on intendant_partition_task (se
 
 drop view intendant_queues;
 create view intendant_queues as
-  select name, strftime('%Y-%m-%dT%H:%M:%fZ', paused_at / 1e6, 'unixepoch') as paused_at, paused_by, pause_reason, slots, lent,
+  select name, strftime('%Y-%m-%dT%H:%M:%fZ', paused_at / 1e6, 'unixepoch') as paused_at, paused_by, pause_reason, slots, lent, rate_steps, rate_period_ms, rate_burst,
          partition_by, partition_limit
     from intendant_queue;

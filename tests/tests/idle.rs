@@ -1,5 +1,5 @@
 //! An idle worker leaves its database alone: three looks a second, and a heartbeat now and then. So does one that waits for slots
-//! of a queue that has lent all.
+//! of a queue that has lent all, or for the next step that a queue's rate permits. And of a queue without a rate nothing is asked.
 //!
 //! Counted where the statements leave the process, by what the database driver logs of them; so these tests have a
 //! process to themselves, and take turns.
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use intendant::{Cx, Intent, StepResult, StoreKind, Worker};
+use intendant::{Cx, Intent, Rate, StepResult, StoreKind, Worker};
 use intendant_tests::database::Database;
 use serde::{Deserialize, Serialize};
 use tracing::field::{Field, Visit};
@@ -20,25 +20,33 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Counts statements; looks at SQLite's change counter are none.
+/// Counts statements; looks at SQLite's change counter are none. And those that have to do with slots or rates of queues.
 #[derive(Clone, Default)]
-struct Statements(Arc<AtomicU64>);
+struct Statements(Arc<AtomicU64>, Arc<AtomicU64>);
 
 impl<S: Subscriber> Layer<S> for Statements {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         if event.metadata().target() == "sqlx::query" && *event.metadata().level() == Level::DEBUG {
-            let mut look = IsLook(false);
-            event.record(&mut look);
-            self.0.fetch_add(u64::from(!look.0), Ordering::SeqCst);
+            let mut what = What::default();
+            event.record(&mut what);
+            self.0.fetch_add(u64::from(!what.is_look), Ordering::SeqCst);
+            self.1
+                .fetch_add(u64::from(what.is_budget), Ordering::SeqCst);
         }
     }
 }
 
-struct IsLook(bool);
+#[derive(Default)]
+struct What {
+    is_look: bool,
+    is_budget: bool,
+}
 
-impl Visit for IsLook {
+impl Visit for What {
     fn record_debug(&mut self, _: &Field, value: &dyn Debug) {
-        self.0 |= format!("{value:?}").contains("pragma data_version");
+        let text = format!("{value:?}");
+        self.is_look |= text.contains("pragma data_version");
+        self.is_budget |= text.contains("rate_tat") || text.contains("hungry_at");
     }
 }
 
@@ -83,7 +91,14 @@ async fn an_idle_worker_asks_less_than_five_times_a_second() -> Result<()> {
         let worker = tokio::spawn(worker.run(async move {
             stopped.await.ok();
         }));
+        let before = statements.1.load(Ordering::SeqCst);
+        for _ in 0..20 {
+            intendant.request(Ring {}).await?.output().await?;
+        }
+        intendant.request_all((0..200).map(|_| Ring {})).await?;
         intendant.request(Ring {}).await?.output().await?;
+        let budgets = statements.1.load(Ordering::SeqCst) - before;
+        ensure!(budgets == 0, "{budgets} statements about slots and rates");
         tokio::time::sleep(Duration::from_secs(1)).await;
         let before = statements.0.load(Ordering::SeqCst);
         let seconds = 7;
@@ -112,6 +127,30 @@ async fn an_idle_worker_asks_less_than_five_times_a_second() -> Result<()> {
             "{}: {asked} in {seconds} s with a full queue",
             kind.as_str()
         );
+
+        // One may begin in an hour, and one has.
+        intendant.limit_queue("tower", None, "ada", None).await?;
+        let rate = Rate::per_hour(1);
+        intendant
+            .rate_queue("tower", Some(rate), "ada", None)
+            .await?;
+        intendant.request_all((0..5).map(|_| Toll {})).await?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let load = |count: &AtomicU64| count.load(Ordering::SeqCst);
+        let before = (load(&statements.0), load(&statements.1));
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        let asked = load(&statements.0) - before.0;
+        let budgets = load(&statements.1) - before.1;
+        println!(
+            "{}: {asked} with a queue at its rate, {budgets} of them about it",
+            kind.as_str()
+        );
+        ensure!(
+            asked <= 8 * seconds && budgets <= 3,
+            "{}: {asked} in {seconds} s with a queue at its rate, {budgets} about it",
+            kind.as_str()
+        );
+        ensure!(before.1 > 0, "they are counted");
         stop.send(()).unwrap();
         worker.await??;
     }

@@ -12,6 +12,7 @@ mod plan;
 mod program;
 mod queue;
 mod request;
+mod retention;
 mod schedule;
 mod serve;
 mod signal;
@@ -216,6 +217,12 @@ enum Command {
         #[command(subcommand)]
         action: queue::Queue,
     },
+    /// How long what has finished is kept, and what was removed
+    #[command(after_help = "Example:\n  intendant retention list")]
+    Retention {
+        #[command(subcommand)]
+        action: retention::Retention,
+    },
     /// Rules that request an intent again and again: declared by workers, paused and run by people
     #[command(after_help = "Example:\n  intendant schedule list")]
     Schedule {
@@ -316,6 +323,7 @@ async fn dispatch(command: Command, program: Program) -> Result<ExitCode> {
         Command::Amend(amend) => return verbs::amend(amend, program).await,
         Command::Signal(options) => signal::signal(options).await?,
         Command::Queue { action } => queue::queue(action).await?,
+        Command::Retention { action } => retention::retention(action).await?,
         Command::Schedule { action } => schedule::schedule(action).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use intendant::QueueRecord;
+use intendant::{QueueRecord, Rate};
 
 use super::args::Database;
 use super::named::Act;
@@ -31,6 +31,12 @@ pub(super) enum Queue {
                       intendant queue limit mail --none"
     )]
     Limit(Limit),
+    /// Say how many of its steps may begin within a time, across all workers; retries are counted, too
+    #[command(
+        after_help = "Examples:\n  intendant queue rate mail 100/s --reason 'the provider takes no more'\n  \
+                      intendant queue rate mail 500/h --burst 10\n  intendant queue rate mail --none"
+    )]
+    Rate(NewRate),
     /// What people did to it, the latest first
     #[command(after_help = "Example:\n  intendant queue changes mail")]
     Changes(Named),
@@ -68,6 +74,21 @@ pub(super) struct Limit {
     act: Act,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct NewRate {
+    #[command(flatten)]
+    act: Act,
+    /// Steps in a time: `100/s`, `30/min`, `500/h`, `7/90s`
+    #[arg(required_unless_present = "none")]
+    rate: Option<Rate>,
+    /// So many of them at once after a pause; as many as the rate allows in a tenth of a second, and one at least, unless said
+    #[arg(long, value_name = "N", conflicts_with = "none")]
+    burst: Option<u32>,
+    /// At any rate
+    #[arg(long, conflicts_with = "rate")]
+    none: bool,
+}
+
 pub(super) async fn queue(action: Queue) -> Result<()> {
     match action {
         Queue::List(options) => list(options).await,
@@ -90,6 +111,23 @@ pub(super) async fn queue(action: Queue) -> Result<()> {
                     println!("{name}: no more than {slots} of its steps run at once")
                 }
                 (true, None) => println!("{name} has no limit any more"),
+                (false, _) => println!("{name}: it is so already"),
+            }
+            Ok(())
+        }
+        Queue::Rate(NewRate {
+            act, rate, burst, ..
+        }) => {
+            let (intendant, by) = act.begin().await?;
+            let name = &act.name;
+            let rate = rate.map(|rate| burst.map_or(rate, |burst| rate.burst(burst)));
+            let changed = intendant.rate_queue(name, rate, &by, act.reason());
+            match (changed.await?, rate) {
+                (true, Some(rate)) => println!(
+                    "{name}: no more than {rate} of its steps begin, {} at once",
+                    rate.at_once()
+                ),
+                (true, None) => println!("{name} has no rate any more"),
                 (false, _) => println!("{name}: it is so already"),
             }
             Ok(())
@@ -118,6 +156,7 @@ async fn list(options: List) -> Result<()> {
         ("READY", Fit::Whole),
         ("OLDEST", Fit::Whole),
         ("SLOTS", Fit::Whole),
+        ("RATE", Fit::Whole),
         ("STATE", Fit::Cut(20)),
     ]);
     for queue in &queues {
@@ -131,6 +170,9 @@ async fn list(options: List) -> Result<()> {
                 || "-".to_owned(),
                 |slots| format!("{} of {slots}", queue.lent),
             ),
+            queue
+                .rate
+                .map_or_else(|| "-".to_owned(), |rate| rate.to_string()),
             state(queue),
         ]);
     }

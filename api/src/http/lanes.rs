@@ -1,9 +1,9 @@
-//! Queues and schedules: looked at, paused, resumed.
+//! Queues and schedules: looked at, paused, resumed; queues given a rate.
 
 use axum::extract::FromRequestParts;
 use axum::http::request;
 use chrono::{DateTime, Utc};
-use intendant::{QueueRecord, ScheduleRecord};
+use intendant::{QueueRecord, Rate, ScheduleRecord};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,20 @@ impl Described for Name {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Because {
+    /// Why; kept with the change
+    #[schemars(length(max = 2000))]
+    reason: Option<String>,
+}
+
+/// How many may begin.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewRate {
+    /// Steps in a time, as in `100/s`, `30/min`, `500/h` or `7/90s`; null: at any rate
+    #[schemars(length(max = 100))]
+    rate: Option<String>,
+    /// So many of them at once after a pause; as many as the rate allows in a tenth of a second, and one at least, unless said
+    burst: Option<u32>,
     /// Why; kept with the change
     #[schemars(length(max = 2000))]
     reason: Option<String>,
@@ -77,6 +91,27 @@ pub(super) async fn resume_queue(
     let (engine, reason) = (access.everything()?, check(reason.as_deref())?);
     let changed = engine.resume_queue(&name, access.who(), reason).await?;
     Ok(Answer(Changed { changed }))
+}
+
+pub(super) async fn rate_queue(
+    access: Access,
+    Name(name): Name,
+    Body(new): Body<NewRate>,
+) -> Result<Answer<Changed>, Problem> {
+    let (engine, reason) = (access.everything()?, check(new.reason.as_deref())?);
+    let rate = rate(new.rate.as_deref(), new.burst)?;
+    let changed = engine.rate_queue(&name, rate, access.who(), reason).await?;
+    Ok(Answer(Changed { changed }))
+}
+
+/// A rate as people write it.
+pub(super) fn rate(text: Option<&str>, burst: Option<u32>) -> Result<Option<Rate>, Problem> {
+    let rate: Option<Rate> = text.map(str::parse).transpose().map_err(Problem::invalid)?;
+    match (rate, burst) {
+        (Some(rate), Some(burst)) => Ok(Some(rate.burst(burst))),
+        (None, Some(_)) => Err(Problem::invalid("a burst is of a rate, and there is none")),
+        (rate, None) => Ok(rate),
+    }
 }
 
 pub(super) async fn schedules(access: Access) -> Result<Answer<Vec<ScheduleRecord>>, Problem> {

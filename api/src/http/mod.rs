@@ -14,6 +14,7 @@ mod listening;
 mod parts;
 mod problem;
 mod readers;
+mod retention;
 mod route;
 mod shield;
 mod stream;
@@ -264,10 +265,16 @@ fn routes(guarded: Guarded) -> Routes {
         .add(viewer, get("/api/v1/queues", "queues", "The queues that anybody has named"), lanes::queues)
         .add(operator, post("/api/v1/queues/{name}/pause", "pauseQueue", "Has no worker begin with anything more of a queue"), lanes::pause_queue)
         .add(operator, post("/api/v1/queues/{name}/resume", "resumeQueue", "Has the workers go on with a paused queue"), lanes::resume_queue)
+        .add(operator, post("/api/v1/queues/{name}/rate", "rateQueue", "Says how many attempts at a queue's steps may begin within a time, across all workers"), lanes::rate_queue)
         .add(viewer, get("/api/v1/schedules", "schedules", "The schedules that there are"), lanes::schedules)
         .add(operator, post("/api/v1/schedules/{name}/pause", "pauseSchedule", "Has a schedule ask for nothing more"), lanes::pause_schedule)
         .add(operator, post("/api/v1/schedules/{name}/resume", "resumeSchedule", "Has a paused schedule go on with its next tick"), lanes::resume_schedule)
         .add(operator, post("/api/v1/schedules/{name}/run", "runSchedule", "Asks for an intent of a schedule now"), lanes::run_schedule)
+        .add(viewer, get("/api/v1/retention", "retention", "How long what has finished is kept"), retention::rules)
+        .add(admin, post("/api/v1/retention", "retain", "Says how long what ended in a state is kept"), retention::say)
+        .add(admin, post("/api/v1/retention/as-declared", "retainAsDeclared", "Takes back what a person has said of that"), retention::as_declared)
+        .add(viewer, get("/api/v1/retention/removed", "removed", "How much was removed, by day and kind"), retention::removals)
+        .add(viewer, get("/api/v1/retention/kept", "kept", "What is old enough and had to stay, and why"), retention::kept)
         .add(viewer, get("/api/v1/alerts", "alerts", "What people should know of"), around::alerts)
         .add(viewer, get("/api/v1/unfinished", "unfinished", "How many unfinished tasks there are, by place"), around::unfinished)
         .add(admin, get("/api/v1/tokens", "tokens", "The tokens that were ever made"), around::tokens)

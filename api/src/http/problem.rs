@@ -263,6 +263,13 @@ impl From<Error> for Problem {
             Error::WrongState { id, .. } => {
                 Self::conflict("wrong_state", "its state does not allow this", &error).about(id)
             }
+            Error::PayloadRemoved { id, .. } => Self::new(
+                StatusCode::GONE,
+                "payload_removed",
+                "retention has removed what it was about",
+            )
+            .with(&error)
+            .about(id),
             Error::WrongStep { id, .. } => {
                 Self::conflict("wrong_step", "the step's state does not allow this", &error)
                     .about(id)

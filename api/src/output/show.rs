@@ -147,7 +147,13 @@ fn print_record(record: &IntentRecord) {
         | IntentState::Succeeded
         | IntentState::Cancelled => {}
     }
-    line("input", Some(record.input.get().to_owned()));
+    match record.payload_removed_at {
+        Some(at) => line(
+            "payloads",
+            Some(format!("removed {} by retention", time(at))),
+        ),
+        None => line("input", Some(record.input.get().to_owned())),
+    }
     line(
         "output",
         record.output.as_ref().map(|output| output.get().to_owned()),

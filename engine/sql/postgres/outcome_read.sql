@@ -1,2 +1,3 @@
 -- Handles and verbs: what came of these intents. Primary key.
-select intent_id, state, output, reason, error, step from intendant.outcome where intent_id = any ($1::uuid[])
+select intent_id, state, output, reason, error, step, payload_removed_at
+  from intendant.outcome where intent_id = any ($1::uuid[])

@@ -7,7 +7,7 @@ use super::args::{Args, Rows};
 use super::resume::{Actor, UNDONE_FROM, place};
 use super::rows::Start;
 use super::verbs::note;
-use super::{Conn, IntentRecord, NewIntent, Store, history, load, request, sql};
+use super::{Conn, IntentRecord, NewIntent, Store, history, load, request, retention, sql};
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::payload;
@@ -50,6 +50,7 @@ async fn again(
     new: IntentId,
     actor: &Actor,
 ) -> Result<(), Error> {
+    retention::hold(conn, "rerunning", id).await?;
     let record = history::records(conn, &[id]).await?.pop();
     let record = record.ok_or(Error::NotFound { id })?;
     let undoes = conn
@@ -88,6 +89,7 @@ async fn undo_succeeded(
     new: IntentId,
     actor: &Actor,
 ) -> Result<IntentId, Error> {
+    retention::hold(conn, "undoing", id).await?;
     // The lock under which nobody else does the same.
     let locked = conn
         .fetch_one(&sql::OUTCOME_LOCK, Args::new().uuid(id.0))

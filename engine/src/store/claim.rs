@@ -81,9 +81,9 @@ pub(super) async fn claim(
     Ok(())
 }
 
-/// What was taken is what there are slots for, of a limited queue.
+/// What was taken is what there are slots and permits for, of a queue with a limit or a rate.
 fn took(request: &TickRequest, answer: &mut TickAnswer, queue: &Arc<str>, tasks: usize) {
-    if !request.slots.is_empty() {
+    if !(request.slots.is_empty() && request.permits.is_empty()) {
         answer.took.push((queue.clone(), tasks));
     }
 }

@@ -180,7 +180,8 @@ impl Store {
                     .await?;
                 let Some(row) = row else { return Ok(None) };
                 let mut row = Reading::of(&row, "outcome");
-                let outcome = load::outcome(&mut row, 1);
+                let mut outcome = load::outcome(&mut row, 1);
+                outcome.payload_removed_at = row.opt_time(6);
                 match row.unreadable() {
                     None => Ok(Some(outcome)),
                     Some(unreadable) => Err(sqlx::Error::Decode(unreadable.into()).into()),

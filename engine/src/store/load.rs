@@ -351,6 +351,7 @@ pub(super) fn outcome(row: &mut Reading<'_>, first: usize) -> OutcomeRow {
         reason: row.reason(first + 2),
         error: row.opt_text(first + 3),
         step: row.opt_text(first + 4),
+        payload_removed_at: None,
     }
 }
 

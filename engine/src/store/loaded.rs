@@ -221,4 +221,6 @@ pub(crate) struct OutcomeRow {
     pub(crate) reason: Option<FailureReason>,
     pub(crate) error: Option<String>,
     pub(crate) step: Option<String>,
+    /// When retention has removed its payload. Nothing unfinished has to do with one of those: it is not looked for there.
+    pub(crate) payload_removed_at: Option<Micros>,
 }

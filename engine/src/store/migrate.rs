@@ -64,6 +64,8 @@ static MIGRATIONS: &[Migration] = migrations! {
     19 families "0019_families.sql",
     20 overdue_schedules "0020_overdue_schedules.sql",
     21 long_lines "0021_long_lines.sql",
+    22 rates "0022_rates.sql",
+    23 retention "0023_retention.sql",
     24 partitions "0024_partitions.sql",
 };
 

@@ -35,12 +35,15 @@ mod parts;
 mod poison;
 mod quarantine;
 mod queue;
+mod rates;
 mod reading;
 mod reap;
 mod recorded;
 mod records;
+mod removing;
 mod request;
 mod resume;
+mod retention;
 mod routed;
 mod rows;
 mod savepoint;
@@ -101,8 +104,10 @@ pub use records::{
     LogLine, LogRecord, MeasureRecord, Relation, ResourceRecord, SignalRecord, StepRecord,
     Unfinished, UnknownRelation,
 };
+pub(crate) use removing::{Removal, Remover, Root, Target, Walk};
 pub(crate) use request::insert_requests;
 pub(crate) use resume::{Actor, Revival};
+pub(crate) use retention::RuleStanding;
 pub(crate) use rows::{
     AttemptRow, AwaitedRow, ChildRow, Deadline, DeadlineRow, Finish, KindRow, NewIntent,
     ParkReason, ParkRow, Peek, Requested, RoutedEnd, RoutedRow, SessionRow, SessionSeen,

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::args::{Args, Rows};
+use super::conn::Row;
+use super::rates::{self, Rated};
 use super::{Actor, Conn, Lane, NewChange, Store, TickRequest, change, sql};
 use crate::error::Error;
 use crate::id::SessionId;
@@ -22,6 +24,8 @@ pub(crate) struct Control {
     pub(crate) paused: Vec<Arc<str>>,
     /// Those that have a limit on how many of their steps run at once.
     pub(crate) limited: Vec<Arc<str>>,
+    /// Those that have a limit on how many begin within a time.
+    pub(crate) rated: Vec<Arc<str>>,
     /// Those whose tasks take turns.
     pub(crate) partitioned: HashMap<Arc<str>, Partitioned>,
 }
@@ -44,19 +48,28 @@ impl Control {
         self.limited.iter().any(|limited| **limited == *queue)
     }
 
-    /// The same request, without what is paused, and without claims from queues that have a limit of which the worker has not
-    /// known: it would hold what it has no slots for. Nor are tasks claimed in their order of which it has not known that they
-    /// take turns.
+    pub(crate) fn is_rated(&self, queue: &str) -> bool {
+        self.rated.iter().any(|rated| **rated == *queue)
+    }
+
+    /// The same request, without what is paused, and without claims from queues that have a limit or a rate of which the worker
+    /// has not known: it would hold what it has no slots or permits for. Nor are tasks claimed in their order of which it has
+    /// not known that they take turns.
     pub(super) fn without(&self, request: &TickRequest) -> TickRequest {
         let goes = |lane: &Lane| !self.is_paused(&lane.queue);
         let asked = |lane: &Lane| request.slots.iter().any(|ask| ask.queue == lane.queue);
-        let as_known = |lane: &Lane| {
+        let paced = |lane: &Lane| request.permits.iter().any(|ask| ask.queue == lane.queue);
+        let in_turn = |lane: &Lane| {
             let partitioned = self.partitioned.get(&lane.queue);
             partitioned.map(|how| how.files) == lane.turns.as_ref().map(|turns| turns.files)
                 && partitioned.is_some_and(|how| how.limited)
                     == request.partitioned.contains(&lane.queue)
         };
-        let known = |lane: &Lane| (!self.is_limited(&lane.queue) || asked(lane)) && as_known(lane);
+        let known = |lane: &Lane| {
+            (!self.is_limited(&lane.queue) || asked(lane))
+                && (!self.is_rated(&lane.queue) || paced(lane))
+                && in_turn(lane)
+        };
         let mut request = request.clone();
         request.claim.retain(|lane| goes(lane) && known(lane));
         request
@@ -82,10 +95,13 @@ pub(super) async fn load(conn: &mut Conn<'_>, version: i64) -> Result<Control, E
         if row.opt_int(2)?.is_some() {
             control.limited.push(row.name(0)?);
         }
-        if let Some(by) = row.opt_text(3)? {
+        if row.bool(3)? {
+            control.rated.push(row.name(0)?);
+        }
+        if let Some(by) = row.opt_text(4)? {
             let how = Partitioned {
                 files: by != "none",
-                limited: row.bool(4)?,
+                limited: row.bool(5)?,
             };
             control.partitioned.insert(row.name(0)?, how);
         }
@@ -96,34 +112,45 @@ pub(super) async fn load(conn: &mut Conn<'_>, version: i64) -> Result<Control, E
 /// The limited queues that a tick has locked.
 #[derive(Default)]
 pub(super) struct Locks {
-    slots: Vec<Locked>,
+    pub(super) slots: Vec<Locked>,
+    /// Those with a rate.
+    pub(super) rated: Vec<Rated>,
     /// How many tasks of one partition may be in hand, of those that have a limit on that.
     pub(super) partitions: HashMap<Arc<str>, i64>,
 }
 
 /// A limited queue that is locked, and what the session may have of it.
-struct Locked {
+pub(super) struct Locked {
     queue: Arc<str>,
     budget: Budget,
     granted: i64,
 }
 
-/// Locks limited queues, and finds out how many slots the session may have.
+/// Locks queues with a limit or a rate, all together, and finds out how many slots the session may have, and what there is of
+/// permits.
 pub(super) async fn lock(
     conn: &mut Conn<'_>,
     session: SessionId,
     request: &TickRequest,
 ) -> Result<Locks, Error> {
-    let mut locks = Locks::default();
-    let asked = request.slots.iter().map(|ask| &ask.queue);
-    let queues: BTreeSet<&Arc<str>> = asked.chain(&request.partitioned).collect();
-    for (queue, budget, partitions) in
-        budgets(conn, &sql::SLOT_LOCK, session, queues.into_iter()).await?
-    {
-        if let Some(limit) = partitions {
-            locks.partitions.insert(queue.clone(), limit);
+    let asks = &request.slots;
+    let permits = request.permits.iter().map(|ask| &ask.queue);
+    let queues = asks.iter().map(|ask| &ask.queue).chain(permits);
+    let queues: BTreeSet<Arc<str>> = queues.chain(&request.partitioned).cloned().collect();
+    let args = Args::new().rows(Rows::new().texts(queues));
+    let rows = conn.fetch(&sql::SLOT_LOCK, args.now()).await?;
+    let mut locks = Locks {
+        rated: rates::rated(&rows, &request.permits)?,
+        ..Locks::default()
+    };
+    for row in &rows {
+        if let Some(limit) = row.opt_int(8)? {
+            locks.partitions.insert(row.name(0)?, limit);
         }
-        if let Some(ask) = request.slots.iter().find(|ask| ask.queue == queue) {
+    }
+    let limited = asks.iter().map(|ask| &ask.queue);
+    for (queue, budget) in budgets(conn, &rows, session, limited).await? {
+        if let Some(ask) = asks.iter().find(|ask| ask.queue == queue) {
             let granted = grant(&budget, ask);
             locks.slots.push(Locked {
                 queue,
@@ -135,21 +162,26 @@ pub(super) async fn lock(
     Ok(locks)
 }
 
-/// What limited queues may lend, and who has how much of them; and the limit of each of their partitions.
+/// What limited queues may lend, by their rows, and who has how much of them.
 async fn budgets<'a>(
     conn: &mut Conn<'_>,
-    of_queues: &'static sql::Statement,
+    rows: &[Row],
     session: SessionId,
     queues: impl Iterator<Item = &'a Arc<str>>,
-) -> Result<Vec<(Arc<str>, Budget, Option<i64>)>, Error> {
+) -> Result<Vec<(Arc<str>, Budget)>, Error> {
     let names: Vec<Arc<str>> = queues.cloned().collect();
-    let names = || Args::new().rows(Rows::new().texts(names.iter().cloned()));
-    // The second statement after the first: it sees what whoever held the locks before has written.
-    let queues = conn.fetch(of_queues, names()).await?;
-    let slots = conn.fetch(&sql::SLOT_LOAD, names()).await?;
-    let mut budgets = Vec::with_capacity(queues.len());
-    for row in queues {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    // A statement after that which has brought the rows: it sees what whoever held the locks before has written.
+    let args = Args::new().rows(Rows::new().texts(names.iter().cloned()));
+    let slots = conn.fetch(&sql::SLOT_LOAD, args).await?;
+    let mut budgets = Vec::with_capacity(rows.len());
+    for row in rows {
         let queue = row.name(0)?;
+        if !names.contains(&queue) {
+            continue;
+        }
         let mut budget = Budget {
             limit: row.opt_int(1)?,
             lent: row.int(2)?,
@@ -174,7 +206,7 @@ async fn budgets<'a>(
                 false => budget.others.push(holder),
             }
         }
-        budgets.push((queue, budget, row.opt_int(3)?));
+        budgets.push((queue, budget));
     }
     Ok(budgets)
 }
@@ -185,9 +217,11 @@ pub(super) async fn seen(
     session: SessionId,
     lanes: &[Lane],
 ) -> Result<Vec<SlotsSeen>, Error> {
-    let queues = lanes.iter().map(|lane| &lane.queue);
-    let budgets = budgets(conn, &sql::SLOT_LOOK, session, queues).await?;
-    let seen = budgets.into_iter().map(|(queue, budget, _)| SlotsSeen {
+    let queues = || lanes.iter().map(|lane| &lane.queue);
+    let args = Args::new().rows(Rows::new().texts(queues().cloned()));
+    let rows = conn.fetch(&sql::SLOT_LOOK, args).await?;
+    let budgets = budgets(conn, &rows, session, queues()).await?;
+    let seen = budgets.into_iter().map(|(queue, budget)| SlotsSeen {
         queue,
         ready: false,
         to_be_had: budget.to_be_had() > 0,
@@ -199,12 +233,12 @@ pub(super) async fn seen(
 pub(super) async fn settle(
     conn: &mut Conn<'_>,
     session: SessionId,
-    (locks, asks): (Locks, &[SlotAsk]),
+    (locked, asks): (Vec<Locked>, &[SlotAsk]),
     took: &[(Arc<str>, usize)],
 ) -> Result<Vec<SlotsHeld>, Error> {
     let mut moved = Vec::new();
-    let mut has = Vec::with_capacity(locks.slots.len());
-    for lock in locks.slots {
+    let mut has = Vec::with_capacity(locked.len());
+    for lock in locked {
         let Some(ask) = asks.iter().find(|ask| ask.queue == lock.queue) else {
             continue;
         };
@@ -254,8 +288,9 @@ struct Moved {
     hunger: Hunger,
 }
 
-/// The same request, which claims no more of limited queues than there are slots for, and of no partition more than it may.
-pub(super) fn within(request: &TickRequest, locks: &Locks) -> TickRequest {
+/// The same request, which claims no more of limited queues than there are slots for, of those with a rate than there are
+/// permits for, and of no partition more than it may.
+pub(super) fn within(request: &TickRequest, locks: &mut Locks) -> TickRequest {
     let mut request = request.clone();
     let asks = std::mem::take(&mut request.slots);
     let room = |queue: &Arc<str>| {
@@ -282,12 +317,13 @@ pub(super) fn within(request: &TickRequest, locks: &Locks) -> TickRequest {
     request.claim_suspect.retain(|lane| room(&lane.queue) > 0);
     request.probes.retain(|probe| room(&probe.lane.queue) > 0);
     request.slots = asks;
+    rates::within(&mut request, &mut locks.rated);
     request
 }
 
 /// What people have said of a queue, if anything.
 pub(super) async fn facts(conn: &mut Conn<'_>, queue: &str) -> Result<QueueFacts, Error> {
-    let args = Args::new().text(queue);
+    let args = Args::new().text(queue).now();
     let Some(row) = conn.fetch_one(&sql::WHY_QUEUE, args).await? else {
         return Ok(QueueFacts::default());
     };
@@ -300,6 +336,7 @@ pub(super) async fn facts(conn: &mut Conn<'_>, queue: &str) -> Result<QueueFacts
     Ok(QueueFacts {
         paused,
         full: full.map(|slots| (slots.unsigned_abs(), lent.unsigned_abs())),
+        paced: rates::paced(&row)?,
     })
 }
 
@@ -378,8 +415,9 @@ impl Store {
                         pause_reason: row.opt_text(3)?,
                         slots: row.opt_int(4)?.map(i64::unsigned_abs),
                         lent: row.opt_int(5)?.unwrap_or_default().unsigned_abs(),
-                        partition_by: row.opt_text(7)?.filter(|by| by != "none"),
-                        partition_limit: row.opt_int(8)?.map(i64::unsigned_abs),
+                        rate: rates::read(&row, 7)?,
+                        partition_by: row.opt_text(10)?.filter(|by| by != "none"),
+                        partition_limit: row.opt_int(11)?.map(i64::unsigned_abs),
                         workers: row.small(6)?,
                         ready: 0,
                         oldest_s: None,
@@ -401,6 +439,7 @@ impl Store {
                         lent: 0,
                         partition_by: None,
                         partition_limit: None,
+                        rate: None,
                         workers: 0,
                         ready: 0,
                         oldest_s: None,

@@ -119,6 +119,7 @@ pub(super) fn intent_record(row: &Row) -> IntentRecord {
         error: None,
         failed_step: None,
         plan_hash: None,
+        payload_removed_at: None,
         waiting_for: None,
         due_at: None,
         resources: Vec::new(),
@@ -136,6 +137,8 @@ pub(super) fn intent_record(row: &Row) -> IntentRecord {
     row.table("parked");
     record.waiting_for = row.opt_text(21);
     record.due_at = row.opt_time(22).map(|time| time.to_utc());
+    row.table("outcome");
+    record.payload_removed_at = row.opt_time(23).map(|time| time.to_utc());
     record.unreadable = row.unreadable();
     record
 }

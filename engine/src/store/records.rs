@@ -111,6 +111,10 @@ pub struct IntentRecord {
     pub correlation_id: Option<String>,
     /// The stored shape of its plan.
     pub plan_hash: Option<String>,
+    /// When retention has removed its payloads, if it has ([`Retention`](crate::Retention)): its input is null then and no request's,
+    /// it has no output, and those of its steps are null.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload_removed_at: Option<DateTime<Utc>>,
     /// What of its rows cannot be read, if anything: the first that was found. In its place stands nothing, or the text with
     /// a sign for each byte that is none.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -215,6 +215,7 @@ async fn claim_keys(
     let mut winners = HashMap::new();
     for row in conn.fetch(&sql::KEY_READ, args).await? {
         let body = match row.bytes(3)? {
+            hash if hash.is_empty() && row.bool(6)? => Body::Removed(row.opt_text(4)?),
             hash if hash.is_empty() => Body::Row(row.opt_text(4)?, row.opt_json(5)?),
             hash => Body::Hash(hash),
         };
@@ -244,6 +245,9 @@ enum Body {
     Hash(Vec<u8>),
     /// Kind and input: plain SQL took the key, which can make no hash.
     Row(Option<String>, Option<Payload>),
+    /// The same, and retention has removed the input; if it has removed the intent, there is no kind either. The key holds as long as
+    /// it was to: nothing is made twice for having been removed.
+    Removed(Option<String>),
 }
 
 impl Body {
@@ -254,6 +258,7 @@ impl Body {
                 *kind == intent.kind && payload::is_same(input, &intent.input)
             }
             Self::Row(..) => false,
+            Self::Removed(kind) => kind.as_ref().is_none_or(|kind| *kind == intent.kind),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::args::{Args, Rows};
-use super::{Conn, Goal, Store, history, sql, taking_back};
+use super::{Conn, Goal, Store, history, retention, sql, taking_back};
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::state::{IntentState, StepState};
@@ -83,6 +83,7 @@ async fn revive(
         Revival::Rerun { from } => json!({ "step": from }),
         Revival::Resume | Revival::Undo => json!({}),
     };
+    retention::hold(conn, revival.trying(), id).await?;
     withdraw_one(conn, id, revival.verb(), revival.trying(), actor, detail).await?;
     let parents = failed_parents(conn, id, revival.trying()).await?;
     if let (Revival::Undo, Some(&parent)) = (revival, parents.first()) {

@@ -1,6 +1,6 @@
 //! Tick: one transaction for everything that a worker has to write and everything that it asks for (DESIGN 4.2).
 //!
-//! The order of the statements is the lock order: session → limited queues, sorted → resources, sorted → wait rows, sorted → tasks. See
+//! The order of the statements is the lock order: session → queues with a limit or a rate, sorted → resources, sorted → wait rows, sorted → tasks. See
 //! ARCHITECTURE.md.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -16,8 +16,8 @@ use super::{
     TickRequest,
 };
 use super::{
-    awaited, claim, deadlines, finish, load, notes, partition, queue, request, routed, sql, stop,
-    taking_back,
+    awaited, claim, deadlines, finish, load, notes, partition, queue, rates, request, routed, sql,
+    stop, taking_back,
 };
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId, TaskId};
@@ -111,14 +111,16 @@ async fn tick(
         request
     };
 
-    // Of limited queues no more is claimed than there are slots for.
+    // Of queues with a limit or a rate no more is claimed than there are slots and permits for.
     let limited;
     let mut locks = queue::Locks::default();
-    let request = if request.slots.is_empty() && request.partitioned.is_empty() {
+    let unlimited =
+        request.slots.is_empty() && request.permits.is_empty() && request.partitioned.is_empty();
+    let request = if unlimited {
         request
     } else {
         locks = queue::lock(conn, session, request).await?;
-        limited = queue::within(request, &locks);
+        limited = queue::within(request, &mut locks);
         &limited
     };
 
@@ -160,9 +162,10 @@ async fn tick(
     }
     claim::claim(conn, session, request, &mut answer).await?;
     if !request.slots.is_empty() {
-        let asks = (locks, request.slots.as_slice());
+        let asks = (locks.slots, request.slots.as_slice());
         answer.slots = queue::settle(conn, session, asks, &answer.took).await?;
     }
+    answer.permits = rates::settle(conn, locks.rated, &request.permits, &answer.took).await?;
     hear(conn, request, &mut answer).await?;
     Ok(TickEnd::Done(Box::new(answer)))
 }

@@ -15,6 +15,7 @@ use crate::clock::Micros;
 use crate::conflict::Conflicts;
 use crate::id::{IntentId, LeaseId, TaskId};
 use crate::plan::Shape;
+use crate::rate::{PermitAsk, PermitsGiven};
 use crate::slots::{SlotAsk, SlotsHeld};
 
 /// A queue's kinds, and how many of their tasks there is room for.
@@ -111,6 +112,8 @@ pub(crate) struct TickRequest {
     pub(crate) slots: Vec<SlotAsk>,
     /// Queues with a limit on each partition, if tasks of theirs may be taken in hand or let go of.
     pub(crate) partitioned: Vec<Arc<str>>,
+    /// Permits of queues with a rate.
+    pub(crate) permits: Vec<PermitAsk>,
 }
 
 /// Conflict rules by kind.
@@ -135,6 +138,7 @@ impl TickRequest {
             && self.claim_suspect.is_empty()
             && self.probes.is_empty()
             && self.slots.is_empty()
+            && self.permits.is_empty()
             && self.reload.is_empty()
             && self.watch.is_empty()
             && !self.promote
@@ -158,6 +162,7 @@ impl TickRequest {
             hear_cancels: false,
             deliver: false,
             slots: Vec::new(),
+            permits: Vec::new(),
             ..self.clone()
         }
     }
@@ -255,7 +260,9 @@ pub(crate) struct TickAnswer {
     pub(crate) control: Option<Control>,
     /// How many slots of limited queues the session has, of those that it has asked for.
     pub(crate) slots: Vec<SlotsHeld>,
-    /// Where slots were asked for: how many tasks were taken of each queue.
+    /// What it was given of queues with a rate, of those that it has asked.
+    pub(crate) permits: Vec<PermitsGiven>,
+    /// Where slots or permits were asked for: how many tasks were taken of each queue.
     pub(crate) took: Vec<(Arc<str>, usize)>,
     /// Where tasks take turns: whose turn it is, by queue.
     pub(crate) turns: Vec<(Arc<str>, Arc<str>)>,

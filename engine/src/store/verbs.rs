@@ -10,7 +10,7 @@ use super::resume::{
     Actor, Revival, failed_parents, into_line, place, resume_parents, revive_family, withdraw,
     withdraw_one,
 };
-use super::{Conn, RoutedEnd, Store, checkpoint, finish, history, routed, sql};
+use super::{Conn, RoutedEnd, Store, checkpoint, finish, history, retention, routed, sql};
 use crate::error::Error;
 use crate::id::{IntentId, TaskId};
 use crate::payload::{self, Payload};
@@ -97,6 +97,7 @@ async fn on_step(
     verb: &StepVerb,
     actor: &Actor,
 ) -> Result<(), Error> {
+    retention::hold(conn, verb.trying(), id).await?;
     let detail = json!({ "step": step });
     let failed = withdraw(conn, &[id], verb.verb(), actor, &detail).await?;
     if failed.is_empty() {
@@ -256,6 +257,7 @@ async fn on_routed(
 }
 
 async fn discard(conn: &mut Conn<'_>, id: IntentId, actor: &Actor) -> Result<usize, Error> {
+    retention::hold(conn, "discarding", id).await?;
     let rows = conn
         .fetch(&sql::FAMILY_FAILED, Args::new().ids([id]))
         .await?;
@@ -300,6 +302,7 @@ async fn amend(
     amendment: &Amendment,
     actor: &Actor,
 ) -> Result<(), Error> {
+    retention::hold(conn, "amending", id).await?;
     let held = conn
         .fetch_one(&sql::OUTCOME_HOLD, Args::new().uuid(id.0))
         .await?;

@@ -107,6 +107,13 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
         because,
         at,
     });
+    let paced = said.paced.map(|(rate, due_at)| Reason::QueuePaced {
+        queue: queue.clone(),
+        steps: rate.steps(),
+        period_ms: u64::try_from(rate.period().as_millis()).unwrap_or(u64::MAX),
+        burst: rate.at_once(),
+        due_at,
+    });
     let named = by_names.into_iter().filter_map(by_name);
     match place {
         Place::Finished(state, at) => vec![Reason::Finished { state, at }],
@@ -144,8 +151,11 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
             reasons
         }
         Place::Leased(lease) => {
-            let (runs, waits) = steps.into_iter().partition(|step| step.runs);
+            let (runs, waits): (Vec<_>, Vec<_>) = steps.into_iter().partition(|step| step.runs);
+            // What is in hand and does not run may wait for a permit to.
+            let paced = paced.filter(|_| runs.is_empty());
             let mut reasons = held(now, lease, runs);
+            reasons.extend(paced);
             reasons.extend(waiting(waits));
             reasons.extend(named);
             reasons.extend(routed);
@@ -165,6 +175,7 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
                 lent,
             }));
             reasons.extend(turn.into_iter().flat_map(|turn| turns(&queue, turn)));
+            reasons.extend(paced);
             if crashes > 0 {
                 reasons.push(Reason::Suspect { crashes });
             }

@@ -15,6 +15,7 @@ pub(crate) use explain::{explain, foresee};
 use crate::dry_run::Ruled;
 use crate::id::IntentId;
 use crate::intent::Mode;
+use crate::rate::Rate;
 use crate::state::IntentState;
 use crate::waits::Sort;
 
@@ -236,6 +237,19 @@ pub enum Reason {
         /// How many are.
         lent: u64,
     },
+    /// The queue is at the rate at which its steps may begin.
+    QueuePaced {
+        /// The queue.
+        queue: String,
+        /// So many attempts may begin.
+        steps: u32,
+        /// Within this time, in milliseconds.
+        period_ms: u64,
+        /// So many at once after a pause.
+        burst: u32,
+        /// When the next one may.
+        due_at: DateTime<Utc>,
+    },
     /// No live worker serves its queue.
     NoWorker {
         /// The queue.
@@ -379,6 +393,8 @@ pub(crate) struct QueueFacts {
     pub(crate) paused: Option<(String, Option<String>, DateTime<Utc>)>,
     /// All its slots are lent: how many it may lend, and has lent.
     pub(crate) full: Option<(u64, u64)>,
+    /// It was at its rate of late: the rate, and when the next step may begin.
+    pub(crate) paced: Option<(Rate, DateTime<Utc>)>,
 }
 
 /// What is known of one intent at one moment.

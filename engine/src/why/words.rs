@@ -1,6 +1,7 @@
 //! Reasons in words: one sentence each, with times in UTC.
 
 use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -167,6 +168,27 @@ impl Display for Reason {
                 f,
                 "queue `{queue}` has a limit of {slots} steps at once across all workers, and they have {lent} of these"
             ),
+            Self::QueuePaced {
+                queue,
+                steps,
+                period_ms,
+                burst,
+                due_at,
+            } => {
+                write!(
+                    f,
+                    "queue `{queue}` starts at most {steps} steps {}",
+                    period(*period_ms)
+                )?;
+                if *burst > 1 {
+                    write!(f, ", {burst} of them at once")?;
+                }
+                write!(
+                    f,
+                    ", across all workers; the next may begin at {}",
+                    time(*due_at)
+                )
+            }
             Self::BacksOff {
                 kind,
                 intents,
@@ -395,6 +417,16 @@ impl Display for Other {
     }
 }
 
+/// Of so many in a time.
+fn period(period_ms: u64) -> String {
+    match period_ms {
+        1_000 => "a second".to_owned(),
+        60_000 => "a minute".to_owned(),
+        3_600_000 => "an hour".to_owned(),
+        period_ms => format!("in {:?}", Duration::from_millis(period_ms)),
+    }
+}
+
 fn time(time: DateTime<Utc>) -> impl Display {
     time.format("%Y-%m-%dT%H:%M:%SZ")
 }
@@ -443,6 +475,21 @@ mod tests {
         };
         expect!["3rd in line for server:42; held by replica.add 00000000-0000-0000-0000-000000000001 (running since 2025-11-21T08:01:00Z, by ada); before it: replica.add 00000000-0000-0000-0000-000000000002 (blocked, requested 2025-11-21T08:00:00Z, by ada), replica.add 00000000-0000-0000-0000-000000000003 (ready, requested 2025-11-21T08:00:00Z, by ada)"]
             .assert_eq(&reason.to_string());
+    }
+
+    #[test]
+    fn a_rate_is_told_with_when_the_next_may_begin() {
+        let paced = |steps, period_ms, burst| Reason::QueuePaced {
+            queue: "mail".into(),
+            steps,
+            period_ms,
+            burst,
+            due_at: at(60),
+        };
+        expect!["queue `mail` starts at most 100 steps a second, 10 of them at once, across all workers; the next may begin at 2025-11-21T08:01:00Z"]
+            .assert_eq(&paced(100, 1_000, 10).to_string());
+        expect!["queue `mail` starts at most 1 steps in 90s, across all workers; the next may begin at 2025-11-21T08:01:00Z"]
+            .assert_eq(&paced(1, 90_000, 1).to_string());
     }
 
     #[test]

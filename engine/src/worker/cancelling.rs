@@ -149,11 +149,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
         let (own, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.announced)
             .into_iter()
-            .partition(|(of, _, _)| *of == task);
+            .partition(|announced| announced.task == task);
         self.announced = others;
-        for (_, step, queue) in own {
-            steps.push(step);
-            self.free_slot(&queue);
+        for announced in own {
+            steps.push(announced.step);
+            self.free_slot(&announced.queue);
         }
         if let Some(drive) = self.drives.get_mut(&task) {
             for step in steps {

@@ -121,6 +121,7 @@ mod tests {
                 reason: None,
                 error: None,
                 step: None,
+                payload_removed_at: None,
             }),
         }
     }

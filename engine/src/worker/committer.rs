@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::bounded::parent;
 use super::heartbeat::Progress;
 use crate::again::Again;
 use crate::error::Error;
 use crate::id::{SessionId, TaskId};
+use crate::retention::Pulse;
 use crate::store::{Store, TickAnswer, TickEnd, TickRequest};
 
 /// Commits the ticks of a session, each exactly once.
@@ -21,6 +22,7 @@ pub(super) struct Committer {
     /// The last tick that was committed.
     number: i64,
     progress: Progress,
+    pulse: Arc<Pulse>,
 }
 
 /// What came of a tick.
@@ -32,12 +34,18 @@ pub(super) enum Committed {
 }
 
 impl Committer {
-    pub(super) fn new(store: Store, session: SessionId, progress: Progress) -> Self {
+    pub(super) fn new(
+        store: Store,
+        session: SessionId,
+        progress: Progress,
+        pulse: Arc<Pulse>,
+    ) -> Self {
         Self {
             store,
             session,
             number: 0,
             progress,
+            pulse,
         }
     }
 
@@ -59,10 +67,12 @@ impl Committer {
             let mut again = Again::new();
             loop {
                 let number = self.number + 1;
+                let begun = Instant::now();
                 let error = match self.store.tick(self.session, number, request.clone()).await {
                     Ok(TickEnd::Done(answer)) => {
                         self.number = number;
                         self.progress.made();
+                        self.pulse.beat(begun.elapsed());
                         return Some(answer);
                     }
                     // Either the session is dead, or an earlier try did commit and its answer was lost.

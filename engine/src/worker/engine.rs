@@ -20,6 +20,7 @@ use super::lane::LaneState;
 use super::listen::Listener;
 use super::reaping::Reaping;
 use super::registry::Kind;
+use super::retaining::Retaining;
 use super::runner::Ended;
 use super::scheduling::{Declared, Scheduling};
 use super::session::Session;
@@ -31,6 +32,7 @@ use crate::error::Error;
 use crate::id::{LeaseId, SessionId, TaskId};
 use crate::limits;
 use crate::offer::Offering;
+use crate::retention::Retention;
 use crate::seam::{Idle, Poke};
 use crate::store::{CancelLoad, KindRules, Store, TickRequest};
 
@@ -44,6 +46,18 @@ pub(super) struct Running {
     pub(super) context: Arc<StepContext>,
     /// Its row says that it runs.
     pub(super) flushed: bool,
+}
+
+/// A step that starts when it is on disk that it does.
+#[derive(Debug)]
+pub(super) struct Announced {
+    pub(super) task: TaskId,
+    pub(super) step: usize,
+    pub(super) queue: Arc<str>,
+    /// Until when its permit is one, in a queue with a rate.
+    pub(super) permit: Option<Duration>,
+    /// It is on disk.
+    pub(super) written: bool,
 }
 
 /// A lease of this session.
@@ -88,7 +102,7 @@ pub(super) struct Engine<S> {
     /// What is on its way to the disk.
     pub(super) inflight: Option<Arc<TickRequest>>,
     /// Steps that start when it is there: their start has to be on disk first.
-    pub(super) announced: Vec<(TaskId, usize, Arc<str>)>,
+    pub(super) announced: Vec<Announced>,
     /// The plan's shape by kind that this session has written down.
     pub(super) session_plans: HashMap<Arc<str>, Arc<str>>,
     /// There may be messages that nobody has counted.
@@ -125,6 +139,9 @@ pub(super) struct Engine<S> {
     pub(super) stop_since: Option<Duration>,
 
     pub(super) housekeeping: Housekeeping,
+    /// What the code declares of how long things are kept.
+    pub(super) retentions: Arc<[Retention]>,
+    pub(super) retaining: Retaining,
     pub(super) schedules: Arc<[Declared]>,
     pub(super) scheduling: Option<Scheduling>,
     pub(super) backing_off: Arc<BackingOff>,
@@ -201,6 +218,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             stop_since: None,
             housekeeping: Housekeeping::default(),
             schedules: worker.schedules.into(),
+            retentions: worker.retentions.into(),
+            retaining: Retaining::default(),
             scheduling: None,
             backing_off: Arc::default(),
             // Replaced when a session begins: what a dead session's steps still send goes nowhere.
@@ -233,6 +252,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
         self.watchdog = watchdog.map(|limit| Watchdog::start(name.clone(), limit));
         tokio::select! {
             begun = self.begin_scheduling() => begun?,
+            () = &mut shutdown => return Ok(self.report()),
+        }
+        tokio::select! {
+            declared = self.declare_retention() => declared?,
             () = &mut shutdown => return Ok(self.report()),
         }
         let mut first = true;
@@ -283,6 +306,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.store().clone(),
             session.id,
             pulse.progress(),
+            self.retaining.pulse.clone(),
         ));
         let mut stop_by: Option<Duration> = None;
         let seam = self.store().seam().clone();

@@ -313,6 +313,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
         self.offer_to_others();
         self.keep_house();
+        self.retain();
     }
 
     /// The database says that this session lived when it was asked: what waits may start.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::lent::Lent;
+use super::paced::Paced;
 use crate::id::TaskId;
 use crate::limits;
 use crate::slots::{SlotAsk, SlotsSeen};
@@ -56,6 +57,8 @@ pub(super) struct LaneState {
     pub(super) lent: Option<Lent>,
     /// Its tasks take turns: how.
     pub(super) turns: Option<Turning>,
+    /// The queue has a rate at which its steps may begin, everywhere: what this worker may begin by that.
+    pub(super) paced: Option<Paced>,
     /// Steps ended since the start of the present window, and in the one before.
     ended_now: usize,
     ended_before: usize,
@@ -82,6 +85,7 @@ impl LaneState {
             paused: false,
             lent: None,
             turns: None,
+            paced: None,
             ended_now: 0,
             ended_before: 0,
             window: Duration::ZERO,
@@ -147,6 +151,11 @@ impl LaneState {
         self.running + self.arriving + self.waiting.len()
     }
 
+    /// There may be something to claim, and it could begin.
+    pub(super) fn is_open(&self) -> bool {
+        self.hint && !self.paused && !self.is_paced_out()
+    }
+
     /// It has a limit, and has lent this worker fewer slots than it has use for.
     pub(super) fn is_denied(&self) -> bool {
         self.lent.is_some_and(|lent| lent.is_denied())
@@ -155,7 +164,7 @@ impl LaneState {
     /// One more task could be begun with, if it were claimed, as far as is known.
     pub(super) fn has_slot(&self) -> bool {
         let free = |lent: Lent| !lent.is_denied() || lent.usable() > self.in_hand();
-        self.lent.is_none_or(free)
+        self.lent.is_none_or(free) && !self.is_paced_out()
     }
 
     /// What a look has found of a limited queue of which there was nothing to be had.
@@ -209,7 +218,8 @@ impl LaneState {
     /// seen of late fit into `bytes`.
     pub(super) fn room(&mut self, now: Duration, bytes: usize) -> usize {
         self.turn(now);
-        let pace = if now < self.modest_until {
+        // Nothing ahead of a queue with a rate: a permit is for what begins at once.
+        let pace = if now < self.modest_until || self.paced.is_some() {
             0
         } else {
             self.ended_before.max(self.ended_now)

@@ -29,9 +29,12 @@ mod noting;
 mod offering;
 mod others;
 mod outcome;
+mod paced;
+mod pacing;
 mod pausing;
 mod reaping;
 mod registry;
+mod retaining;
 mod runner;
 mod scheduling;
 mod session;
@@ -66,6 +69,7 @@ use crate::middleware::{Middleware, Stack};
 use crate::payload;
 use crate::plan::{MakePlan, Plan, PlanOutput, make_plan, make_single_step};
 use crate::request::describe;
+use crate::retention::Retention;
 use crate::schedule::{Schedule, Tick};
 use crate::step::{StepOutput, StepResult};
 
@@ -101,6 +105,7 @@ pub struct Worker<S> {
     kinds: HashMap<Arc<str>, registry::Kind<S>>,
     middleware: Stack<S>,
     schedules: Vec<scheduling::Declared>,
+    retentions: Vec<Retention>,
     doubled: Option<String>,
     concurrency: usize,
     queues: HashMap<String, usize>,
@@ -163,6 +168,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
             kinds: HashMap::new(),
             middleware: Stack::default(),
             schedules: Vec::new(),
+            retentions: Vec::new(),
             doubled: None,
             concurrency: limits::CONCURRENCY,
             queues: HashMap::new(),
@@ -256,6 +262,17 @@ impl<S: Send + Sync + 'static> Worker<S> {
     ) -> Self {
         let declared = scheduling::Declared::new(schedule, intent);
         self.schedules.push(declared);
+        self
+    }
+
+    /// Declares how long what has finished is kept ([`Retention`]); without any such word everything is. The worker removes what is
+    /// older, in small batches, in turn with the others of its database, and more slowly while its own work gets slow by it.
+    ///
+    /// The database keeps the declaration, also when it has gone from the code. A changed one needs a higher
+    /// [`revision`](Retention::revision); the same revision with another content is an error, and the worker does not begin. What a
+    /// person says of the same ([`Intendant::retain`]) stands before any revision.
+    pub fn retain(mut self, rule: Retention) -> Self {
+        self.retentions.push(rule);
         self
     }
 
@@ -541,6 +558,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
             check_name("queue", queue)?;
         }
         scheduling::check(&self.schedules)?;
+        retaining::check(&self.retentions)?;
         if self.only_named && self.queues.is_empty() {
             let error = "the worker serves only the queues that are named, and none is; name one with `queue`";
             return Err(Error::Setup(error.to_owned()));

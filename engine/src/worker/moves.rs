@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::drive::{Drive, Move, Phase, Recall};
-use super::engine::{Engine, Running};
+use super::engine::{Announced, Engine, Running};
 use super::lane::Waiting;
 use super::limiting::stop_others;
 use super::noting::AtEnd;
+use super::pacing::late;
 use super::runner::{self, Bounds, Ended, Run, StepEnd};
 use crate::advance::Status;
 use crate::cx::{Cx, StepContext};
@@ -204,7 +205,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
     }
 
-    /// Starts steps that wait for a slot, as far as there are slots.
+    /// Starts steps that wait for a slot, as far as there are slots, and permits where the queue has a rate.
     pub(super) fn start_waiting(&mut self, queue: &str) {
         let Some(index) = self.lanes.iter().position(|lane| &*lane.queue == queue) else {
             return;
@@ -218,7 +219,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
         if now.saturating_sub(self.confirmed) >= self.settings.lease {
             return;
         }
-        while self.lanes[index].running < self.lanes[index].slots(now) {
+        let late = late(&self.announced, &self.lanes[index].queue, now);
+        while self.lanes[index].may_begin(late, now) {
             let Some(Waiting { task, step, .. }) = self.lanes[index].waiting.pop_front() else {
                 return;
             };
@@ -226,6 +228,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 continue;
             };
             self.lanes[index].running += 1;
+            let paced = self.lanes[index].paced.as_mut();
+            let permit = paced.and_then(|paced| paced.take(now));
             drive.begun = true;
             let def = drive.plan.def(step);
             let is_final = def.is_some_and(|def| def.point_of_no_return || def.at_most_once);
@@ -235,7 +239,13 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 let row = drive.row(step, StepState::Running, Duration::ZERO);
                 self.pending.steps.push(row);
                 let queue = drive.queue.clone();
-                self.announced.push((task, step, queue));
+                self.announced.push(Announced {
+                    task,
+                    step,
+                    queue,
+                    permit,
+                    written: false,
+                });
             } else {
                 self.start(task, step);
             }

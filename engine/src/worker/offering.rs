@@ -43,6 +43,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 || lane.paused
                 || lane.lent.is_some()
                 || lane.turns.is_some()
+                || lane.paced.is_some()
                 || (self.backing_off.any() && lane.kinds.iter().any(backs_off))
         };
         let free = |lane: &LaneState| if closed(lane) { 0 } else { lane.free() };

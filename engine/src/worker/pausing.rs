@@ -1,4 +1,4 @@
-//! Pausing, and limits: what people have said of queues, as this worker hears it.
+//! Pausing, limits and rates: what people have said of queues, as this worker hears it.
 
 use std::collections::HashSet;
 
@@ -33,9 +33,14 @@ impl<S: Send + Sync + 'static> Engine<S> {
             } else {
                 lane.lent = None;
             }
+            if control.is_rated(&lane.queue) {
+                lane.paced.get_or_insert_default().doubt();
+            } else {
+                lane.paced = None;
+            }
             lane.turned(control.partitioned.get(&lane.queue).copied());
         }
-        // What is held of a queue that is paused goes back; where a limit has gone, what waited for a slot of it has one.
+        // What is held of a queue that is paused goes back; where a limit or a rate has gone, what waited for it goes on.
         let queues = self.lanes.iter().map(|lane| lane.queue.clone());
         for queue in queues.collect::<Vec<_>>() {
             self.start_waiting(&queue);
@@ -71,7 +76,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             let has_kinds = || !self.backing_off.others(&lane.kinds).is_empty();
             let use_for = if suspects.any(|suspect| suspect.queue == lane.queue) {
                 UseFor::Suspect
-            } else if claims == Claims::Some && lane.hint && !lane.paused && has_kinds() {
+            } else if claims == Claims::Some && lane.is_open() && has_kinds() {
                 UseFor::More
             } else {
                 UseFor::InHand

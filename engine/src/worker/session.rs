@@ -179,6 +179,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// Ends a session. A clean one has nothing in hand any more and is closed; another is left to whoever finds it.
     /// The heartbeat is the last thing to stop.
     pub(super) async fn end_session(&mut self, session: Session, pulse: Pulses, clean: bool) {
+        self.retaining.stop();
         if clean {
             self.housekeeping.end().await;
             if let Err(error) = self.store().close_session(session.id).await {

@@ -56,12 +56,12 @@ impl<S: Send + Sync + 'static> Engine<S> {
             );
         }
         let announced = std::mem::take(&mut self.announced);
-        for (_, _, queue) in &announced {
-            self.free_slot(queue);
+        for announced in &announced {
+            self.free_slot(&announced.queue);
         }
         let announced = announced
             .into_iter()
-            .map(|(intent, step, _)| (intent, step));
+            .map(|announced| (announced.task, announced.step));
         let announced: Vec<_> = announced.collect();
         for (intent, step) in &announced {
             if let Some(drive) = self.drives.get_mut(intent) {

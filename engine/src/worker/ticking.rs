@@ -19,6 +19,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     pub(super) fn next_tick(&mut self, stopping: bool) -> Option<Arc<TickRequest>> {
         let now = self.now();
         self.end_probation(now);
+        self.wake_paced();
         let mut request = std::mem::take(&mut self.pending);
         if let Some(later) = bounded::put_off(&mut request) {
             self.pending = later;
@@ -28,6 +29,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             true => Claims::None,
             false => self.ask(&mut request, now),
         };
+        self.ask_permits(&mut request, stopping);
         self.ask_slots(&mut request, claims);
         self.name_partitioned(&mut request);
         request.hear_cancels = std::mem::take(&mut self.hear_cancels);
@@ -90,7 +92,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         for lane in &mut self.lanes {
             let room = lane.room(now, limits::PREFETCH_BYTES - self.bytes);
             let kinds = self.backing_off.others(&lane.kinds);
-            if lane.hint && !lane.paused && room > 0 && !kinds.is_empty() {
+            if lane.is_open() && room > 0 && !kinds.is_empty() {
                 request.claim.push(lane.claim(kinds, room));
             }
         }
@@ -137,6 +139,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.hear_control(control);
         }
         self.slots_heard(request, answer);
+        self.permits_heard(request, answer);
         self.turns_heard(answer);
         self.confirm(self.sent);
         if request.promote {
@@ -165,6 +168,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
     pub(super) fn tick_done(&mut self, request: &TickRequest, mut answer: TickAnswer) {
         let stopped = self.cancels_heard(request, &mut answer);
         for ask in &request.slots {
+            self.start_waiting(&ask.queue);
+        }
+        for ask in &request.permits {
             self.start_waiting(&ask.queue);
         }
         let refused: HashSet<TaskId> = answer.refused.iter().map(|(task, _)| *task).collect();
@@ -316,13 +322,17 @@ impl<S: Send + Sync + 'static> Engine<S> {
             .map(|row| (row.task, &*row.name))
             .collect();
         let announced = std::mem::take(&mut self.announced);
-        for (task, step, queue) in announced {
-            match self.drives.get(&task) {
-                Some(drive) if on_disk.contains(&(task, drive.step_name(step))) => {
-                    self.start(task, step);
-                }
-                Some(_) => self.announced.push((task, step, queue)),
-                None => self.free_slot(&queue),
+        for mut announced in announced {
+            let (task, step) = (announced.task, announced.step);
+            let Some(drive) = self.drives.get(&task) else {
+                self.free_slot(&announced.queue);
+                continue;
+            };
+            announced.written |= on_disk.contains(&(task, drive.step_name(step)));
+            if announced.written && self.has_permit(&mut announced) {
+                self.start(task, step);
+            } else {
+                self.announced.push(announced);
             }
         }
     }

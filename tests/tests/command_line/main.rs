@@ -6,6 +6,7 @@ mod measuring;
 mod programs;
 mod queueing;
 mod refusals;
+mod retaining;
 mod scheduling;
 mod signalling;
 mod tables;

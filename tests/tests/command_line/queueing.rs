@@ -76,13 +76,51 @@ async fn queues(kind: StoreKind) -> Result<()> {
         stdout(&none) == "default has no limit any more\n",
         "{none:?}"
     );
+    rates(url)?;
     let changes = stdout(&run(url, &["queue", "changes", "default"])?);
     let lines: Vec<_> = changes.lines().collect();
     ensure!(
-        lines.len() == 4
-            && lines[2].ends_with("resume by bob")
-            && lines[3].ends_with("pause by ada: the provider is down"),
+        lines.len() == 6
+            && lines[0].ends_with("rate by ada")
+            && lines[4].ends_with("resume by bob")
+            && lines[5].ends_with("pause by ada: the provider is down"),
         "{changes}"
+    );
+    Ok(())
+}
+
+fn rates(url: &str) -> Result<()> {
+    let rate = |more: &[&str]| {
+        let args = ["queue", "rate", "default"].iter().chain(more);
+        run(url, &args.copied().collect::<Vec<_>>())
+    };
+    let rated = rate(&["500/h", "--burst", "10", "--by", "ada"])?;
+    ensure!(
+        stdout(&rated) == "default: no more than 500/h of its steps begin, 10 at once\n",
+        "{rated:?}"
+    );
+    let again = rate(&["500/h", "--burst", "10"])?;
+    ensure!(stdout(&again) == "default: it is so already\n", "{again:?}");
+    let list = stdout(&run(url, &["queue", "list"])?);
+    ensure!(list.contains("500/h"), "{list}");
+    let json = stdout(&run(url, &["queue", "list", "--json"])?);
+    let json: serde_json::Value = serde_json::from_str(&json)?;
+    let said = serde_json::json!({"steps": 500, "period_ms": 3_600_000, "burst": 10});
+    ensure!(json[0]["rate"] == said, "{json}");
+    for slip in [
+        &["fast"][..],
+        &["0/s"],
+        &[],
+        &["1/s", "--none"],
+        &["--none", "--burst", "3"],
+    ] {
+        let refused = rate(slip)?;
+        ensure!(refused.status.code() == Some(2), "{slip:?}: {refused:?}");
+    }
+    let none = rate(&["--none", "--by", "ada"])?;
+    ensure!(
+        stdout(&none) == "default has no rate any more\n",
+        "{none:?}"
     );
     Ok(())
 }

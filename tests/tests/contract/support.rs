@@ -213,6 +213,10 @@ impl Gate {
         self.0.send_replace(true);
     }
 
+    pub(crate) fn is_open(&self) -> bool {
+        *self.0.borrow()
+    }
+
     pub(crate) async fn pass(&self) {
         let mut open = self.0.subscribe();
         open.wait_for(|open| *open).await.ok();

@@ -447,10 +447,7 @@ async fn what_is_filed_is_seen_and_cancelled_as_ever(bench: Bench) -> Result<()>
         .number("select count(*) from @ready where crashes = -1")
         .await?;
     let ready = bench.intendant.unfinished().await?.ready;
-    ensure!(
-        filed == ready && ready > 20,
-        "{filed} {ready}"
-    );
+    ensure!(filed == ready && ready > 20, "{filed} {ready}");
     let seen = bench
         .number("select count(*) from @intents where state = 'ready'")
         .await?;

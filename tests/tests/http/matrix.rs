@@ -24,6 +24,7 @@ fn body(operation: &Value) -> Option<Value> {
         "amend" => json!({"input": {"account": "acme", "server": 1}}),
         "bulk" => json!({"verb": "resume", "which": {"state": "failed"}, "dry_run": true}),
         "createToken" => json!({"name": "new", "scope": "admin"}),
+        "retain" | "retainAsDeclared" => json!({"state": "succeeded"}),
         "resume" | "cancel" | "undo" | "discard" | "rerun" => json!({"dry_run": true}),
         _ => return None,
     })

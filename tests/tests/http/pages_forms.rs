@@ -221,6 +221,22 @@ async fn a_queue_is_paused_and_goes_on(server: Server) -> Result<()> {
         .await?;
     let limited = browser.follow(done).await?;
     ensure!(limited.said().contains("at most 3"), "{limited:?}");
+    let rate = limited.form(&[("verb", "rate")])?;
+    let done = browser
+        .submit(&rate, &[("rate", "30/min"), ("reason", "their quota")])
+        .await?;
+    let rated = browser.follow(done).await?;
+    ensure!(
+        rated.said().contains("at most 30/min, 1 at once"),
+        "{rated:?}"
+    );
+    let slip = browser
+        .submit(&rate, &[("rate", "thirty"), ("reason", "their quota")])
+        .await?;
+    ensure!(
+        slip.status == 422 && slip.said().contains("100/s"),
+        "{slip:?}"
+    );
     let resume = limited.form(&[("verb", "resume")])?;
     let done = browser
         .submit(&resume, &[("reason", "it was full")])
@@ -233,7 +249,7 @@ async fn a_queue_is_paused_and_goes_on(server: Server) -> Result<()> {
             .contains("a look at the disk")
     );
     let audit = browser.get("/audit").await?;
-    for why in ["a look at the disk", "slowly", "it was full"] {
+    for why in ["a look at the disk", "slowly", "their quota", "it was full"] {
         ensure!(audit.said().contains(why), "{audit:?}");
     }
     Ok(())

@@ -407,12 +407,54 @@ async fn what_is_around_intents_is_told(server: Server) -> Result<()> {
         .post("/api/v1/queues/default/resume", &json!({}))
         .await?;
     ensure!(resumed.json["changed"] == true, "{resumed:?}");
+    let path = "/api/v1/queues/default/rate";
+    let rate = json!({"rate": "500/h", "burst": 10, "reason": "their quota"});
+    ensure!(server.post(path, &rate).await?.json["changed"] == true);
+    ensure!(server.post(path, &rate).await?.json["changed"] == false);
+    let queues = server.get("/api/v1/queues").await?;
+    let said = json!({"steps": 500, "period_ms": 3_600_000, "burst": 10});
+    ensure!(queues.json[0]["rate"] == said, "{queues:?}");
+    for slip in [
+        json!({"rate": "fast"}),
+        json!({"rate": "0/s"}),
+        json!({"burst": 3}),
+        json!({"rate": "1/s", "burst": 0}),
+    ] {
+        let refused = server.post(path, &slip).await?;
+        ensure!(refused.status == 422, "{slip}: {refused:?}");
+    }
+    let none = server.post(path, &json!({"rate": null})).await?;
+    ensure!(none.json["changed"] == true, "{none:?}");
     ensure!(server.get("/api/v1/schedules").await?.json == json!([]));
     for verb in ["pause", "resume", "run"] {
         let nothing = server
             .post(&format!("/api/v1/schedules/nightly/{verb}"), &json!({}))
             .await?;
         ensure!(nothing.is(404, "not_found"), "{nothing:?}");
+    }
+    let rule =
+        json!({"state": "succeeded", "rows_s": 2_592_000, "payloads_s": 604_800, "reason": "tidy"});
+    let said = server.post("/api/v1/retention", &rule).await?;
+    ensure!(said.json["changed"] == true, "{said:?}");
+    ensure!(server.post("/api/v1/retention", &rule).await?.json["changed"] == false);
+    let rules = server.get("/api/v1/retention").await?;
+    ensure!(
+        rules.json[0]["rows_s"] == 2_592_000 && rules.json[0]["said_by"] == "root",
+        "{rules:?}"
+    );
+    for wrong in [
+        json!({"state": "running"}),
+        json!({"state": "failed", "rows_s": 5}),
+    ] {
+        let refused = server.post("/api/v1/retention", &wrong).await?;
+        ensure!(refused.status == 422, "{refused:?}");
+    }
+    let back = json!({"state": "succeeded"});
+    let back = server.post("/api/v1/retention/as-declared", &back).await?;
+    ensure!(back.json["changed"] == true, "{back:?}");
+    for nothing in ["", "/removed", "/kept"] {
+        let nothing = server.get(&format!("/api/v1/retention{nothing}")).await?;
+        ensure!(nothing.json == json!([]), "{nothing:?}");
     }
     ensure!(server.get("/api/v1/alerts?all=true").await?.status == 200);
     ensure!(server.get("/api/v1/alerts?kind=no%20worker").await?.json == json!([]));

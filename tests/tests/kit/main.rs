@@ -11,3 +11,4 @@ mod elsewhere;
 mod families;
 mod faults;
 mod idempotence;
+mod rates;

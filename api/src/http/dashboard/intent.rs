@@ -146,6 +146,7 @@ fn facts(place: &Place, record: &IntentRecord) -> Markup {
             dt { "Requested" } dd { (exact(record.requested_at)) }
             @if let Some(at) = record.started_at { dt { "Started" } dd { (exact(at)) @if let Some(queued) = &queued { ", after " (queued) } } }
             @if let Some(at) = record.finished_at { dt { "Finished" } dd { (exact(at)) @if record.started_at.is_some() { ", ran for " (words::took(record)) } } }
+            @if let Some(at) = record.payload_removed_at { dt { "Payloads" } dd { "removed by retention " (exact(at)) } }
             @if let Some(at) = record.run_at.filter(|_| record.started_at.is_none()) { dt { "Not before" } dd { (exact(at)) } }
             @if record.state == IntentState::Waiting { dt { "Waits" } dd { (linked(place, &what(record))) } }
             dt { "Queue" } dd { (record.queue) }

@@ -10,6 +10,7 @@ use super::form::Form;
 use super::frame::{self, Html, Live, nothing};
 use super::place::{Place, Seat};
 use super::words::{ago, ahead, id, line, linked, signed};
+use crate::http::lanes::rate;
 use crate::http::problem::Problem;
 use crate::http::verbs::check;
 use crate::output::words;
@@ -45,6 +46,7 @@ fn queue_card(seat: &Seat, queue: &QueueRecord, index: usize) -> Markup {
                 dt { "In line" } dd { (queue.ready) @if let Some(oldest) = oldest { ", the oldest for " (oldest) } }
                 dt { "Workers" } dd { (queue.workers) @if queue.workers == 0 && queue.ready > 0 { " " (signed("unserved", "!")) } }
                 dt { "At once" } dd { @match queue.slots { Some(slots) => { "at most " (slots) ", " (queue.lent) " lent" }, None => "no limit" } }
+                @if let Some(rate) = &queue.rate { dt { "Rate" } dd { "at most " (rate) ", " (rate.at_once()) " at once" } }
             }
             @if seat.may_act() {
                 div .acts {
@@ -55,6 +57,14 @@ fn queue_card(seat: &Seat, queue: &QueueRecord, index: usize) -> Markup {
                     (change(place, "/queues", &format!("q{index}-limit"), &queue.name, "limit", "Limit", &html! {
                         label { "Steps at once; nothing: no limit"
                             input type="number" name="slots" min="1" max="1000000" value=(queue.slots.map(|n| n.to_string()).unwrap_or_default());
+                        }
+                    }))
+                    (change(place, "/queues", &format!("q{index}-rate"), &queue.name, "rate", "Rate", &html! {
+                        label { "Steps in a time, as in 100/s or 500/h; nothing: any"
+                            input name="rate" maxlength="100" value=(queue.rate.map(|rate| rate.to_string()).unwrap_or_default());
+                        }
+                        label { "At once after a pause; nothing: as many as in a tenth of a second"
+                            input type="number" name="burst" min="1" max="1000000" value=(queue.rate.map(|rate| rate.at_once().to_string()).unwrap_or_default());
                         }
                     }))
                 }
@@ -111,6 +121,13 @@ pub(super) async fn change_queue(seat: Seat, form: Form) -> Result<Response, Pro
             let slots = slots
                 .map_err(|_| Problem::invalid("the limit is a number of steps, or nothing"))?;
             engine.limit_queue(name, slots, who, reason).await?
+        }
+        "rate" => {
+            let burst = form.get("burst").map(str::parse).transpose();
+            let burst = burst
+                .map_err(|_| Problem::invalid("what may begin at once is a number, or nothing"))?;
+            let rate = rate(form.get("rate"), burst)?;
+            engine.rate_queue(name, rate, who, reason).await?
         }
         verb => {
             return Err(Problem::invalid(format!(

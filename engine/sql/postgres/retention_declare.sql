@@ -1,0 +1,9 @@
+-- Retention: what the code of a worker says, unless the same or a newer revision has been written down; returns whether it is
+-- written. Primary key. 1 kind, 2 state, 3 rows, 4 payloads, 5 revision, 6 worker.
+insert into intendant.retention as r (kind, state, said, rows_us, payloads_us, revision, said_at, said_by)
+values ($1::text, $2::text, 'code', $3::bigint, $4::bigint, $5::bigint, clock_timestamp(), $6::text)
+on conflict (kind, state, said) do update
+   set rows_us = excluded.rows_us, payloads_us = excluded.payloads_us, revision = excluded.revision,
+       said_at = excluded.said_at, said_by = excluded.said_by
+ where r.revision < excluded.revision
+returning kind

@@ -1,0 +1,30 @@
+-- Retention: everything that belongs to these intents, and they themselves. What stays: keys, which go when their time is over;
+-- alerts, notices, schedules' ticks and other intents' links, which tell of something else. Each by its primary key or an index
+-- that begins with the intent. 1 intents.
+with gone_resource as (delete from intendant.resource where intent_id = any ($1::uuid[])),
+gone_label as (delete from intendant.label where intent_id = any ($1::uuid[])),
+gone_started as (delete from intendant.started where intent_id = any ($1::uuid[])),
+gone_step as (delete from intendant.step where intent_id = any ($1::uuid[])),
+gone_attempt as (delete from intendant.attempt where intent_id = any ($1::uuid[])),
+gone_event as (delete from intendant.event where intent_id = any ($1::uuid[])),
+gone_wait as (delete from intendant.wait where intent_id = any ($1::uuid[])),
+gone_awaited as (delete from intendant.awaited where intent_id = any ($1::uuid[])),
+gone_signal as (delete from intendant.signal where intent_id = any ($1::uuid[])),
+gone_link as (delete from intendant.link where intent_id = any ($1::uuid[])),
+gone_cancel as (delete from intendant.cancel where intent_id = any ($1::uuid[])),
+gone_cancel_request as (delete from intendant.cancel_request where intent_id = any ($1::uuid[])),
+gone_revision as (delete from intendant.revision where intent_id = any ($1::uuid[])),
+gone_checkpoint as (delete from intendant.checkpoint where intent_id = any ($1::uuid[])),
+gone_measure as (delete from intendant.measure where intent_id = any ($1::uuid[])),
+gone_log as (delete from intendant.log where intent_id = any ($1::uuid[])),
+gone_deadline as (delete from intendant.deadline where intent_id = any ($1::uuid[])),
+gone_untold as (delete from intendant.untold where intent_id = any ($1::uuid[])),
+gone_routed as (delete from intendant.routed where intent_id = any ($1::uuid[])),
+gone_holder as (delete from intendant.holder where intent_id = any ($1::uuid[])),
+gone_line as (delete from intendant.line where intent_id = any ($1::uuid[])),
+gone_blocked as (delete from intendant.blocked where intent_id = any ($1::uuid[])),
+gone_parked as (delete from intendant.parked where intent_id = any ($1::uuid[])),
+gone_retention_kept as (delete from intendant.retention_kept where intent_id = any ($1::uuid[])),
+gone_child as (delete from intendant.child where parent_id = any ($1::uuid[]) or child_id = any ($1::uuid[])),
+gone_outcome as (delete from intendant.outcome where intent_id = any ($1::uuid[]))
+delete from intendant.intent where id = any ($1::uuid[])
