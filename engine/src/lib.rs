@@ -68,6 +68,7 @@ mod store;
 mod terms;
 mod token;
 mod transaction;
+mod turns;
 mod undo;
 mod verbs;
 mod waits;
@@ -123,6 +124,7 @@ pub use store::{
 };
 pub use token::{IssuedToken, NewToken, Scope, TokenRecord, UnknownScope};
 pub use transaction::{Committed, StepConnection};
+pub use turns::Partitions;
 pub use verbs::{Batch, Preview, Undone, Verb};
 pub use waits::{SignalWait, SignalWithin};
 pub use why::Why;

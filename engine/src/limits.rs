@@ -106,6 +106,14 @@ pub const ROUTED_AT_ONCE: usize = 256;
 /// what has come, in memory.
 pub const WAITS_PER_STEP: usize = 100;
 
+/// How many tasks a claim files from each end of a lane whose tasks take turns: some tens of milliseconds, so that a hundred
+/// thousand that come at once are filed within seconds, and one that comes behind them at once.
+pub(crate) const FILED_AT_ONCE: usize = 1_000;
+
+/// How many partitions a claim looks at, one look by an index each; the next claim goes on behind them. Of those that are
+/// full there are no more than tasks in the hands of all workers.
+pub(crate) const PARTITIONS_AT_ONCE: usize = 256;
+
 /// Most messages that one tick counts: each wakes an intent.
 pub const SIGNALS_PER_TICK: usize = 500;
 

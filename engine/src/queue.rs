@@ -12,6 +12,7 @@ use crate::change::ChangeRecord;
 use crate::client::Intendant;
 use crate::error::Error;
 use crate::rate::Rate;
+use crate::turns::Partitions;
 
 /// A queue: what people have said of it, who serves it, and what waits in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -31,6 +32,10 @@ pub struct QueueRecord {
     pub lent: u64,
     /// How many attempts at its steps may begin within a time, across all workers.
     pub rate: Option<Rate>,
+    /// By what its tasks are told apart, which take turns: `account`, `resource:server`, `input:/customer/id`.
+    pub partition_by: Option<String>,
+    /// How many tasks of one partition workers may have in hand at once.
+    pub partition_limit: Option<u64>,
     /// Live workers that serve it.
     pub workers: u64,
     /// Tasks that are ready, counted up to a thousand for each kind.
@@ -180,5 +185,45 @@ impl Intendant {
         let rated = self.store().rate_queue(change, rate).await?;
         self.wake();
         Ok(rated)
+    }
+
+    /// Has the tasks of a queue take turns: those of one account, say, after those of another, each in their order. With none,
+    /// they go in the order of requests again. Returns false if it is so already, so a program may say it whenever it begins.
+    ///
+    /// In the order of requests, who asks for a hundred thousand intents has everybody else wait behind them. Where tasks take
+    /// turns, one of another account starts with the next claim. What one does not use goes to the others. Priorities and the
+    /// time of the request count within a partition. With [`at_once`](Partitions::at_once), each has a limit, too; one that is
+    /// set later stops nothing, and what is in hand by then is not counted. A suspect, which has crashed a worker, is tried
+    /// by itself and is not counted either.
+    ///
+    /// What is in line when this is said is filed anew as workers claim, some tens of thousands a second. A queue of which nobody
+    /// has said this pays nothing for it.
+    ///
+    /// ```
+    /// # use intendant::{Intent, Intendant, Partitions};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Greet { name: String }
+    /// # impl Intent for Greet { const KIND: &'static str = "greet"; type Output = String; }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let intendant = Intendant::open("sqlite::memory:").await?;
+    /// intendant.request(Greet { name: "Ada".into() }).await?;
+    /// let turns = Partitions::by_account().at_once(3);
+    /// assert!(intendant.partition_queue("default", Some(turns), "deploy", None).await?);
+    /// # Ok::<(), intendant::Error>(()) }).unwrap();
+    /// ```
+    pub async fn partition_queue(
+        &self,
+        name: &str,
+        partitions: Option<Partitions>,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<bool, Error> {
+        let (by, limit) = match &partitions {
+            Some(partitions) => partitions.checked()?,
+            None => ("none".into(), None),
+        };
+        let change = self.change("queue", name, "partition", actor, reason)?;
+        let changed = self.store().partition_queue(change, by, limit).await?;
+        self.wake();
+        Ok(changed)
     }
 }

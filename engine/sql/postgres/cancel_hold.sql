@@ -13,7 +13,7 @@ with i as (
 ), r as (
   select r.intent_id, 'ready' as place, r.started as begun
     from i join intendant.ready r on r.queue = i.queue and r.kind = i.kind
-     and r.crashes = any ('{0,1,2,3,4,5,6,7,8,9}'::smallint[]) and r.position = i.position and r.intent_id = i.id
+     and r.crashes = any ('{-1,0,1,2,3,4,5,6,7,8,9}'::smallint[]) and r.position = i.position and r.intent_id = i.id
    order by r.intent_id for update of r
 )
 select intent_id, place, begun from p

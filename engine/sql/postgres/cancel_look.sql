@@ -20,7 +20,7 @@ select f.asked_id, i.id, i.parent_id, o.state, l.session_id, p.reason, b.intent_
   left join intendant.blocked b on b.intent_id = i.id
   left join lateral (
     select r.started from intendant.ready r
-     where r.queue = i.queue and r.kind = i.kind and r.crashes = any ('{0,1,2,3,4,5,6,7,8,9}'::smallint[])
+     where r.queue = i.queue and r.kind = i.kind and r.crashes = any ('{-1,0,1,2,3,4,5,6,7,8,9}'::smallint[])
        and r.position = i.position and r.intent_id = i.id limit 1
   ) r on true
   left join lateral (

@@ -8,7 +8,7 @@ select w.resource, x.intent_id, x.mode, i.position, i.kind, coalesce(i.account, 
   join intendant.intent i on i.id = x.intent_id
  where x.mode <> 'touched'
    and (exists (select from intendant.ready r
-                 where r.queue = i.queue and r.kind = i.kind and r.crashes = 0 and r.position = i.position
+                 where r.queue = i.queue and r.kind = i.kind and r.crashes = any ('{-1,0}'::smallint[]) and r.position = i.position
                    and r.intent_id = i.id)
      or exists (select from intendant.parked p where p.intent_id = i.id and p.reason = 'start time'))
    and not exists (select from intendant.holder h where h.resource = w.resource and h.intent_id = i.id)

@@ -6,5 +6,5 @@ with i as (
 )
 delete from intendant.ready r using i
  where r.queue = i.queue and r.kind = i.kind
-   and r.crashes = any ('{0,1,2,3,4,5,6,7,8,9}'::smallint[]) and r.position = i.position and r.intent_id = i.id
+   and r.crashes = any ('{-1,0,1,2,3,4,5,6,7,8,9}'::smallint[]) and r.position = i.position and r.intent_id = i.id
 returning r.intent_id, r.crashes::bigint

@@ -7,7 +7,7 @@ with own as (
    where r.intent_id = any ($1::uuid[]) and r.step not like 'undo(%' and s.state <> 'running'
 ), ready as (
   delete from intendant.ready d using own o
-   where d.queue = o.queue and d.kind = o.kind and d.crashes = any ('{0,1,2,3,4,5,6,7,8,9}'::smallint[])
+   where d.queue = o.queue and d.kind = o.kind and d.crashes = any ('{-1,0,1,2,3,4,5,6,7,8,9}'::smallint[])
      and d.position = o.position and d.intent_id = o.task_id
   returning d.intent_id as task_id
 ), parked as (

@@ -11,7 +11,7 @@ with recursive family (id, asked_id) as (
 )
 select f.asked_id, i.id, i.parent_id, o.state, l.session_id, p.reason, b.intent_id is not null,
        (select r.started from intendant_ready r
-         where r.queue = i.queue and r.kind = i.kind and r.crashes in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+         where r.queue = i.queue and r.kind = i.kind and r.crashes in (-1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
            and r.position = i.position and r.intent_id = i.id),
        exists (select 1 from intendant_started s where s.intent_id = i.id),
        exists (select 1 from intendant_cancel c where c.intent_id = i.id and c.goal is null),

@@ -8,7 +8,7 @@ select w.value, r.intent_id, r.mode, i.position, i.kind, coalesce(i.account, '')
    and r.intent_id in (select x.intent_id from intendant_resource x
                         where x.resource = w.value order by x.intent_id desc limit ?2)
    and (exists (select 1 from intendant_ready t
-                 where t.queue = i.queue and t.kind = i.kind and t.crashes = 0 and t.position = i.position
+                 where t.queue = i.queue and t.kind = i.kind and t.crashes in (-1, 0) and t.position = i.position
                    and t.intent_id = i.id)
      or exists (select 1 from intendant_parked p where p.intent_id = i.id and p.reason = 'start time'))
    and not exists (select 1 from intendant_holder h where h.resource = w.value and h.intent_id = i.id)

@@ -178,3 +178,12 @@ select 'I13: the slots that a queue has lent are not those that sessions have', 
 union all
 select 'I13: a session has slots of a queue without a limit', s.session_id from intendant_slot s
  where not exists (select 1 from intendant_queue q where q.name = s.queue and q.slots is not null)
+union all
+select 'I14: the tasks of a partition that are in hand are not those that are counted', '00000000-0000-0000-0000-000000000000' from intendant_partition p
+ where p.lent = 0 or p.lent <> (select count(*) from intendant_partition_task t where t.queue = p.queue and t.partition = p.name)
+union all
+select 'I14: a task is counted in no partition', t.task_id from intendant_partition_task t
+ where not exists (select 1 from intendant_partition p where p.queue = t.queue and p.name = t.partition)
+union all
+select 'I14: a task is counted that is in nobody''s hands', t.task_id from intendant_partition_task t
+ where not exists (select 1 from task where task.id = t.task_id and task.place = 'lease')

@@ -1,3 +1,4 @@
 -- Tick and idle worker, only when people have said something new of queues: all that they have said. Walks the table, which is
 -- small.
-select name, paused_at is not null, slots, rate_steps is not null from intendant_queue
+select name, paused_at is not null, slots, rate_steps is not null, partition_by, partition_limit is not null
+  from intendant_queue

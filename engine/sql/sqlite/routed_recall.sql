@@ -5,7 +5,7 @@ delete from intendant_ready where (queue, kind, crashes, position, intent_id) in
   select r.queue, r.kind, c.value, r.position, r.task_id
     from jsonb_each(?1) n join intendant_routed r on r.intent_id = n.value
     join intendant_step s on s.intent_id = r.intent_id and s.name = r.step and s.generation = r.generation,
-         json_each('[0,1,2,3,4,5,6,7,8,9]') c
+         json_each('[-1,0,1,2,3,4,5,6,7,8,9]') c
    where r.step not like 'undo(%' and s.state <> 'running');
 delete from intendant_parked where intent_id in (
   select r.task_id from jsonb_each(?1) n join intendant_routed r on r.intent_id = n.value

@@ -7,6 +7,7 @@ use super::admit::{Admitted, Asking, admit_claimed, circular};
 use super::args::{Args, Rows};
 use super::conn::Row;
 use super::load::Loaded;
+use super::partition::{self, Counted};
 use super::reading::{Reading, Unfit, cause, unfit};
 use super::savepoint::Savepoint;
 use super::{
@@ -18,14 +19,16 @@ use crate::id::{IntentId, LeaseId, SessionId, TaskId};
 use crate::state::FailureReason;
 
 /// A task as it comes out of *ready*.
-struct Taken {
-    task: TaskId,
+pub(super) struct Taken {
+    pub(super) task: TaskId,
     position: i64,
     /// A step that runs in a queue of its own; the others are intents to drive.
     routed: bool,
     started: bool,
     locks: bool,
     crashes: u32,
+    /// It is counted in a partition that has a limit.
+    pub(super) counted: Option<Counted>,
 }
 
 /// Claims what the request asks for.
@@ -49,7 +52,7 @@ pub(super) async fn claim(
             }
         }
         for probe in &request.probes {
-            let taken = try_kind(conn, probe).await?;
+            let taken = try_kind(conn, probe, answer).await?;
             if !taken.is_empty() {
                 let alone = Beside::of(request);
                 took(request, answer, &probe.lane.queue, taken.len());
@@ -64,7 +67,7 @@ pub(super) async fn claim(
     };
     let mut taken = Vec::new();
     for lane in &request.claim {
-        let more = take(conn, lane).await?;
+        let more = take(conn, lane, answer).await?;
         if more.len() < lane.room {
             answer.drained.push(lane.queue.clone());
         }
@@ -103,7 +106,11 @@ impl Beside {
 }
 
 /// Takes one task of a kind that backs off, if it is due and nobody else tries it.
-async fn try_kind(conn: &mut Conn<'_>, probe: &Probe) -> Result<Vec<Taken>, Error> {
+async fn try_kind(
+    conn: &mut Conn<'_>,
+    probe: &Probe,
+    answer: &mut TickAnswer,
+) -> Result<Vec<Taken>, Error> {
     let lane = &probe.lane;
     for kind in lane.kinds.iter() {
         if !poison::may_try(conn, kind, probe.intents).await? {
@@ -114,12 +121,29 @@ async fn try_kind(conn: &mut Conn<'_>, probe: &Probe) -> Result<Vec<Taken>, Erro
     let args = Args::new().text(lane.queue.clone()).rows(rows);
     let taken = read_taken(conn.fetch(&sql::CLAIM_SUSPECT, args).await?);
     if taken.is_empty() {
-        return take(conn, lane).await;
+        return take(conn, lane, answer).await;
     }
     Ok(taken)
 }
 
-async fn take(conn: &mut Conn<'_>, lane: &Lane) -> Result<Vec<Taken>, Error> {
+async fn take(
+    conn: &mut Conn<'_>,
+    lane: &Lane,
+    answer: &mut TickAnswer,
+) -> Result<Vec<Taken>, Error> {
+    let Some(turns) = &lane.turns else {
+        return take_first(conn, lane, lane.room).await;
+    };
+    let (mut taken, from) = partition::take(conn, lane, turns).await?;
+    answer.turns.push((lane.queue.clone(), from));
+    if !turns.files && taken.len() < lane.room {
+        taken.extend(take_first(conn, lane, lane.room - taken.len()).await?);
+    }
+    Ok(taken)
+}
+
+/// In the order of requests.
+async fn take_first(conn: &mut Conn<'_>, lane: &Lane, room: usize) -> Result<Vec<Taken>, Error> {
     let queue = Args::new().text(lane.queue.clone());
     let (statement, args) = match &*lane.kinds {
         [kind] if !conn.is_pg() => (&sql::CLAIM_TAKE_KIND, queue.text(kind.clone())),
@@ -129,13 +153,13 @@ async fn take(conn: &mut Conn<'_>, lane: &Lane) -> Result<Vec<Taken>, Error> {
         }
     };
     Ok(read_taken(
-        conn.fetch(statement, args.int(lane.room as i64)).await?,
+        conn.fetch(statement, args.int(room as i64)).await?,
     ))
 }
 
 /// A row that does not say whose it is has left *ready* with this tick, and is told: nothing else can be done with it, and
 /// left where it is it would be claimed again and again.
-fn read_taken(rows: Vec<Row>) -> Vec<Taken> {
+pub(super) fn read_taken(rows: Vec<Row>) -> Vec<Taken> {
     let mut taken = Vec::with_capacity(rows.len());
     for row in &rows {
         let mut row = Reading::of(row, "ready");
@@ -146,6 +170,7 @@ fn read_taken(rows: Vec<Row>) -> Vec<Taken> {
             started: row.bool(2),
             locks: row.bool(3),
             crashes: row.small(4),
+            counted: None,
         };
         match row.unreadable() {
             Some(unreadable) if task.task.0.is_nil() => {
@@ -222,6 +247,7 @@ async fn make_lease(
         .await?
         .ok_or(sqlx::Error::RowNotFound)?;
     answer.claimed_at = row.time(0)?;
+    partition::lend(conn, session, &taken).await?;
     let order: HashMap<TaskId, (usize, u32)> = taken
         .iter()
         .enumerate()
@@ -430,6 +456,7 @@ pub(super) async fn adopt(
                     started: true,
                     locks: false,
                     crashes,
+                    counted: None,
                 };
                 claimed.extend(load_one(conn, lease, &task).await?.claimed);
             }

@@ -66,6 +66,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     21 long_lines "0021_long_lines.sql",
     22 rates "0022_rates.sql",
     23 retention "0023_retention.sql",
+    24 partitions "0024_partitions.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

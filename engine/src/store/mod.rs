@@ -30,6 +30,7 @@ mod notes;
 mod once;
 mod open;
 mod overdue;
+mod partition;
 mod parts;
 mod poison;
 mod quarantine;
@@ -60,6 +61,7 @@ mod verbs;
 mod versions;
 mod wake;
 mod why;
+mod why_ready;
 mod why_routed;
 mod workers;
 
@@ -94,8 +96,9 @@ pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use notes::{NoteRow, write as write_notes};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
 pub(crate) use overdue::Overdue;
+pub(crate) use partition::Turns;
 pub(crate) use poison::BacksOff;
-pub(crate) use queue::Control;
+pub(crate) use queue::{Control, Partitioned};
 pub use records::{
     AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, LinkRecord,
     LogLine, LogRecord, MeasureRecord, Relation, ResourceRecord, SignalRecord, StepRecord,

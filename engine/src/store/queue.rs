@@ -3,7 +3,7 @@
 //! The row *control* counts what was said. A tick's fence and an idle worker's look return the count, and who finds another
 //! one than it knows reads what was said, in the same transaction and before it claims.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::args::{Args, Rows};
@@ -26,6 +26,17 @@ pub(crate) struct Control {
     pub(crate) limited: Vec<Arc<str>>,
     /// Those that have a limit on how many begin within a time.
     pub(crate) rated: Vec<Arc<str>>,
+    /// Those whose tasks take turns.
+    pub(crate) partitioned: HashMap<Arc<str>, Partitioned>,
+}
+
+/// How a queue is partitioned, as its workers know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Partitioned {
+    /// What comes is filed; otherwise it was partitioned once.
+    pub(crate) files: bool,
+    /// Each partition has a limit.
+    pub(crate) limited: bool,
 }
 
 impl Control {
@@ -42,14 +53,22 @@ impl Control {
     }
 
     /// The same request, without what is paused, and without claims from queues that have a limit or a rate of which the worker
-    /// has not known: it would hold what it has no slots or permits for.
+    /// has not known: it would hold what it has no slots or permits for. Nor are tasks claimed in their order of which it has
+    /// not known that they take turns.
     pub(super) fn without(&self, request: &TickRequest) -> TickRequest {
         let goes = |lane: &Lane| !self.is_paused(&lane.queue);
         let asked = |lane: &Lane| request.slots.iter().any(|ask| ask.queue == lane.queue);
         let paced = |lane: &Lane| request.permits.iter().any(|ask| ask.queue == lane.queue);
+        let in_turn = |lane: &Lane| {
+            let partitioned = self.partitioned.get(&lane.queue);
+            partitioned.map(|how| how.files) == lane.turns.as_ref().map(|turns| turns.files)
+                && partitioned.is_some_and(|how| how.limited)
+                    == request.partitioned.contains(&lane.queue)
+        };
         let known = |lane: &Lane| {
             (!self.is_limited(&lane.queue) || asked(lane))
                 && (!self.is_rated(&lane.queue) || paced(lane))
+                && in_turn(lane)
         };
         let mut request = request.clone();
         request.claim.retain(|lane| goes(lane) && known(lane));
@@ -79,8 +98,25 @@ pub(super) async fn load(conn: &mut Conn<'_>, version: i64) -> Result<Control, E
         if row.bool(3)? {
             control.rated.push(row.name(0)?);
         }
+        if let Some(by) = row.opt_text(4)? {
+            let how = Partitioned {
+                files: by != "none",
+                limited: row.bool(5)?,
+            };
+            control.partitioned.insert(row.name(0)?, how);
+        }
     }
     Ok(control)
+}
+
+/// The limited queues that a tick has locked.
+#[derive(Default)]
+pub(super) struct Locks {
+    pub(super) slots: Vec<Locked>,
+    /// Those with a rate.
+    pub(super) rated: Vec<Rated>,
+    /// How many tasks of one partition may be in hand, of those that have a limit on that.
+    pub(super) partitions: HashMap<Arc<str>, i64>,
 }
 
 /// A limited queue that is locked, and what the session may have of it.
@@ -96,27 +132,34 @@ pub(super) async fn lock(
     conn: &mut Conn<'_>,
     session: SessionId,
     request: &TickRequest,
-) -> Result<(Vec<Locked>, Vec<Rated>), Error> {
+) -> Result<Locks, Error> {
     let asks = &request.slots;
     let permits = request.permits.iter().map(|ask| &ask.queue);
     let queues = asks.iter().map(|ask| &ask.queue).chain(permits);
-    let queues: BTreeSet<Arc<str>> = queues.cloned().collect();
+    let queues: BTreeSet<Arc<str>> = queues.chain(&request.partitioned).cloned().collect();
     let args = Args::new().rows(Rows::new().texts(queues));
     let rows = conn.fetch(&sql::SLOT_LOCK, args.now()).await?;
-    let rated = rates::rated(&rows, &request.permits)?;
-    let mut locked = Vec::new();
+    let mut locks = Locks {
+        rated: rates::rated(&rows, &request.permits)?,
+        ..Locks::default()
+    };
+    for row in &rows {
+        if let Some(limit) = row.opt_int(8)? {
+            locks.partitions.insert(row.name(0)?, limit);
+        }
+    }
     let limited = asks.iter().map(|ask| &ask.queue);
     for (queue, budget) in budgets(conn, &rows, session, limited).await? {
         if let Some(ask) = asks.iter().find(|ask| ask.queue == queue) {
             let granted = grant(&budget, ask);
-            locked.push(Locked {
+            locks.slots.push(Locked {
                 queue,
                 budget,
                 granted,
             });
         }
     }
-    Ok((locked, rated))
+    Ok(locks)
 }
 
 /// What limited queues may lend, by their rows, and who has how much of them.
@@ -245,14 +288,14 @@ struct Moved {
     hunger: Hunger,
 }
 
-/// The same request, which claims no more of limited queues than there are slots for, and of those with a rate than there are
-/// permits for.
-pub(super) fn within(request: &TickRequest, locked: &[Locked], rated: &mut [Rated]) -> TickRequest {
+/// The same request, which claims no more of limited queues than there are slots for, of those with a rate than there are
+/// permits for, and of no partition more than it may.
+pub(super) fn within(request: &TickRequest, locks: &mut Locks) -> TickRequest {
     let mut request = request.clone();
     let asks = std::mem::take(&mut request.slots);
     let room = |queue: &Arc<str>| {
         let ask = asks.iter().find(|ask| ask.queue == *queue);
-        let lock = locked.iter().find(|lock| lock.queue == *queue);
+        let lock = locks.slots.iter().find(|lock| lock.queue == *queue);
         // Of a queue that has no limit any more the worker hears with this tick.
         let lock = lock.filter(|lock| lock.budget.limit.is_some());
         match (ask, lock) {
@@ -263,14 +306,18 @@ pub(super) fn within(request: &TickRequest, locked: &[Locked], rated: &mut [Rate
             _ => usize::MAX,
         }
     };
-    for lane in &mut request.claim {
+    let probes = request.probes.iter_mut().map(|probe| &mut probe.lane);
+    for lane in request.claim.iter_mut().chain(probes) {
         lane.room = lane.room.min(room(&lane.queue));
+        if let Some(turns) = &mut lane.turns {
+            turns.limit = locks.partitions.get(&lane.queue).copied();
+        }
     }
     request.claim.retain(|lane| lane.room > 0);
     request.claim_suspect.retain(|lane| room(&lane.queue) > 0);
     request.probes.retain(|probe| room(&probe.lane.queue) > 0);
     request.slots = asks;
-    rates::within(&mut request, rated);
+    rates::within(&mut request, &mut locks.rated);
     request
 }
 
@@ -369,6 +416,8 @@ impl Store {
                         slots: row.opt_int(4)?.map(i64::unsigned_abs),
                         lent: row.opt_int(5)?.unwrap_or_default().unsigned_abs(),
                         rate: rates::read(&row, 7)?,
+                        partition_by: row.opt_text(10)?.filter(|by| by != "none"),
+                        partition_limit: row.opt_int(11)?.map(i64::unsigned_abs),
                         workers: row.small(6)?,
                         ready: 0,
                         oldest_s: None,
@@ -388,6 +437,8 @@ impl Store {
                         pause_reason: None,
                         slots: None,
                         lent: 0,
+                        partition_by: None,
+                        partition_limit: None,
                         rate: None,
                         workers: 0,
                         ready: 0,

@@ -6,7 +6,7 @@ use super::args::{Args, Rows};
 use super::quarantine::quarantine;
 use super::reading::{Reading, readable};
 use super::savepoint::Savepoint;
-use super::{BacksOff, Claimed, Conn, Store, alerts, load, poison, routed, sql};
+use super::{BacksOff, Claimed, Conn, Store, alerts, load, partition, poison, routed, sql};
 use crate::alert::judge;
 use crate::clock::{Clock, Micros};
 use crate::crash::{Verdict, verdict};
@@ -347,6 +347,7 @@ async fn note_takeover(
 async fn return_slots(conn: &mut Conn<'_>, session: SessionId) -> Result<(), Error> {
     conn.execute(&sql::SLOT_HOLD, Args::new().uuid(session.0))
         .await?;
+    partition::give_back_all(conn, session).await?;
     conn.execute(&sql::SLOT_RETURN, Args::new().uuid(session.0))
         .await
 }

@@ -16,8 +16,8 @@ use super::{
     TickRequest,
 };
 use super::{
-    awaited, claim, deadlines, finish, load, notes, queue, rates, request, routed, sql, stop,
-    taking_back,
+    awaited, claim, deadlines, finish, load, notes, partition, queue, rates, request, routed, sql,
+    stop, taking_back,
 };
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId, TaskId};
@@ -113,12 +113,14 @@ async fn tick(
 
     // Of queues with a limit or a rate no more is claimed than there are slots and permits for.
     let limited;
-    let (mut locked, mut rated) = (Vec::new(), Vec::new());
-    let request = if request.slots.is_empty() && request.permits.is_empty() {
+    let mut locks = queue::Locks::default();
+    let unlimited =
+        request.slots.is_empty() && request.permits.is_empty() && request.partitioned.is_empty();
+    let request = if unlimited {
         request
     } else {
-        (locked, rated) = queue::lock(conn, session, request).await?;
-        limited = queue::within(request, &locked, &mut rated);
+        locks = queue::lock(conn, session, request).await?;
+        limited = queue::within(request, &mut locks);
         &limited
     };
 
@@ -148,6 +150,10 @@ async fn tick(
     answer.readied += finish::ready(conn, woken).await?;
     hand_back(conn, request).await?;
     leave_leases(conn, session, request, &stays).await?;
+    if !request.partitioned.is_empty() {
+        let left = request.leaves().filter(|task| !stays.contains(task));
+        answer.freed = partition::give_back(conn, left, &locks.partitions).await?;
+    }
 
     if request.promote {
         let args = Args::new().int(limits::TIMERS_PER_TICK as i64).now();
@@ -156,10 +162,10 @@ async fn tick(
     }
     claim::claim(conn, session, request, &mut answer).await?;
     if !request.slots.is_empty() {
-        let asks = (locked, request.slots.as_slice());
+        let asks = (locks.slots, request.slots.as_slice());
         answer.slots = queue::settle(conn, session, asks, &answer.took).await?;
     }
-    answer.permits = rates::settle(conn, rated, &request.permits, &answer.took).await?;
+    answer.permits = rates::settle(conn, locks.rated, &request.permits, &answer.took).await?;
     hear(conn, request, &mut answer).await?;
     Ok(TickEnd::Done(Box::new(answer)))
 }

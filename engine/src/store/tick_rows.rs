@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::loaded::{AwaitedLoad, ChildLoad, Claimed, StepLoad, ToStop};
 use super::notes::NoteRow;
+use super::partition::Turns;
 use super::queue::Control;
 use super::rows::{
     AttemptRow, AwaitedRow, ChildRow, DeadlineRow, Finish, ParkRow, RoutedEnd, RoutedRow,
@@ -23,6 +24,8 @@ pub(crate) struct Lane {
     pub(crate) queue: Arc<str>,
     pub(crate) kinds: Arc<[Arc<str>]>,
     pub(crate) room: usize,
+    /// Its tasks take turns.
+    pub(crate) turns: Option<Turns>,
 }
 
 /// A kind that backs off, of which one task may be tried.
@@ -107,6 +110,8 @@ pub(crate) struct TickRequest {
     pub(crate) control: i64,
     /// Slots of limited queues.
     pub(crate) slots: Vec<SlotAsk>,
+    /// Queues with a limit on each partition, if tasks of theirs may be taken in hand or let go of.
+    pub(crate) partitioned: Vec<Arc<str>>,
     /// Permits of queues with a rate.
     pub(crate) permits: Vec<PermitAsk>,
 }
@@ -160,6 +165,15 @@ impl TickRequest {
             permits: Vec::new(),
             ..self.clone()
         }
+    }
+
+    /// The tasks that it lets go of.
+    pub(crate) fn leaves(&self) -> impl Iterator<Item = TaskId> {
+        let parked = self.parks.iter().map(|park| park.task);
+        let handed = self.hand_backs.iter().map(|(task, _, _)| *task);
+        let finished = self.finishes.iter().map(|finish| finish.intent.into());
+        let ended = self.ends.iter().map(|end| end.task);
+        parked.chain(handed).chain(finished).chain(ended)
     }
 
     /// Something of the worker's is on its way to the disk.
@@ -250,6 +264,10 @@ pub(crate) struct TickAnswer {
     pub(crate) permits: Vec<PermitsGiven>,
     /// Where slots or permits were asked for: how many tasks were taken of each queue.
     pub(crate) took: Vec<(Arc<str>, usize)>,
+    /// Where tasks take turns: whose turn it is, by queue.
+    pub(crate) turns: Vec<(Arc<str>, Arc<str>)>,
+    /// A partition that had reached its limit has not any more.
+    pub(crate) freed: bool,
 }
 
 impl TickAnswer {

@@ -7,6 +7,7 @@ use super::admit::{Ancestry, mode};
 use super::args::Args;
 use super::conn::Row;
 use super::reading::Reading;
+use super::why_ready::{self, Stand};
 use super::{Conn, Goal, NewIntent, Store, conflict, line, load, sql};
 use crate::admit::Among;
 use crate::conflict::{Conflicts, Rule, Stage};
@@ -177,18 +178,14 @@ async fn place(conn: &mut Conn<'_>, id: IntentId, row: &Row) -> Result<Place, Er
             free: row.small(21)?,
         }));
     }
-    let args = Args::new()
-        .text(row.text(2)?)
-        .text(row.text(1)?)
-        .int(row.int(6)?)
-        .uuid(id.0)
-        .int(COUNT);
-    let ahead = conn.fetch_one(&sql::WHY_AHEAD, args).await?;
-    let ahead = ahead.map_or(Ok(0), |row| row.int(0))?;
-    Ok(Place::Ready {
+    let stand = Stand {
+        queue: row.text(2)?,
+        kind: row.text(1)?,
+        position: row.int(6)?,
+        task: id.0,
         crashes: row.small(15)?,
-        ahead: tally(ahead),
-    })
+    };
+    why_ready::place(conn, stand).await
 }
 
 /// Who is before it, on each of the resources in whose lines it stands.

@@ -2,7 +2,8 @@
 
 use super::args::Args;
 use super::conn::Row;
-use super::why::{COUNT, tally, workers};
+use super::why::workers;
+use super::why_ready::{self, Stand};
 use super::{Conn, sql};
 use crate::error::Error;
 use crate::limits;
@@ -57,18 +58,14 @@ async fn place(conn: &mut Conn<'_>, intent: &Facts, row: &Row) -> Result<Place, 
             free: row.small(13)?,
         }));
     }
-    let args = Args::new()
-        .text(row.text(1)?)
-        .text(intent.kind.as_str())
-        .int(row.int(4)?)
-        .uuid(row.uuid::<uuid::Uuid>(3)?)
-        .int(COUNT);
-    let ahead = conn.fetch_one(&sql::WHY_AHEAD, args).await?;
-    let ahead = ahead.map_or(Ok(0), |row| row.int(0))?;
-    Ok(Place::Ready {
+    let stand = Stand {
+        queue: row.text(1)?,
+        kind: intent.kind.clone(),
+        position: row.int(4)?,
+        task: row.uuid(3)?,
         crashes: row.small(7)?,
-        ahead: tally(ahead),
-    })
+    };
+    why_ready::place(conn, stand).await
 }
 
 fn step(row: &Row) -> Result<StepFacts, Error> {

@@ -146,6 +146,7 @@ impl Tick {
             queue: queue.into(),
             kinds: Arc::from([Arc::from(kind)]),
             room,
+            turns: None,
         });
         self.0.claim_bytes = 1 << 30;
         self

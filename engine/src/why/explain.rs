@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     Awaited, AwaitedFacts, Facts, Foresight, LeaseFacts, LineFacts, Place, Reason, Rival,
-    RunningStep, StepFacts, Tally, Why, WorkerFacts,
+    RunningStep, StepFacts, Tally, TurnFacts, Why, WorkerFacts,
 };
 use crate::limits;
 use crate::state::IntentState;
@@ -162,7 +162,11 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
             reasons.extend(children);
             reasons
         }
-        Place::Ready { crashes, ahead } => {
+        Place::Ready {
+            crashes,
+            ahead,
+            turn,
+        } => {
             let mut reasons = Vec::new();
             reasons.extend(paused);
             reasons.extend(said.full.map(|(slots, lent)| Reason::QueueFull {
@@ -170,6 +174,7 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
                 slots,
                 lent,
             }));
+            reasons.extend(turn.into_iter().flat_map(|turn| turns(&queue, turn)));
             reasons.extend(paced);
             if crashes > 0 {
                 reasons.push(Reason::Suspect { crashes });
@@ -190,6 +195,22 @@ fn waits_for(facts: Facts) -> Vec<Reason> {
             reasons
         }
     }
+}
+
+/// Whose turn it has to be.
+fn turns(queue: &str, turn: TurnFacts) -> impl Iterator<Item = Reason> {
+    let full = turn.full.map(|limit| Reason::PartitionFull {
+        queue: queue.to_owned(),
+        partition: turn.partition.clone(),
+        limit,
+        lent: turn.lent,
+    });
+    let turns = Reason::Turns {
+        queue: queue.to_owned(),
+        by: turn.by,
+        partition: turn.partition,
+    };
+    [Some(turns), full].into_iter().flatten()
 }
 
 /// Who holds it, and whether that one is heard of.

@@ -217,6 +217,26 @@ pub enum Reason {
         /// How many slots workers have; more than that where the limit came later.
         lent: u64,
     },
+    /// The tasks of its queue take turns: how many of its own partition go before it is said with its place in line.
+    Turns {
+        /// The queue.
+        queue: String,
+        /// By what its tasks are told apart: `account`, `resource:server`, `input:/customer/id`.
+        by: String,
+        /// Its partition; empty if it cannot be told apart.
+        partition: String,
+    },
+    /// As many tasks of its partition are in the hands of workers as may be.
+    PartitionFull {
+        /// The queue.
+        queue: String,
+        /// The partition.
+        partition: String,
+        /// How many may be.
+        limit: u64,
+        /// How many are.
+        lent: u64,
+    },
     /// The queue is at the rate at which its steps may begin.
     QueuePaced {
         /// The queue.
@@ -356,6 +376,16 @@ pub struct RunningStep {
     pub progress: Option<String>,
 }
 
+/// Whose turn it has to be before one in line is taken.
+#[derive(Debug, Clone)]
+pub(crate) struct TurnFacts {
+    pub(crate) by: String,
+    pub(crate) partition: String,
+    pub(crate) lent: u64,
+    /// The limit, if that many are in hand.
+    pub(crate) full: Option<u64>,
+}
+
 /// What people have said of a queue.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct QueueFacts {
@@ -439,6 +469,8 @@ pub(crate) enum Place {
     Ready {
         crashes: u64,
         ahead: Tally,
+        /// Its queue takes turns, and it is filed.
+        turn: Option<TurnFacts>,
     },
 }
 

@@ -141,6 +141,29 @@ impl Display for Reason {
                     None => Ok(()),
                 }
             }
+            Self::Turns {
+                queue,
+                by,
+                partition,
+            } => {
+                let by = by.replacen(':', " ", 1);
+                match partition.as_str() {
+                    "" => write!(f, "queue `{queue}` takes turns by {by}, and it has none"),
+                    _ => write!(
+                        f,
+                        "queue `{queue}` takes turns by {by}: its turn is that of `{partition}`"
+                    ),
+                }
+            }
+            Self::PartitionFull {
+                queue,
+                partition,
+                limit,
+                lent,
+            } => write!(
+                f,
+                "queue `{queue}` has a limit of {limit} of `{partition}` in the hands of workers at once, and they have {lent}"
+            ),
             Self::QueueFull { queue, slots, lent } => write!(
                 f,
                 "queue `{queue}` has a limit of {slots} steps at once across all workers, and they have {lent} of these"

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::engine::Engine;
+use super::lane::LaneState;
 use crate::crash;
-use crate::store::{BacksOff, Lane, Probe};
+use crate::store::{BacksOff, Probe};
 
 /// The kinds that back off, as this worker knows.
 #[derive(Debug, Default)]
@@ -96,16 +97,12 @@ impl BackingOff {
     }
 
     /// Those of a queue's kinds of which one may be tried now.
-    fn due(&self, queue: &Arc<str>, of: &[Arc<str>], now: Duration) -> Vec<Probe> {
+    fn due(&self, lane: &LaneState, now: Duration) -> Vec<Probe> {
         let kinds = self.kinds();
-        let due = of.iter().filter_map(|kind| {
+        let due = lane.kinds.iter().filter_map(|kind| {
             let mark = kinds.get(kind).filter(|mark| mark.until <= now)?;
             Some(Probe {
-                lane: Lane {
-                    queue: queue.clone(),
-                    kinds: Arc::from([kind.clone()]),
-                    room: 1,
-                },
+                lane: lane.claim(Arc::from([kind.clone()]), 1),
                 intents: mark.intents,
             })
         });
@@ -127,10 +124,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
             return Vec::new();
         }
         let now = self.now();
-        let open = |lane: &&super::lane::LaneState| !lane.paused && lane.has_slot();
+        let open = |lane: &&LaneState| !lane.paused && lane.has_slot();
         let lanes = self.lanes.iter().filter(open);
         lanes
-            .flat_map(|lane| self.backing_off.due(&lane.queue, &lane.kinds, now))
+            .flat_map(|lane| self.backing_off.due(lane, now))
             .collect()
     }
 

@@ -9,6 +9,7 @@ use super::paced::Paced;
 use crate::id::TaskId;
 use crate::limits;
 use crate::slots::{SlotAsk, SlotsSeen};
+use crate::store::{Lane, Partitioned, Turns};
 
 /// A step that may start as soon as there is a slot.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +30,13 @@ pub(super) enum UseFor {
     Suspect,
 }
 
+/// How the tasks of a queue take turns, as far as this worker knows, and whose turn it is here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Turning {
+    pub(super) how: Partitioned,
+    pub(super) from: Arc<str>,
+}
+
 /// One queue, as this worker serves it.
 #[derive(Debug)]
 pub(super) struct LaneState {
@@ -47,6 +55,8 @@ pub(super) struct LaneState {
     pub(super) paused: bool,
     /// The queue has a limit on how many of its steps run at once, everywhere: what this worker has of that.
     pub(super) lent: Option<Lent>,
+    /// Its tasks take turns: how.
+    pub(super) turns: Option<Turning>,
     /// The queue has a rate at which its steps may begin, everywhere: what this worker may begin by that.
     pub(super) paced: Option<Paced>,
     /// Steps ended since the start of the present window, and in the one before.
@@ -74,6 +84,7 @@ impl LaneState {
             hint: true,
             paused: false,
             lent: None,
+            turns: None,
             paced: None,
             ended_now: 0,
             ended_before: 0,
@@ -87,6 +98,39 @@ impl LaneState {
     pub(super) fn served(&self) -> impl Iterator<Item = (Arc<str>, Arc<str>)> {
         let kinds = self.kinds.iter();
         kinds.map(|kind| (kind.clone(), self.queue.clone()))
+    }
+
+    /// A claim of so many of these kinds of it.
+    pub(super) fn claim(&self, kinds: Arc<[Arc<str>]>, room: usize) -> Lane {
+        let turns = self.turns.as_ref().map(|turns| Turns {
+            from: turns.from.clone(),
+            files: turns.how.files,
+            limit: None,
+        });
+        Lane {
+            queue: self.queue.clone(),
+            kinds,
+            room,
+            turns,
+        }
+    }
+
+    /// People have said how its tasks take turns.
+    pub(super) fn turned(&mut self, how: Option<Partitioned>) {
+        if self.turns.as_ref().map(|turns| turns.how) == how {
+            return;
+        }
+        let from = self.turns.take().map(|turns| turns.from);
+        self.turns = how.map(|how| Turning {
+            how,
+            from: from.unwrap_or_default(),
+        });
+        self.hint = true;
+    }
+
+    /// Each of its partitions has a limit.
+    pub(super) fn limits_partitions(&self) -> bool {
+        self.turns.as_ref().is_some_and(|turns| turns.how.limited)
     }
 
     /// A step has ended: the pace of the lane.
@@ -186,6 +230,8 @@ impl LaneState {
             Some(lent) if lent.is_denied() => (self.concurrency.min(lent.usable()), 0),
             Some(_) => (self.concurrency, 0),
         };
+        // What is in hand is counted, and others may run it at once.
+        let ahead = if self.limits_partitions() { 0 } else { ahead };
         (most + ahead)
             .saturating_sub(self.in_hand())
             .min(limits::CLAIM)

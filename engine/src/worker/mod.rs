@@ -42,6 +42,7 @@ mod slot;
 mod stop;
 mod superseding;
 mod ticking;
+mod turns;
 mod undoing;
 mod waiting;
 mod waking;

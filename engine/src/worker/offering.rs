@@ -42,6 +42,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             lane.hint
                 || lane.paused
                 || lane.lent.is_some()
+                || lane.turns.is_some()
                 || lane.paced.is_some()
                 || (self.backing_off.any() && lane.kinds.iter().any(backs_off))
         };

@@ -38,6 +38,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             } else {
                 lane.paced = None;
             }
+            lane.turned(control.partitioned.get(&lane.queue).copied());
         }
         // What is held of a queue that is paused goes back; where a limit or a rate has gone, what waited for it goes on.
         let queues = self.lanes.iter().map(|lane| lane.queue.clone());

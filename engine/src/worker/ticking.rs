@@ -24,12 +24,14 @@ impl<S: Send + Sync + 'static> Engine<S> {
         if let Some(later) = bounded::put_off(&mut request) {
             self.pending = later;
         }
+        self.lets_go(&request);
         let claims = match stopping {
             true => Claims::None,
             false => self.ask(&mut request, now),
         };
         self.ask_permits(&mut request, stopping);
         self.ask_slots(&mut request, claims);
+        self.name_partitioned(&mut request);
         request.hear_cancels = std::mem::take(&mut self.hear_cancels);
         if !request.is_empty() || self.watch_due {
             self.watch_due = false;
@@ -91,8 +93,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             let room = lane.room(now, limits::PREFETCH_BYTES - self.bytes);
             let kinds = self.backing_off.others(&lane.kinds);
             if lane.is_open() && room > 0 && !kinds.is_empty() {
-                let queue = lane.queue.clone();
-                request.claim.push(Lane { queue, kinds, room });
+                request.claim.push(lane.claim(kinds, room));
             }
         }
         if !request.claim.is_empty() {
@@ -108,11 +109,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
     /// All that this worker serves and has slots for, as far as it knows: for looks, and for suspects.
     pub(super) fn all_lanes(&self) -> Vec<Lane> {
-        let lane = |lane: &super::lane::LaneState| Lane {
-            queue: lane.queue.clone(),
-            kinds: self.backing_off.others(&lane.kinds),
-            room: 1,
-        };
+        let lane =
+            |lane: &super::lane::LaneState| lane.claim(self.backing_off.others(&lane.kinds), 1);
         let open = |lane: &&super::lane::LaneState| !lane.paused && lane.has_slot();
         self.lanes.iter().filter(open).map(lane).collect()
     }
@@ -120,11 +118,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// Limited queues that have lent all that this worker may have: it asks again when there is something to be had, and
     /// something to claim.
     pub(super) fn denied_lanes(&self) -> Vec<Lane> {
-        let lane = |lane: &super::lane::LaneState| Lane {
-            queue: lane.queue.clone(),
-            kinds: self.backing_off.others(&lane.kinds),
-            room: 1,
-        };
+        let lane =
+            |lane: &super::lane::LaneState| lane.claim(self.backing_off.others(&lane.kinds), 1);
         let denied = |lane: &&super::lane::LaneState| !lane.paused && lane.is_denied();
         self.lanes.iter().filter(denied).map(lane).collect()
     }
@@ -145,6 +140,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
         self.slots_heard(request, answer);
         self.permits_heard(request, answer);
+        self.turns_heard(answer);
         self.confirm(self.sent);
         if request.promote {
             // Another one may be due already; the next look says when.

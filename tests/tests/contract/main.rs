@@ -83,6 +83,7 @@ mod superseding;
 mod superseding_failed;
 mod support;
 mod trees;
+mod turns;
 mod undo;
 mod undo_crashes;
 mod undo_failures;

@@ -1,0 +1,2 @@
+-- Reap and close: the tasks of a session that are counted in partitions. Index partition_task_of_session. 1 session.
+select task_id from intendant.partition_task where session_id = $1::uuid

@@ -1,0 +1,12 @@
+-- Why: of one that is filed by its partition: by what its queue is partitioned, how many of a partition may be in hand, its
+-- partition, how many of that are, and how many are before it; counts no further than the limit. Primary keys, index
+-- ready_partition. 1 queue, 2 kind, 3 position, 4 task, 5 limit.
+select q.partition_by, q.partition_limit, r.partition, coalesce(p.lent, 0),
+       (select count(*)
+          from (select 1 from intendant.ready a
+                 where a.queue = $1::text and a.kind = $2::text and a.crashes = -1 and a.partition = r.partition
+                   and (a.position, a.intent_id) < ($3::bigint, $4::uuid) limit $5::bigint) a)
+  from intendant.ready r
+  left join intendant.queue q on q.name = r.queue
+  left join intendant.partition p on p.queue = r.queue and p.name = r.partition
+ where r.queue = $1::text and r.kind = $2::text and r.crashes = -1 and r.position = $3::bigint and r.intent_id = $4::uuid
