@@ -5,6 +5,8 @@
 //! one partition does not use goes to the others, so nothing stands idle. A partition can have a limit, too: so many of its
 //! tasks are in the hands of workers at once, and no more.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::error::Error;
@@ -35,6 +37,11 @@ impl Partitions {
 
     fn by(by: String) -> Self {
         Self { by, at_once: None }
+    }
+
+    /// The limit of each partition.
+    pub fn limit(&self) -> Option<u32> {
+        self.at_once
     }
 
     /// No more than so many tasks of one partition are in the hands of workers at once, all of them together. An intent is a
@@ -74,6 +81,34 @@ impl Partitions {
         match self.at_once {
             Some(0) => refused("0 at once", "1 or more; pause the queue instead"),
             at_once => Ok((self.by.as_str().into(), at_once.map(i64::from))),
+        }
+    }
+}
+
+/// By what tasks are told apart, as people write it: `account`, `resource:server`, `input:/customer/id`.
+impl fmt::Display for Partitions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.by)
+    }
+}
+
+impl FromStr for Partitions {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let partitions = match text.split_once(':') {
+            None if text == "account" => Self::by_account(),
+            Some(("resource", kind)) => Self::by_resource(kind),
+            Some(("input", path)) => Self::by_input(path),
+            _ => {
+                return Err(format!(
+                    "`{text}` is nothing that tasks are told apart by: account, resource:server, input:/customer/id"
+                ));
+            }
+        };
+        match partitions.checked() {
+            Ok(_) => Ok(partitions),
+            Err(error) => Err(error.to_string()),
         }
     }
 }
@@ -152,6 +187,20 @@ mod tests {
         assert!(!is_said(Partitions::by_account().at_once(0)));
         assert!(!is_said(Partitions::by_resource("a:b")));
         assert!(!is_said(Partitions::by_resource("")));
+        for text in ["account", "resource:server", "input:/customer/id"] {
+            assert_eq!(text.parse::<Partitions>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "none",
+            "accounts",
+            "resource:",
+            "input:",
+            "input:id",
+            "label:x",
+        ] {
+            assert!(text.parse::<Partitions>().is_err(), "{text}");
+        }
         for path in ["", "customer", "/", "/a//b", "/a/0", "/a/\"", "/a~1b"] {
             assert!(!is_said(Partitions::by_input(path)), "{path}");
         }

@@ -15,6 +15,7 @@ use intendant::{
 };
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, SqliteConnection};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::binary;
 use crate::database::Database;
@@ -140,7 +141,11 @@ pub struct Chaos {
     directory: tempfile::TempDir,
     workers: Vec<Child>,
     concurrency: usize,
+    _turn: SemaphorePermit<'static>,
 }
+
+/// Each has several processes, and some are measured: on two cores, more at once would be measured instead of them.
+static AT_ONCE: Semaphore = Semaphore::const_new(2);
 
 /// What the ledger and the database say in the end.
 #[derive(Debug, Default)]
@@ -165,6 +170,7 @@ impl Chaos {
         backlog: impl IntoIterator<Item = Work>,
         concurrency: usize,
     ) -> Result<Self> {
+        let turn = AT_ONCE.acquire().await?;
         let kind = database.kind;
         let intendant = Intendant::open(&database.url).await?;
         let create = "create table effect (intent text not null)";
@@ -183,6 +189,7 @@ impl Chaos {
         intendant.request_all(backlog).await?;
         let directory = tempfile::tempdir()?;
         Ok(Self {
+            _turn: turn,
             intendant,
             database,
             directory,

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use intendant::{QueueRecord, Rate};
+use intendant::{Partitions, QueueRecord, Rate};
 
 use super::args::Database;
 use super::named::Act;
@@ -37,6 +37,13 @@ pub(super) enum Queue {
                       intendant queue rate mail 500/h --burst 10\n  intendant queue rate mail --none"
     )]
     Rate(NewRate),
+    /// Have its tasks take turns, one account's (or whatever they are told apart by) after another's
+    #[command(
+        after_help = "Examples:\n  intendant queue partition mail account --reason 'one of them floods us'\n  \
+                      intendant queue partition mail resource:server --at-once 2\n  \
+                      intendant queue partition mail input:/customer/id\n  intendant queue partition mail --none"
+    )]
+    Partition(Partition),
     /// What people did to it, the latest first
     #[command(after_help = "Example:\n  intendant queue changes mail")]
     Changes(Named),
@@ -89,6 +96,21 @@ pub(super) struct NewRate {
     none: bool,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct Partition {
+    #[command(flatten)]
+    act: Act,
+    /// By what they are told apart: `account`, `resource:TYPE`, `input:/FIELD/FIELD`
+    #[arg(required_unless_present = "none")]
+    what: Option<Partitions>,
+    /// So many of one partition are in the hands of workers at once, and no more
+    #[arg(long, value_name = "N", conflicts_with = "none")]
+    at_once: Option<u32>,
+    /// They are served in the order of requests
+    #[arg(long, conflicts_with = "what")]
+    none: bool,
+}
+
 pub(super) async fn queue(action: Queue) -> Result<()> {
     match action {
         Queue::List(options) => list(options).await,
@@ -132,6 +154,20 @@ pub(super) async fn queue(action: Queue) -> Result<()> {
             }
             Ok(())
         }
+        Queue::Partition(Partition {
+            what, at_once, act, ..
+        }) => {
+            let (intendant, by) = act.begin().await?;
+            let name = &act.name;
+            let turns = what.map(|what| at_once.into_iter().fold(what, Partitions::at_once));
+            let changed = intendant.partition_queue(name, turns.clone(), &by, act.reason());
+            match (changed.await?, turns) {
+                (true, Some(turns)) => println!("{name}: {}", takes_turns(&turns)),
+                (true, None) => println!("{name}: its tasks take no turns any more"),
+                (false, _) => println!("{name}: it is so already"),
+            }
+            Ok(())
+        }
         Queue::Resume(act) => {
             let (intendant, by) = act.begin().await?;
             let name = &act.name;
@@ -141,6 +177,15 @@ pub(super) async fn queue(action: Queue) -> Result<()> {
             }
             Ok(())
         }
+    }
+}
+
+fn takes_turns(turns: &Partitions) -> String {
+    match turns.limit() {
+        Some(limit) => {
+            format!("its tasks take turns by {turns}, no more than {limit} of one at once")
+        }
+        None => format!("its tasks take turns by {turns}"),
     }
 }
 
@@ -157,6 +202,7 @@ async fn list(options: List) -> Result<()> {
         ("OLDEST", Fit::Whole),
         ("SLOTS", Fit::Whole),
         ("RATE", Fit::Whole),
+        ("TURNS", Fit::Whole),
         ("STATE", Fit::Cut(20)),
     ]);
     for queue in &queues {
@@ -173,6 +219,7 @@ async fn list(options: List) -> Result<()> {
             queue
                 .rate
                 .map_or_else(|| "-".to_owned(), |rate| rate.to_string()),
+            turns(queue),
             state(queue),
         ]);
     }
@@ -181,6 +228,14 @@ async fn list(options: List) -> Result<()> {
         eprintln!("no queues: a worker that serves some writes them down when it begins");
     }
     Ok(())
+}
+
+fn turns(queue: &QueueRecord) -> String {
+    match (&queue.partition_by, queue.partition_limit) {
+        (Some(by), Some(limit)) => format!("{by}, {limit}"),
+        (Some(by), None) => by.clone(),
+        (None, _) => "-".to_owned(),
+    }
 }
 
 fn state(queue: &QueueRecord) -> String {

@@ -1,9 +1,9 @@
-//! Queues and schedules: looked at, paused, resumed; queues given a rate.
+//! Queues and schedules: looked at, paused, resumed; queues given a rate, or turns.
 
 use axum::extract::FromRequestParts;
 use axum::http::request;
 use chrono::{DateTime, Utc};
-use intendant::{QueueRecord, Rate, ScheduleRecord};
+use intendant::{Partitions, QueueRecord, Rate, ScheduleRecord};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +50,20 @@ pub(super) struct NewRate {
     rate: Option<String>,
     /// So many of them at once after a pause; as many as the rate allows in a tenth of a second, and one at least, unless said
     burst: Option<u32>,
+    /// Why; kept with the change
+    #[schemars(length(max = 2000))]
+    reason: Option<String>,
+}
+
+/// Whose turn it is.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewPartitions {
+    /// By what its tasks are told apart: `account`, `resource:server` or `input:/customer/id`; null: they take no turns
+    #[schemars(length(max = 210))]
+    by: Option<String>,
+    /// So many tasks of one partition are in the hands of workers at once, and no more
+    at_once: Option<u32>,
     /// Why; kept with the change
     #[schemars(length(max = 2000))]
     reason: Option<String>,
@@ -102,6 +116,33 @@ pub(super) async fn rate_queue(
     let rate = rate(new.rate.as_deref(), new.burst)?;
     let changed = engine.rate_queue(&name, rate, access.who(), reason).await?;
     Ok(Answer(Changed { changed }))
+}
+
+pub(super) async fn partition_queue(
+    access: Access,
+    Name(name): Name,
+    Body(new): Body<NewPartitions>,
+) -> Result<Answer<Changed>, Problem> {
+    let (engine, reason) = (access.everything()?, check(new.reason.as_deref())?);
+    let turns = partitions(new.by.as_deref(), new.at_once)?;
+    let changed = engine.partition_queue(&name, turns, access.who(), reason);
+    let changed = changed.await?;
+    Ok(Answer(Changed { changed }))
+}
+
+/// How tasks are told apart, as people write it.
+pub(super) fn partitions(
+    text: Option<&str>,
+    at_once: Option<u32>,
+) -> Result<Option<Partitions>, Problem> {
+    let by: Option<Partitions> = text.map(str::parse).transpose().map_err(Problem::invalid)?;
+    match (by, at_once) {
+        (Some(by), Some(at_once)) => Ok(Some(by.at_once(at_once))),
+        (None, Some(_)) => Err(Problem::invalid(
+            "a limit is of each partition, and there are none",
+        )),
+        (by, None) => Ok(by),
+    }
 }
 
 /// A rate as people write it.

@@ -172,25 +172,24 @@ mod tests {
     #[test]
     fn a_kind_that_backs_off_is_left_out_and_tried_when_it_is_due() {
         let s = Duration::from_secs;
-        let (queue, kinds): (Arc<str>, Arc<[Arc<str>]>) = (
-            Arc::from("default"),
-            Arc::from(["good".into(), "bad".into()]),
-        );
+        let kinds = vec![Arc::from("good"), Arc::from("bad")];
+        let lane = LaneState::new(Arc::from("default"), kinds, 4);
+        let kinds = lane.kinds.clone();
         let backing_off = BackingOff::default();
         assert!(Arc::ptr_eq(&backing_off.others(&kinds), &kinds));
         backing_off.add(&backs_off("bad", 5), s(10));
         backing_off.add(&backs_off("elsewhere", 5), s(10));
         assert_eq!(*backing_off.others(&kinds), [Arc::from("good")]);
         assert!(backing_off.has("bad") && !backing_off.has("good"));
-        assert!(backing_off.due(&queue, &kinds, s(14)).is_empty());
-        let due = backing_off.due(&queue, &kinds, s(15));
+        assert!(backing_off.due(&lane, s(14)).is_empty());
+        let due = backing_off.due(&lane, s(15));
         assert_eq!((due.len(), &*due[0].lane.kinds[0]), (1, "bad"));
         backing_off.tried(&due, s(15));
-        assert!(backing_off.due(&queue, &kinds, s(15)).is_empty());
-        assert_eq!(backing_off.due(&queue, &kinds, s(16)).len(), 1);
+        assert!(backing_off.due(&lane, s(15)).is_empty());
+        assert_eq!(backing_off.due(&lane, s(16)).len(), 1);
         assert!(!backing_off.set(vec![backs_off("bad", 9), backs_off("elsewhere", 1)], s(20)));
         assert!(
-            backing_off.due(&queue, &kinds, s(28)).is_empty(),
+            backing_off.due(&lane, s(28)).is_empty(),
             "it was told to wait longer"
         );
         assert!(backing_off.set(Vec::new(), s(20)) && !backing_off.any());

@@ -77,6 +77,7 @@ async fn queues(kind: StoreKind) -> Result<()> {
         "{none:?}"
     );
     rates(url)?;
+    turns(url)?;
     let changes = stdout(&run(url, &["queue", "changes", "default"])?);
     let lines: Vec<_> = changes.lines().collect();
     ensure!(
@@ -86,6 +87,34 @@ async fn queues(kind: StoreKind) -> Result<()> {
             && lines[5].ends_with("pause by ada: the provider is down"),
         "{changes}"
     );
+    Ok(())
+}
+
+fn turns(url: &str) -> Result<()> {
+    let partition = |more: &[&str]| {
+        let args = ["queue", "partition", "default"].iter().chain(more);
+        run(url, &args.copied().collect::<Vec<_>>())
+    };
+    let said = partition(&["resource:server", "--at-once", "2", "--by", "ada"])?;
+    let says = "default: its tasks take turns by resource:server, no more than 2 of one at once\n";
+    ensure!(stdout(&said) == says, "{said:?}");
+    let again = partition(&["resource:server", "--at-once", "2"])?;
+    ensure!(stdout(&again) == "default: it is so already\n", "{again:?}");
+    let list = stdout(&run(url, &["queue", "list"])?);
+    ensure!(list.contains("resource:server, 2"), "{list}");
+    for slip in [
+        &["server"][..],
+        &["input:id"],
+        &["account", "--at-once", "0"],
+        &[],
+        &["account", "--none"],
+    ] {
+        let refused = partition(slip)?;
+        ensure!(refused.status.code() == Some(2), "{slip:?}: {refused:?}");
+    }
+    let none = partition(&["--none", "--by", "ada"])?;
+    let says = "default: its tasks take no turns any more\n";
+    ensure!(stdout(&none) == says, "{none:?}");
     Ok(())
 }
 

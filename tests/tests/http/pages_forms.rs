@@ -230,6 +230,20 @@ async fn a_queue_is_paused_and_goes_on(server: Server) -> Result<()> {
         rated.said().contains("at most 30/min, 1 at once"),
         "{rated:?}"
     );
+    let turns = limited.form(&[("verb", "partition")])?;
+    let done = browser
+        .submit(
+            &turns,
+            &[("by", "account"), ("at_once", "2"), ("reason", "a flood")],
+        )
+        .await?;
+    let turned = browser.follow(done).await?;
+    ensure!(
+        turned
+            .said()
+            .contains("by account, at most 2 of one at once"),
+        "{turned:?}"
+    );
     let slip = browser
         .submit(&rate, &[("rate", "thirty"), ("reason", "their quota")])
         .await?;

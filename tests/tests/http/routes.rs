@@ -423,6 +423,26 @@ async fn what_is_around_intents_is_told(server: Server) -> Result<()> {
         let refused = server.post(path, &slip).await?;
         ensure!(refused.status == 422, "{slip}: {refused:?}");
     }
+    let turns_path = "/api/v1/queues/default/partition";
+    let turns = json!({"by": "account", "at_once": 3, "reason": "one of them floods us"});
+    ensure!(server.post(turns_path, &turns).await?.json["changed"] == true);
+    ensure!(server.post(turns_path, &turns).await?.json["changed"] == false);
+    let queues = server.get("/api/v1/queues").await?;
+    let said = (
+        &queues.json[0]["partition_by"],
+        &queues.json[0]["partition_limit"],
+    );
+    ensure!(said == (&json!("account"), &json!(3)), "{queues:?}");
+    for slip in [
+        json!({"by": "server"}),
+        json!({"at_once": 3}),
+        json!({"by": "account", "at_once": 0}),
+    ] {
+        let refused = server.post(turns_path, &slip).await?;
+        ensure!(refused.status == 422, "{slip}: {refused:?}");
+    }
+    let none = server.post(turns_path, &json!({"by": null})).await?;
+    ensure!(none.json["changed"] == true, "{none:?}");
     let none = server.post(path, &json!({"rate": null})).await?;
     ensure!(none.json["changed"] == true, "{none:?}");
     ensure!(server.get("/api/v1/schedules").await?.json == json!([]));

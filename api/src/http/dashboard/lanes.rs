@@ -10,7 +10,7 @@ use super::form::Form;
 use super::frame::{self, Html, Live, nothing};
 use super::place::{Place, Seat};
 use super::words::{ago, ahead, id, line, linked, signed};
-use crate::http::lanes::rate;
+use crate::http::lanes::{partitions, rate};
 use crate::http::problem::Problem;
 use crate::http::verbs::check;
 use crate::output::words;
@@ -47,6 +47,7 @@ fn queue_card(seat: &Seat, queue: &QueueRecord, index: usize) -> Markup {
                 dt { "Workers" } dd { (queue.workers) @if queue.workers == 0 && queue.ready > 0 { " " (signed("unserved", "!")) } }
                 dt { "At once" } dd { @match queue.slots { Some(slots) => { "at most " (slots) ", " (queue.lent) " lent" }, None => "no limit" } }
                 @if let Some(rate) = &queue.rate { dt { "Rate" } dd { "at most " (rate) ", " (rate.at_once()) " at once" } }
+                @if let Some(by) = &queue.partition_by { dt { "Turns" } dd { "by " (line(by)) @if let Some(limit) = queue.partition_limit { ", at most " (limit) " of one at once" } } }
             }
             @if seat.may_act() {
                 div .acts {
@@ -57,6 +58,14 @@ fn queue_card(seat: &Seat, queue: &QueueRecord, index: usize) -> Markup {
                     (change(place, "/queues", &format!("q{index}-limit"), &queue.name, "limit", "Limit", &html! {
                         label { "Steps at once; nothing: no limit"
                             input type="number" name="slots" min="1" max="1000000" value=(queue.slots.map(|n| n.to_string()).unwrap_or_default());
+                        }
+                    }))
+                    (change(place, "/queues", &format!("q{index}-partition"), &queue.name, "partition", "Turns", &html! {
+                        label { "Take turns by account, resource:server or input:/customer/id; nothing: in the order of requests"
+                            input name="by" maxlength="210" value=(queue.partition_by.as_deref().unwrap_or_default());
+                        }
+                        label { "Of one at once; nothing: no limit"
+                            input type="number" name="at_once" min="1" max="1000000" value=(queue.partition_limit.map(|n| n.to_string()).unwrap_or_default());
                         }
                     }))
                     (change(place, "/queues", &format!("q{index}-rate"), &queue.name, "rate", "Rate", &html! {
@@ -121,6 +130,13 @@ pub(super) async fn change_queue(seat: Seat, form: Form) -> Result<Response, Pro
             let slots = slots
                 .map_err(|_| Problem::invalid("the limit is a number of steps, or nothing"))?;
             engine.limit_queue(name, slots, who, reason).await?
+        }
+        "partition" => {
+            let at_once = form.get("at_once").map(str::parse).transpose();
+            let at_once = at_once
+                .map_err(|_| Problem::invalid("the limit is a number of tasks, or nothing"))?;
+            let turns = partitions(form.get("by"), at_once)?;
+            engine.partition_queue(name, turns, who, reason).await?
         }
         "rate" => {
             let burst = form.get("burst").map(str::parse).transpose();
