@@ -34,11 +34,11 @@ create or replace view intendant.queues as
 create or replace view intendant.intents as
   select i.id, i.kind, i.queue, i.account, o.state, i.requested_by, i.requested_at, o.started_at, o.finished_at,
          i.input, o.output, o.reason, o.error, o.step as failed_step, i.priority, i.run_at, i.parent_id, i.parent_step,
-         i.root_id, i.correlation_id
+         i.root_id, i.correlation_id, o.payload_removed_at
     from intendant.outcome o join intendant.intent i on i.id = o.intent_id
   union all
   select i.id, i.kind, i.queue, i.account, 'ready', i.requested_by, i.requested_at, s.started_at, null,
-         i.input, null, null, null, null, i.priority, i.run_at, i.parent_id, i.parent_step, i.root_id, i.correlation_id
+         i.input, null, null, null, null, i.priority, i.run_at, i.parent_id, i.parent_step, i.root_id, i.correlation_id, null
     from intendant.intent i
     join intendant.ready r on r.queue = i.queue and r.kind = i.kind and r.crashes = any ('{-1,0,1,2,3,4}'::smallint[])
                           and r.position = i.position and r.intent_id = i.id
@@ -46,13 +46,13 @@ create or replace view intendant.intents as
    where not exists (select from intendant.cancel c where c.intent_id = i.id)
   union all
   select i.id, i.kind, i.queue, i.account, 'waiting', i.requested_by, i.requested_at, s.started_at, null,
-         i.input, null, null, null, null, i.priority, i.run_at, i.parent_id, i.parent_step, i.root_id, i.correlation_id
+         i.input, null, null, null, null, i.priority, i.run_at, i.parent_id, i.parent_step, i.root_id, i.correlation_id, null
     from intendant.parked p join intendant.intent i on i.id = p.intent_id
     left join intendant.started s on s.intent_id = i.id
    where not exists (select from intendant.cancel c where c.intent_id = i.id)
   union all
   select i.id, i.kind, i.queue, i.account, 'blocked', i.requested_by, i.requested_at, s.started_at, null,
-         i.input, null, null, null, null, i.priority, i.run_at, i.parent_id, i.parent_step, i.root_id, i.correlation_id
+         i.input, null, null, null, null, i.priority, i.run_at, i.parent_id, i.parent_step, i.root_id, i.correlation_id, null
     from intendant.blocked b join intendant.intent i on i.id = b.intent_id
     left join intendant.started s on s.intent_id = i.id
    where not exists (select from intendant.cancel c where c.intent_id = i.id)
@@ -60,7 +60,7 @@ create or replace view intendant.intents as
   select i.id, i.kind, i.queue, i.account,
          case when c.intent_id is null then 'running' else 'undoing' end, i.requested_by, i.requested_at,
          coalesce(s.started_at, greatest(l.claimed_at, i.requested_at)), null,
-         i.input, null, null, null, null, i.priority, i.run_at, i.parent_id, i.parent_step, i.root_id, i.correlation_id
+         i.input, null, null, null, null, i.priority, i.run_at, i.parent_id, i.parent_step, i.root_id, i.correlation_id, null
     from intendant.lease l
     cross join lateral unnest(l.tasks) as t (id)
     join intendant.intent i on i.id = t.id
@@ -69,7 +69,7 @@ create or replace view intendant.intents as
    where not exists (select from intendant.outcome o where o.intent_id = t.id)
   union all
   select i.id, i.kind, i.queue, i.account, 'undoing', i.requested_by, i.requested_at, s.started_at, null,
-         i.input, null, null, null, null, i.priority, i.run_at, i.parent_id, i.parent_step, i.root_id, i.correlation_id
+         i.input, null, null, null, null, i.priority, i.run_at, i.parent_id, i.parent_step, i.root_id, i.correlation_id, null
     from intendant.cancel c join intendant.intent i on i.id = c.intent_id
     left join intendant.started s on s.intent_id = i.id
    where not exists (select from intendant.outcome o where o.intent_id = i.id)

@@ -323,7 +323,7 @@ async fn what_a_worker_that_died_had_in_hand_is_not_counted(bench: Bench) -> Res
     bench
         .turns(Some(Partitions::by_account().at_once(2)))
         .await?;
-    let first = start(bench.post(&stuck));
+    let first = start(bench.post(&stuck).concurrency(2));
     bench
         .until(|| async { Ok((stuck.begun().len() == 2).then_some(())) })
         .await?;
