@@ -533,7 +533,8 @@ async fn workers_remove_by_themselves_and_count_each_once(bench: Bench) -> Resul
     // People beside them.
     let elsewhere = bench.database.connect().await?;
     let (one, other) = tokio::join!(bench.intendant.remove_old(), elsewhere.remove_old());
-    (one?, other?);
+    one?;
+    other?;
     bench
         .until(async || {
             let left = bench.number("select count(*) from @intent").await?;
