@@ -106,9 +106,13 @@ pub const ROUTED_AT_ONCE: usize = 256;
 /// what has come, in memory.
 pub const WAITS_PER_STEP: usize = 100;
 
-/// How many tasks a claim files from each end of a lane whose tasks take turns: some tens of milliseconds, so that a hundred
+/// How many tasks a claim files from each end of the lanes of a queue whose tasks take turns, shared by its kinds: some tens of milliseconds, so that a hundred
 /// thousand that come at once are filed within seconds, and one that comes behind them at once.
 pub(crate) const FILED_AT_ONCE: usize = 1_000;
+
+/// How long a worker leaves a queue alone of whose partitions none may give anything: unless it lets go of something itself, it
+/// would find the same. Shorter than the pause between two looks.
+pub(crate) const PARTITIONS_FULL: Duration = Duration::from_millis(250);
 
 /// How many partitions a claim looks at, one look by an index each; the next claim goes on behind them. Of those that are
 /// full there are no more than tasks in the hands of all workers.

@@ -196,8 +196,8 @@ impl Intendant {
     /// set later stops nothing, and what is in hand by then is not counted. A suspect, which has crashed a worker, is tried
     /// by itself and is not counted either.
     ///
-    /// What is in line when this is said is filed anew as workers claim, some tens of thousands a second. A queue of which nobody
-    /// has said this pays nothing for it.
+    /// What is in line when this is said is filed as workers claim, some tens of thousands a second; what was filed by something
+    /// else before keeps the partition that it has. A queue of which nobody has said this pays nothing for it.
     ///
     /// ```
     /// # use intendant::{Intent, Intendant, Partitions};

@@ -25,12 +25,13 @@ impl Partitions {
         Self::by("account".to_owned())
     }
 
-    /// By the first resource of a type that an intent names, in whatever mode: `server`.
+    /// By a resource of a type, in whatever mode: `server`. Of several that an intent names, it is the first by name.
     pub fn by_resource(kind: &str) -> Self {
         Self::by(format!("resource:{kind}"))
     }
 
-    /// By a field of an intent's input: `/customer/id`. What is in it is taken as text.
+    /// By a field of an intent's input: `/customer/id`. A string is taken as it is, anything else as its JSON; of either, the
+    /// first 200 characters count.
     pub fn by_input(path: &str) -> Self {
         Self::by(format!("input:{path}"))
     }
@@ -66,7 +67,8 @@ impl Partitions {
             let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
             (1..=100).contains(&name.len()) && name.chars().all(plain)
         };
-        let is_field = |name: &str| is_name(name) && !name.chars().all(|c| c.is_ascii_digit());
+        let is_field =
+            |name: &str| is_name(name) && !name.chars().all(|c| c.is_ascii_digit() || c == '-');
         if let Some(kind) = self.by.strip_prefix("resource:")
             && !is_name(kind)
         {
@@ -143,21 +145,23 @@ pub(crate) fn round(hands: &[Hand], room: usize) -> Vec<(Arc<str>, usize)> {
         .collect()
 }
 
-/// Who may give more in another round: those who gave all that they were asked for, and may.
+/// Who may give more in another round: those who were not asked, and then those who gave all that they were asked for.
 pub(crate) fn rest(
     hands: Vec<Hand>,
     asked: &[(Arc<str>, usize)],
     took: impl Fn(&str) -> usize,
 ) -> Vec<Hand> {
-    let hands = hands.into_iter().filter_map(|hand| {
+    let is_asked = |hand: &Hand| asked.iter().any(|(name, _)| *name == hand.name);
+    let (again, mut rest): (Vec<Hand>, Vec<Hand>) = hands.into_iter().partition(is_asked);
+    rest.extend(again.into_iter().filter_map(|hand| {
         let (_, most) = asked.iter().find(|(name, _)| *name == hand.name)?;
         let took = took(&hand.name);
         (took >= *most).then(|| Hand {
             free: hand.free.saturating_sub(took),
             ..hand
         })
-    });
-    hands.collect()
+    }));
+    rest
 }
 
 /// From where on the next claim looks: after the last one whose turn it was.
@@ -201,7 +205,9 @@ mod tests {
         ] {
             assert!(text.parse::<Partitions>().is_err(), "{text}");
         }
-        for path in ["", "customer", "/", "/a//b", "/a/0", "/a/\"", "/a~1b"] {
+        for path in [
+            "", "customer", "/", "/a//b", "/a/0", "/a/-1", "/a/\"", "/a~1b",
+        ] {
             assert!(!is_said(Partitions::by_input(path)), "{path}");
         }
     }

@@ -1,6 +1,6 @@
 -- Claim: takes the first tasks of some lanes of one queue out of *ready*. The primary key serves each lane in order; rows
 -- that another claim is taking are skipped. They are deleted by their place in the table: they are locked, and nothing
--- ever updates them. 1 queue, 2 kinds, 3 how many.
+-- updates them but what files them by partition, out of this order. 1 queue, 2 kinds, 3 how many.
 delete from intendant.ready d
  where d.ctid = any (array (
   select r.ctid

@@ -7,7 +7,7 @@ update intendant.ready d
          select left(case
                   when q.partition_by = 'account' then i.account
                   when q.partition_by like 'resource:%' then (
-                    select min(x.resource) from intendant.resource x
+                    select min(x.resource collate "C") from intendant.resource x
                      where x.intent_id = i.id and split_part(x.resource, ':', 1) = substr(q.partition_by, 10))
                   else i.input #>> string_to_array(substr(q.partition_by, 8), '/')
                 end, 200)

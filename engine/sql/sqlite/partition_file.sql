@@ -9,7 +9,11 @@ update intendant_ready
                   when q.partition_by like 'resource:%' then (
                     select min(x.resource) from intendant_resource x
                      where x.intent_id = i.id and substr(x.resource, 1, instr(x.resource, ':') - 1) = substr(q.partition_by, 10))
-                  else cast(i.input ->> ('$."' || replace(substr(q.partition_by, 8), '/', '"."') || '"') as text)
+                  when not json_valid(i.input) then null
+                  else (
+                    select case json_type(i.input, p.path) when 'text' then i.input ->> p.path when 'null' then null
+                             else i.input -> p.path end
+                      from (select '$."' || replace(substr(q.partition_by, 8), '/', '"."') || '"' as path) p)
                 end, 1, 200)
            from intendant_intent i, intendant_queue q
           where q.name = ?1

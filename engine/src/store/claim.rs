@@ -68,7 +68,9 @@ pub(super) async fn claim(
     let mut taken = Vec::new();
     for lane in &request.claim {
         let more = take(conn, lane, answer).await?;
-        if more.len() < lane.room {
+        // Where tasks take turns, what comes back is what those gave who were looked at, and others may have more.
+        let is_less = more.len() < lane.room;
+        if is_less && (lane.turns.is_none() || more.is_empty()) {
             answer.drained.push(lane.queue.clone());
         }
         took(request, answer, &lane.queue, more.len());

@@ -41,11 +41,16 @@ pub(super) async fn take(
         Args::new().text(lane.queue.clone()).rows(kinds)
     };
     if turns.files {
-        let args = lane_args().int(limits::FILED_AT_ONCE as i64);
+        let each = limits::FILED_AT_ONCE / lane.kinds.len().max(1);
+        let args = lane_args().int(each.max(1) as i64);
         conn.execute(&sql::PARTITION_FILE, args).await?;
     }
     let mut hands = next(conn, lane, turns).await?;
-    let mut from = turns.from.clone();
+    // If those that were looked at give nothing, the next claim goes on behind them.
+    let mut from = match hands.last() {
+        Some(last) if hands.len() >= limits::PARTITIONS_AT_ONCE => after(&last.name),
+        _ => turns.from.clone(),
+    };
     let mut taken: Vec<Taken> = Vec::new();
     for turn in 0.. {
         let room = lane.room - taken.len();
@@ -162,7 +167,7 @@ pub(super) async fn give_back(
         let (queue, name, lent) = (row.name(0)?, row.name(1)?, row.int(2)?);
         let of = |held: &&(Arc<str>, Arc<str>, i64)| held.0 == queue && held.1 == name;
         let back = held.iter().find(of).map_or(0, |(_, _, back)| *back);
-        let limit = limits.get(&queue);
+        let limit = limits.get(&queue).filter(|_| !name.is_empty());
         was_full |= limit.is_some_and(|limit| lent + back >= *limit);
         is_empty |= lent == 0;
     }

@@ -35,6 +35,8 @@ pub(super) enum UseFor {
 pub(super) struct Turning {
     pub(super) how: Partitioned,
     pub(super) from: Arc<str>,
+    /// No claim before this time: none of its partitions could give anything.
+    pub(super) full_until: Duration,
 }
 
 /// One queue, as this worker serves it.
@@ -124,8 +126,34 @@ impl LaneState {
         self.turns = how.map(|how| Turning {
             how,
             from: from.unwrap_or_default(),
+            full_until: Duration::ZERO,
         });
         self.hint = true;
+    }
+
+    /// A claim of it has brought nothing, although there may be something.
+    pub(super) fn gave_nothing(&mut self, now: Duration) {
+        if let Some(turns) = &mut self.turns
+            && turns.how.limited
+        {
+            turns.full_until = now + limits::PARTITIONS_FULL;
+        }
+    }
+
+    /// Something of it was let go of, so there may be room in a partition that was full.
+    pub(super) fn let_go(&mut self) {
+        if let Some(turns) = &mut self.turns
+            && turns.how.limited
+        {
+            turns.full_until = Duration::ZERO;
+            self.hint = true;
+        }
+    }
+
+    /// None of its partitions can give anything, as of a moment ago.
+    pub(super) fn is_full(&self, now: Duration) -> bool {
+        let turns = self.turns.as_ref();
+        turns.is_some_and(|turns| now < turns.full_until)
     }
 
     /// Each of its partitions has a limit.

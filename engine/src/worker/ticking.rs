@@ -92,7 +92,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         for lane in &mut self.lanes {
             let room = lane.room(now, limits::PREFETCH_BYTES - self.bytes);
             let kinds = self.backing_off.others(&lane.kinds);
-            if lane.is_open() && room > 0 && !kinds.is_empty() {
+            if lane.is_open() && !lane.is_full(now) && room > 0 && !kinds.is_empty() {
                 request.claim.push(lane.claim(kinds, room));
             }
         }

@@ -77,7 +77,6 @@ async fn queues(kind: StoreKind) -> Result<()> {
         "{none:?}"
     );
     rates(url)?;
-    turns(url)?;
     let changes = stdout(&run(url, &["queue", "changes", "default"])?);
     let lines: Vec<_> = changes.lines().collect();
     ensure!(
@@ -87,7 +86,7 @@ async fn queues(kind: StoreKind) -> Result<()> {
             && lines[5].ends_with("pause by ada: the provider is down"),
         "{changes}"
     );
-    Ok(())
+    turns(url)
 }
 
 fn turns(url: &str) -> Result<()> {

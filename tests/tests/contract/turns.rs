@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use intendant::{
@@ -24,6 +24,8 @@ on_both! {
     steps_in_another_queue_take_turns_by_their_intents;
     a_queue_is_partitioned_by_a_resource_or_by_a_field_of_the_input;
     what_is_filed_is_seen_and_cancelled_as_ever;
+    what_has_begun_and_is_filed_again_is_cancelled_as_ever;
+    more_partitions_than_a_claim_looks_at_are_served_without_a_pause;
     a_queue_that_takes_no_turns_any_more_serves_in_the_order_of_requests;
     that_a_queue_takes_turns_is_said_once_and_seen;
 }
@@ -159,18 +161,23 @@ const FEW: usize = 40;
 
 async fn one_intent_behind_a_flood_starts_within_a_few_steps(bench: Bench) -> Result<()> {
     let post = Post::open();
-    bench.flood("ada", 3_000).await?;
+    let flood = intendant_tests::size(3_000, 100_000) as u64;
+    bench.flood("ada", flood).await?;
     bench.turns(Some(Partitions::by_account())).await?;
     let running = start(bench.post(&post));
     bench
         .until(|| async { Ok((post.begun().len() > 10).then_some(())) })
         .await?;
     for number in 0..5 {
-        let before = post.begun().len();
+        let (before, asked) = (post.begun().len(), Instant::now());
         let bob = bench.intendant.request(mail("bob", number)).await?;
         bob.output().await?;
         let began = post.before("bob", number).context("it has begun")?;
         let passed = began.saturating_sub(before);
+        println!(
+            "{passed} of {flood} began first, done in {:?}",
+            asked.elapsed()
+        );
         ensure!(passed <= FEW, "{passed} others began first");
     }
     ensure!(
@@ -183,18 +190,24 @@ async fn one_intent_behind_a_flood_starts_within_a_few_steps(bench: Bench) -> Re
 
 async fn the_flood_may_have_been_there_before_anybody_said_so(bench: Bench) -> Result<()> {
     let post = Post::open();
-    bench.flood("ada", 6_000).await?;
+    let half = intendant_tests::size(6_000, 50_000) as u64;
+    bench.flood("ada", half).await?;
     let bob = bench.intendant.request(mail("bob", 0)).await?;
     // Behind it there is more of the flood: it stands in the middle.
-    bench.flood("ada", 6_000).await?;
+    bench.flood("ada", half).await?;
     let running = start(bench.post(&post));
     bench
         .until(|| async { Ok((post.begun().len() > 10).then_some(())) })
         .await?;
+    let said = Instant::now();
     bench.turns(Some(Partitions::by_account())).await?;
     bob.output().await?;
+    println!("behind {half}: done in {:?}", said.elapsed());
     let ready = bench.intendant.unfinished().await?.ready;
-    ensure!(ready > 6_000, "{ready} of the flood are left");
+    ensure!(
+        ready > i64::try_from(half)?,
+        "{ready} of the flood are left"
+    );
     running.stop().await?;
     bench.check().await
 }
@@ -281,6 +294,10 @@ impl Intent for Parcel {
 
     fn account(&self) -> Option<&str> {
         Some(&self.account)
+    }
+
+    fn resources(&self) -> Resources {
+        Resources::exclusive("parcel", self.number)
     }
 }
 
@@ -435,7 +452,6 @@ async fn a_queue_is_partitioned_by_a_resource_or_by_a_field_of_the_input(
 
 async fn what_is_filed_is_seen_and_cancelled_as_ever(bench: Bench) -> Result<()> {
     let stuck = Post::default();
-    bench.turns(None).await.ok();
     let mails = bench.flood("ada", 30).await?;
     bench.turns(Some(Partitions::by_account())).await?;
     let running = start(bench.post(&stuck));
@@ -452,6 +468,13 @@ async fn what_is_filed_is_seen_and_cancelled_as_ever(bench: Bench) -> Result<()>
         .number("select count(*) from @intents where state = 'ready'")
         .await?;
     ensure!(seen == filed, "{seen}");
+    let queues = bench.intendant.queues().await?;
+    let queue = queues.iter().find(|queue| queue.name == "mail");
+    let queue = queue.context("it is there")?;
+    ensure!(
+        queue.ready == ready.unsigned_abs() && queue.oldest_s.is_some(),
+        "{queue:?}"
+    );
     let filter = IntentFilter {
         state: Some(IntentState::Ready),
         ..IntentFilter::default()
@@ -467,6 +490,57 @@ async fn what_is_filed_is_seen_and_cancelled_as_ever(bench: Bench) -> Result<()>
     ensure!(bench.intendant.unfinished().await?.ready == ready - 1);
     stuck.gate.open();
     bench.sent(&mails[..29]).await?;
+    running.stop().await?;
+    bench.check().await
+}
+
+async fn what_has_begun_and_is_filed_again_is_cancelled_as_ever(bench: Bench) -> Result<()> {
+    let post = Post::default();
+    bench.flood("ada", 0).await?;
+    let running = start(bench.post(&post).register_step(stamped));
+    let parcel = bench.intendant.request(Parcel {
+        account: "ada".to_owned(),
+        number: 1,
+    });
+    let parcel = parcel.await?.id();
+    bench.reach(parcel, IntentState::Waiting).await?;
+    bench
+        .turns(Some(Partitions::by_account().at_once(1)))
+        .await?;
+    // It may run only after this one, which does not end.
+    let mails = bench.flood("ada", 1).await?;
+    bench
+        .until(|| async { Ok((post.begun().len() == 1).then_some(())) })
+        .await?;
+    bench.intendant.signal(parcel, "stamp", &1_u64).await?;
+    bench
+        .until(|| async {
+            let filed = "select count(*) from @ready where crashes = -1";
+            Ok((bench.number(filed).await? == 1).then_some(()))
+        })
+        .await?;
+    bench.intendant.cancel(parcel, "ada", None).await?;
+    post.gate.open();
+    bench.reach(parcel, IntentState::Cancelled).await?;
+    bench.sent(&mails).await?;
+    bench.nothing_is_counted().await?;
+    running.stop().await?;
+    bench.check().await
+}
+
+async fn more_partitions_than_a_claim_looks_at_are_served_without_a_pause(
+    bench: Bench,
+) -> Result<()> {
+    let post = Post::open();
+    let mails = (0..600).map(|number| mail(&format!("account-{number}"), number));
+    let mails = bench.intendant.request_all(mails).await?;
+    bench
+        .turns(Some(Partitions::by_account().at_once(1)))
+        .await?;
+    // It looks by itself so rarely that nothing may depend on it.
+    let worker = bench.post(&post).concurrency(512);
+    let running = start(worker.poll(Duration::from_secs(60)));
+    bench.sent(&mails).await?;
     running.stop().await?;
     bench.check().await
 }
