@@ -269,6 +269,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 Over::Shutdown => return Ok(self.report()),
                 Over::Fenced => self.forget(),
             }
+            // Taken for dead while it stopped: there is nothing left to stop, and `shutdown` is over.
+            if *self.stopping.borrow() {
+                return Ok(self.report());
+            }
         }
     }
 

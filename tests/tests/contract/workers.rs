@@ -8,7 +8,7 @@ use intendant::{Cx, Intent, IntentState, Node, Plan, StepResult, Worker, value};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::support::{Bench, Counter, on_both, start};
+use crate::support::{Bench, Counter, Gate, on_both, start};
 
 on_both! {
     a_graceful_stop_finishes_running_steps_and_hands_back_the_rest;
@@ -23,6 +23,7 @@ on_both! {
     inputs_in_hand_are_bounded_by_their_bytes;
     what_a_leaving_worker_leaves_behind_has_not_crashed;
     a_kind_registered_twice_is_refused;
+    a_worker_that_is_taken_for_dead_while_it_stops_ends_all_the_same;
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -351,6 +352,44 @@ async fn progress_of_a_running_step_can_be_seen(bench: Bench) -> Result<()> {
     ensure!(progress.get() == r#"{"copied":7,"of":10}"#);
     worker.stop().await?;
     bench.check().await
+}
+
+async fn a_worker_that_is_taken_for_dead_while_it_stops_ends_all_the_same(
+    bench: Bench,
+) -> Result<()> {
+    let (heard, gate) = (Counter::default(), Gate::default());
+    let step = {
+        let (heard, gate) = (heard.clone(), gate.clone());
+        move |cx: Cx<()>, _: Job| {
+            let (heard, gate) = (heard.clone(), gate.clone());
+            async move {
+                heard.add();
+                cx.stopping().await;
+                heard.add();
+                gate.pass().await;
+                StepResult::Ok(0_u64)
+            }
+        }
+    };
+    let worker = bench.worker(()).register_step::<Job, u64, _>(step);
+    let running = start(worker.grace(Duration::from_secs(60)));
+    let job = bench.intendant.request(Job { ms: 0 }).await?;
+    bench
+        .until(|| async { Ok((heard.get() == 1).then_some(())) })
+        .await?;
+    let stopping = tokio::spawn(running.stop());
+    bench
+        .until(|| async { Ok((heard.get() == 2).then_some(())) })
+        .await?;
+    // As whoever takes it for dead leaves it, with nothing of its own.
+    for table in ["lease", "session_kind", "session"] {
+        bench.run_sql(&format!("delete from @{table}")).await?;
+    }
+    gate.open();
+    let report = stopping.await??;
+    ensure!(report.finished == 0, "{report:?}");
+    ensure!(!bench.intendant.state(job.id()).await?.is_finished());
+    Ok(())
 }
 
 async fn a_kind_registered_twice_is_refused(bench: Bench) -> Result<()> {
