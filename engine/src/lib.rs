@@ -49,6 +49,7 @@ mod notes;
 mod nudge;
 mod offer;
 mod part;
+mod partitions;
 mod payload;
 mod plan;
 mod progress;
@@ -68,7 +69,6 @@ mod store;
 mod terms;
 mod token;
 mod transaction;
-mod turns;
 mod undo;
 mod verbs;
 mod waits;
@@ -99,6 +99,7 @@ pub use kinds::KindRecord;
 pub use metering::Metrics;
 pub use middleware::{Done, Middleware, Next};
 pub use part::{Mark, NoMark, Part};
+pub use partitions::Partitions;
 pub use payload::PayloadError;
 pub use plan::{
     Dependency, Graph, GraphStep, Input, MapBuilder, Node, Plan, PlanError, PlanOutput,
@@ -124,7 +125,6 @@ pub use store::{
 };
 pub use token::{IssuedToken, NewToken, Scope, TokenRecord, UnknownScope};
 pub use transaction::{Committed, StepConnection};
-pub use turns::Partitions;
 pub use verbs::{Batch, Preview, Undone, Verb};
 pub use waits::{SignalWait, SignalWithin};
 pub use why::Why;

@@ -106,8 +106,8 @@ pub const ROUTED_AT_ONCE: usize = 256;
 /// what has come, in memory.
 pub const WAITS_PER_STEP: usize = 100;
 
-/// How many tasks a claim files from each end of the lanes of a queue whose tasks take turns, shared by its kinds: some tens of milliseconds, so that a hundred
-/// thousand that come at once are filed within seconds, and one that comes behind them at once.
+/// How many tasks a claim files from each end of a queue whose tasks take turns, shared by its kinds: some tens of milliseconds,
+/// so that a hundred thousand that come at once are filed within seconds, and one that comes behind them at once.
 pub(crate) const FILED_AT_ONCE: usize = 1_000;
 
 /// How long a worker leaves a queue alone of whose partitions none may give anything: unless it lets go of something itself, it

@@ -11,8 +11,8 @@ use serde::Serialize;
 use crate::change::ChangeRecord;
 use crate::client::Intendant;
 use crate::error::Error;
+use crate::partitions::Partitions;
 use crate::rate::Rate;
-use crate::turns::Partitions;
 
 /// A queue: what people have said of it, who serves it, and what waits in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

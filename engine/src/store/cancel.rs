@@ -267,8 +267,7 @@ async fn carry_out(conn: &mut Conn<'_>, decision: &Decision, by: &CancelBy) -> R
     let mut crashes: HashMap<IntentId, i64> = HashMap::new();
     if !ready.is_empty() {
         for row in conn.fetch(&sql::READY_TAKE, Args::new().ids(ready)).await? {
-            // One that was filed by its partition is none with crashes.
-            crashes.insert(row.uuid(0)?, row.int(1)?.max(0));
+            crashes.insert(row.uuid(0)?, row.int(1)?);
         }
     }
     if !parked.is_empty() {

@@ -10,7 +10,7 @@ use super::{Conn, Lane, NewChange, Store, sql};
 use crate::error::Error;
 use crate::id::{SessionId, TaskId};
 use crate::limits;
-use crate::turns::{Hand, after, rest, round};
+use crate::partitions::{Hand, after, rest, round};
 
 /// How tasks are claimed from a queue that is partitioned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,13 +36,9 @@ pub(super) async fn take(
     lane: &Lane,
     turns: &Turns,
 ) -> Result<(Vec<Taken>, Arc<str>), Error> {
-    let lane_args = || {
-        let kinds = Rows::new().texts(lane.kinds.iter().cloned());
-        Args::new().text(lane.queue.clone()).rows(kinds)
-    };
     if turns.files {
         let each = limits::FILED_AT_ONCE / lane.kinds.len().max(1);
-        let args = lane_args().int(each.max(1) as i64);
+        let args = of_lane(lane).int(each.max(1) as i64);
         conn.execute(&sql::PARTITION_FILE, args).await?;
     }
     let mut hands = next(conn, lane, turns).await?;
@@ -61,30 +57,7 @@ pub(super) async fn take(
         if turn == 0 {
             from = after(last);
         }
-        let mut took: HashMap<Arc<str>, usize> = HashMap::new();
-        // Those of which as many are taken go into one statement: without a limit, all.
-        let sizes: BTreeSet<usize> = asked.iter().map(|(_, most)| *most).collect();
-        for most in sizes {
-            let names = asked.iter().filter(|(_, each)| *each == most);
-            let names = Rows::new().texts(names.map(|(name, _)| name.clone()));
-            let args = lane_args().rows(names).int(most as i64);
-            let rows = conn.fetch(&sql::PARTITION_TAKE, args).await?;
-            let mut partitions: HashMap<TaskId, Arc<str>> = HashMap::new();
-            for row in &rows {
-                let partition = row.name(6)?;
-                *took.entry(partition.clone()).or_default() += 1;
-                partitions.insert(row.uuid(0)?, partition);
-            }
-            for mut task in read_taken(rows) {
-                let partition = partitions.remove(&task.task);
-                let partition = partition.filter(|_| turns.limit.is_some());
-                task.counted = partition.map(|partition| Counted {
-                    queue: lane.queue.clone(),
-                    partition,
-                });
-                taken.push(task);
-            }
-        }
+        let took = give(conn, lane, turns, &asked, &mut taken).await?;
         if taken.len() >= lane.room {
             break;
         }
@@ -95,14 +68,52 @@ pub(super) async fn take(
     Ok((taken, from))
 }
 
+/// Takes as many of each as it was asked for, or all that there are. Returns how many that were, by partition.
+async fn give(
+    conn: &mut Conn<'_>,
+    lane: &Lane,
+    turns: &Turns,
+    asked: &[(Arc<str>, usize)],
+    taken: &mut Vec<Taken>,
+) -> Result<HashMap<Arc<str>, usize>, Error> {
+    let mut took: HashMap<Arc<str>, usize> = HashMap::new();
+    // Those of which as many are taken go into one statement: without a limit, all.
+    let sizes: BTreeSet<usize> = asked.iter().map(|(_, most)| *most).collect();
+    for most in sizes {
+        let names = asked.iter().filter(|(_, each)| *each == most);
+        let names = Rows::new().texts(names.map(|(name, _)| name.clone()));
+        let args = of_lane(lane).rows(names).int(most as i64);
+        let rows = conn.fetch(&sql::PARTITION_TAKE, args).await?;
+        let mut partitions: HashMap<TaskId, Arc<str>> = HashMap::new();
+        for row in &rows {
+            let partition = row.name(6)?;
+            *took.entry(partition.clone()).or_default() += 1;
+            partitions.insert(row.uuid(0)?, partition);
+        }
+        for mut task in read_taken(rows) {
+            let partition = partitions.remove(&task.task);
+            let partition = partition.filter(|_| turns.limit.is_some());
+            task.counted = partition.map(|partition| Counted {
+                queue: lane.queue.clone(),
+                partition,
+            });
+            taken.push(task);
+        }
+    }
+    Ok(took)
+}
+
+fn of_lane(lane: &Lane) -> Args {
+    let kinds = Rows::new().texts(lane.kinds.iter().cloned());
+    Args::new().text(lane.queue.clone()).rows(kinds)
+}
+
 /// The partitions that have something in line, from the one whose turn it is, and round to it again.
 async fn next(conn: &mut Conn<'_>, lane: &Lane, turns: &Turns) -> Result<Vec<Hand>, Error> {
     let mut hands: Vec<Hand> = Vec::new();
     let most = limits::PARTITIONS_AT_ONCE;
     for from in [turns.from.clone(), Arc::from("")] {
-        let kinds = Rows::new().texts(lane.kinds.iter().cloned());
-        let args = Args::new().text(lane.queue.clone()).rows(kinds);
-        let args = args.text(from.clone()).int(most as i64);
+        let args = of_lane(lane).text(from.clone()).int(most as i64);
         for row in conn.fetch(&sql::PARTITION_NEXT, args).await? {
             let name = row.name(0)?;
             if hands.len() < most && hands.iter().all(|hand| hand.name != name) {

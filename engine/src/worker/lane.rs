@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::lent::Lent;
 use super::paced::Paced;
+use super::partitions::Turning;
 use crate::id::TaskId;
 use crate::limits;
 use crate::slots::{SlotAsk, SlotsSeen};
-use crate::store::{Lane, Partitioned, Turns};
 
 /// A step that may start as soon as there is a slot.
 #[derive(Debug, Clone, Copy)]
@@ -28,15 +28,6 @@ pub(super) enum UseFor {
     More,
     /// There may, and it is taken in any case that one of it is a suspect.
     Suspect,
-}
-
-/// How the tasks of a queue take turns, as far as this worker knows, and whose turn it is here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Turning {
-    pub(super) how: Partitioned,
-    pub(super) from: Arc<str>,
-    /// No claim before this time: none of its partitions could give anything.
-    pub(super) full_until: Duration,
 }
 
 /// One queue, as this worker serves it.
@@ -102,65 +93,6 @@ impl LaneState {
         kinds.map(|kind| (kind.clone(), self.queue.clone()))
     }
 
-    /// A claim of so many of these kinds of it.
-    pub(super) fn claim(&self, kinds: Arc<[Arc<str>]>, room: usize) -> Lane {
-        let turns = self.turns.as_ref().map(|turns| Turns {
-            from: turns.from.clone(),
-            files: turns.how.files,
-            limit: None,
-        });
-        Lane {
-            queue: self.queue.clone(),
-            kinds,
-            room,
-            turns,
-        }
-    }
-
-    /// People have said how its tasks take turns.
-    pub(super) fn turned(&mut self, how: Option<Partitioned>) {
-        if self.turns.as_ref().map(|turns| turns.how) == how {
-            return;
-        }
-        let from = self.turns.take().map(|turns| turns.from);
-        self.turns = how.map(|how| Turning {
-            how,
-            from: from.unwrap_or_default(),
-            full_until: Duration::ZERO,
-        });
-        self.hint = true;
-    }
-
-    /// A claim of it has brought nothing, although there may be something.
-    pub(super) fn gave_nothing(&mut self, now: Duration) {
-        if let Some(turns) = &mut self.turns
-            && turns.how.limited
-        {
-            turns.full_until = now + limits::PARTITIONS_FULL;
-        }
-    }
-
-    /// Something of it was let go of, so there may be room in a partition that was full.
-    pub(super) fn let_go(&mut self) {
-        if let Some(turns) = &mut self.turns
-            && turns.how.limited
-        {
-            turns.full_until = Duration::ZERO;
-            self.hint = true;
-        }
-    }
-
-    /// None of its partitions can give anything, as of a moment ago.
-    pub(super) fn is_full(&self, now: Duration) -> bool {
-        let turns = self.turns.as_ref();
-        turns.is_some_and(|turns| now < turns.full_until)
-    }
-
-    /// Each of its partitions has a limit.
-    pub(super) fn limits_partitions(&self) -> bool {
-        self.turns.as_ref().is_some_and(|turns| turns.how.limited)
-    }
-
     /// A step has ended: the pace of the lane.
     pub(super) fn ended(&mut self, now: Duration) {
         self.turn(now);
@@ -180,8 +112,8 @@ impl LaneState {
     }
 
     /// There may be something to claim, and it could begin.
-    pub(super) fn is_open(&self) -> bool {
-        self.hint && !self.paused && !self.is_paced_out()
+    pub(super) fn is_open(&self, now: Duration) -> bool {
+        self.hint && !self.paused && !self.is_paced_out() && self.full_until(now).is_none()
     }
 
     /// It has a limit, and has lent this worker fewer slots than it has use for.

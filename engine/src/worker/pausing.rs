@@ -76,7 +76,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             let has_kinds = || !self.backing_off.others(&lane.kinds).is_empty();
             let use_for = if suspects.any(|suspect| suspect.queue == lane.queue) {
                 UseFor::Suspect
-            } else if claims == Claims::Some && lane.is_open() && has_kinds() {
+            } else if claims == Claims::Some && lane.is_open(now) && has_kinds() {
                 UseFor::More
             } else {
                 UseFor::InHand

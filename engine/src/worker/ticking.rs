@@ -24,14 +24,14 @@ impl<S: Send + Sync + 'static> Engine<S> {
         if let Some(later) = bounded::put_off(&mut request) {
             self.pending = later;
         }
-        self.lets_go(&request);
+        let left = self.lets_go(&request);
         let claims = match stopping {
             true => Claims::None,
             false => self.ask(&mut request, now),
         };
         self.ask_permits(&mut request, stopping);
         self.ask_slots(&mut request, claims);
-        self.name_partitioned(&mut request);
+        self.name_partitioned(&mut request, left);
         request.hear_cancels = std::mem::take(&mut self.hear_cancels);
         if !request.is_empty() || self.watch_due {
             self.watch_due = false;
@@ -92,7 +92,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         for lane in &mut self.lanes {
             let room = lane.room(now, limits::PREFETCH_BYTES - self.bytes);
             let kinds = self.backing_off.others(&lane.kinds);
-            if lane.is_open() && !lane.is_full(now) && room > 0 && !kinds.is_empty() {
+            if lane.is_open(now) && room > 0 && !kinds.is_empty() {
                 request.claim.push(lane.claim(kinds, room));
             }
         }

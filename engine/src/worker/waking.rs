@@ -29,11 +29,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
     pub(super) fn due_in(&self, stop_by: Option<Duration>) -> Option<Duration> {
         let timer = self.timers.peek().map(|Reverse((due, _))| *due);
         let probation = self.probation.and_then(|probation| probation.until);
-        let (promotion, permit) = match stop_by.is_none() && self.inflight.is_none() {
-            true => (self.next_due, self.next_permit()),
-            false => (None, None),
+        let (promotion, permit, turn) = match stop_by.is_none() && self.inflight.is_none() {
+            true => (self.next_due, self.next_permit(), self.next_turn()),
+            false => (None, None, None),
         };
-        let due = [timer, probation, promotion, permit, stop_by]
+        let due = [timer, probation, promotion, permit, turn, stop_by]
             .into_iter()
             .flatten()
             .min()?;

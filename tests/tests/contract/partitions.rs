@@ -21,8 +21,11 @@ on_both! {
     no_partition_has_more_in_hand_than_it_may_across_all_workers;
     what_waits_for_something_else_is_not_counted;
     what_a_worker_that_died_had_in_hand_is_not_counted;
+    a_suspect_is_tried_by_itself_and_is_not_counted;
+    who_waits_for_a_full_partition_is_told_when_it_is_not_full_any_more;
     steps_in_another_queue_take_turns_by_their_intents;
     a_queue_is_partitioned_by_a_resource_or_by_a_field_of_the_input;
+    what_was_filed_keeps_its_partition_when_people_say_otherwise;
     what_is_filed_is_seen_and_cancelled_as_ever;
     what_has_begun_and_is_filed_again_is_cancelled_as_ever;
     more_partitions_than_a_claim_looks_at_are_served_without_a_pause;
@@ -365,6 +368,95 @@ async fn what_a_worker_that_died_had_in_hand_is_not_counted(bench: Bench) -> Res
     bench.check().await
 }
 
+async fn a_suspect_is_tried_by_itself_and_is_not_counted(bench: Bench) -> Result<()> {
+    let crashing = Post::default();
+    let mails = bench.flood("ada", 2).await?;
+    bench
+        .turns(Some(Partitions::by_account().at_once(1)))
+        .await?;
+    let first = start(bench.post(&crashing));
+    bench
+        .until(|| async { Ok((crashing.begun().len() == 1).then_some(())) })
+        .await?;
+    first.kill().await;
+    let post = Post::default();
+    let second = start(bench.post(&post));
+    // The other one has the only place of the partition, and the suspect runs beside it.
+    bench
+        .until(|| async { Ok((post.most("ada") == 2).then_some(())) })
+        .await?;
+    let counted = bench.number("select count(*) from @partition_task").await?;
+    ensure!(counted == 1, "{counted}");
+    post.gate.open();
+    bench.sent(&mails).await?;
+    bench.nothing_is_counted().await?;
+    second.stop().await?;
+    bench.check().await
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Postcard;
+
+impl Intent for Postcard {
+    const KIND: &'static str = "postcard.send";
+    const QUEUE: &'static str = "mail";
+    type Output = ();
+
+    fn account(&self) -> Option<&str> {
+        Some("ada")
+    }
+}
+
+async fn send_postcard(_: Cx<()>, _: Postcard) -> StepResult<()> {
+    Ok(())
+}
+
+async fn who_waits_for_a_full_partition_is_told_when_it_is_not_full_any_more(
+    bench: Bench,
+) -> Result<()> {
+    let post = Post::default();
+    let mails = bench.flood("ada", 1).await?;
+    bench
+        .turns(Some(Partitions::by_account().at_once(1)))
+        .await?;
+    let first = start(bench.post(&post));
+    bench
+        .until(|| async { Ok((post.begun().len() == 1).then_some(())) })
+        .await?;
+    // It alone knows the kind, and looks by itself so rarely that nothing may depend on it.
+    let elsewhere = bench.database.connect().await?;
+    let second = Worker::new(&elsewhere, ())
+        .poll(Duration::from_secs(60))
+        .lease(Duration::from_secs(1))
+        .register_step(send_postcard);
+    let second = start(second);
+    let postcard = bench.intendant.request(Postcard).await?;
+    bench
+        .until(|| async {
+            let filed = "select count(*) from @ready where crashes = -1";
+            Ok((bench.number(filed).await? == 1).then_some(()))
+        })
+        .await?;
+    // By then the first one has heard that the second has nothing to do.
+    let beats = "select min(beat) from @session";
+    let before = bench.number(beats).await?;
+    bench
+        .until(|| async { Ok((bench.number(beats).await? > before + 3).then_some(())) })
+        .await?;
+    post.gate.open();
+    bench.sent(&mails).await?;
+    bench
+        .until(|| async {
+            let state = bench.intendant.state(postcard.id()).await?;
+            Ok((state == IntentState::Succeeded).then_some(()))
+        })
+        .await?;
+    first.stop().await?;
+    second.stop().await?;
+    bench.nothing_is_counted().await?;
+    bench.check().await
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Campaign {
     account: String,
@@ -451,6 +543,34 @@ async fn a_queue_is_partitioned_by_a_resource_or_by_a_field_of_the_input(
         bench.sent(&mails).await?;
         running.stop().await?;
     }
+    bench.check().await
+}
+
+async fn what_was_filed_keeps_its_partition_when_people_say_otherwise(bench: Bench) -> Result<()> {
+    let post = Post::default();
+    let mut mails = bench.flood("ada", 3).await?;
+    bench
+        .turns(Some(Partitions::by_account().at_once(1)))
+        .await?;
+    let running = start(bench.post(&post));
+    bench
+        .until(|| async { Ok((post.begun().len() == 1).then_some(())) })
+        .await?;
+    let by_server = Partitions::by_resource("server").at_once(1);
+    bench.turns(Some(by_server)).await?;
+    // Three of three servers, of which nothing is in hand by that name.
+    mails.extend(bench.flood("bob", 3).await?);
+    bench
+        .until(|| async { Ok((post.begun().len() == 4).then_some(())) })
+        .await?;
+    let left = bench
+        .number("select count(*) from @ready where partition = 'ada'")
+        .await?;
+    ensure!(left == 2, "{left} of ada");
+    post.gate.open();
+    bench.sent(&mails).await?;
+    bench.nothing_is_counted().await?;
+    running.stop().await?;
     bench.check().await
 }
 

@@ -1,4 +1,4 @@
-//! Turns: queues whose tasks are told apart, by account or by something else, and take turns. Pure functions.
+//! Partitions: queues whose tasks are told apart, by account or by something else, and take turns. Pure functions.
 //!
 //! A queue serves in the order of requests, so who asks for a hundred thousand intents at once has everybody else wait behind
 //! them. In a queue that is partitioned, a claim goes from one partition to the next and takes what is first in each; what
@@ -56,13 +56,6 @@ impl Partitions {
 
     /// What was said, and how it is kept.
     pub(crate) fn checked(&self) -> Result<(Arc<str>, Option<i64>), Error> {
-        let refused = |found: &str, limit: &str| {
-            Err(Error::Limit {
-                what: "what a queue is partitioned by",
-                found: format!("`{found}`"),
-                limit: limit.to_owned(),
-            })
-        };
         let is_name = |name: &str| {
             let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
             (1..=100).contains(&name.len()) && name.chars().all(plain)
@@ -72,18 +65,27 @@ impl Partitions {
         if let Some(kind) = self.by.strip_prefix("resource:")
             && !is_name(kind)
         {
-            return refused(kind, "a type of resource, such as `server`");
+            return Err(refused(kind, "a type of resource, such as `server`"));
         }
         if let Some(path) = self.by.strip_prefix("input:") {
             let fields = path.strip_prefix('/').unwrap_or_default();
             if path.len() > 200 || !fields.split('/').all(is_field) {
-                return refused(path, "names of fields of the input, such as `/customer/id`");
+                let limit = "names of fields of the input, such as `/customer/id`";
+                return Err(refused(path, limit));
             }
         }
         match self.at_once {
-            Some(0) => refused("0 at once", "1 or more; pause the queue instead"),
+            Some(0) => Err(refused("0 at once", "1 or more; pause the queue instead")),
             at_once => Ok((self.by.as_str().into(), at_once.map(i64::from))),
         }
+    }
+}
+
+fn refused(found: &str, limit: &str) -> Error {
+    Error::Limit {
+        what: "what a queue is partitioned by",
+        found: format!("`{found}`"),
+        limit: limit.to_owned(),
     }
 }
 
@@ -95,23 +97,19 @@ impl fmt::Display for Partitions {
 }
 
 impl FromStr for Partitions {
-    type Err = String;
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Error> {
         let partitions = match text.split_once(':') {
             None if text == "account" => Self::by_account(),
             Some(("resource", kind)) => Self::by_resource(kind),
             Some(("input", path)) => Self::by_input(path),
             _ => {
-                return Err(format!(
-                    "`{text}` is nothing that tasks are told apart by: account, resource:server, input:/customer/id"
-                ));
+                let limit = "`account`, `resource:TYPE` or `input:/FIELD/FIELD`";
+                return Err(refused(text, limit));
             }
         };
-        match partitions.checked() {
-            Ok(_) => Ok(partitions),
-            Err(error) => Err(error.to_string()),
-        }
+        partitions.checked().map(|_| partitions)
     }
 }
 
