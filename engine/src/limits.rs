@@ -218,6 +218,9 @@ pub const MIGRATION: Duration = Duration::from_secs(600);
 /// worker that waits for its database is well: it is only called stalled when the call's own limit has failed too.
 pub const COMMIT_PATIENCE: Duration = Duration::from_secs(20);
 
+/// SQLite: how long one waits for its turn among those who write in this process; after that it asks the database by itself.
+pub(crate) const WRITER_TURN: Duration = Duration::from_secs(2);
+
 /// How long a heartbeat waits for a connection, at most; less with a short lease. While a server is away sqlx tries
 /// again after up to a fifth of this, so all workers are back within a part of a lease of each other; with a long wait
 /// one could take the other, which still sleeps, for dead.

@@ -64,6 +64,7 @@ mod why;
 mod why_ready;
 mod why_routed;
 mod workers;
+mod writers;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -75,6 +76,7 @@ use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Postgres, Sqlite, Transaction};
 
+use self::writers::{WriterTurn, Writers};
 use crate::clock::{Clock, Micros};
 use crate::error::Error;
 use crate::limits;
@@ -187,6 +189,7 @@ enum Db {
         writer: SqlitePool,
         readers: SqlitePool,
         beats: SqlitePool,
+        writers: Writers,
         path: Option<PathBuf>,
         /// Commits wait for the disk.
         full: bool,
@@ -231,14 +234,14 @@ const BEGIN_SNAPSHOT: &str = "begin isolation level repeatable read read only; \
 /// An open transaction. Dropped without a commit, it is rolled back.
 pub(crate) enum OpenTx {
     Pg(Transaction<'static, Postgres>),
-    Sqlite(Transaction<'static, Sqlite>, Micros, Seam),
+    Sqlite(Transaction<'static, Sqlite>, Micros, Seam, WriterTurn),
 }
 
 impl OpenTx {
     pub(crate) fn conn(&mut self) -> Conn<'_> {
         match self {
             Self::Pg(tx) => Conn::Pg(tx),
-            Self::Sqlite(tx, now, _) => Conn::Sqlite(tx, *now),
+            Self::Sqlite(tx, now, ..) => Conn::Sqlite(tx, *now),
         }
     }
 
@@ -246,7 +249,7 @@ impl OpenTx {
         seam::before("commit").await;
         match self {
             Self::Pg(tx) => tx.commit().await?,
-            Self::Sqlite(tx, _, seam) => {
+            Self::Sqlite(tx, _, seam, _turn) => {
                 if let Err(dead) = seam.before_commit() {
                     tx.rollback().await?;
                     return Err(dead);
@@ -369,15 +372,21 @@ impl Store {
                 };
                 Ok(OpenTx::Pg(pool.begin_with(begin).await?))
             }
-            Db::Sqlite { writer, full, .. } => {
+            Db::Sqlite {
+                writer,
+                writers,
+                full,
+                ..
+            } => {
                 let begin = match flush {
                     Flush::Now if *full => "pragma synchronous = full; begin immediate",
                     Flush::Now | Flush::Later | Flush::Said => {
                         "pragma synchronous = normal; begin immediate"
                     }
                 };
+                let turn = writers.turn().await;
                 let tx = writer.begin_with(begin).await?;
-                Ok(OpenTx::Sqlite(tx, self.now(), self.seam.clone()))
+                Ok(OpenTx::Sqlite(tx, self.now(), self.seam.clone(), turn))
             }
         }
     }
@@ -455,7 +464,7 @@ impl Store {
                 Db::Pg { pool, .. } => OpenTx::Pg(pool.begin_with(BEGIN_SNAPSHOT).await?),
                 Db::Sqlite { readers, .. } => {
                     let tx = readers.begin_with("begin").await?;
-                    OpenTx::Sqlite(tx, store.now(), Seam::default())
+                    OpenTx::Sqlite(tx, store.now(), Seam::default(), WriterTurn::default())
                 }
             };
             let value = work(tx.conn()).await;
@@ -488,10 +497,15 @@ impl Store {
                     let mut conn = pool.acquire().await?;
                     work(Conn::Pg(&mut conn)).await
                 }
-                (Db::Sqlite { readers: pool, .. }, Purpose::Read)
-                | (Db::Sqlite { beats: pool, .. }, Purpose::Beat) => {
+                (Db::Sqlite { readers, .. }, Purpose::Read) => {
                     let now = store.now();
-                    let mut conn = pool.acquire().await?;
+                    let mut conn = readers.acquire().await?;
+                    work(Conn::Sqlite(&mut conn, now)).await
+                }
+                (Db::Sqlite { beats, writers, .. }, Purpose::Beat) => {
+                    let _turn = writers.turn_of_heartbeat().await;
+                    let now = store.now();
+                    let mut conn = beats.acquire().await?;
                     work(Conn::Sqlite(&mut conn, now)).await
                 }
             }

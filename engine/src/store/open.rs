@@ -9,6 +9,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions as _, Connection as _};
 
+use super::writers::Writers;
 use super::{Db, StoreOptions};
 use crate::error::Error;
 use crate::limits;
@@ -75,6 +76,7 @@ pub(super) async fn sqlite(options: &StoreOptions) -> Result<Db, Error> {
             readers: writer.clone(),
             beats: writer.clone(),
             writer,
+            writers: Writers::of_memory(),
             path: None,
             full: false,
         });
@@ -109,6 +111,7 @@ pub(super) async fn sqlite(options: &StoreOptions) -> Result<Db, Error> {
         },
     };
     check_sqlite(&writer).await?;
+    let writers = Writers::of_file(connect.get_filename());
     // A heartbeat that is lost with the machine was of no use any more.
     let beats = one.connect_lazy_with(writing.synchronous(SqliteSynchronous::Normal));
     let readers = SqlitePoolOptions::new()
@@ -120,6 +123,7 @@ pub(super) async fn sqlite(options: &StoreOptions) -> Result<Db, Error> {
         writer,
         readers,
         beats,
+        writers,
         path,
         full: options.sync_every_commit,
     })

@@ -13,6 +13,7 @@ on_both! {
     a_worker_that_begins_while_somebody_holds_the_database_waits_for_it;
     who_opens_a_database_while_somebody_migrates_it_waits_for_that;
     a_step_that_is_stopped_while_its_checkpoints_wait_for_each_other_ends;
+    who_writes_without_a_pause_leaves_the_others_their_turn;
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -133,5 +134,63 @@ async fn a_step_that_is_stopped_while_its_checkpoints_wait_for_each_other_ends(
     let attempts = bench.intendant.attempts(handle.id()).await?;
     ensure!(attempts[0].failure == "time-out", "{attempts:?}");
     worker.stop().await?;
+    bench.check().await
+}
+
+/// Nobody asks for it.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Rare;
+
+impl Intent for Rare {
+    const KIND: &'static str = "rare";
+    type Output = ();
+}
+
+async fn rest(_: Cx<()>, _: Rare) -> StepResult<()> {
+    Ok(())
+}
+
+async fn who_writes_without_a_pause_leaves_the_others_their_turn(bench: Bench) -> Result<()> {
+    // A worker with nothing to do but its heartbeats, and somebody else who asks now and then.
+    let idle = start(bench.worker(()).register_step(rest));
+    let elsewhere = bench.database.connect().await?;
+    let until = Instant::now() + Duration::from_secs(3);
+    let flooded = Counter::default();
+    let mut floods = Vec::new();
+    for _ in 0..8 {
+        let (intendant, flooded) = (bench.intendant.clone(), flooded.clone());
+        floods.push(tokio::spawn(async move {
+            while Instant::now() < until {
+                intendant.request(Job).await?;
+                flooded.add();
+            }
+            anyhow::Ok(())
+        }));
+    }
+    let beats = "select coalesce(max(beat), 0) from @session";
+    let before = bench.number(beats).await?;
+    let mut passed = Vec::new();
+    while Instant::now() < until {
+        let before = flooded.get();
+        elsewhere.request(Job).await?;
+        passed.push(flooded.get() - before);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let beaten = bench.number(beats).await? - before;
+    for flood in floods {
+        flood.await??;
+    }
+    passed.sort_unstable();
+    // On PostgreSQL they go beside each other. On SQLite, who looks again after a pause of its own is passed by hundreds.
+    let most = match bench.database.kind {
+        StoreKind::Sqlite => 100,
+        StoreKind::Postgres => 1_000,
+    };
+    ensure!(passed.last() < Some(&most), "{passed:?} passed them");
+    ensure!(
+        beaten >= 5,
+        "{beaten} heartbeats in three seconds, of fifteen"
+    );
+    idle.stop().await?;
     bench.check().await
 }
