@@ -9,8 +9,8 @@ select exists (
          select from unnest($1::text[], $2::text[]) as lane (queue, kind)
           where exists (select from intendant.ready r
                          where r.queue = lane.queue and r.kind = lane.kind and r.crashes > 0)),
-       (select (extract(epoch from due_at - clock_timestamp()) * 1000000)::bigint
-          from intendant.parked where due_at is not null order by due_at limit 1),
+       (select (extract(epoch from greatest(due_at, 'epoch') - clock_timestamp()) * 1000000)::bigint
+          from intendant.parked where due_at is not null and due_at < 'infinity' order by due_at limit 1),
        exists (select from intendant.signal where not counted),
        exists (select from intendant.cancel_request)
          or exists (select from intendant.link where relation = 'superseded by' and asked_at is null),

@@ -10,7 +10,7 @@ select exists (
          select 1 from jsonb_each(?1) lane
           where exists (select 1 from intendant_ready r
                          where r.queue = lane.value ->> 0 and r.kind = lane.value ->> 1 and r.crashes > 0)),
-       (select due_at - ?2 from intendant_parked where due_at is not null order by due_at limit 1),
+       (select max(due_at, 0) - ?2 from intendant_parked where due_at is not null order by due_at limit 1),
        exists (select 1 from intendant_signal where counted = 0),
        exists (select 1 from intendant_cancel_request)
          or exists (select 1 from intendant_link where relation = 'superseded by' and asked_at is null),

@@ -5,7 +5,7 @@ select r.task_id, r.intent_id, r.step, r.generation, r.queue, r.input, i.kind, i
        i.requested_by, i.root_id, i.correlation_id, i.depth, s.state, s.attempt, s.forgiven, s.output, s.error,
        (select max(a.attempt) from intendant_attempt a
          where a.intent_id = r.intent_id and a.step = r.step and a.generation = r.generation),
-       c.actor, c.reason, c.goal, ?2 - s.begun_at,
+       c.actor, c.reason, c.goal, ?2 - max(s.begun_at, 0),
        ?2 - coalesce(b.again_at, b.started_at, r.sent_at),
        exists (select 1 from intendant_checkpoint k where k.intent_id = r.intent_id and k.step = r.step)
   from intendant_routed r

@@ -1,6 +1,6 @@
 -- Housekeeping: steps that have been running for long and have no open alert for that, the longest first. By the leases, and
 -- primary keys. 1 for how long at least (microseconds), 2 how many, 3 now.
-select s.intent_id, i.kind, s.name, s.generation, ?3 - s.started_at, coalesce(s.worker, '')
+select s.intent_id, i.kind, s.name, s.generation, ?3 - max(s.started_at, 0), coalesce(s.worker, '')
   from intendant_lease l, jsonb_each(l.tasks) t
   left join intendant_routed r on r.task_id = t.value
   join intendant_step s on s.intent_id = coalesce(r.intent_id, t.value)

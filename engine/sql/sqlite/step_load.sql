@@ -1,11 +1,11 @@
 -- Claim of intents that have been in a lease before: what their steps have to say, and which are under way in another
 -- queue. Primary key, highest generation. 1 intents, 2 now. (SQLite takes the other columns from the row that has the
 -- maximum.)
-select intent_id, name, max(generation), state, attempt, forgiven, output, due_at - ?2, error, reason, queue,
+select intent_id, name, max(generation), state, attempt, forgiven, output, max(due_at, 0) - ?2, error, reason, queue,
        queue is not null and exists (
          select 1 from intendant_routed r
           where r.intent_id = s.intent_id and r.step = s.name and r.generation = s.generation), spare, waits,
        exists (select 1 from intendant_checkpoint c where c.intent_id = s.intent_id and c.step = s.name),
-       ?2 - begun_at
+       ?2 - max(begun_at, 0)
   from intendant_step s where intent_id in (select n.value from jsonb_each(?1) n)
  group by intent_id, name

@@ -25,6 +25,7 @@ on_both! {
     a_dead_sessions_damaged_tasks_do_not_keep_the_others;
     what_is_read_while_an_intent_is_in_hand_stops_that_one_only;
     a_list_shows_a_row_that_cannot_be_read;
+    a_time_that_cannot_be_keeps_no_others_waiting;
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -811,5 +812,28 @@ async fn a_list_shows_a_row_that_cannot_be_read(bench: Bench) -> Result<()> {
     bench.intendant.events(damaged).await?;
     bench.intendant.children(damaged).await?;
     ensure!(bench.intendant.why(damaged).await?.intent == damaged);
+    Ok(())
+}
+
+/// By as little as one bit. Beside it, somebody waits for a time of its own, of which a worker hears only as it looks for work.
+async fn a_time_that_cannot_be_keeps_no_others_waiting(bench: Bench) -> Result<()> {
+    let times: &[&str] = match bench.database.kind {
+        StoreKind::Sqlite => &["-9223372036854775807", "9223372036854775807"],
+        StoreKind::Postgres => &["'-infinity'", "'infinity'"],
+    };
+    for time in times {
+        let far = chrono::Utc::now() + chrono::TimeDelta::hours(1);
+        let damaged = bench.intendant.request(Part(1)).start_at(far).await?.id();
+        bench
+            .run_sql(&format!(
+                "update @parked set due_at = {time} where intent_id = '{damaged}'"
+            ))
+            .await?;
+        let soon = chrono::Utc::now() + chrono::TimeDelta::milliseconds(200);
+        let sound = bench.intendant.request(Part(2)).start_at(soon).await?.id();
+        let running = worker(&bench);
+        succeeded(&bench, sound).await?;
+        running.stop().await?;
+    }
     Ok(())
 }
