@@ -10,8 +10,10 @@ use crate::intent::Mode;
 
 pub(crate) mod circle;
 mod line;
+mod sharing;
 
 pub(crate) use line::{Among, Place, next_in_line};
+pub(crate) use sharing::Sharing;
 
 /// A resource that an intent wants, shared or exclusively.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -62,11 +62,21 @@ pub(crate) const CIRCLE_LOOK: usize = 100;
 /// How many can be reached from those who are looked at for a circle; if there are more, each is looked at by itself.
 pub(crate) const CIRCLE_REACH: usize = 1_000;
 
-/// How many of a page are looked at each by itself.
+/// How many waits are read in a look for circles before it is cut off.
+pub(crate) const CIRCLE_WAITS: usize = 100_000;
+
+/// How many waits are followed in a look for circles, each as often as it is: some tens of milliseconds.
+pub(crate) const CIRCLE_WORK: usize = 1_000_000;
+
+/// How many are looked at each by itself where those who are looked at together can reach too many.
 pub(crate) const CIRCLE_ALONE: usize = 10;
 
 /// How many of the first in a line, of each sort, are looked at for a circle: who stands behind them waits for them.
 pub(crate) const CIRCLE_LINE: usize = 100;
+
+/// How far into a long line the first one is looked for behind whom those wait who go side by side with others. If there is none, some
+/// of these try in vain.
+pub(crate) const LINE_PLAIN: i64 = 1_000;
 
 /// How many of the first in a line are read at least when others are let in or it moves on. Most lines are shorter.
 pub(crate) const LINE_FRONT: usize = 16;

@@ -395,7 +395,12 @@ async fn what_is_read_of_a_line_does_not_grow_with_it_on_postgres() -> Result<()
             .bind(16i64);
         let sharing = explained("postgres", explain, "line_sharing")?;
         let sharing = sqlx::query_scalar(sharing).bind(vec!["r:1"]);
-        for query in [front, among, sharing] {
+        let plain = explained("postgres", explain, "line_plain")?;
+        let plain = sqlx::query_scalar(plain)
+            .bind(vec!["r:1", "r:1"])
+            .bind(vec!["all", "kin"])
+            .bind(16i64);
+        for query in [front, among, sharing, plain] {
             let plan: Vec<String> = query.fetch_all(&mut *tx).await?;
             let most = plan.iter().map(|line| rows(line)).max();
             ensure!(most <= Some(4 * 16), "{statistics}: {plan:#?}");
@@ -418,6 +423,10 @@ async fn what_is_read_of_a_line_is_read_by_index_on_sqlite() -> Result<()> {
         (
             "line_sharing",
             "l USING INDEX intendant_line_sharing (resource=?)",
+        ),
+        (
+            "line_plain",
+            "x USING INDEX intendant_line_among (resource=? AND among=? AND mode=?)",
         ),
     ] {
         let plan: Vec<(i64, i64, i64, String)> =

@@ -5,6 +5,10 @@
 //! somebody whose own child waits, perhaps by way of others, for what the first one's parent holds.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use petgraph::algo::kosaraju_scc;
+use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::id::IntentId;
 
@@ -12,7 +16,7 @@ use crate::id::IntentId;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wait {
     pub(crate) other: IntentId,
-    pub(crate) resource: String,
+    pub(crate) resource: Arc<str>,
     /// The other one holds it; if not, it stands before this one in line.
     pub(crate) held: bool,
 }
@@ -59,6 +63,47 @@ pub(crate) fn turn(waits: &Waits, who: IntentId) -> Turn {
     Turn::Lets(passing.collect())
 }
 
+/// Those of these who can be in a circle at all, over holders or places in line. Nobody else is worth a [`turn`]: as those in circles
+/// get their turns there are fewer waits, and not more.
+pub(crate) fn in_circles(waits: &Waits, who: &[IntentId]) -> Vec<IntentId> {
+    let mut graph: DiGraph<IntentId, ()> = DiGraph::with_capacity(waits.waits.len(), waits.len());
+    let mut nodes: HashMap<IntentId, NodeIndex> = HashMap::new();
+    for (waiting, its) in &waits.waits {
+        let from = node(&mut graph, &mut nodes, *waiting);
+        for wait in its {
+            let other = node(&mut graph, &mut nodes, wait.other);
+            graph.add_edge(from, other, ());
+            if waits.is_ancestor(wait.other, *waiting) {
+                graph.add_edge(other, from, ());
+            }
+        }
+    }
+    // Who is waited for waits for its family, if it holds anything.
+    for (parent, family) in &waits.families {
+        let parent = node(&mut graph, &mut nodes, *parent);
+        for member in family {
+            let member = node(&mut graph, &mut nodes, *member);
+            graph.add_edge(parent, member, ());
+        }
+    }
+    // Not Tarjan's: that one is recursive here, and a line may be longer than a stack is deep.
+    let circles = kosaraju_scc(&graph).into_iter();
+    let tangled = circles.filter(|circle| circle.len() > 1).flatten();
+    let tangled: HashSet<IntentId> = tangled.map(|node| graph[node]).collect();
+    who.iter()
+        .filter(|who| tangled.contains(who))
+        .copied()
+        .collect()
+}
+
+fn node(
+    graph: &mut DiGraph<IntentId, ()>,
+    nodes: &mut HashMap<IntentId, NodeIndex>,
+    of: IntentId,
+) -> NodeIndex {
+    *nodes.entry(of).or_insert_with(|| graph.add_node(of))
+}
+
 /// A way from one back to itself, or to an ancestor, over such waits.
 fn find(
     waits: &Waits,
@@ -93,6 +138,11 @@ fn find(
 }
 
 impl Waits {
+    /// How many waits there are.
+    pub(crate) fn len(&self) -> usize {
+        self.waits.values().map(Vec::len).sum()
+    }
+
     fn of(&self, who: IntentId) -> &[Wait] {
         self.waits.get(&who).map_or(&[], Vec::as_slice)
     }
@@ -153,7 +203,7 @@ mod tests {
             let (who, other): (u128, u128) = (words[0].parse().unwrap(), words[2].parse().unwrap());
             let wait = Wait {
                 other: intent(other),
-                resource: format!("r:{other}"),
+                resource: format!("r:{other}").into(),
                 held: words[1] == ">",
             };
             waits.waits.entry(intent(who)).or_default().push(wait);
@@ -207,6 +257,43 @@ mod tests {
         // As long as somebody holds what it wants, it does not matter.
         assert_eq!(said("11 > 20, 21 - 11, 21 > 30", 21), "lets ");
         assert_eq!(said("11 > 20, 21 - 11, 21 > 30", 11), "lets ");
+    }
+
+    #[test]
+    fn only_who_can_come_back_to_itself_is_in_a_circle() {
+        let in_circles = |rows: &str| {
+            let waits = waits(rows);
+            let mut all: Vec<IntentId> = waits.waits.keys().copied().collect();
+            all.sort();
+            let all = in_circles(&waits, &all).into_iter();
+            all.map(|who| who.0.as_u128()).collect::<Vec<_>>()
+        };
+        assert_eq!(in_circles("11 > 20, 21 > 30, 41 > 10"), Vec::<u128>::new());
+        assert_eq!(in_circles("11 > 20, 21 > 10, 12 > 40, 51 > 10"), [11, 21]);
+        assert_eq!(in_circles("11 > 20, 21 - 11, 31 - 21"), [11, 21]);
+    }
+
+    /// However long the line is, and whoever stands in it: as many as it is to hold up a database for a moment.
+    #[test]
+    fn a_long_line_is_judged_in_a_moment() {
+        let mut waits = Waits::default();
+        let resource: Arc<str> = "r:1".into();
+        for who in 1..1_500 {
+            let behind = (who.max(400) - 400..who).map(|other| Wait {
+                other: intent(other),
+                resource: resource.clone(),
+                held: other == 0,
+            });
+            waits.waits.insert(intent(who), behind.collect());
+        }
+        let all: Vec<IntentId> = waits.waits.keys().copied().collect();
+        let begin = std::time::Instant::now();
+        assert_eq!(in_circles(&waits, &all), Vec::new());
+        assert!(
+            begin.elapsed() < std::time::Duration::from_secs(5),
+            "{:?}",
+            begin.elapsed()
+        );
     }
 
     #[test]

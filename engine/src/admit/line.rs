@@ -3,10 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use crate::conflict::Stage;
 use crate::id::IntentId;
 use crate::intent::Mode;
 
-use super::Holder;
+use super::{Holder, Sharing};
 
 /// A place in the line for a resource. The smaller (position, intent) goes first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub(crate) struct Place {
     pub(crate) among: Among,
     /// Its parent, its parent's parent, and so on; not known of those who wait among all.
     pub(crate) ancestors: Vec<IntentId>,
-    /// Its kind goes side by side with some others, so its turn cannot be told from the modes alone.
+    /// Its kind goes side by side with some others, so whether it is its turn cannot be told from the modes alone.
     pub(crate) sharing: bool,
 }
 
@@ -86,6 +87,7 @@ pub(crate) fn next_in_line(
     resources: &HashSet<String>,
     holders: &[Holder],
     line: &[Place],
+    sharing: &Sharing,
 ) -> HashSet<IntentId> {
     let mut next = HashSet::new();
     for resource in resources {
@@ -101,28 +103,40 @@ pub(crate) fn next_in_line(
             }
             lines.entry(place.among).or_default().push(place);
         }
-        next.extend(lines.values().flat_map(|places| heads(places, &held)));
+        let heads = lines
+            .values()
+            .flat_map(|places| heads(places, &held, sharing));
+        next.extend(heads);
     }
     next
 }
 
-/// The first in a line, if it goes along with the holders, and those behind it that go along with it as well. Who goes side
-/// by side with some kinds tries whenever anything has changed.
-fn heads(line: &[&Place], held: &[&Holder]) -> Vec<IntentId> {
-    let (mut next, mut ahead) = (Vec::new(), Vec::new());
+/// The first in a line, if it goes along with the holders, and those behind it that go along with it as well: by their modes, or
+/// side by side by a rule of their kind.
+fn heads(line: &[&Place], held: &[&Holder], sharing: &Sharing) -> Vec<IntentId> {
+    let mut next = Vec::new();
+    // Of those ahead, one of each mode and kind.
+    let mut ahead: Vec<&Place> = Vec::new();
     for place in line {
-        let is_free = || {
-            held.iter().all(|h| {
-                h.intent == place.intent
-                    || place.mode.is_compatible(h.mode)
-                    || place.ancestors.contains(&h.intent)
-            }) && ahead.iter().all(|mode| place.mode.is_compatible(*mode))
-        };
-        if place.sharing || is_free() {
+        let goes_beside =
+            |other, stage| place.sharing && sharing.between(place.intent, other, stage);
+        let is_free = held.iter().all(|h| {
+            h.intent == place.intent
+                || place.mode.is_compatible(h.mode)
+                || place.ancestors.contains(&h.intent)
+                || goes_beside(h.intent, Stage::Started)
+        });
+        let is_next = ahead.iter().all(|other| {
+            place.mode.is_compatible(other.mode) || goes_beside(other.intent, Stage::Waiting)
+        });
+        if is_free && is_next {
             next.push(place.intent);
         }
-        if !ahead.contains(&place.mode) {
-            ahead.push(place.mode);
+        let same = |other: &&Place| {
+            other.mode == place.mode && sharing.kind(other.intent) == sharing.kind(place.intent)
+        };
+        if !ahead.iter().any(same) {
+            ahead.push(place);
         }
     }
     next

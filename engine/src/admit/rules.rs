@@ -407,7 +407,7 @@ impl Model {
     }
 
     /// One comes to its end, wherever it is.
-    fn end(&mut self, actors: &[Actor], who: usize) {
+    fn end(&mut self, actors: &[Actor], rules: &[Arc<Conflicts>], who: usize) {
         if self.met.contains(&who) {
             return;
         }
@@ -420,7 +420,18 @@ impl Model {
             .places(actors, who)
             .map(|place| place.resource)
             .collect();
-        for next in next_in_line(&freed, &self.holders, &self.line) {
+        let kind = |actor: &Actor| Arc::from(actor.kind.to_string());
+        let kinds = actors.iter().enumerate();
+        let rules = rules.iter().enumerate();
+        let sharing = Sharing {
+            kinds: kinds
+                .map(|(who, actor)| (intent(who), kind(actor)))
+                .collect(),
+            rules: rules
+                .map(|(kind, rules)| (Arc::from(kind.to_string()), rules.clone()))
+                .collect(),
+        };
+        for next in next_in_line(&freed, &self.holders, &self.line, &sharing) {
             if let Some(at) = self.blocked.iter().position(|other| *other == number(next)) {
                 self.ready.push(self.blocked.swap_remove(at));
             }
@@ -488,13 +499,13 @@ proptest! {
                     let stopping = pick(&model.asked_to_stop);
                     if let Some(who) = stopping {
                         model.asked_to_stop.retain(|other| *other != who);
-                        model.end(&actors, who);
+                        model.end(&actors, &rules, who);
                     }
                 }
                 _ => {
                     let holding: Vec<usize> = model.holders.iter().map(|holder| number(holder.intent)).collect();
                     if let Some(who) = pick(&holding) {
-                        model.end(&actors, who);
+                        model.end(&actors, &rules, who);
                     }
                 }
             }
@@ -506,26 +517,58 @@ proptest! {
     }
 }
 
-#[test]
-fn who_goes_side_by_side_with_some_tries_again_whenever_the_line_moves() {
-    let place = |number: usize, sharing| Place {
+/// The numbers of those whose turn it is, after the first in `kinds` has got `a` and the others stand in line for it. Those of a
+/// kind in upper case go side by side with kinds of its letter, once these have started if it is `S`.
+fn next_of(kinds: &str) -> Vec<usize> {
+    let mut sharing = Sharing::default();
+    for (number, kind) in kinds.chars().enumerate() {
+        let name: Arc<str> = kind.to_string().into();
+        let others = [kind.to_string(), kind.to_ascii_lowercase().to_string()];
+        let about = others
+            .into_iter()
+            .fold(Conflicts::default(), |about, other| match kind {
+                'S' => about.once_started(other, Rule::Share),
+                _ => about.with(other, Rule::Share),
+            });
+        if kind.is_ascii_uppercase() {
+            sharing.rules.insert(name.clone(), Arc::new(about));
+        }
+        sharing.kinds.insert(intent(number), name);
+    }
+    let holder = Holder {
+        intent: intent(0),
+        resource: "a".to_owned(),
+        mode: Mode::Exclusive,
+        beside: false,
+        covered: false,
+    };
+    let place = |(number, kind): (usize, char)| Place {
         intent: intent(number),
         resource: "a".to_owned(),
         mode: Mode::Exclusive,
         position: number as i64,
         among: Among::All,
         ancestors: Vec::new(),
-        sharing,
+        sharing: kind.is_ascii_uppercase(),
     };
-    let holder = Holder {
-        intent: intent(1),
-        resource: "a".to_owned(),
-        mode: Mode::Exclusive,
-        beside: false,
-        covered: false,
-    };
-    let line = [place(2, false), place(3, true), place(4, false)];
+    let line: Vec<Place> = kinds.chars().enumerate().skip(1).map(place).collect();
     let freed = HashSet::from(["a".to_owned()]);
-    let next = next_in_line(&freed, &[holder], &line);
-    assert_eq!(next, HashSet::from([intent(3)]));
+    let next = next_in_line(&freed, &[holder], &line, &sharing);
+    let mut next: Vec<usize> = next.into_iter().map(number).collect();
+    next.sort_unstable();
+    next
+}
+
+#[test]
+fn who_goes_side_by_side_has_its_turn_when_all_before_it_are_such_and_not_before() {
+    assert_eq!(next_of("aA"), [1]);
+    assert_eq!(next_of("AAAA"), [1, 2, 3]);
+    assert_eq!(next_of("aAaA"), [1, 3]);
+    // Behind one with which it does not go, and behind a holder with which it does not.
+    assert_eq!(next_of("abA"), Vec::<usize>::new());
+    assert_eq!(next_of("aAbA"), [1]);
+    assert_eq!(next_of("bA"), Vec::<usize>::new());
+    // Beside those that have started, and not past those that wait.
+    assert_eq!(next_of("sS"), [1]);
+    assert_eq!(next_of("ssS"), Vec::<usize>::new());
 }

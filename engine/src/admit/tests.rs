@@ -96,7 +96,7 @@ fn check(applicants: &str, holders: &str, line: &str, expected: Expect) {
         .map(|b| b.0.as_u128().to_string())
         .collect();
     let resources = line.iter().map(|place| place.resource.clone()).collect();
-    let mut next: Vec<_> = next_in_line(&resources, &holders, &line)
+    let mut next: Vec<_> = next_in_line(&resources, &holders, &line, &Sharing::default())
         .iter()
         .map(|i| i.0.as_u128())
         .collect();
@@ -289,7 +289,12 @@ fn members_of_a_family_wait_for_each_other_only() {
     // The line of the family moves on by itself, behind a stranger.
     let next = |holders: &[Holder]| {
         let line = [place(0), place(2), place(3)];
-        next_in_line(&HashSet::from(["a".to_owned()]), holders, &line)
+        next_in_line(
+            &HashSet::from(["a".to_owned()]),
+            holders,
+            &line,
+            &Sharing::default(),
+        )
     };
     assert_eq!(next(&[parent.clone(), first]), HashSet::new());
     assert_eq!(next(&[parent]), HashSet::from([intent(2)]));

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use petgraph::algo::{tarjan_scc, toposort};
+use petgraph::algo::{kosaraju_scc, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::{Form, Shape};
@@ -176,7 +176,8 @@ fn cycle(shape: &Shape, graph: &DiGraph<(), (), u32>) -> Vec<String> {
     let is_cycle = |nodes: &Vec<NodeIndex<u32>>| {
         nodes.len() > 1 || nodes.iter().any(|&n| graph.contains_edge(n, n))
     };
-    let mut nodes = tarjan_scc(graph)
+    // Not Tarjan's, which is recursive here: a plan may be deep.
+    let mut nodes = kosaraju_scc(graph)
         .into_iter()
         .find(is_cycle)
         .unwrap_or_default();

@@ -111,13 +111,8 @@ pub(super) async fn admit_claimed(
     write_places(conn, &decision.places).await?;
     let (passed, left) = put_in_line(conn, &decision, asking, &got, &mut admitted).await?;
     freed.extend(left);
-    let moved = moved(
-        conn,
-        &[decision.taken, passed].concat(),
-        &lines.places,
-        tasks,
-    )
-    .await?;
+    let taken = [decision.taken, passed].concat();
+    let moved = moved(conn, &taken, (&holders, &lines.places), tasks).await?;
     admitted.readied += unblock(conn, moved).await?;
     admitted.readied += line::wake(conn, freed).await?;
     Ok(admitted)
@@ -308,13 +303,11 @@ fn circles(decision: &Admission) -> HashMap<IntentId, String> {
 async fn moved(
     conn: &mut Conn<'_>,
     taken: &[Holder],
-    line: &[Place],
+    (holders, line): (&[Holder], &[Place]),
     tasks: &[Asking],
 ) -> Result<BTreeSet<IntentId>, Error> {
-    let sharing = line.iter().filter(|place| {
-        place.sharing && taken.iter().any(|holder| holder.resource == place.resource)
-    });
-    let mut moved: BTreeSet<IntentId> = sharing.map(|place| place.intent).collect();
+    let beside = line::beside(conn, taken, holders, line).await?;
+    let mut moved: BTreeSet<IntentId> = beside.into_iter().collect();
     let started = tasks.iter().filter(|task| task.started);
     let started: HashSet<IntentId> = started.map(|task| task.intent).collect();
     let owners = taken.iter().filter(|h| h.mode == Mode::Exclusive);

@@ -11,14 +11,13 @@ use uuid::Uuid;
 
 use super::admit::{self, holders_of};
 use super::args::Args;
-use super::conflict::declared;
 use super::conn::Row;
 use super::line::{self, Lines};
 use super::reading::readable;
-use super::{Conn, sql};
+use super::{Conn, sharing, sql};
 use crate::admit::circle::{self, Turn, Wait, Waits};
 use crate::admit::{Holder, Place};
-use crate::conflict::{Conflicts, Rule, Stage};
+use crate::conflict::Stage;
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::limits;
@@ -66,18 +65,27 @@ pub(super) async fn judge(conn: &mut Conn<'_>, blocked: &[IntentId]) -> Result<T
         Reach::Whole(waits) => Ok(turns(waits, blocked)),
         Reach::Cut(waits) if blocked.len() == 1 => Ok(turns(waits, blocked)),
         Reach::Cut(_) => {
-            let mut all = Turns::default();
+            let (mut all, mut work) = (Turns::default(), 0);
             for who in blocked.iter().take(limits::CIRCLE_ALONE) {
-                all.add(turns(load(conn, &[*who]).await?.waits(), &[*who]));
+                let waits = load(conn, &[*who]).await?.waits();
+                work += waits.len();
+                all.add(turns(waits, &[*who]));
+                if work >= limits::CIRCLE_WAITS {
+                    break;
+                }
             }
             Ok(all)
         }
     }
 }
 
+/// What becomes of these. In a large tangle that is said of some of them; the others try, or are looked at, another time.
 fn turns(mut waits: Waits, who: &[IntentId]) -> Turns {
     let mut turns = Turns::default();
-    for who in who {
+    let most = limits::CIRCLE_WORK / waits.len().max(1);
+    let most = most.max(limits::CIRCLE_ALONE);
+    let tangled = circle::in_circles(&waits, who);
+    for who in tangled.iter().take(most) {
         match circle::turn(&waits, *who) {
             Turn::Waits => {}
             Turn::Circular(links) => {
@@ -110,11 +118,15 @@ pub(super) async fn look(conn: &mut Conn<'_>, round: &Round) -> Result<(), Error
     match load(conn, &blocked).await? {
         Reach::Whole(waits) => found.add(youngest_first(waits)),
         Reach::Cut(_) => {
-            more |= blocked.len() > limits::CIRCLE_ALONE;
-            blocked.truncate(limits::CIRCLE_ALONE);
-            for who in &blocked {
-                found.add(youngest_first(load(conn, &[*who]).await?.waits()));
+            let (mut looked, mut work) = (0, 0);
+            while looked < blocked.len().min(limits::CIRCLE_ALONE) && work < limits::CIRCLE_WAITS {
+                let waits = load(conn, &[blocked[looked]]).await?.waits();
+                work += waits.len();
+                looked += 1;
+                found.add(youngest_first(waits));
             }
+            more |= blocked.len() > looked;
+            blocked.truncate(looked);
         }
     }
     round.set(blocked.last().copied().filter(|_| more));
@@ -153,7 +165,7 @@ async fn load(conn: &mut Conn<'_>, from: &[IntentId]) -> Result<Reach, Error> {
     let mut next: HashSet<IntentId> = from.iter().copied().collect();
     let passed = line::passed(conn).await?;
     while !next.is_empty() {
-        if known.len() >= limits::CIRCLE_REACH {
+        if known.len() >= limits::CIRCLE_REACH || waits.len() >= limits::CIRCLE_WAITS {
             return Ok(Reach::Cut(waits));
         }
         known.extend(&next);
@@ -197,37 +209,52 @@ async fn load_waits(
     let mut lines = Lines::front(conn, &resources, most, of.iter().copied()).await?;
     lines.deepen(conn, &holders, most, &HashSet::new()).await?;
     lines.name_kin(conn, &holders).await?;
-    let shares = Shares::load(conn, of, &holders, &lines.places).await?;
-    for place in lines
-        .places
-        .iter()
-        .filter(|place| of.contains(&place.intent))
-    {
+    let own: HashSet<IntentId> = sharing::sharing(&lines.places)
+        .intersection(of)
+        .copied()
+        .collect();
+    let shares = sharing::load(conn, &own, &holders, &lines.places).await?;
+    let mut by_resource: HashMap<&str, (Arc<str>, Vec<&Holder>, Vec<&Place>)> = HashMap::new();
+    for resource in &resources {
+        let shared = (resource.as_str().into(), Vec::new(), Vec::new());
+        by_resource.insert(resource, shared);
+    }
+    for holder in holders.iter().filter(|h| !stopping.contains(&h.intent)) {
+        if let Some((_, holders, _)) = by_resource.get_mut(holder.resource.as_str()) {
+            holders.push(holder);
+        }
+    }
+    for place in &lines.places {
+        if let Some((.., line)) = by_resource.get_mut(place.resource.as_str()) {
+            line.push(place);
+        }
+    }
+    for place in lines.places.iter().filter(|p| of.contains(&p.intent)) {
+        let Some((resource, holders, line)) = by_resource.get(place.resource.as_str()) else {
+            continue;
+        };
         let excludes = |other, mode| {
             other != place.intent
                 && !place.mode.is_compatible(mode)
                 && !place.ancestors.contains(&other)
         };
+        let beside = |other, stage| place.sharing && shares.between(place.intent, other, stage);
         let wait = |other, held| Wait {
             other,
-            resource: place.resource.clone(),
+            resource: resource.clone(),
             held,
         };
         let holding = holders.iter().filter(|holder| {
-            holder.resource == place.resource
-                && excludes(holder.intent, holder.mode)
-                && !stopping.contains(&holder.intent)
-                && !shares.between(place.intent, holder.intent, Stage::Started)
+            excludes(holder.intent, holder.mode) && !beside(holder.intent, Stage::Started)
         });
         let mut its: Vec<Wait> = holding.map(|holder| wait(holder.intent, true)).collect();
-        let ahead = lines.places.iter().filter(|other| {
-            other.resource == place.resource
-                && excludes(other.intent, other.mode)
+        let ahead = line.iter().filter(|other| {
+            excludes(other.intent, other.mode)
                 && (other.position, other.intent) < (place.position, place.intent)
                 && place
                     .among
                     .waits_behind(other.among, other.position <= passed)
-                && !shares.between(place.intent, other.intent, Stage::Waiting)
+                && !beside(other.intent, Stage::Waiting)
         });
         its.extend(ahead.map(|other| wait(other.intent, false)));
         others.extend(its.iter().map(|wait| wait.other));
@@ -236,53 +263,4 @@ async fn load_waits(
         waits.ancestors.insert(place.intent, ancestors);
     }
     Ok(others)
-}
-
-/// Who goes side by side with whom, of those whose kinds have such rules.
-#[derive(Default)]
-struct Shares {
-    kinds: HashMap<IntentId, String>,
-    rules: HashMap<String, Arc<Conflicts>>,
-    sharing: HashSet<IntentId>,
-}
-
-impl Shares {
-    async fn load(
-        conn: &mut Conn<'_>,
-        of: &HashSet<IntentId>,
-        holders: &[Holder],
-        line: &[Place],
-    ) -> Result<Self, Error> {
-        let sharing = line
-            .iter()
-            .filter(|place| place.sharing && of.contains(&place.intent));
-        let sharing: HashSet<IntentId> = sharing.map(|place| place.intent).collect();
-        if sharing.is_empty() {
-            return Ok(Self::default());
-        }
-        let all = holders.iter().map(|holder| holder.intent);
-        let all: BTreeSet<IntentId> = all.chain(line.iter().map(|place| place.intent)).collect();
-        let rows = conn.fetch(&sql::KIND_LOAD, Args::new().ids(all)).await?;
-        let kinds = readable(&rows, "intent", |row| Ok((row.uuid(0)?, row.text(1)?)));
-        let kinds: HashMap<IntentId, String> = kinds.into_iter().collect();
-        let mut rules = HashMap::new();
-        for kind in sharing.iter().filter_map(|id| kinds.get(id)) {
-            if !rules.contains_key(kind) {
-                rules.insert(kind.clone(), declared(conn, kind).await?);
-            }
-        }
-        Ok(Self {
-            kinds,
-            rules,
-            sharing,
-        })
-    }
-
-    fn between(&self, who: IntentId, other: IntentId, stage: Stage) -> bool {
-        let rule = || {
-            let (own, theirs) = (self.kinds.get(&who)?, self.kinds.get(&other)?);
-            Some(self.rules.get(own)?.rule(own, theirs, stage))
-        };
-        self.sharing.contains(&who) && rule() == Some(Rule::Share)
-    }
 }

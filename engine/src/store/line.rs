@@ -7,7 +7,7 @@ use super::admit::{Ancestry, holders_of, mode, unblock};
 use super::args::{Args, Rows};
 use super::conn::Row;
 use super::reading::readable;
-use super::{Conn, sql};
+use super::{Conn, sharing, sql};
 use crate::admit::{Among, Holder, Place, next_in_line};
 use crate::clock::micros;
 use crate::error::Error;
@@ -65,7 +65,7 @@ impl Lines {
     }
 
     /// Of the long lines, reads all of those for `whole`; of the others the first of each sort, which is among whom one
-    /// waits and in which mode, and whoever goes side by side with some.
+    /// waits and in which mode, and whoever goes side by side with some, with the first of each mode who does not.
     pub(super) async fn deepen(
         &mut self,
         conn: &mut Conn<'_>,
@@ -88,14 +88,22 @@ impl Lines {
                 ["all", "kin", "?"].map(|among| (name.as_str(), among.to_owned()))
             });
             let sorts: Vec<(&str, String)> = sorts.chain(families).collect();
-            let rows = Rows::new()
-                .texts(sorts.iter().map(|(name, _)| *name))
-                .texts(sorts.iter().map(|(_, among)| among.as_str()));
-            let args = Args::new().rows(rows).int(most as i64);
-            self.add(&conn.fetch(&sql::LINE_AMONG, args).await?);
+            let sorts = |most: i64| {
+                let rows = Rows::new()
+                    .texts(sorts.iter().map(|(name, _)| *name))
+                    .texts(sorts.iter().map(|(_, among)| among.as_str()));
+                Args::new().rows(rows).int(most)
+            };
+            self.add(&conn.fetch(&sql::LINE_AMONG, sorts(most as i64)).await?);
             let names = Rows::new().texts(first.iter().map(String::as_str));
             let rows = conn.fetch(&sql::LINE_SHARING, Args::new().rows(names));
-            self.add(&rows.await?);
+            let rows = rows.await?;
+            if !rows.is_empty() {
+                // Behind whom those have to stay who do not go side by side with that one.
+                let plain = sorts(limits::LINE_PLAIN);
+                self.add(&conn.fetch(&sql::LINE_PLAIN, plain).await?);
+            }
+            self.add(&rows);
             self.long = first;
         }
         Ok(())
@@ -186,7 +194,9 @@ pub(super) async fn wake(conn: &mut Conn<'_>, freed: HashSet<String>) -> Result<
         };
         lines.deepen(conn, holders, most, &HashSet::new()).await?;
         lines.name_kin(conn, holders).await?;
-        let next = next_in_line(&freed, holders, &lines.places);
+        let sharing = sharing::sharing(&lines.places);
+        let sharing = sharing::load(conn, &sharing, holders, &lines.places).await?;
+        let next = next_in_line(&freed, holders, &lines.places, &sharing);
         // Where all that was read of a sort may go, so may perhaps those behind them.
         let more = lines.long.iter().any(|name| {
             let of_it = lines.places.iter().filter(|place| place.resource == *name);
@@ -198,4 +208,27 @@ pub(super) async fn wake(conn: &mut Conn<'_>, freed: HashSet<String>) -> Result<
         }
         most *= 8;
     }
+}
+
+/// Of those in line who go side by side with some: who may go now that these have been taken.
+pub(super) async fn beside(
+    conn: &mut Conn<'_>,
+    taken: &[Holder],
+    holders: &[Holder],
+    line: &[Place],
+) -> Result<HashSet<IntentId>, Error> {
+    let resources: HashSet<String> = taken.iter().map(|h| h.resource.clone()).collect();
+    let is_here = |place: &&Place| resources.contains(&place.resource);
+    let gone: HashSet<IntentId> = taken.iter().map(|holder| holder.intent).collect();
+    let line = line.iter().filter(is_here).cloned();
+    let line: Vec<Place> = line.filter(|place| !gone.contains(&place.intent)).collect();
+    let asked = sharing::sharing(&line);
+    if asked.is_empty() {
+        return Ok(asked);
+    }
+    let holders = [holders, taken].concat();
+    let sharing = sharing::load(conn, &asked, &holders, &line).await?;
+    let mut next = next_in_line(&resources, &holders, &line, &sharing);
+    next.retain(|intent| asked.contains(intent));
+    Ok(next)
 }

@@ -50,6 +50,7 @@ mod savepoint;
 mod schedule;
 mod schedule_records;
 mod session;
+mod sharing;
 mod signal;
 mod sql;
 mod stop;

@@ -180,6 +180,7 @@ statements! {
         LINE_INSERT = "line_insert",
         LINE_LEAVE = "line_leave",
         LINE_OF = "line_of",
+        LINE_PLAIN = "line_plain",
         LINE_SHARING = "line_sharing",
         LINK_ASKED = "link_asked",
         LINK_INSERT = "link_insert",
