@@ -458,6 +458,12 @@ pub const RETENTION_MOST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// Most intents that retention removes in one transaction: some tens of milliseconds, for which SQLite has no other writer.
 pub const RETENTION_BATCH: usize = 500;
 
+/// Most rows of steps, attempts, events and the like that go in one transaction with their intents; or payloads.
+pub(crate) const RETENTION_ROWS: i64 = 20_000;
+
+/// Most kinds that retention knows of, in the order of their names.
+pub(crate) const RETENTION_KINDS: usize = 10_000;
+
 /// Fewest, when a batch takes long.
 pub(crate) const RETENTION_BATCH_LEAST: usize = 10;
 
@@ -479,5 +485,5 @@ pub(crate) const RETENTION_TURN: Duration = Duration::from_secs(60);
 /// How long what had to stay is left alone before it is looked at again.
 pub(crate) const RETENTION_AGAIN: Duration = Duration::from_secs(3600);
 
-/// Most keys whose time is over that go in one round.
+/// Most keys whose time is over that go in one transaction.
 pub(crate) const KEY_PURGE: usize = 1_000;

@@ -292,6 +292,19 @@ impl Access {
         Ok(self.one(id).await?.record)
     }
 
+    /// The same of one that was asked for with the same key before: it may have been removed since.
+    pub(super) async fn asked_before(&self, id: IntentId) -> Result<IntentRecord, Problem> {
+        if self
+            .engine
+            .accounts_of(HashSet::from([id]))
+            .await?
+            .is_empty()
+        {
+            return Err(Problem::removed(id));
+        }
+        self.asked(id).await
+    }
+
     fn own(&self, mut filter: IntentFilter) -> Result<IntentFilter, Problem> {
         filter.account = self.account(filter.account)?;
         Ok(filter)

@@ -198,7 +198,7 @@ pub(super) async fn request(
             at: format!("{}/{id}", path.trim_end_matches('/')),
             made: access.asked(id).await?,
         }),
-        AskedFor::Before(id) => Ok(Made::Before(access.asked(id).await?)),
+        AskedFor::Before(id) => Ok(Made::Before(access.asked_before(id).await?)),
     }
 }
 

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use intendant::Error;
+use intendant::{Error, IntentId};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -109,6 +109,19 @@ impl Problem {
 
     pub(super) fn not_found(detail: impl ToString) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "it is not there").with(detail)
+    }
+
+    /// What was asked for with a key is not there any more, and is not done again.
+    pub(super) fn removed(id: IntentId) -> Self {
+        Self::new(
+            StatusCode::GONE,
+            "removed",
+            "what was asked for with this key has been removed by retention",
+        )
+        .with(format!(
+            "the key was used for intent {id}, which has ended and was removed; for a new request use a new key"
+        ))
+        .about(id)
     }
 
     pub(super) fn no_route() -> Self {

@@ -1,9 +1,10 @@
 -- Housekeeping: resolves open alerts whose cause is gone as the rows say: what was late is done, what was slow has ended, a
--- worker is back or has been away for so long that nobody misses it, a kind is trusted again. Index alert_open, primary
--- keys. 1 how long a worker is missed (microseconds).
+-- worker is back or has been away for so long that nobody misses it, a kind is trusted again, or what
+-- it was about has been removed. Index alert_open, primary keys. 1 how long a worker is missed (microseconds).
 update intendant.alert a set resolved_at = clock_timestamp()
  where a.resolved_at is null
-   and case a.kind
+   and (a.intent_id is not null and not exists (select from intendant.intent i where i.id = a.intent_id)
+        or case a.kind
          when 'intent deadline' then
            exists (select from intendant.outcome o where o.intent_id = a.intent_id and o.state <> 'failed')
          when 'step deadline' then
@@ -25,4 +26,4 @@ update intendant.alert a set resolved_at = clock_timestamp()
          when 'kind backs off' then
            not exists (select from intendant.poison p where p.kind = a.intent_kind and p.intents > 1)
          else false
-       end
+       end)

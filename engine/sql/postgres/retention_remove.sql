@@ -25,6 +25,7 @@ gone_line as (delete from intendant.line where intent_id = any ($1::uuid[])),
 gone_blocked as (delete from intendant.blocked where intent_id = any ($1::uuid[])),
 gone_parked as (delete from intendant.parked where intent_id = any ($1::uuid[])),
 gone_retention_kept as (delete from intendant.retention_kept where intent_id = any ($1::uuid[])),
+gone_retention_large as (delete from intendant.retention_large where intent_id = any ($1::uuid[])),
 gone_child as (delete from intendant.child where parent_id = any ($1::uuid[]) or child_id = any ($1::uuid[])),
 gone_outcome as (delete from intendant.outcome where intent_id = any ($1::uuid[]))
 delete from intendant.intent where id = any ($1::uuid[])

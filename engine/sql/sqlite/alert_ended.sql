@@ -1,9 +1,10 @@
 -- Housekeeping: resolves open alerts whose cause is gone as the rows say: what was late is done, what was slow has ended, a
--- worker is back or has been away for so long that nobody misses it, a kind is trusted again. Index alert_open, primary
--- keys. 1 how long a worker is missed (microseconds), 2 now.
+-- worker is back or has been away for so long that nobody misses it, a kind is trusted again, or what
+-- it was about has been removed. Index alert_open, primary keys. 1 how long a worker is missed (microseconds), 2 now.
 update intendant_alert as a set resolved_at = ?2
  where a.resolved_at is null
-   and case a.kind
+   and (a.intent_id is not null and not exists (select 1 from intendant_intent i where i.id = a.intent_id)
+        or case a.kind
          when 'intent deadline' then
            exists (select 1 from intendant_outcome o where o.intent_id = a.intent_id and o.state <> 'failed')
          when 'step deadline' then
@@ -26,4 +27,4 @@ update intendant_alert as a set resolved_at = ?2
          when 'kind backs off' then
            not exists (select 1 from intendant_poison p where p.kind = a.intent_kind and p.intents > 1)
          else 0
-       end
+       end)

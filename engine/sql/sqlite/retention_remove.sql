@@ -25,6 +25,7 @@ delete from intendant_line where intent_id in (select n.value from jsonb_each(?1
 delete from intendant_blocked where intent_id in (select n.value from jsonb_each(?1) n);
 delete from intendant_parked where intent_id in (select n.value from jsonb_each(?1) n);
 delete from intendant_retention_kept where intent_id in (select n.value from jsonb_each(?1) n);
+delete from intendant_retention_large where intent_id in (select n.value from jsonb_each(?1) n);
 delete from intendant_child where parent_id in (select n.value from jsonb_each(?1) n);
 delete from intendant_child where child_id in (select n.value from jsonb_each(?1) n);
 delete from intendant_outcome where intent_id in (select n.value from jsonb_each(?1) n);

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
 use super::{Pace, Pulse, Removed, What};
 use crate::error::Error;
-use crate::store::{Removal, Remover, Root, Store, Target, Walk};
+use crate::store::{LargeNext, LargeTree, Looked, Removal, Remover, Store, Target, Walk};
 
 /// One pass. None of what it knows is needed after it.
 struct Round<'a> {
@@ -55,30 +57,22 @@ impl Round<'_> {
             }
             self.rest(begun).await;
         };
+        while self.store.purge_keys(self.by.clone()).await? {
+            let begun = self.begin();
+            self.rest(begun).await;
+        }
+        // What was begun with is ended first, also where nothing is said any more.
+        self.large_trees().await?;
         for target in &targets {
             if self.target(target).await? == Then::Ends {
                 return Ok(());
             }
         }
-        if targets.is_empty() {
-            return Ok(());
+        if !targets.is_empty() {
+            self.kept().await?;
+            self.large_trees().await?;
         }
-        loop {
-            let begun = self.begin();
-            let kept = self.store.remove_kept(self.by.clone(), self.pace.size());
-            let Some(again) = kept.await? else {
-                return Ok(());
-            };
-            for (what, count) in again.removed {
-                self.count(what, count);
-            }
-            self.rest(begun).await;
-            for (target, root) in again.large {
-                if self.large(&target, root).await? == Then::Ends {
-                    return Ok(());
-                }
-            }
-        }
+        Ok(())
     }
 
     async fn target(&mut self, target: &Target) -> Result<Then, Error> {
@@ -93,46 +87,78 @@ impl Round<'_> {
                 Removal::NotOurs => {}
                 Removal::Nothing => return Ok(Then::Goes),
                 Removal::Some(count) => self.count(target.what, count),
-                Removal::Large(root) => {
-                    if self.large(target, root).await? == Then::Ends {
-                        return Ok(Then::Ends);
-                    }
-                }
             }
             self.rest(begun).await;
         }
     }
 
-    /// A tree that takes more than one transaction.
-    async fn large(&mut self, target: &Target, root: Root) -> Result<Then, Error> {
-        let (store, by) = (self.store, self.by);
-        if !store.begin_large(by.clone(), target.clone(), root).await? {
-            return Ok(Then::Goes);
+    /// What had to stay, some of which may not have to any more.
+    async fn kept(&mut self) -> Result<(), Error> {
+        loop {
+            let begun = self.begin();
+            let kept = self.store.remove_kept(self.by.clone(), self.pace.size());
+            let Some(removed) = kept.await? else {
+                return Ok(());
+            };
+            for (what, count) in removed {
+                self.count(what, count);
+            }
+            self.rest(begun).await;
         }
-        let mut walk = Walk::below(root.id);
+    }
+
+    /// Trees that take more than one transaction.
+    async fn large_trees(&mut self) -> Result<(), Error> {
+        let mut after = None;
+        while let Some(next) = self.store.next_large(self.by.clone(), after).await? {
+            let tree = match next {
+                LargeNext::Stay(tree) => tree,
+                LargeNext::Look(tree, look) => {
+                    if self.look(tree, look).await? {
+                        self.large(tree).await?;
+                    }
+                    tree
+                }
+                LargeNext::Goes(tree) => {
+                    self.large(tree).await?;
+                    tree
+                }
+            };
+            after = Some(tree);
+        }
+        Ok(())
+    }
+
+    /// Whether all of a tree may go, which then does.
+    async fn look(&mut self, tree: LargeTree, look: Uuid) -> Result<bool, Error> {
+        let (store, by) = (self.store, self.by);
+        let mut walk = Walk::below(tree.root);
         while !walk.is_over() {
             let begun = self.begin();
-            let (next, stays) = store
-                .check_large(by.clone(), target.clone(), root, walk)
-                .await?;
-            if stays {
-                return Ok(Then::Goes);
+            let (next, looked) = store.look_large(by.clone(), tree, look, walk).await?;
+            if looked == Looked::Ends {
+                return Ok(false);
             }
             walk = next;
             self.rest(begun).await;
         }
-        walk = Walk::below(root.id);
+        store.release_large(by.clone(), tree, look).await
+    }
+
+    /// Removes a tree that goes.
+    async fn large(&mut self, tree: LargeTree) -> Result<(), Error> {
+        let (store, by) = (self.store, self.by);
+        let mut walk = Walk::below(tree.root);
         loop {
             let begun = self.begin();
-            let some = store.remove_large(by.clone(), target.clone(), root, walk);
-            let (next, removal) = some.await?;
+            let (next, removal) = store.remove_large(by.clone(), tree, walk).await?;
             match removal {
-                Removal::Some(count) => self.count(target.what, count),
+                Removal::Some(count) => self.count(tree.what, count),
                 Removal::Nothing => {
-                    self.count(target.what, 1);
-                    return Ok(Then::Goes);
+                    self.count(tree.what, 1);
+                    return Ok(());
                 }
-                Removal::NotOurs | Removal::Large(_) => return Ok(self.left_to_others()),
+                Removal::NotOurs => return Ok(()),
             }
             walk = next;
             self.rest(begun).await;

@@ -27,6 +27,14 @@ impl What {
             Self::Payloads => "payloads",
         }
     }
+
+    /// As the tables have it.
+    pub(crate) fn read(word: &str) -> Self {
+        match word {
+            "rows" => Self::Rows,
+            _ => Self::Payloads,
+        }
+    }
 }
 
 impl Keep {

@@ -67,6 +67,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     22 rates "0022_rates.sql",
     23 retention "0023_retention.sql",
     24 partitions "0024_partitions.sql",
+    25 large_removals "0025_large_removals.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

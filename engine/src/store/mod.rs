@@ -41,6 +41,7 @@ mod reap;
 mod recorded;
 mod records;
 mod removing;
+mod removing_large;
 mod request;
 mod resume;
 mod retention;
@@ -107,7 +108,8 @@ pub use records::{
     LogLine, LogRecord, MeasureRecord, Relation, ResourceRecord, SignalRecord, StepRecord,
     Unfinished, UnknownRelation,
 };
-pub(crate) use removing::{Removal, Remover, Root, Target, Walk};
+pub(crate) use removing::{Removal, Remover, Target};
+pub(crate) use removing_large::{LargeNext, LargeTree, Looked, Walk};
 pub(crate) use request::insert_requests;
 pub(crate) use resume::{Actor, Revival};
 pub(crate) use retention::RuleStanding;

@@ -2,16 +2,15 @@
 //!
 //! Nearly every tree is small, and goes in one transaction with others: it begins by locking their roots' outcomes, for which whoever
 //! would run something of them again waits (`outcome_keep`), and has gone through them when it ends. A tree that is too large for
-//! that is marked first, in a transaction of its own; then nothing of it runs again, it is looked through page by page, and goes
-//! page by page, children before parents. Whoever is interrupted in that leaves a root that is met again.
+//! that, in intents or in their rows, is written down: [`removing_large`](super::removing_large).
 //!
 //! Each transaction has the row of the turn locked, so there is one at a time, whoever removes; and reads the rules, so that what a
 //! person says counts from the next batch on.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::args::{Args, Rows};
-use super::{Conn, Store, retention, sql};
+use super::{Conn, Store, removing_large, retention, sql};
 use crate::clock::{Micros, micros};
 use crate::error::Error;
 use crate::id::{IntentId, SessionId};
@@ -44,42 +43,34 @@ pub(crate) struct Root {
 }
 
 /// What a transaction has done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Removal {
     /// Somebody else removes.
     NotOurs,
     /// There is nothing more.
     Nothing,
-    /// This many intents.
+    /// This many intents, and there may be more.
     Some(usize),
-    /// This tree is too large for one transaction.
-    Large(Root),
-}
-
-/// What has come of those that had to stay before.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct LookedAgain {
-    pub(crate) removed: Vec<(What, usize)>,
-    /// Trees that are too large for one transaction.
-    pub(crate) large: Vec<(Target, Root)>,
-}
-
-/// What of a large tree comes next.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Walk(Vec<(IntentId, Option<IntentId>)>);
-
-impl Walk {
-    pub(crate) fn below(root: IntentId) -> Self {
-        Self(vec![(root, None)])
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 impl Store {
-    /// What there is to remove, if anything has been said of it; and purges keys whose time is over. None: it is somebody else's turn.
+    /// Purges keys whose time is over. False: there are no more, or it is somebody else's turn.
+    pub(crate) async fn purge_keys(&self, by: Remover) -> Result<bool, Error> {
+        self.transact(move |mut conn| {
+            let by = by.clone();
+            Box::pin(async move {
+                if !turn(&mut conn, &by).await? {
+                    return Ok(false);
+                }
+                let args = Args::new().int(limits::KEY_PURGE as i64).now();
+                let gone = conn.fetch(&sql::KEY_PURGE, args).await?;
+                Ok(gone.len() == limits::KEY_PURGE)
+            })
+        })
+        .await
+    }
+
+    /// What there is to remove, if anything has been said of it. None: it is somebody else's turn.
     pub(crate) async fn removal_targets(&self, by: Remover) -> Result<Option<Vec<Target>>, Error> {
         self.transact(move |mut conn| {
             let by = by.clone();
@@ -87,13 +78,11 @@ impl Store {
                 if !turn(&mut conn, &by).await? {
                     return Ok(None);
                 }
-                let args = Args::new().int(limits::KEY_PURGE as i64).now();
-                conn.fetch(&sql::KEY_PURGE, args).await?;
                 let rules = retention::rules(&mut conn).await?;
                 if rules.is_empty() {
                     return Ok(Some(Vec::new()));
                 }
-                let args = Args::new().int(limits::LANES as i64);
+                let args = Args::new().int(limits::RETENTION_KINDS as i64);
                 let rows = conn.fetch(&sql::RETENTION_KINDS, args).await?;
                 let kinds = rows.iter().map(|row| row.text(0));
                 let kinds: Vec<String> = kinds.collect::<Result<_, _>>()?;
@@ -124,13 +113,13 @@ impl Store {
         .await
     }
 
-    /// Looks again at some of what had to stay, and removes what does not have to any more. None: there is nothing more of it, or it
-    /// is somebody else's turn.
+    /// Looks again at some of what had to stay, and removes what does not have to any more. Returns what was removed, by sort. None:
+    /// there is nothing more of it, or it is somebody else's turn.
     pub(crate) async fn remove_kept(
         &self,
         by: Remover,
         size: usize,
-    ) -> Result<Option<LookedAgain>, Error> {
+    ) -> Result<Option<Vec<(What, usize)>>, Error> {
         self.transact(move |mut conn| {
             let by = by.clone();
             Box::pin(async move {
@@ -142,111 +131,10 @@ impl Store {
         })
         .await
     }
-
-    /// Begins with a tree that is too large for one transaction: nothing of it runs again. False: its root has to stay, or is not
-    /// there as it was, or it is somebody else's turn.
-    pub(crate) async fn begin_large(
-        &self,
-        by: Remover,
-        target: Target,
-        root: Root,
-    ) -> Result<bool, Error> {
-        self.transact(move |mut conn| {
-            let (by, target) = (by.clone(), target.clone());
-            Box::pin(async move {
-                if !turn(&mut conn, &by).await? {
-                    return Ok(false);
-                }
-                let rules = retention::rules(&mut conn).await?;
-                let still = lock(&mut conn, &rules, &target, &[root]).await?;
-                let stay = stays(&mut conn, &still).await?;
-                if still.is_empty() || !stay.is_empty() {
-                    keep(&mut conn, target.what, &stay).await?;
-                    advance(&mut conn, &target, Some(root)).await?;
-                    return Ok(false);
-                }
-                let args = Args::new().ids([root.id]).now();
-                conn.execute(&sql::RETENTION_MARK, args).await?;
-                Ok(true)
-            })
-        })
-        .await
-    }
-
-    /// Looks through the next page of a tree that is marked. True: something of it has to stay, and so the tree does; or it is somebody
-    /// else's turn.
-    pub(crate) async fn check_large(
-        &self,
-        by: Remover,
-        target: Target,
-        root: Root,
-        walk: Walk,
-    ) -> Result<(Walk, bool), Error> {
-        self.transact(move |mut conn| {
-            let (by, target, mut walk) = (by.clone(), target.clone(), walk.clone());
-            Box::pin(async move {
-                if !turn(&mut conn, &by).await? {
-                    return Ok((walk, true));
-                }
-                let page = next_page(&mut conn, &mut walk).await?;
-                let stay = stays(&mut conn, &page).await?;
-                if stay.is_empty() {
-                    return Ok((walk, false));
-                }
-                let reason = stay.into_values().next().unwrap_or_default();
-                let args = Args::new().ids([root.id]);
-                conn.execute(&sql::RETENTION_UNMARK, args).await?;
-                let stay = HashMap::from([(root.id, reason)]);
-                keep(&mut conn, target.what, &stay).await?;
-                advance(&mut conn, &target, Some(root)).await?;
-                Ok((walk, true))
-            })
-        })
-        .await
-    }
-
-    /// Removes some more of a tree that is marked and looked through; its root last.
-    pub(crate) async fn remove_large(
-        &self,
-        by: Remover,
-        target: Target,
-        root: Root,
-        walk: Walk,
-    ) -> Result<(Walk, Removal), Error> {
-        self.transact(move |mut conn| {
-            let (by, target, mut walk) = (by.clone(), target.clone(), walk.clone());
-            Box::pin(async move {
-                if !turn(&mut conn, &by).await? {
-                    return Ok((walk, Removal::NotOurs));
-                }
-                // Somebody else may have found meanwhile that it has to stay, or have removed it.
-                if !is_marked(&mut conn, &target, root).await? {
-                    return Ok((walk, Removal::NotOurs));
-                }
-                let page = match target.what {
-                    What::Payloads => next_page(&mut conn, &mut walk).await?,
-                    What::Rows => leaves(&mut conn, root.id).await?,
-                };
-                let last = match target.what {
-                    What::Payloads => page.is_empty() && walk.is_over(),
-                    What::Rows => page == [root.id],
-                };
-                let page = if last { vec![root.id] } else { page };
-                go(&mut conn, target.what, &page).await?;
-                if last {
-                    walk = Walk::default();
-                    advance(&mut conn, &target, Some(root)).await?;
-                    return Ok((walk, Removal::Nothing));
-                }
-                Ok((walk, Removal::Some(page.len())))
-            })
-        })
-        .await
-    }
 }
 
 /// Nobody else removes anything until this transaction has ended.
-async fn turn(conn: &mut Conn<'_>, by: &Remover) -> Result<bool, Error> {
+pub(super) async fn turn(conn: &mut Conn<'_>, by: &Remover) -> Result<bool, Error> {
     let args = Args::new()
         .uuid(by.session.map(|session| session.0))
         .text(by.worker.as_str())
@@ -300,11 +188,15 @@ async fn remove(
     let family = loop {
         let still = roots.iter().map(|root| root.id);
         let still: Vec<IntentId> = still.filter(|id| locked.contains(id)).collect();
-        if let Some(family) = family(conn, &still).await? {
+        if let Some(family) = family(conn, &still).await?
+            && fits(conn, target.what, &family).await?
+        {
             break family;
         }
         if let [root] = roots[..] {
-            return Ok(Removal::Large(root));
+            removing_large::add(conn, root.id, target).await?;
+            advance(conn, target, last).await?;
+            return Ok(Removal::Some(0));
         }
         roots.truncate(roots.len() / 2);
         last = roots.last().copied();
@@ -323,12 +215,15 @@ async fn remove(
         .filter(|(_, root)| !reasons.contains_key(root));
     let goes: Vec<IntentId> = goes.map(|(member, _)| *member).collect();
     go(conn, target.what, &goes).await?;
-    advance(conn, target, last.filter(|last| last.finished.is_some())).await?;
+    advance(conn, target, last).await?;
     Ok(Removal::Some(goes.len()))
 }
 
-/// Those that had to stay and are looked at again; some of them may not have to any more.
-async fn remove_kept(conn: &mut Conn<'_>, size: usize) -> Result<Option<LookedAgain>, Error> {
+/// Those that had to stay and are looked at again, some of which may not have to any more: as many as one batch may remove.
+async fn remove_kept(
+    conn: &mut Conn<'_>,
+    size: usize,
+) -> Result<Option<Vec<(What, usize)>>, Error> {
     let rules = retention::rules(conn).await?;
     let args = Args::new().int(micros(limits::RETENTION_AGAIN));
     let args = args.int(size as i64).now();
@@ -336,33 +231,37 @@ async fn remove_kept(conn: &mut Conn<'_>, size: usize) -> Result<Option<LookedAg
     if rows.is_empty() {
         return Ok(None);
     }
-    let mut again = LookedAgain::default();
+    let mut removed = Vec::new();
     for row in &rows {
         let id: IntentId = row.uuid(0)?;
-        let what = match row.text(1)?.as_str() {
-            "rows" => What::Rows,
-            _ => What::Payloads,
-        };
+        let what = What::read(&row.text(1)?);
+        let one = || Args::new().uuid(id.0).text(what.as_str());
         let Some(kind) = row.opt_text(2)? else {
             // It runs again, and comes anew when it finishes.
-            let args = Args::new().ids([id]).text(what.as_str());
-            conn.execute(&sql::RETENTION_FORGET, args).await?;
+            forget(conn, what, id).await?;
             continue;
         };
+        conn.execute(&sql::RETENTION_LOOKED, one().now()).await?;
         let state = row.word(3)?;
         let target = Target { kind, state, what };
         let root = Root { id, finished: None };
-        match remove(conn, &rules, &target, (vec![root], None)).await? {
-            Removal::Some(count) => again.removed.push((what, count)),
-            Removal::Large(root) => again.large.push((target, root)),
-            Removal::Nothing | Removal::NotOurs => {}
+        if let Removal::Some(count) = remove(conn, &rules, &target, (vec![root], None)).await? {
+            removed.push((what, count));
+        }
+        if removed.iter().map(|(_, count)| count).sum::<usize>() >= size {
+            break;
         }
     }
-    Ok(Some(again))
+    Ok(Some(removed))
+}
+
+pub(super) async fn forget(conn: &mut Conn<'_>, what: What, root: IntentId) -> Result<(), Error> {
+    let args = Args::new().ids([root]).text(what.as_str());
+    conn.execute(&sql::RETENTION_FORGET, args).await
 }
 
 /// Locks the roots' outcomes. Returns those that are still old enough, in the state in which they were found.
-async fn lock(
+pub(super) async fn lock(
     conn: &mut Conn<'_>,
     rules: &Rules,
     target: &Target,
@@ -379,15 +278,6 @@ async fn lock(
         .now();
     let rows = conn.fetch(&sql::RETENTION_LOCK, args).await?;
     rows.iter().map(|row| row.uuid(0)).collect()
-}
-
-/// Whether a tree is being removed; its root's outcome is locked then. What has been begun with is ended, whatever the rules say by now.
-async fn is_marked(conn: &mut Conn<'_>, target: &Target, root: Root) -> Result<bool, Error> {
-    let args = Args::new().ids([root.id]).text(target.state.as_str());
-    let row = conn
-        .fetch_one(&sql::RETENTION_LOCK, args.int(0).now())
-        .await?;
-    Ok(row.map(|row| row.bool(1)).transpose()?.unwrap_or(false))
 }
 
 /// These roots and all their descendants, each with its root; none if they are more than fit in one transaction.
@@ -412,8 +302,35 @@ async fn family(
     Ok(Some(all))
 }
 
+/// Whether so many rows fit in one transaction.
+async fn fits(
+    conn: &mut Conn<'_>,
+    what: What,
+    family: &[(IntentId, IntentId)],
+) -> Result<bool, Error> {
+    let members: Vec<IntentId> = family.iter().map(|(member, _)| *member).collect();
+    Ok(members.is_empty() || weigh(conn, what, &members).await? <= limits::RETENTION_ROWS)
+}
+
+/// How many rows there are to go with these, or payloads; not counted much further than one transaction may remove.
+pub(super) async fn weigh(
+    conn: &mut Conn<'_>,
+    what: What,
+    members: &[IntentId],
+) -> Result<i64, Error> {
+    let weigh = match what {
+        What::Rows => &sql::RETENTION_WEIGH_ROWS,
+        What::Payloads => &sql::RETENTION_WEIGH_PAYLOADS,
+    };
+    let args = Args::new().ids(members.iter().copied());
+    let row = conn
+        .fetch_one(weigh, args.int(limits::RETENTION_ROWS + 1))
+        .await?;
+    row.map_or(Ok(0), |row| row.int(0))
+}
+
 /// Which of these have to stay, and why.
-async fn stays(
+pub(super) async fn stays(
     conn: &mut Conn<'_>,
     members: &[IntentId],
 ) -> Result<HashMap<IntentId, String>, Error> {
@@ -421,20 +338,23 @@ async fn stays(
         return Ok(HashMap::new());
     }
     let args = Args::new().ids(members.iter().copied());
+    let args = args.int(micros(limits::RETENTION_LEAST)).now();
     let mut stay = HashMap::new();
     for row in conn.fetch(&sql::RETENTION_STAYS, args).await? {
         let id: IntentId = row.uuid(0)?;
-        let reason = match (row.opt_text(2)?, row.bool(3)?) {
-            (_, true) => format!("intent {id} is unfinished"),
-            (Some(held), false) => format!("intent {id} holds {held}: resume, undo or discard it"),
-            (None, false) => format!("intent {id} was claimed together with others that still run"),
+        let (is_unfinished, is_fresh) = (row.bool(3)?, row.bool(4)?);
+        let reason = match row.opt_text(2)? {
+            _ if is_unfinished => format!("intent {id} is unfinished"),
+            Some(held) => format!("intent {id} holds {held}: resume, undo or discard it"),
+            None if is_fresh => format!("intent {id} has finished only just now"),
+            None => format!("intent {id} was claimed together with others that still run"),
         };
         stay.insert(id, reason);
     }
     Ok(stay)
 }
 
-async fn keep(
+pub(super) async fn keep(
     conn: &mut Conn<'_>,
     what: What,
     roots: &HashMap<IntentId, String>,
@@ -450,7 +370,7 @@ async fn keep(
 }
 
 /// These go, or what they were about; how many is counted in the same commit.
-async fn go(conn: &mut Conn<'_>, what: What, intents: &[IntentId]) -> Result<(), Error> {
+pub(super) async fn go(conn: &mut Conn<'_>, what: What, intents: &[IntentId]) -> Result<(), Error> {
     if intents.is_empty() {
         return Ok(());
     }
@@ -478,47 +398,4 @@ async fn advance(conn: &mut Conn<'_>, target: &Target, to: Option<Root>) -> Resu
         .int(finished.0)
         .uuid(id.0);
     conn.execute(&sql::RETENTION_ADVANCE, args).await
-}
-
-/// The next members of a tree below its root; none when there are no more.
-async fn next_page(conn: &mut Conn<'_>, walk: &mut Walk) -> Result<Vec<IntentId>, Error> {
-    let mut page = Vec::new();
-    while page.len() < limits::RETENTION_BATCH
-        && let Some((parent, after)) = walk.0.pop()
-    {
-        let most = limits::RETENTION_BATCH - page.len();
-        let args = Args::new().uuid(parent.0).uuid(after.map(|after| after.0));
-        let rows = conn
-            .fetch(&sql::RETENTION_BEHIND, args.int(most as i64))
-            .await?;
-        let mut inner = Vec::new();
-        for row in &rows {
-            let id: IntentId = row.uuid(0)?;
-            page.push(id);
-            if row.bool(1)? {
-                inner.push((id, None));
-            }
-        }
-        if let (true, Some(last)) = (rows.len() == most, page.last()) {
-            walk.0.push((parent, Some(*last)));
-        }
-        walk.0.extend(inner);
-    }
-    Ok(page)
-}
-
-/// Some members of a tree that have no children any more; the root when it is the last one.
-async fn leaves(conn: &mut Conn<'_>, root: IntentId) -> Result<Vec<IntentId>, Error> {
-    let mut level = vec![root];
-    loop {
-        let args = Args::new().ids(level.iter().copied());
-        let args = args.int(limits::RETENTION_BATCH as i64);
-        let rows = conn.fetch(&sql::RETENTION_BELOW, args).await?;
-        if rows.is_empty() {
-            return Ok(level);
-        }
-        let below = rows.iter().map(|row| row.uuid(0));
-        let below: HashSet<IntentId> = below.collect::<Result<_, _>>()?;
-        level = below.into_iter().collect();
-    }
 }

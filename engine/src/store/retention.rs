@@ -54,7 +54,8 @@ pub(super) async fn hold(
             return Err(Error::PayloadRemoved { verb, id, at });
         }
     }
-    Ok(())
+    let args = Args::new().uuid(id.0);
+    conn.execute(&sql::RETENTION_DISTURB, args).await
 }
 
 /// What a worker's code says of a rule.

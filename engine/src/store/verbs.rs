@@ -257,7 +257,6 @@ async fn on_routed(
 }
 
 async fn discard(conn: &mut Conn<'_>, id: IntentId, actor: &Actor) -> Result<usize, Error> {
-    retention::hold(conn, "discarding", id).await?;
     let rows = conn
         .fetch(&sql::FAMILY_FAILED, Args::new().ids([id]))
         .await?;
@@ -271,6 +270,7 @@ async fn discard(conn: &mut Conn<'_>, id: IntentId, actor: &Actor) -> Result<usi
         conn.fetch(&sql::RESOURCE_LOCK, Args::new().ids(everybody()))
             .await?;
     }
+    retention::hold(conn, "discarding", id).await?;
     withdraw_one(conn, id, "discard", "discarding", actor, json!({})).await?;
     let with = Actor {
         name: actor.name.clone(),

@@ -62,6 +62,7 @@ mod requests;
 mod reruns;
 mod resources;
 mod retention;
+mod retention_of_large;
 mod retention_of_payloads;
 mod retention_of_rows;
 mod routed;

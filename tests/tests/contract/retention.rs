@@ -19,8 +19,8 @@ on_both! {
     a_parent_reads_what_its_child_came_to_long_ago;
     what_fails_and_holds_something_stays_until_somebody_lets_go;
     a_tree_stays_as_long_as_a_descendant_holds_something;
-    a_tree_too_large_for_one_transaction_goes_all_the_same;
-    a_large_tree_of_which_something_holds_stays_as_it_was;
+    what_has_finished_only_just_now_stays_with_its_tree;
+    an_alert_about_what_is_gone_is_over;
     what_a_lease_still_names_stays;
     workers_remove_by_themselves_and_count_each_once;
     pages_go_on_while_what_they_list_goes;
@@ -105,18 +105,19 @@ impl Bench {
         Ok(())
     }
 
-    /// Has finished so much earlier.
+    /// They have finished so much earlier, and all of their trees.
     pub(crate) async fn age(&self, ids: &[IntentId], by: Duration) -> Result<()> {
         let ids = ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>();
         let by = match self.database.kind {
             StoreKind::Sqlite => by.as_micros().to_string(),
             StoreKind::Postgres => format!("interval '{} seconds'", by.as_secs()),
         };
+        let ids = ids.join(", ");
+        let of_it = format!("select id from @intent where id in ({ids}) or root_id in ({ids})");
         let sql = format!(
             "update @outcome set requested_at = requested_at - {by}, started_at = started_at - {by},
-                    finished_at = finished_at - {by} where intent_id in ({ids});
-             update @intent set requested_at = requested_at - {by} where id in ({ids})",
-            ids = ids.join(", ")
+                    finished_at = finished_at - {by} where intent_id in ({of_it});
+             update @intent set requested_at = requested_at - {by} where id in ({of_it})"
         );
         Ok(self.run_sql(&sql).await?)
     }
@@ -130,7 +131,7 @@ impl Bench {
     }
 
     /// What had to stay is looked at again.
-    async fn an_hour_passes(&self) -> Result<()> {
+    pub(crate) async fn an_hour_passes(&self) -> Result<()> {
         let hour = match self.database.kind {
             StoreKind::Sqlite => "3600000000",
             StoreKind::Postgres => "interval '1 hour'",
@@ -139,14 +140,14 @@ impl Bench {
         Ok(self.run_sql(&sql).await?)
     }
 
-    async fn child_of(&self, parent: IntentId, name: &str) -> Result<IntentId> {
+    pub(crate) async fn child_of(&self, parent: IntentId, name: &str) -> Result<IntentId> {
         let children = self.intendant.children(parent).await?;
         let child = children.iter().find(|child| child.name == name);
         Ok(child.context("no such child")?.id)
     }
 }
 
-fn month(rule: Retention) -> Retention {
+pub(crate) fn month(rule: Retention) -> Retention {
     rule.rows_for(30 * DAY)
 }
 
@@ -198,7 +199,7 @@ async fn the_kinds_own_rule_goes_first_and_a_persons_word_before_the_codes(
     ];
     bench.carry_out(&ids).await?;
     bench.age(&ids, 2 * DAY).await?;
-    // The parent's child is not two days old, and goes with it.
+    // The parent's child is as old as its parent, and goes with it, whatever is said of its kind.
     ensure!(bench.intendant.remove_old().await?.intents == 2);
     ensure!(!bench.is_gone(ids[0]).await? && bench.is_gone(ids[1]).await?);
     bench.age(&ids[..1], 7 * DAY).await?;
@@ -381,6 +382,7 @@ async fn a_tree_stays_as_long_as_a_descendant_holds_something(bench: Bench) -> R
         bench.intendant.remove_old().await?.intents == 0,
         "it is looked at every hour"
     );
+    bench.age(&[server], DAY).await?;
     bench.an_hour_passes().await?;
     ensure!(bench.intendant.remove_old().await?.intents == 3);
     ensure!(bench.intendant.kept_by_retention().await?.is_empty());
@@ -388,93 +390,52 @@ async fn a_tree_stays_as_long_as_a_descendant_holds_something(bench: Bench) -> R
     bench.check().await
 }
 
-/// As many descendants as do not fit in one transaction, on two levels, beside what the engine has made.
-async fn large(bench: &Bench) -> Result<IntentId> {
-    let root = bench.intendant.request(Parent("p".into())).await?.id();
+async fn what_has_finished_only_just_now_stays_with_its_tree(bench: Bench) -> Result<()> {
+    let root = Parent("tolerant".into());
+    let root = bench.intendant.request(root).await?.id();
     bench.carry_out(&[root]).await?;
-    let (copies, id) = match bench.database.kind {
-        StoreKind::Sqlite => (
-            "with recursive n (n) as (select 1 union all select n + 1 from n where n < 1200)",
-            "printf('99999999-9999-7999-8999-%012d', n.n)",
-        ),
-        StoreKind::Postgres => (
-            "with n (n) as (select generate_series(1, 1200))",
-            "('99999999-9999-7999-8999-' || lpad(n.n::text, 12, '0'))::uuid",
-        ),
-    };
-    // Every tenth is the child of the one before it.
-    let parent = id.replace("n.n", "(n.n - 1)");
-    let sql = format!(
-        "{copies} insert into @intent (id, kind, queue, input, position, requested_at, parent_id, parent_step, root_id, depth)
-         select {id}, 'job', 'default', '\"x\"', 1, i.requested_at, case when n.n % 10 = 0 then {parent} else i.id end, 'run',
-                i.id, case when n.n % 10 = 0 then 2 else 1 end
-           from n, @intent i where i.id = '{root}';
-         insert into @outcome (intent_id, kind, state, requested_at, started_at, finished_at, output)
-         select i.id, i.kind, 'succeeded', i.requested_at, i.requested_at, i.requested_at, '\"x\"'
-           from @intent i where i.depth > 0 and not exists (select 1 from @outcome o where o.intent_id = i.id);"
-    );
-    bench.run_sql(&sql).await?;
+    let server = bench.child_of(root, "server").await?;
     bench.age(&[root], 60 * DAY).await?;
-    Ok(root)
-}
-
-async fn a_tree_too_large_for_one_transaction_goes_all_the_same(bench: Bench) -> Result<()> {
-    let root = large(&bench).await?;
-    let rule = Retention::succeeded().rows_for(90 * DAY).payloads_for(DAY);
+    let rule = month(Retention::succeeded());
     bench.intendant.retain(rule, "ada", None).await?;
-    ensure!(bench.intendant.remove_old().await?.payloads == 1_202);
-    let inputs = "select count(*) from @intent where cast(input as text) <> 'null'";
-    ensure!(bench.number(inputs).await? == 0);
-    let marked = "select count(*) from @outcome where payload_removed_at is not null";
-    ensure!(bench.number(marked).await? == 1_202);
-    bench
-        .intendant
-        .retain(month(Retention::succeeded()), "ada", None)
-        .await?;
-    ensure!(bench.intendant.remove_old().await?.intents == 1_202);
-    ensure!(bench.is_gone(root).await?);
-    for table in ["intent", "outcome", "step", "child"] {
-        ensure!(
-            bench
-                .number(&format!("select count(*) from @{table}"))
-                .await?
-                == 0,
-            "{table}"
-        );
-    }
+    // By itself, long after its parent.
+    let gate = Gate::default();
+    gate.open();
+    let worker = start(bench.keeper(&gate));
+    bench.intendant.resume(server, "ada", None).await?;
+    ensure!(bench.rest(server).await?.state == IntentState::Succeeded);
+    worker.stop().await?;
+    ensure!(bench.intendant.remove_old().await?.intents == 0);
+    let kept = bench.intendant.kept_by_retention().await?;
+    ensure!(kept[0].reason.contains("only just now"), "{kept:?}");
+    bench.age(&[server], 2 * HOUR).await?;
+    bench.an_hour_passes().await?;
+    ensure!(bench.intendant.remove_old().await?.intents == 3);
     bench.check().await
 }
 
-async fn a_large_tree_of_which_something_holds_stays_as_it_was(bench: Bench) -> Result<()> {
-    let root = large(&bench).await?;
-    let last = "99999999-9999-7999-8999-000000001200";
+async fn an_alert_about_what_is_gone_is_over(bench: Bench) -> Result<()> {
+    let late = chrono::Utc::now() + chrono::TimeDelta::milliseconds(50);
+    let broken = bench.intendant.request(Job("broken".into()));
+    let broken = broken.deadline_at(late).await?.id();
+    let often = intendant::Watch::default().every(Duration::from_millis(10));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let worker = start(bench.keeper(&Gate::default()).watch(often));
+    bench.rest(broken).await?;
+    let open = async || -> Result<bool> {
+        let alerts = bench.intendant.alerts(Default::default()).await?;
+        Ok(alerts.iter().any(|alert| alert.intent == Some(broken)))
+    };
     bench
-        .run_sql(&format!(
-            "insert into @holder (resource, intent_id, mode) values ('server:1', '{last}', 'exclusive')"
-        ))
+        .until(async || Ok(open().await?.then_some(())))
         .await?;
+    bench.age(&[broken], 2 * DAY).await?;
+    let rule = Retention::failed().rows_for(DAY);
+    bench.intendant.retain(rule, "ada", None).await?;
     bench
-        .intendant
-        .retain(month(Retention::succeeded()), "ada", None)
+        .until(async || Ok((bench.is_gone(broken).await? && !open().await?).then_some(())))
         .await?;
-    ensure!(bench.intendant.remove_old().await?.intents == 0);
-    ensure!(bench.number("select count(*) from @intent").await? == 1_202);
-    ensure!(
-        bench
-            .intendant
-            .get(root)
-            .await?
-            .payload_removed_at
-            .is_none()
-    );
-    ensure!(
-        bench.intendant.kept_by_retention().await?[0]
-            .reason
-            .contains(last)
-    );
-    bench.run_sql("delete from @holder").await?;
-    bench.an_hour_passes().await?;
-    ensure!(bench.intendant.remove_old().await?.intents == 1_202);
+    worker.stop().await?;
     bench.check().await
 }
 

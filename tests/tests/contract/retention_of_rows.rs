@@ -14,6 +14,7 @@ use crate::support::{Bench, Gate, on_both, start};
 on_both! {
     no_table_remembers_an_intent_that_is_gone;
     a_key_outlives_its_intent_until_its_time_is_over;
+    an_input_of_null_is_not_taken_for_one_that_was_removed;
     what_never_ran_goes_too;
 }
 
@@ -225,6 +226,21 @@ async fn a_key_outlives_its_intent_until_its_time_is_over(bench: Bench) -> Resul
     ensure!(bench.number("select count(*) from @key").await? == 0);
     ensure!(order("done").await?.id() != first.id());
     bench.check().await
+}
+
+async fn an_input_of_null_is_not_taken_for_one_that_was_removed(bench: Bench) -> Result<()> {
+    let ask = |input: &str| match bench.database.kind {
+        StoreKind::Sqlite => {
+            format!("insert into @request (kind, input, key) values ('job', '{input}', 'k')")
+        }
+        StoreKind::Postgres => format!("select @request('job', input => '{input}', key => 'k')"),
+    };
+    bench.run_sql(&ask("null")).await?;
+    bench.run_sql(&ask("null")).await?;
+    let other = bench.run_sql(&ask("7")).await.err();
+    let other = other.context("it is taken for the same")?.to_string();
+    ensure!(other.contains("was used for another request"), "{other}");
+    Ok(())
 }
 
 async fn what_never_ran_goes_too(bench: Bench) -> Result<()> {

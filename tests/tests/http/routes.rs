@@ -9,6 +9,7 @@ use crate::support::{Server, on_both};
 
 on_both! {
     an_intent_is_asked_for_once_with_a_key;
+    what_was_asked_for_with_a_key_and_is_removed_is_not_done_again;
     what_cannot_be_asked_for_is_refused_in_words;
     history_is_read_in_pages;
     everything_that_is_known_of_an_intent_is_told;
@@ -71,6 +72,33 @@ async fn an_intent_is_asked_for_once_with_a_key(server: Server) -> Result<()> {
         done.json["state"] == "succeeded" && done.json["output"] == 1,
         "{done:?}"
     );
+    Ok(())
+}
+
+async fn what_was_asked_for_with_a_key_and_is_removed_is_not_done_again(
+    server: Server,
+) -> Result<()> {
+    server.registered().await?;
+    let made = ask(&server, "click", &wanted(1)).await?;
+    let id = made.json["id"].as_str().unwrap();
+    let path = format!("/api/v1/intents/{id}/cancel");
+    let cancelled = server.post(&path, &json!({})).await?;
+    ensure!(cancelled.status == 200, "{cancelled:?}");
+    server
+        .run_sql(
+            "update intendant_outcome set requested_at = 1, finished_at = 2",
+            "update intendant.outcome set requested_at = 'epoch', finished_at = 'epoch'",
+        )
+        .await?;
+    let rule = json!({"state": "cancelled", "rows_s": 86_400});
+    let said = server.post("/api/v1/retention", &rule).await?;
+    ensure!(said.status == 200, "{said:?}");
+    ensure!(server.intendant.remove_old().await?.intents == 1);
+    let again = ask(&server, "click", &wanted(1)).await?;
+    ensure!(again.is(410, "removed"), "{again:?}");
+    ensure!(again.json["intent"] == id, "{again:?}");
+    let list = server.get("/api/v1/intents").await?;
+    ensure!(list.json["intents"] == json!([]), "{list:?}");
     Ok(())
 }
 

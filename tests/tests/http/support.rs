@@ -16,6 +16,7 @@ use intendant_tests::database::Database;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tokio::sync::{oneshot, watch};
 use tower::ServiceExt as _;
 
@@ -96,7 +97,7 @@ impl Said {
 
 /// A server, and tokens for it.
 pub(crate) struct Server {
-    _database: Database,
+    database: Database,
     pub(crate) intendant: Intendant,
     pub(crate) router: Router,
     pub(crate) document: Value,
@@ -105,13 +106,35 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Runs this in the database, by its sort.
+    pub(crate) async fn run_sql(&self, sqlite: &str, postgres: &str) -> Result<()> {
+        let url = &self.database.url;
+        match self.database.kind {
+            StoreKind::Sqlite => {
+                let mut conn = SqliteConnection::connect(url).await?;
+                sqlx::raw_sql(AssertSqlSafe(sqlite))
+                    .execute(&mut conn)
+                    .await?;
+                conn.close().await?;
+            }
+            StoreKind::Postgres => {
+                let mut conn = PgConnection::connect(url).await?;
+                sqlx::raw_sql(AssertSqlSafe(postgres))
+                    .execute(&mut conn)
+                    .await?;
+                conn.close().await?;
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) async fn open(kind: StoreKind) -> Result<Self> {
         let (database, intendant) = Database::open(kind).await?;
         let (stop, stopped) = watch::channel(false);
         let router = Api::new(&intendant).stop(stopped).router();
         let document = Api::new(&intendant).document();
         let mut server = Self {
-            _database: database,
+            database,
             intendant,
             router,
             document,

@@ -1,0 +1,11 @@
+-- Retention: how many rows of these intents there are that can be many, counted to 2 in each table. Indexes that begin with the
+-- intent. 1 intents, 2 enough.
+select (select count(*) from (select 1 from intendant_step where intent_id in (select n.value from jsonb_each(?1) n) limit ?2) f)
+     + (select count(*) from (select 1 from intendant_attempt where intent_id in (select n.value from jsonb_each(?1) n) limit ?2) f)
+     + (select count(*) from (select 1 from intendant_event where intent_id in (select n.value from jsonb_each(?1) n) limit ?2) f)
+     + (select count(*) from (select 1 from intendant_log where intent_id in (select n.value from jsonb_each(?1) n) limit ?2) f)
+     + (select count(*) from (select 1 from intendant_measure where intent_id in (select n.value from jsonb_each(?1) n) limit ?2) f)
+     + (select count(*) from (select 1 from intendant_signal where intent_id in (select n.value from jsonb_each(?1) n) limit ?2) f)
+     + (select count(*) from (select 1 from intendant_checkpoint where intent_id in (select n.value from jsonb_each(?1) n) limit ?2) f)
+     + (select count(*) from (select 1 from intendant_revision where intent_id in (select n.value from jsonb_each(?1) n) limit ?2) f)
+     + (select count(*) from (select 1 from intendant_link where intent_id in (select n.value from jsonb_each(?1) n) limit ?2) f)
