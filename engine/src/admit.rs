@@ -205,6 +205,10 @@ impl Room {
                 line.filter(ahead)
                     .map(|place| rival(place.intent, Stage::Waiting)),
             );
+            if !applicant.is_new {
+                // Those who are on the way have no place, and nobody is told when they have gone.
+                continue;
+            }
             // Who is still on the way is overtaken, unless a rule has to do with it.
             let coming = self.coming.get(&want.resource).into_iter().flatten();
             let coming = coming

@@ -63,37 +63,17 @@ pub(crate) fn turn(waits: &Waits, who: IntentId) -> Turn {
     Turn::Lets(passing.collect())
 }
 
-/// Those of these who can be in a circle at all, over holders or places in line. Nobody else is worth a [`turn`]: as those in circles
-/// get their turns there are fewer waits, and not more.
+/// Those of these who can be in a circle at all, first those who can be in one of holders alone. Nobody else is worth a [`turn`]: as
+/// those in circles get their turns there are fewer waits, and not more.
 pub(crate) fn in_circles(waits: &Waits, who: &[IntentId]) -> Vec<IntentId> {
-    let mut graph: DiGraph<IntentId, ()> = DiGraph::with_capacity(waits.waits.len(), waits.len());
-    let mut nodes: HashMap<IntentId, NodeIndex> = HashMap::new();
-    for (waiting, its) in &waits.waits {
-        let from = node(&mut graph, &mut nodes, *waiting);
-        for wait in its {
-            let other = node(&mut graph, &mut nodes, wait.other);
-            graph.add_edge(from, other, ());
-            if waits.is_ancestor(wait.other, *waiting) {
-                graph.add_edge(other, from, ());
-            }
-        }
-    }
-    // Who is waited for waits for its family, if it holds anything.
-    for (parent, family) in &waits.families {
-        let parent = node(&mut graph, &mut nodes, *parent);
-        for member in family {
-            let member = node(&mut graph, &mut nodes, *member);
-            graph.add_edge(parent, member, ());
-        }
-    }
-    // Not Tarjan's: that one is recursive here, and a line may be longer than a stack is deep.
-    let circles = kosaraju_scc(&graph).into_iter();
-    let tangled = circles.filter(|circle| circle.len() > 1).flatten();
-    let tangled: HashSet<IntentId> = tangled.map(|node| graph[node]).collect();
-    who.iter()
-        .filter(|who| tangled.contains(who))
-        .copied()
-        .collect()
+    let (held, all) = (waits.tangled(|wait| wait.held), waits.tangled(|_| true));
+    let of_holders = who.iter().filter(|who| held.contains(who));
+    let of_places = who
+        .iter()
+        .filter(|who| all.contains(who) && !held.contains(who));
+    let (passing, others): (Vec<&IntentId>, Vec<&IntentId>) =
+        of_places.partition(|who| waits.of(**who).iter().all(|wait| !wait.held));
+    of_holders.chain(passing).chain(others).copied().collect()
 }
 
 fn node(
@@ -141,6 +121,33 @@ impl Waits {
     /// How many waits there are.
     pub(crate) fn len(&self) -> usize {
         self.waits.values().map(Vec::len).sum()
+    }
+
+    /// Who can come back to itself over such waits.
+    fn tangled(&self, over: impl Fn(&Wait) -> bool) -> HashSet<IntentId> {
+        let mut graph: DiGraph<IntentId, ()> = DiGraph::with_capacity(self.waits.len(), self.len());
+        let mut nodes: HashMap<IntentId, NodeIndex> = HashMap::new();
+        for (waiting, its) in &self.waits {
+            let from = node(&mut graph, &mut nodes, *waiting);
+            for wait in its.iter().filter(|wait| over(wait)) {
+                let other = node(&mut graph, &mut nodes, wait.other);
+                graph.add_edge(from, other, ());
+            }
+        }
+        // Who is waited for waits for its family, if it holds anything.
+        let families = self.families.iter();
+        let families = families.flat_map(|(parent, family)| family.iter().map(|of| (*parent, *of)));
+        let above = self.ancestors.iter();
+        let above = above.flat_map(|(of, ancestors)| ancestors.iter().map(|above| (*above, *of)));
+        for (parent, member) in families.chain(above) {
+            let parent = node(&mut graph, &mut nodes, parent);
+            let member = node(&mut graph, &mut nodes, member);
+            graph.add_edge(parent, member, ());
+        }
+        // Not Tarjan's: that one is recursive here, and a line may be longer than a stack is deep.
+        let circles = kosaraju_scc(&graph).into_iter();
+        let tangled = circles.filter(|circle| circle.len() > 1).flatten();
+        tangled.map(|node| graph[node]).collect()
     }
 
     fn of(&self, who: IntentId) -> &[Wait] {
@@ -265,8 +272,12 @@ mod tests {
             let waits = waits(rows);
             let mut all: Vec<IntentId> = waits.waits.keys().copied().collect();
             all.sort();
-            let all = in_circles(&waits, &all).into_iter();
-            all.map(|who| who.0.as_u128()).collect::<Vec<_>>()
+            let mut tangled = in_circles(&waits, &all);
+            tangled.sort();
+            tangled
+                .iter()
+                .map(|who| who.0.as_u128())
+                .collect::<Vec<_>>()
         };
         assert_eq!(in_circles("11 > 20, 21 > 30, 41 > 10"), Vec::<u128>::new());
         assert_eq!(in_circles("11 > 20, 21 > 10, 12 > 40, 51 > 10"), [11, 21]);

@@ -115,21 +115,37 @@ pub(crate) fn next_in_line(
 /// side by side by a rule of their kind.
 fn heads(line: &[&Place], held: &[&Holder], sharing: &Sharing) -> Vec<IntentId> {
     let mut next = Vec::new();
-    // Of those ahead, one of each mode and kind.
+    // One of each mode and kind, of those who hold it and of those ahead.
+    let mut sorts: Vec<&Holder> = Vec::new();
+    for holder in held {
+        let same = |other: &&Holder| {
+            other.mode == holder.mode && sharing.kind(other.intent) == sharing.kind(holder.intent)
+        };
+        if !sorts.iter().any(same) {
+            sorts.push(holder);
+        }
+    }
+    let holding: HashSet<IntentId> = held.iter().map(|holder| holder.intent).collect();
     let mut ahead: Vec<&Place> = Vec::new();
     for place in line {
         let goes_beside =
             |other, stage| place.sharing && sharing.between(place.intent, other, stage);
-        let is_free = held.iter().all(|h| {
-            h.intent == place.intent
-                || place.mode.is_compatible(h.mode)
-                || place.ancestors.contains(&h.intent)
-                || goes_beside(h.intent, Stage::Started)
-        });
+        let excludes = |h: &&&Holder| {
+            h.intent != place.intent
+                && !place.mode.is_compatible(h.mode)
+                && !place.ancestors.contains(&h.intent)
+                && !goes_beside(h.intent, Stage::Started)
+        };
+        // Itself and its ancestors exclude nobody, so of whom that may be true each holder counts by itself.
+        let by_itself = holding.contains(&place.intent) || !place.ancestors.is_empty();
+        let excluded = match by_itself {
+            true => held.iter().any(|h| excludes(&h)),
+            false => sorts.iter().any(|h| excludes(&h)),
+        };
         let is_next = ahead.iter().all(|other| {
             place.mode.is_compatible(other.mode) || goes_beside(other.intent, Stage::Waiting)
         });
-        if is_free && is_next {
+        if is_next && !excluded {
             next.push(place.intent);
         }
         let same = |other: &&Place| {

@@ -193,6 +193,9 @@ fn who_has_a_place_in_line_is_not_judged_again() {
         expect!["waits, places of 9"],
     );
     check(about(Rule::Share), "1 h", false, expect!["goes beside"]);
+    // Who is on the way has no place behind which it could wait.
+    check(about(Rule::Reject), "3 c", false, expect!["goes"]);
+    check(about(Rule::Supersede), "3 c", false, expect!["goes"]);
 }
 
 #[test]

@@ -17,14 +17,6 @@ struct Round<'a> {
     removed: Removed,
 }
 
-/// Whether a pass goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Then {
-    Goes,
-    /// Somebody else removes.
-    Ends,
-}
-
 impl Store {
     /// Removes what is old enough, until there is nothing more or somebody else does it.
     pub(crate) async fn remove_all_old(
@@ -41,51 +33,76 @@ impl Store {
         };
         let end = round.run().await;
         pulse.removing(false);
-        end.map(|()| round.removed)
+        match end {
+            Ok(()) | Err(Stop::Left) => Ok(round.removed),
+            Err(Stop::Failed(error)) => Err(error),
+        }
     }
 }
 
+/// Why a pass ends before its end.
+enum Stop {
+    /// Somebody else removes, and a worker leaves all of it to that one.
+    Left,
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Asks for a transaction until it is its turn, if that is worth waiting for. Returns what it said, and when it began.
+macro_rules! ours {
+    ($round:ident, $call:expr) => {
+        loop {
+            let begun = $round.begin();
+            match $call.await? {
+                Some(answer) => break (answer, begun),
+                None if $round.by.session.is_some() => return Err(Stop::Left),
+                // A person who has it done waits for whoever is at a batch.
+                None => $round.rest(begun).await,
+            }
+        }
+    };
+}
+
 impl Round<'_> {
-    async fn run(&mut self) -> Result<(), Error> {
-        let targets = loop {
-            let begun = self.begin();
-            if let Some(targets) = self.store.removal_targets(self.by.clone()).await? {
-                break targets;
+    async fn run(&mut self) -> Result<(), Stop> {
+        let (targets, _) = ours!(self, self.store.removal_targets(self.by.clone()));
+        loop {
+            let (more, begun) = ours!(self, self.store.purge_keys(self.by.clone()));
+            if !more {
+                break;
             }
-            if self.left_to_others() == Then::Ends {
-                return Ok(());
-            }
-            self.rest(begun).await;
-        };
-        while self.store.purge_keys(self.by.clone()).await? {
-            let begun = self.begin();
             self.rest(begun).await;
         }
-        // What was begun with is ended first, also where nothing is said any more.
-        self.large_trees().await?;
+        // What was begun with is ended first, also where nothing is said any more. What goes wrong with it keeps nothing else.
+        let begun_with = match self.large_trees().await {
+            Err(Stop::Left) => return Err(Stop::Left),
+            ended => ended,
+        };
         for target in &targets {
-            if self.target(target).await? == Then::Ends {
-                return Ok(());
-            }
+            self.target(target).await?;
         }
         if !targets.is_empty() {
             self.kept().await?;
-            self.large_trees().await?;
         }
-        Ok(())
+        begun_with?;
+        self.large_trees().await
     }
 
-    async fn target(&mut self, target: &Target) -> Result<Then, Error> {
+    async fn target(&mut self, target: &Target) -> Result<(), Stop> {
         loop {
-            let begun = self.begin();
             let size = self.pace.size();
-            let some = self
-                .store
-                .remove_some(self.by.clone(), target.clone(), size);
-            match some.await? {
-                Removal::NotOurs if self.left_to_others() == Then::Ends => return Ok(Then::Ends),
-                Removal::NotOurs => {}
-                Removal::Nothing => return Ok(Then::Goes),
+            let (removal, begun) = ours!(
+                self,
+                self.store
+                    .remove_some(self.by.clone(), target.clone(), size)
+            );
+            match removal {
+                Removal::Nothing => return Ok(()),
                 Removal::Some(count) => self.count(target.what, count),
             }
             self.rest(begun).await;
@@ -93,14 +110,14 @@ impl Round<'_> {
     }
 
     /// What had to stay, some of which may not have to any more.
-    async fn kept(&mut self) -> Result<(), Error> {
+    async fn kept(&mut self) -> Result<(), Stop> {
         loop {
-            let begun = self.begin();
-            let kept = self.store.remove_kept(self.by.clone(), self.pace.size());
-            let Some(removed) = kept.await? else {
+            let size = self.pace.size();
+            let (kept, begun) = ours!(self, self.store.remove_kept(self.by.clone(), size));
+            let Some(gone) = kept else {
                 return Ok(());
             };
-            for (what, count) in removed {
+            for (what, count) in gone {
                 self.count(what, count);
             }
             self.rest(begun).await;
@@ -108,68 +125,59 @@ impl Round<'_> {
     }
 
     /// Trees that take more than one transaction.
-    async fn large_trees(&mut self) -> Result<(), Error> {
+    async fn large_trees(&mut self) -> Result<(), Stop> {
         let mut after = None;
-        while let Some(next) = self.store.next_large(self.by.clone(), after).await? {
-            let tree = match next {
-                LargeNext::Stay(tree) => tree,
-                LargeNext::Look(tree, look) => {
-                    if self.look(tree, look).await? {
-                        self.large(tree).await?;
-                    }
-                    tree
-                }
-                LargeNext::Goes(tree) => {
-                    self.large(tree).await?;
-                    tree
-                }
+        loop {
+            let (next, begun) = ours!(self, self.store.next_large(self.by.clone(), after));
+            let Some(next) = next else {
+                return Ok(());
             };
+            self.rest(begun).await;
+            let (tree, goes) = match next {
+                LargeNext::Stay(tree) => (tree, false),
+                LargeNext::Goes(tree) => (tree, true),
+                LargeNext::Look(tree, look) => (tree, self.look(tree, look).await?),
+            };
+            if goes {
+                self.large(tree).await?;
+            }
             after = Some(tree);
         }
-        Ok(())
     }
 
     /// Whether all of a tree may go, which then does.
-    async fn look(&mut self, tree: LargeTree, look: Uuid) -> Result<bool, Error> {
-        let (store, by) = (self.store, self.by);
+    async fn look(&mut self, tree: LargeTree, look: Uuid) -> Result<bool, Stop> {
         let mut walk = Walk::below(tree.root);
         while !walk.is_over() {
-            let begun = self.begin();
-            let (next, looked) = store.look_large(by.clone(), tree, look, walk).await?;
+            let ((next, looked), begun) = ours!(
+                self,
+                self.store
+                    .look_large(self.by.clone(), tree, look, walk.clone())
+            );
             if looked == Looked::Ends {
                 return Ok(false);
             }
             walk = next;
             self.rest(begun).await;
         }
-        store.release_large(by.clone(), tree, look).await
+        let (goes, _) = ours!(self, self.store.release_large(self.by.clone(), tree, look));
+        Ok(goes)
     }
 
     /// Removes a tree that goes.
-    async fn large(&mut self, tree: LargeTree) -> Result<(), Error> {
-        let (store, by) = (self.store, self.by);
+    async fn large(&mut self, tree: LargeTree) -> Result<(), Stop> {
         let mut walk = Walk::below(tree.root);
         loop {
-            let begun = self.begin();
-            let (next, removal) = store.remove_large(by.clone(), tree, walk).await?;
+            let ((next, removal), begun) = ours!(
+                self,
+                self.store.remove_large(self.by.clone(), tree, walk.clone())
+            );
             match removal {
                 Removal::Some(count) => self.count(tree.what, count),
-                Removal::Nothing => {
-                    self.count(tree.what, 1);
-                    return Ok(());
-                }
-                Removal::NotOurs => return Ok(()),
+                Removal::Nothing => return Ok(()),
             }
             walk = next;
             self.rest(begun).await;
-        }
-    }
-
-    /// Somebody else is at a batch just now. A worker leaves all of it to that one; a person who has it done waits for it.
-    fn left_to_others(&self) -> Then {
-        match self.by.session {
-            Some(_) => Then::Ends,
-            None => Then::Goes,
         }
     }
 

@@ -186,6 +186,23 @@ async fn load(conn: &mut Conn<'_>, from: &[IntentId]) -> Result<Reach, Error> {
     Ok(Reach::Whole(waits))
 }
 
+/// Who holds a resource, and who stands in line for it.
+struct At<'a> {
+    resource: Arc<str>,
+    holders: Vec<&'a Holder>,
+    line: Vec<&'a Place>,
+}
+
+impl At<'_> {
+    fn of(resource: &str) -> Self {
+        Self {
+            resource: resource.into(),
+            holders: Vec::new(),
+            line: Vec::new(),
+        }
+    }
+}
+
 /// What some wait for, if they are in line. Returns for whom.
 async fn load_waits(
     conn: &mut Conn<'_>,
@@ -214,23 +231,22 @@ async fn load_waits(
         .copied()
         .collect();
     let shares = sharing::load(conn, &own, &holders, &lines.places).await?;
-    let mut by_resource: HashMap<&str, (Arc<str>, Vec<&Holder>, Vec<&Place>)> = HashMap::new();
+    let mut at: HashMap<&str, At<'_>> = HashMap::new();
     for resource in &resources {
-        let shared = (resource.as_str().into(), Vec::new(), Vec::new());
-        by_resource.insert(resource, shared);
+        at.insert(resource, At::of(resource));
     }
     for holder in holders.iter().filter(|h| !stopping.contains(&h.intent)) {
-        if let Some((_, holders, _)) = by_resource.get_mut(holder.resource.as_str()) {
-            holders.push(holder);
+        if let Some(at) = at.get_mut(holder.resource.as_str()) {
+            at.holders.push(holder);
         }
     }
     for place in &lines.places {
-        if let Some((.., line)) = by_resource.get_mut(place.resource.as_str()) {
-            line.push(place);
+        if let Some(at) = at.get_mut(place.resource.as_str()) {
+            at.line.push(place);
         }
     }
     for place in lines.places.iter().filter(|p| of.contains(&p.intent)) {
-        let Some((resource, holders, line)) = by_resource.get(place.resource.as_str()) else {
+        let Some(at) = at.get(place.resource.as_str()) else {
             continue;
         };
         let excludes = |other, mode| {
@@ -241,14 +257,14 @@ async fn load_waits(
         let beside = |other, stage| place.sharing && shares.between(place.intent, other, stage);
         let wait = |other, held| Wait {
             other,
-            resource: resource.clone(),
+            resource: at.resource.clone(),
             held,
         };
-        let holding = holders.iter().filter(|holder| {
+        let holding = at.holders.iter().filter(|holder| {
             excludes(holder.intent, holder.mode) && !beside(holder.intent, Stage::Started)
         });
         let mut its: Vec<Wait> = holding.map(|holder| wait(holder.intent, true)).collect();
-        let ahead = line.iter().filter(|other| {
+        let ahead = at.line.iter().filter(|other| {
             excludes(other.intent, other.mode)
                 && (other.position, other.intent) < (place.position, place.intent)
                 && place

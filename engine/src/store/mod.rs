@@ -204,6 +204,8 @@ enum Db {
 enum Purpose {
     Read,
     Beat,
+    /// What goes with a heartbeat, and only reads.
+    Watch,
 }
 
 /// Whether a commit waits for the disk.
@@ -486,6 +488,15 @@ impl Store {
         self.on(Purpose::Beat, work).await
     }
 
+    /// Runs `work`, which only reads, on the same connection.
+    async fn watch<T, W>(&self, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(Conn<'c>) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
+    {
+        self.on(Purpose::Watch, work).await
+    }
+
     async fn on<T, W>(&self, purpose: Purpose, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -496,13 +507,14 @@ impl Store {
             store.seam.alive()?;
             match (&store.db, purpose) {
                 (Db::Pg { pool, .. }, Purpose::Read)
-                | (Db::Pg { beats: pool, .. }, Purpose::Beat) => {
+                | (Db::Pg { beats: pool, .. }, Purpose::Beat | Purpose::Watch) => {
                     let mut conn = pool.acquire().await?;
                     work(Conn::Pg(&mut conn)).await
                 }
-                (Db::Sqlite { readers, .. }, Purpose::Read) => {
+                (Db::Sqlite { readers: pool, .. }, Purpose::Read)
+                | (Db::Sqlite { beats: pool, .. }, Purpose::Watch) => {
                     let now = store.now();
-                    let mut conn = readers.acquire().await?;
+                    let mut conn = pool.acquire().await?;
                     work(Conn::Sqlite(&mut conn, now)).await
                 }
                 (Db::Sqlite { beats, writers, .. }, Purpose::Beat) => {

@@ -25,7 +25,7 @@ pub(crate) struct BacksOff {
 impl Store {
     /// Kinds that are tried one at a time.
     pub(crate) async fn backing_off(&self) -> Result<Vec<BacksOff>, Error> {
-        self.beat(move |mut conn| {
+        self.watch(move |mut conn| {
             Box::pin(async move {
                 let args = Args::new().int(limits::LANES as i64).now();
                 let rows = conn.fetch(&sql::POISON_LOAD, args).await?;

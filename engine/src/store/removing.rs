@@ -45,32 +45,33 @@ pub(crate) struct Root {
 /// What a transaction has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Removal {
-    /// Somebody else removes.
-    NotOurs,
     /// There is nothing more.
     Nothing,
     /// This many intents, and there may be more.
     Some(usize),
 }
 
+/// How many intents have gone, or lost their payloads.
+pub(crate) type Gone = Vec<(What, usize)>;
+
 impl Store {
-    /// Purges keys whose time is over. False: there are no more, or it is somebody else's turn.
-    pub(crate) async fn purge_keys(&self, by: Remover) -> Result<bool, Error> {
+    /// Purges keys whose time is over. Whether there may be more. None, here and below: it is somebody else's turn.
+    pub(crate) async fn purge_keys(&self, by: Remover) -> Result<Option<bool>, Error> {
         self.transact(move |mut conn| {
             let by = by.clone();
             Box::pin(async move {
                 if !turn(&mut conn, &by).await? {
-                    return Ok(false);
+                    return Ok(None);
                 }
                 let args = Args::new().int(limits::KEY_PURGE as i64).now();
                 let gone = conn.fetch(&sql::KEY_PURGE, args).await?;
-                Ok(gone.len() == limits::KEY_PURGE)
+                Ok(Some(gone.len() == limits::KEY_PURGE))
             })
         })
         .await
     }
 
-    /// What there is to remove, if anything has been said of it. None: it is somebody else's turn.
+    /// What there is to remove, if anything has been said of it.
     pub(crate) async fn removal_targets(&self, by: Remover) -> Result<Option<Vec<Target>>, Error> {
         self.transact(move |mut conn| {
             let by = by.clone();
@@ -100,33 +101,33 @@ impl Store {
         by: Remover,
         target: Target,
         size: usize,
-    ) -> Result<Removal, Error> {
+    ) -> Result<Option<Removal>, Error> {
         self.transact(move |mut conn| {
             let (by, target) = (by.clone(), target.clone());
             Box::pin(async move {
                 if !turn(&mut conn, &by).await? {
-                    return Ok(Removal::NotOurs);
+                    return Ok(None);
                 }
-                remove_some(&mut conn, &target, size).await
+                remove_some(&mut conn, &target, size).await.map(Some)
             })
         })
         .await
     }
 
-    /// Looks again at some of what had to stay, and removes what does not have to any more. Returns what was removed, by sort. None:
-    /// there is nothing more of it, or it is somebody else's turn.
+    /// Looks again at some of what had to stay, and removes what does not have to any more. Returns what was removed, by sort; inner
+    /// none: there is nothing more of it.
     pub(crate) async fn remove_kept(
         &self,
         by: Remover,
         size: usize,
-    ) -> Result<Option<Vec<(What, usize)>>, Error> {
+    ) -> Result<Option<Option<Gone>>, Error> {
         self.transact(move |mut conn| {
             let by = by.clone();
             Box::pin(async move {
                 if !turn(&mut conn, &by).await? {
                     return Ok(None);
                 }
-                remove_kept(&mut conn, size).await
+                remove_kept(&mut conn, size).await.map(Some)
             })
         })
         .await
@@ -214,16 +215,13 @@ async fn remove(
         .iter()
         .filter(|(_, root)| !reasons.contains_key(root));
     let goes: Vec<IntentId> = goes.map(|(member, _)| *member).collect();
-    go(conn, target.what, &goes).await?;
+    let gone = go(conn, target.what, goes).await?;
     advance(conn, target, last).await?;
-    Ok(Removal::Some(goes.len()))
+    Ok(Removal::Some(gone))
 }
 
 /// Those that had to stay and are looked at again, some of which may not have to any more: as many as one batch may remove.
-async fn remove_kept(
-    conn: &mut Conn<'_>,
-    size: usize,
-) -> Result<Option<Vec<(What, usize)>>, Error> {
+async fn remove_kept(conn: &mut Conn<'_>, size: usize) -> Result<Option<Gone>, Error> {
     let rules = retention::rules(conn).await?;
     let args = Args::new().int(micros(limits::RETENTION_AGAIN));
     let args = args.int(size as i64).now();
@@ -369,22 +367,36 @@ pub(super) async fn keep(
     conn.execute(&sql::RETENTION_KEEP, args).await
 }
 
-/// These go, or what they were about; how many is counted in the same commit.
-pub(super) async fn go(conn: &mut Conn<'_>, what: What, intents: &[IntentId]) -> Result<(), Error> {
+/// These go, or what they were about; how many is counted in the same commit. Those of which somebody has removed the payloads
+/// already are not counted again.
+pub(super) async fn go(
+    conn: &mut Conn<'_>,
+    what: What,
+    mut intents: Vec<IntentId>,
+) -> Result<usize, Error> {
+    if what == What::Payloads && !intents.is_empty() {
+        let rows = conn.fetch(&sql::RETENTION_WHOLE, Args::new().ids(intents));
+        let rows = rows.await?;
+        intents = rows
+            .iter()
+            .map(|row| row.uuid(0))
+            .collect::<Result<_, _>>()?;
+    }
     if intents.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let ids = || Args::new().ids(intents.iter().copied());
     conn.execute(&sql::REMOVAL_COUNT, ids().text(what.as_str()).now())
         .await?;
     match what {
-        What::Rows => conn.execute(&sql::RETENTION_REMOVE, ids()).await,
+        What::Rows => conn.execute(&sql::RETENTION_REMOVE, ids()).await?,
         What::Payloads => {
             conn.execute(&sql::RETENTION_BLANK, ids().now()).await?;
             let args = ids().text(what.as_str());
-            conn.execute(&sql::RETENTION_FORGET, args).await
+            conn.execute(&sql::RETENTION_FORGET, args).await?;
         }
     }
+    Ok(intents.len())
 }
 
 async fn advance(conn: &mut Conn<'_>, target: &Target, to: Option<Root>) -> Result<(), Error> {

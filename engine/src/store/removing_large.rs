@@ -40,7 +40,7 @@ pub(crate) enum LargeNext {
 pub(crate) enum Looked {
     /// It may go, as far as it was looked at.
     May,
-    /// Something has to stay, and so the tree does; or somebody has run something of it again, or it is somebody else's turn.
+    /// Something has to stay, and so the tree does; or somebody has run something of it again.
     Ends,
 }
 
@@ -70,12 +70,12 @@ pub(super) async fn add(conn: &mut Conn<'_>, root: IntentId, target: &Target) ->
 }
 
 impl Store {
-    /// The large tree behind this one. None: there are no more, or it is somebody else's turn.
+    /// The large tree behind this one, if there is any. Outer none, here and below: it is somebody else's turn.
     pub(crate) async fn next_large(
         &self,
         by: Remover,
         after: Option<LargeTree>,
-    ) -> Result<Option<LargeNext>, Error> {
+    ) -> Result<Option<Option<LargeNext>>, Error> {
         let look = self.clock().ordered_id();
         self.transact(move |mut conn| {
             let by = by.clone();
@@ -83,7 +83,7 @@ impl Store {
                 if !turn(&mut conn, &by).await? {
                     return Ok(None);
                 }
-                next_large(&mut conn, after, look).await
+                next_large(&mut conn, after, look).await.map(Some)
             })
         })
         .await
@@ -96,48 +96,42 @@ impl Store {
         tree: LargeTree,
         look: Uuid,
         walk: Walk,
-    ) -> Result<(Walk, Looked), Error> {
+    ) -> Result<Option<(Walk, Looked)>, Error> {
         self.transact(move |mut conn| {
             let (by, mut walk) = (by.clone(), walk.clone());
             Box::pin(async move {
-                if !turn(&mut conn, &by).await? || !held(&mut conn, tree, look).await?.is_looked_at
-                {
-                    return Ok((walk, Looked::Ends));
+                if !turn(&mut conn, &by).await? {
+                    return Ok(None);
+                }
+                if !held(&mut conn, tree, look).await?.is_looked_at {
+                    return Ok(Some((walk, Looked::Ends)));
                 }
                 let page = next_page(&mut conn, &mut walk).await?;
-                match stay(&mut conn, tree, &page).await? {
-                    true => Ok((walk, Looked::Ends)),
-                    false => Ok((walk, Looked::May)),
-                }
+                let looked = match stay(&mut conn, tree, &page).await? {
+                    true => Looked::Ends,
+                    false => Looked::May,
+                };
+                Ok(Some((walk, looked)))
             })
         })
         .await
     }
 
-    /// All of a tree has been looked through: from now on it goes, if its root may go, too. False: it stays.
+    /// All of a tree has been looked through: from now on it goes, if its root may go, too, and the rules still say so. False: it
+    /// stays.
     pub(crate) async fn release_large(
         &self,
         by: Remover,
         tree: LargeTree,
         look: Uuid,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<bool>, Error> {
         self.transact(move |mut conn| {
             let by = by.clone();
             Box::pin(async move {
                 if !turn(&mut conn, &by).await? {
-                    return Ok(false);
+                    return Ok(None);
                 }
-                // The root's outcome before the look: in the order of those who would run something of it again.
-                let root = Args::new().uuid(tree.root.0);
-                conn.fetch(&sql::OUTCOME_KEEP, root).await?;
-                if !held(&mut conn, tree, look).await?.is_looked_at
-                    || stay(&mut conn, tree, &[tree.root]).await?
-                {
-                    return Ok(false);
-                }
-                conn.execute(&sql::RETENTION_LARGE_GOES, tree.args().now())
-                    .await?;
-                Ok(true)
+                release_large(&mut conn, tree, look).await.map(Some)
             })
         })
         .await
@@ -149,14 +143,18 @@ impl Store {
         by: Remover,
         tree: LargeTree,
         walk: Walk,
-    ) -> Result<(Walk, Removal), Error> {
+    ) -> Result<Option<(Walk, Removal)>, Error> {
         self.transact(move |mut conn| {
             let (by, walk) = (by.clone(), walk.clone());
             Box::pin(async move {
-                if !turn(&mut conn, &by).await? || !held(&mut conn, tree, Uuid::nil()).await?.goes {
-                    return Ok((walk, Removal::NotOurs));
+                if !turn(&mut conn, &by).await? {
+                    return Ok(None);
                 }
-                remove_large(&mut conn, tree, walk).await
+                if !held(&mut conn, tree, Uuid::nil()).await?.goes {
+                    // Somebody else has removed the last of it.
+                    return Ok(Some((Walk::default(), Removal::Nothing)));
+                }
+                remove_large(&mut conn, tree, walk).await.map(Some)
             })
         })
         .await
@@ -164,6 +162,14 @@ impl Store {
 }
 
 impl LargeTree {
+    /// The cursor is past it.
+    fn root(self) -> Root {
+        Root {
+            id: self.root,
+            finished: None,
+        }
+    }
+
     fn args(self) -> Args {
         Args::new().uuid(self.root.0).text(self.what.as_str())
     }
@@ -194,11 +200,10 @@ async fn next_large(
             state: row.word(3)?,
             what: tree.what,
         };
-        let root = Root {
-            id: tree.root,
-            finished: None,
-        };
-        if !lock(conn, &rules, &target, &[root]).await?.is_empty() {
+        if !lock(conn, &rules, &target, &[tree.root()])
+            .await?
+            .is_empty()
+        {
             let args = tree.args().uuid(look);
             conn.execute(&sql::RETENTION_LARGE_LOOK, args).await?;
             return Ok(Some(LargeNext::Look(tree, look)));
@@ -207,6 +212,33 @@ async fn next_large(
         after = Some(tree);
     }
     Ok(after.map(LargeNext::Stay))
+}
+
+async fn release_large(conn: &mut Conn<'_>, tree: LargeTree, look: Uuid) -> Result<bool, Error> {
+    let Some(row) = conn
+        .fetch_one(&sql::RETENTION_LARGE_OF, tree.args())
+        .await?
+    else {
+        return Ok(false);
+    };
+    let target = Target {
+        kind: row.text(0)?,
+        state: row.word(1)?,
+        what: tree.what,
+    };
+    let rules = retention::rules(conn).await?;
+    // The root's outcome before the look: in the order of those who would run something of it again.
+    if lock(conn, &rules, &target, &[tree.root()])
+        .await?
+        .is_empty()
+        || !held(conn, tree, look).await?.is_looked_at
+        || stay(conn, tree, &[tree.root]).await?
+    {
+        return Ok(false);
+    }
+    conn.execute(&sql::RETENTION_LARGE_GOES, tree.args().now())
+        .await?;
+    Ok(true)
 }
 
 /// How it stands with a large tree, until the transaction ends.
@@ -266,13 +298,12 @@ async fn remove_large(
             .await?;
         return Ok((before, Removal::Some(0)));
     }
-    go(conn, tree.what, &page).await?;
-    if !is_last {
-        return Ok((walk, Removal::Some(page.len())));
+    let gone = go(conn, tree.what, page).await?;
+    if is_last {
+        conn.execute(&sql::RETENTION_LARGE_FORGET, tree.args())
+            .await?;
     }
-    conn.execute(&sql::RETENTION_LARGE_FORGET, tree.args())
-        .await?;
-    Ok((walk, Removal::Nothing))
+    Ok((walk, Removal::Some(gone)))
 }
 
 /// The next members of a tree below its root; none when there are no more.

@@ -85,7 +85,7 @@ impl Store {
 
     /// Everybody's sessions.
     pub(crate) async fn sessions(&self) -> Result<Vec<SessionSeen>, Error> {
-        self.beat(move |mut conn| {
+        self.watch(move |mut conn| {
             Box::pin(async move {
                 let rows = conn.fetch(&sql::SESSION_LIST, Args::new()).await?;
                 let seen = |row: &Row| {

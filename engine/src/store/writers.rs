@@ -10,23 +10,31 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
-use std::time::Duration;
 
-use tokio::sync::{Mutex as Line, OwnedMutexGuard};
+use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
 use crate::limits;
 
 /// The lines of all files that this process has open.
-static LINES: LazyLock<Mutex<HashMap<PathBuf, Weak<Line<()>>>>> = LazyLock::new(Mutex::default);
+static LINES: LazyLock<Mutex<HashMap<PathBuf, Weak<Line>>>> = LazyLock::new(Mutex::default);
+
+/// The line of one file.
+#[derive(Debug, Default)]
+struct Line {
+    first: Arc<Turn<()>>,
+    /// Whose turn it is has had it for too long. Until that one is back nobody waits.
+    stands_still: AtomicBool,
+}
 
 /// Where a store's connections stand in line.
 #[derive(Clone, Debug)]
 pub(super) struct Writers {
     /// Its transactions, of which the first stands in the other line.
-    ours: Arc<Line<()>>,
+    ours: Arc<Turn<()>>,
     /// All of the file.
-    all: Arc<Line<()>>,
+    all: Arc<Line>,
 }
 
 /// Somebody's turn, until it is dropped.
@@ -34,7 +42,15 @@ pub(super) struct Writers {
 pub(crate) struct WriterTurn {
     _ours: Option<OwnedMutexGuard<()>>,
     /// None if that took too long.
-    _all: Option<OwnedMutexGuard<()>>,
+    all: Option<(OwnedMutexGuard<()>, Arc<Line>)>,
+}
+
+impl Drop for WriterTurn {
+    fn drop(&mut self) {
+        if let Some((_, line)) = &self.all {
+            line.stands_still.store(false, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Writers {
@@ -61,25 +77,40 @@ impl Writers {
 
     /// Waits for the turn of a transaction.
     pub(super) async fn turn(&self) -> WriterTurn {
-        let _ours = in_time(&self.ours, limits::DATABASE_CALL).await;
-        let _all = in_time(&self.all, limits::WRITER_TURN).await;
-        WriterTurn { _all, _ours }
+        let ours = self.ours.clone().lock_owned();
+        let ours = tokio::time::timeout(limits::DATABASE_CALL, ours).await;
+        let _ours = ours.ok();
+        let all = self.all.turn().await;
+        WriterTurn { _ours, all }
     }
 
     /// Waits for the turn of a heartbeat, which goes before the transactions that wait behind this store's first.
     pub(super) async fn turn_of_heartbeat(&self) -> WriterTurn {
-        let _all = in_time(&self.all, limits::WRITER_TURN).await;
-        WriterTurn { _all, _ours: None }
+        let all = self.all.turn().await;
+        WriterTurn { _ours: None, all }
     }
 }
 
-async fn in_time(line: &Arc<Line<()>>, limit: Duration) -> Option<OwnedMutexGuard<()>> {
-    let turn = line.clone().lock_owned();
-    tokio::time::timeout(limit, turn).await.ok()
+impl Line {
+    async fn turn(self: &Arc<Self>) -> Option<(OwnedMutexGuard<()>, Arc<Self>)> {
+        let turn = self.first.clone();
+        let turn = match self.stands_still.load(Ordering::Relaxed) {
+            true => turn.try_lock_owned().ok(),
+            false => {
+                let turn = turn.lock_owned();
+                let turn = tokio::time::timeout(limits::WRITER_TURN, turn).await.ok();
+                self.stands_still.store(turn.is_none(), Ordering::Relaxed);
+                turn
+            }
+        };
+        turn.map(|turn| (turn, self.clone()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test]
@@ -90,7 +121,7 @@ mod tests {
         let other_name = dir.path().join(".").join("one.db");
         let first = Writers::of_file(&path).turn().await;
         let second = Writers::of_file(&other_name);
-        let waits = tokio::spawn(async move { second.turn().await._all.is_some() });
+        let waits = tokio::spawn(async move { second.turn().await.all.is_some() });
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert!(!waits.is_finished());
         drop(first);
@@ -98,8 +129,13 @@ mod tests {
 
         let stands_still = Writers::of_file(&path).turn().await;
         let behind = Writers::of_file(&path).turn().await;
-        assert!(behind._all.is_none(), "it goes on without");
+        assert!(behind.all.is_none(), "it goes on without");
+        // The next one does not wait for it again, until it has moved on.
+        let begin = std::time::Instant::now();
+        assert!(Writers::of_file(&path).turn().await.all.is_none());
+        assert!(begin.elapsed() < limits::WRITER_TURN / 2);
         drop((stands_still, behind));
+        assert!(Writers::of_file(&path).turn().await.all.is_some());
     }
 
     #[tokio::test]

@@ -530,16 +530,18 @@ async fn every_cancel_has_one_winner_against_finishing_and_claiming(bench: Bench
         let intendant = bench.intendant.clone();
         tasks.push(tokio::spawn(async move {
             let mut answers = Vec::new();
+            // How long an intent takes here, as the answers tell.
+            let mut takes = 3_500.0;
             for nth in 0..75u64 {
                 let handle = intendant.request(if nth % 3 == 0 { holding("x") } else { job("x") });
                 let handle = handle.await?;
                 // From at once to after its end.
-                let pause = (nth * 7 + task * 3) % 10;
-                tokio::time::sleep(Duration::from_micros(pause * 700)).await;
-                answers.push((
-                    handle.id(),
-                    intendant.cancel(handle.id(), "ada", None).await,
-                ));
+                let tenths = (nth * 7 + task * 3) % 10;
+                tokio::time::sleep(Duration::from_secs_f64(takes * tenths as f64 / 5e6)).await;
+                let answer = intendant.cancel(handle.id(), "ada", None).await;
+                let change = if answer.is_ok() { 1.15 } else { 0.87 };
+                takes = f64::clamp(takes * change, 500.0, 500_000.0);
+                answers.push((handle.id(), answer));
             }
             anyhow::Ok(answers)
         }));

@@ -1,7 +1,7 @@
 //! Many intents of kinds with different rules on few resources, families among them, some that fail and some that start
 //! later, while workers die: what excludes each other is never in at the same time, and everybody has their turn.
 //!
-//! By hand with 10,000: `INTENDANT_TEST_SCALE=full cargo test --release -p intendant-tests --test contract mixed`.
+//! By hand with 4,000: `INTENDANT_TEST_SCALE=full cargo test --release -p intendant-tests --test contract mixed`.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -365,7 +365,7 @@ async fn resume_failed(bench: &Bench) -> Result<()> {
 }
 
 async fn whatever_the_rules_and_whoever_dies_everybody_has_their_turn(bench: Bench) -> Result<()> {
-    let intents = intendant_tests::size(400, 10_000);
+    let intents = intendant_tests::size(400, 4_000);
     let kills = intendant_tests::size(3, 40);
     let ledger = Arc::new(Ledger::default());
     let worker = || {

@@ -15,6 +15,7 @@ on_both! {
     what_was_begun_with_is_ended_whatever_is_said_by_then;
     what_is_run_again_while_its_tree_is_looked_through_runs;
     who_looks_through_a_tree_that_somebody_runs_again_begins_anew;
+    what_is_said_while_a_tree_is_looked_through_counts;
     a_rule_that_is_taken_back_and_said_again_finds_a_large_tree;
     an_intent_of_many_rows_goes_in_pieces;
 }
@@ -59,6 +60,20 @@ async fn a_tree_too_large_for_one_transaction_goes_all_the_same(bench: Bench) ->
     ensure!(bench.number(inputs).await? == 0);
     let marked = "select count(*) from @outcome where payload_removed_at is not null";
     ensure!(bench.number(marked).await? == 1_202);
+    // Whoever goes on with it after a crash counts none of them again.
+    bench
+        .run_sql(&format!(
+            "insert into @retention_large (intent_id, what, kind, state, goes)
+             values ('{root}', 'payloads', 'parent', 'succeeded', true)"
+        ))
+        .await?;
+    ensure!(bench.intendant.remove_old().await?.payloads == 0);
+    ensure!(
+        bench
+            .number("select count(*) from @retention_large")
+            .await?
+            == 0
+    );
     bench
         .intendant
         .retain(month(Retention::succeeded()), "ada", None)
@@ -216,6 +231,27 @@ async fn who_looks_through_a_tree_that_somebody_runs_again_begins_anew(bench: Be
         }
         Err(error) => return Err(error.into()),
     }
+    bench.check().await
+}
+
+async fn what_is_said_while_a_tree_is_looked_through_counts(bench: Bench) -> Result<()> {
+    large(&bench, 6_000).await?;
+    let rule = month(Retention::succeeded());
+    bench.intendant.retain(rule, "ada", None).await?;
+    let remover = bench.database.connect().await?;
+    let removes = tokio::spawn(async move { remover.remove_old().await });
+    let looks = "select count(*) from @retention_large where look is not null";
+    bench
+        .until(async || Ok((bench.number(looks).await? == 1).then_some(())))
+        .await?;
+    let for_ever = Retention::succeeded();
+    bench.intendant.retain(for_ever, "ada", None).await?;
+    let had_begun = bench.number(MARKED).await? > 0;
+    let removed = removes.await??.intents;
+    ensure!(
+        removed == if had_begun { 6_002 } else { 0 },
+        "{removed} {had_begun}"
+    );
     bench.check().await
 }
 
