@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Pace, Pulse, Removed, What};
 use crate::error::Error;
-use crate::store::{LargeNext, LargeTree, Looked, Removal, Remover, Store, Target, Walk};
+use crate::store::{LargeNext, LargeTree, Looked, Removal, Remover, Store, Target, ToRemove, Walk};
 
 /// One pass. None of what it knows is needed after it.
 struct Round<'a> {
@@ -70,25 +70,36 @@ macro_rules! ours {
 
 impl Round<'_> {
     async fn run(&mut self) -> Result<(), Stop> {
-        let (targets, _) = ours!(self, self.store.removal_targets(self.by.clone()));
-        loop {
+        let (to_remove, begun) = ours!(self, self.store.to_remove(self.by.clone()));
+        let ToRemove {
+            targets,
+            mut keys,
+            large,
+        } = to_remove;
+        if targets.is_empty() && !keys && !large {
+            return Ok(());
+        }
+        self.rest(begun).await;
+        while keys {
             let (more, begun) = ours!(self, self.store.purge_keys(self.by.clone()));
-            if !more {
-                break;
-            }
+            keys = more;
             self.rest(begun).await;
         }
         // What was begun with is ended first, also where nothing is said any more. What goes wrong with it keeps nothing else.
-        let begun_with = match self.large_trees().await {
-            Err(Stop::Left) => return Err(Stop::Left),
-            ended => ended,
+        let begun_with = match large {
+            true => self.large_trees().await,
+            false => Ok(()),
         };
+        if let Err(Stop::Left) = begun_with {
+            return Err(Stop::Left);
+        }
         for target in &targets {
             self.target(target).await?;
         }
-        if !targets.is_empty() {
-            self.kept().await?;
+        if targets.is_empty() {
+            return begun_with;
         }
+        self.kept().await?;
         begun_with?;
         self.large_trees().await
     }

@@ -108,7 +108,7 @@ pub use records::{
     LogLine, LogRecord, MeasureRecord, Relation, ResourceRecord, SignalRecord, StepRecord,
     Unfinished, UnknownRelation,
 };
-pub(crate) use removing::{Removal, Remover, Target};
+pub(crate) use removing::{Removal, Remover, Target, ToRemove};
 pub(crate) use removing_large::{LargeNext, LargeTree, Looked, Walk};
 pub(crate) use request::insert_requests;
 pub(crate) use resume::{Actor, Revival};

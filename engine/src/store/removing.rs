@@ -34,6 +34,17 @@ pub(crate) struct Target {
     pub(crate) what: What,
 }
 
+/// What a pass has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ToRemove {
+    /// Of which something has been said.
+    pub(crate) targets: Vec<Target>,
+    /// There may be more keys whose time is over.
+    pub(crate) keys: bool,
+    /// There are large trees.
+    pub(crate) large: bool,
+}
+
 /// A root, and when it finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Root {
@@ -55,7 +66,7 @@ pub(crate) enum Removal {
 pub(crate) type Gone = Vec<(What, usize)>;
 
 impl Store {
-    /// Purges keys whose time is over. Whether there may be more. None, here and below: it is somebody else's turn.
+    /// Purges some more keys. Whether there may be more. None, here and below: it is somebody else's turn.
     pub(crate) async fn purge_keys(&self, by: Remover) -> Result<Option<bool>, Error> {
         self.transact(move |mut conn| {
             let by = by.clone();
@@ -63,33 +74,21 @@ impl Store {
                 if !turn(&mut conn, &by).await? {
                     return Ok(None);
                 }
-                let args = Args::new().int(limits::KEY_PURGE as i64).now();
-                let gone = conn.fetch(&sql::KEY_PURGE, args).await?;
-                Ok(Some(gone.len() == limits::KEY_PURGE))
+                purge_keys(&mut conn).await.map(Some)
             })
         })
         .await
     }
 
-    /// What there is to remove, if anything has been said of it.
-    pub(crate) async fn removal_targets(&self, by: Remover) -> Result<Option<Vec<Target>>, Error> {
+    /// What there is to remove; and purges the first keys whose time is over.
+    pub(crate) async fn to_remove(&self, by: Remover) -> Result<Option<ToRemove>, Error> {
         self.transact(move |mut conn| {
             let by = by.clone();
             Box::pin(async move {
                 if !turn(&mut conn, &by).await? {
                     return Ok(None);
                 }
-                let rules = retention::rules(&mut conn).await?;
-                if rules.is_empty() {
-                    return Ok(Some(Vec::new()));
-                }
-                let args = Args::new().int(limits::RETENTION_KINDS as i64);
-                let rows = conn.fetch(&sql::RETENTION_KINDS, args).await?;
-                let kinds = rows.iter().map(|row| row.text(0));
-                let kinds: Vec<String> = kinds.collect::<Result<_, _>>()?;
-                let targets = rules.targets(&kinds).into_iter();
-                let targets = targets.map(|(kind, state, what)| Target { kind, state, what });
-                Ok(Some(targets.collect()))
+                to_remove(&mut conn).await.map(Some)
             })
         })
         .await
@@ -142,6 +141,32 @@ pub(super) async fn turn(conn: &mut Conn<'_>, by: &Remover) -> Result<bool, Erro
         .int(micros(limits::RETENTION_TURN))
         .now();
     Ok(conn.fetch_one(&sql::RETENTION_TURN, args).await?.is_some())
+}
+
+async fn purge_keys(conn: &mut Conn<'_>) -> Result<bool, Error> {
+    let args = Args::new().int(limits::KEY_PURGE as i64).now();
+    let gone = conn.fetch(&sql::KEY_PURGE, args).await?;
+    Ok(gone.len() == limits::KEY_PURGE)
+}
+
+async fn to_remove(conn: &mut Conn<'_>) -> Result<ToRemove, Error> {
+    let keys = purge_keys(conn).await?;
+    let large = removing_large::is_any(conn).await?;
+    let rules = retention::rules(conn).await?;
+    let mut targets = Vec::new();
+    if !rules.is_empty() {
+        let args = Args::new().int(limits::RETENTION_KINDS as i64);
+        let rows = conn.fetch(&sql::RETENTION_KINDS, args).await?;
+        let kinds = rows.iter().map(|row| row.text(0));
+        let kinds: Vec<String> = kinds.collect::<Result<_, _>>()?;
+        let target = |(kind, state, what)| Target { kind, state, what };
+        targets.extend(rules.targets(&kinds).into_iter().map(target));
+    }
+    Ok(ToRemove {
+        targets,
+        keys,
+        large,
+    })
 }
 
 async fn remove_some(conn: &mut Conn<'_>, target: &Target, size: usize) -> Result<Removal, Error> {

@@ -69,6 +69,12 @@ pub(super) async fn add(conn: &mut Conn<'_>, root: IntentId, target: &Target) ->
     conn.execute(&sql::RETENTION_LARGE_ADD, args).await
 }
 
+pub(super) async fn is_any(conn: &mut Conn<'_>) -> Result<bool, Error> {
+    let first = Args::new().uuid(None).opt_text(None::<&str>);
+    let row = conn.fetch_one(&sql::RETENTION_LARGE_NEXT, first).await?;
+    Ok(row.is_some())
+}
+
 impl Store {
     /// The large tree behind this one, if there is any. Outer none, here and below: it is somebody else's turn.
     pub(crate) async fn next_large(

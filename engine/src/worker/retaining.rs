@@ -1,7 +1,7 @@
 //! Retaining: what the code declares of how long things are kept is written down as the worker begins; and, with the heartbeat,
 //! whoever's turn it is removes what is old enough, beside the loop and at its own pace.
 //!
-//! Whose turn it is, is a row ([`Store::removal_targets`](crate::store::Store::removal_targets)); a worker that dies in the middle
+//! Whose turn it is, is a row ([`Store::to_remove`](crate::store::Store::to_remove)); a worker that dies in the middle
 //! has removed what it has committed, and another one goes on.
 
 use std::sync::Arc;
