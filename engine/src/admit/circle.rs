@@ -284,7 +284,16 @@ mod tests {
         assert_eq!(in_circles("11 > 20, 21 - 11, 31 - 21"), [11, 21]);
     }
 
-    /// However long the line is, and whoever stands in it: as many as it is to hold up a database for a moment.
+    /// Of a large family not everybody is read, and a member that was resumed by itself may be none of those.
+    #[test]
+    fn a_circle_runs_through_ancestors_whose_family_was_not_read() {
+        let mut waits = waits("11 > 20, 21 > 10");
+        waits.families.remove(&intent(10));
+        assert!(matches!(turn(&waits, intent(11)), Turn::Circular(_)));
+        assert!(in_circles(&waits, &[intent(11)]).contains(&intent(11)));
+    }
+
+    /// A look for circles holds up a database for as long as this takes.
     #[test]
     fn a_long_line_is_judged_in_a_moment() {
         let mut waits = Waits::default();

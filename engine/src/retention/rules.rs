@@ -1,5 +1,6 @@
 //! Rules: which of several counts, and what there is to remove by it. Pure.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::state::IntentState;
@@ -27,12 +28,21 @@ impl What {
             Self::Payloads => "payloads",
         }
     }
+}
 
-    /// As the tables have it.
-    pub(crate) fn read(word: &str) -> Self {
+/// Something else than rows or payloads.
+#[derive(Debug, thiserror::Error)]
+#[error("retention removes no `{0}`")]
+pub(crate) struct UnknownWhat(String);
+
+impl FromStr for What {
+    type Err = UnknownWhat;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWhat> {
         match word {
-            "rows" => Self::Rows,
-            _ => Self::Payloads,
+            "rows" => Ok(Self::Rows),
+            "payloads" => Ok(Self::Payloads),
+            other => Err(UnknownWhat(other.to_owned())),
         }
     }
 }

@@ -226,7 +226,7 @@ async fn load_waits(
     let mut lines = Lines::front(conn, &resources, most, of.iter().copied()).await?;
     lines.deepen(conn, &holders, most, &HashSet::new()).await?;
     lines.name_kin(conn, &holders).await?;
-    let own: HashSet<IntentId> = sharing::sharing(&lines.places)
+    let own: HashSet<IntentId> = sharing::of_line(&lines.places)
         .intersection(of)
         .copied()
         .collect();

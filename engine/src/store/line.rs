@@ -194,7 +194,7 @@ pub(super) async fn wake(conn: &mut Conn<'_>, freed: HashSet<String>) -> Result<
         };
         lines.deepen(conn, holders, most, &HashSet::new()).await?;
         lines.name_kin(conn, holders).await?;
-        let sharing = sharing::sharing(&lines.places);
+        let sharing = sharing::of_line(&lines.places);
         let sharing = sharing::load(conn, &sharing, holders, &lines.places).await?;
         let next = next_in_line(&freed, holders, &lines.places, &sharing);
         // Where all that was read of a sort may go, so may perhaps those behind them.
@@ -222,7 +222,7 @@ pub(super) async fn beside(
     let gone: HashSet<IntentId> = taken.iter().map(|holder| holder.intent).collect();
     let line = line.iter().filter(is_here).cloned();
     let line: Vec<Place> = line.filter(|place| !gone.contains(&place.intent)).collect();
-    let asked = sharing::sharing(&line);
+    let asked = sharing::of_line(&line);
     if asked.is_empty() {
         return Ok(asked);
     }

@@ -8,6 +8,9 @@
 //! person says counts from the next batch on.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
 
 use super::args::{Args, Rows};
 use super::{Conn, Store, removing_large, retention, sql};
@@ -66,30 +69,37 @@ pub(crate) enum Removal {
 pub(crate) type Gone = Vec<(What, usize)>;
 
 impl Store {
-    /// Purges some more keys. Whether there may be more. None, here and below: it is somebody else's turn.
-    pub(crate) async fn purge_keys(&self, by: Remover) -> Result<Option<bool>, Error> {
+    /// Runs `work` in a transaction in which nobody else removes anything. None: it is somebody else's turn.
+    pub(super) async fn in_turn<T, W>(&self, by: Remover, work: W) -> Result<Option<T>, Error>
+    where
+        T: Send + 'static,
+        W: for<'c> Fn(Conn<'c>) -> BoxFuture<'c, Result<T, Error>> + Send + Sync + 'static,
+    {
+        let work = Arc::new(work);
         self.transact(move |mut conn| {
-            let by = by.clone();
+            let (by, work) = (by.clone(), work.clone());
             Box::pin(async move {
-                if !turn(&mut conn, &by).await? {
-                    return Ok(None);
+                match turn(&mut conn, &by).await? {
+                    true => work(conn).await.map(Some),
+                    false => Ok(None),
                 }
-                purge_keys(&mut conn).await.map(Some)
             })
+        })
+        .await
+    }
+
+    /// Purges some more keys. Whether there may be more.
+    pub(crate) async fn purge_keys(&self, by: Remover) -> Result<Option<bool>, Error> {
+        self.in_turn(by, move |mut conn| {
+            Box::pin(async move { purge_keys(&mut conn).await })
         })
         .await
     }
 
     /// What there is to remove; and purges the first keys whose time is over.
     pub(crate) async fn to_remove(&self, by: Remover) -> Result<Option<ToRemove>, Error> {
-        self.transact(move |mut conn| {
-            let by = by.clone();
-            Box::pin(async move {
-                if !turn(&mut conn, &by).await? {
-                    return Ok(None);
-                }
-                to_remove(&mut conn).await.map(Some)
-            })
+        self.in_turn(by, move |mut conn| {
+            Box::pin(async move { to_remove(&mut conn).await })
         })
         .await
     }
@@ -101,14 +111,9 @@ impl Store {
         target: Target,
         size: usize,
     ) -> Result<Option<Removal>, Error> {
-        self.transact(move |mut conn| {
-            let (by, target) = (by.clone(), target.clone());
-            Box::pin(async move {
-                if !turn(&mut conn, &by).await? {
-                    return Ok(None);
-                }
-                remove_some(&mut conn, &target, size).await.map(Some)
-            })
+        self.in_turn(by, move |mut conn| {
+            let target = target.clone();
+            Box::pin(async move { remove_some(&mut conn, &target, size).await })
         })
         .await
     }
@@ -120,21 +125,15 @@ impl Store {
         by: Remover,
         size: usize,
     ) -> Result<Option<Option<Gone>>, Error> {
-        self.transact(move |mut conn| {
-            let by = by.clone();
-            Box::pin(async move {
-                if !turn(&mut conn, &by).await? {
-                    return Ok(None);
-                }
-                remove_kept(&mut conn, size).await.map(Some)
-            })
+        self.in_turn(by, move |mut conn| {
+            Box::pin(async move { remove_kept(&mut conn, size).await })
         })
         .await
     }
 }
 
 /// Nobody else removes anything until this transaction has ended.
-pub(super) async fn turn(conn: &mut Conn<'_>, by: &Remover) -> Result<bool, Error> {
+async fn turn(conn: &mut Conn<'_>, by: &Remover) -> Result<bool, Error> {
     let args = Args::new()
         .uuid(by.session.map(|session| session.0))
         .text(by.worker.as_str())
@@ -257,7 +256,7 @@ async fn remove_kept(conn: &mut Conn<'_>, size: usize) -> Result<Option<Gone>, E
     let mut removed = Vec::new();
     for row in &rows {
         let id: IntentId = row.uuid(0)?;
-        let what = What::read(&row.text(1)?);
+        let what: What = row.word(1)?;
         let one = || Args::new().uuid(id.0).text(what.as_str());
         let Some(kind) = row.opt_text(2)? else {
             // It runs again, and comes anew when it finishes.
@@ -399,13 +398,16 @@ pub(super) async fn go(
     what: What,
     mut intents: Vec<IntentId>,
 ) -> Result<usize, Error> {
-    if what == What::Payloads && !intents.is_empty() {
-        let rows = conn.fetch(&sql::RETENTION_WHOLE, Args::new().ids(intents));
-        let rows = rows.await?;
-        intents = rows
-            .iter()
-            .map(|row| row.uuid(0))
-            .collect::<Result<_, _>>()?;
+    if intents.is_empty() {
+        return Ok(0);
+    }
+    if what == What::Payloads {
+        let ids = || Args::new().ids(intents.iter().copied());
+        let forgotten = ids().text(what.as_str());
+        conn.execute(&sql::RETENTION_FORGET, forgotten).await?;
+        let rows = conn.fetch(&sql::RETENTION_WHOLE, ids()).await?;
+        let whole = rows.iter().map(|row| row.uuid(0));
+        intents = whole.collect::<Result<_, _>>()?;
     }
     if intents.is_empty() {
         return Ok(0);
@@ -415,11 +417,7 @@ pub(super) async fn go(
         .await?;
     match what {
         What::Rows => conn.execute(&sql::RETENTION_REMOVE, ids()).await?,
-        What::Payloads => {
-            conn.execute(&sql::RETENTION_BLANK, ids().now()).await?;
-            let args = ids().text(what.as_str());
-            conn.execute(&sql::RETENTION_FORGET, args).await?;
-        }
+        What::Payloads => conn.execute(&sql::RETENTION_BLANK, ids().now()).await?,
     }
     Ok(intents.len())
 }

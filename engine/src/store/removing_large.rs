@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::args::Args;
-use super::removing::{Removal, Remover, Root, Target, forget, go, keep, lock, stays, turn, weigh};
+use super::removing::{Removal, Remover, Root, Target, forget, go, keep, lock, stays, weigh};
 use super::{Conn, Store, retention, sql};
 use crate::error::Error;
 use crate::id::IntentId;
@@ -83,14 +83,8 @@ impl Store {
         after: Option<LargeTree>,
     ) -> Result<Option<Option<LargeNext>>, Error> {
         let look = self.clock().ordered_id();
-        self.transact(move |mut conn| {
-            let by = by.clone();
-            Box::pin(async move {
-                if !turn(&mut conn, &by).await? {
-                    return Ok(None);
-                }
-                next_large(&mut conn, after, look).await.map(Some)
-            })
+        self.in_turn(by, move |mut conn| {
+            Box::pin(async move { next_large(&mut conn, after, look).await })
         })
         .await
     }
@@ -103,21 +97,18 @@ impl Store {
         look: Uuid,
         walk: Walk,
     ) -> Result<Option<(Walk, Looked)>, Error> {
-        self.transact(move |mut conn| {
-            let (by, mut walk) = (by.clone(), walk.clone());
+        self.in_turn(by, move |mut conn| {
+            let mut walk = walk.clone();
             Box::pin(async move {
-                if !turn(&mut conn, &by).await? {
-                    return Ok(None);
-                }
                 if !held(&mut conn, tree, look).await?.is_looked_at {
-                    return Ok(Some((walk, Looked::Ends)));
+                    return Ok((walk, Looked::Ends));
                 }
                 let page = next_page(&mut conn, &mut walk).await?;
                 let looked = match stay(&mut conn, tree, &page).await? {
                     true => Looked::Ends,
                     false => Looked::May,
                 };
-                Ok(Some((walk, looked)))
+                Ok((walk, looked))
             })
         })
         .await
@@ -131,14 +122,8 @@ impl Store {
         tree: LargeTree,
         look: Uuid,
     ) -> Result<Option<bool>, Error> {
-        self.transact(move |mut conn| {
-            let by = by.clone();
-            Box::pin(async move {
-                if !turn(&mut conn, &by).await? {
-                    return Ok(None);
-                }
-                release_large(&mut conn, tree, look).await.map(Some)
-            })
+        self.in_turn(by, move |mut conn| {
+            Box::pin(async move { release_large(&mut conn, tree, look).await })
         })
         .await
     }
@@ -150,17 +135,14 @@ impl Store {
         tree: LargeTree,
         walk: Walk,
     ) -> Result<Option<(Walk, Removal)>, Error> {
-        self.transact(move |mut conn| {
-            let (by, walk) = (by.clone(), walk.clone());
+        self.in_turn(by, move |mut conn| {
+            let walk = walk.clone();
             Box::pin(async move {
-                if !turn(&mut conn, &by).await? {
-                    return Ok(None);
-                }
                 if !held(&mut conn, tree, Uuid::nil()).await?.goes {
                     // Somebody else has removed the last of it.
-                    return Ok(Some((Walk::default(), Removal::Nothing)));
+                    return Ok((Walk::default(), Removal::Nothing));
                 }
-                remove_large(&mut conn, tree, walk).await.map(Some)
+                remove_large(&mut conn, tree, walk).await
             })
         })
         .await
@@ -196,7 +178,7 @@ async fn next_large(
         };
         let tree = LargeTree {
             root: row.uuid(0)?,
-            what: What::read(&row.text(1)?),
+            what: row.word(1)?,
         };
         if row.bool(4)? {
             return Ok(Some(LargeNext::Goes(tree)));

@@ -36,7 +36,7 @@ pub(super) async fn load(
 }
 
 /// Those in line whose kinds go side by side with some.
-pub(super) fn sharing(line: &[Place]) -> HashSet<IntentId> {
+pub(super) fn of_line(line: &[Place]) -> HashSet<IntentId> {
     let sharing = line.iter().filter(|place| place.sharing);
     sharing.map(|place| place.intent).collect()
 }

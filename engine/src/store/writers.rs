@@ -6,7 +6,7 @@
 //! at a time, so a heartbeat waits for the one of each that runs, however many there are.
 //!
 //! It is a courtesy and no lock: SQLite keeps its promises by itself, other processes are not in this line, and who has stood
-//! in it for long (somebody ahead is in a runtime that stands still) goes on without.
+//! in it for long (somebody ahead is in a runtime that stands still) goes on without, as do all until that one is back.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use intendant::{Error, IntentId, IntentState, Retention, StoreKind};
+use intendant::{Error, IntentId, IntentState, Removed, Retention, StoreKind};
+use tokio::task::JoinHandle;
 
 use crate::retention::{DAY, Job, Parent, month};
 use crate::support::{Bench, Gate, on_both, start};
@@ -157,6 +158,30 @@ async fn what_was_begun_with_is_ended_whatever_is_said_by_then(bench: Bench) -> 
     bench.check().await
 }
 
+/// One of its members has failed, and holds nothing.
+async fn has_failed(bench: &Bench) -> Result<IntentId> {
+    let failed = "99999999-9999-7999-8999-000000000777";
+    bench
+        .run_sql(&format!(
+            "update @outcome set state = 'failed', reason = 'step failed', error = 'no', output = null
+              where intent_id = '{failed}'"
+        ))
+        .await?;
+    Ok(IntentId(failed.parse()?))
+}
+
+/// Somebody else removes, and looks through a large tree by now.
+async fn looks(bench: &Bench) -> Result<JoinHandle<Result<Removed, Error>>> {
+    let remover = bench.database.connect().await?;
+    let removes = tokio::spawn(async move { remover.remove_old().await });
+    bench
+        .until(async || Ok((bench.number(LOOKS).await? == 1).then_some(())))
+        .await?;
+    Ok(removes)
+}
+
+const LOOKS: &str = "select count(*) from @retention_large where look is not null";
+
 /// A look through the tree of this root has begun, under this number.
 async fn look(bench: &Bench, root: IntentId, number: &str) -> Result<()> {
     bench
@@ -172,20 +197,13 @@ const LOOK: &str = "11111111-1111-7111-8111-111111111111";
 
 async fn what_is_run_again_while_its_tree_is_looked_through_runs(bench: Bench) -> Result<()> {
     let root = large(&bench, 1_200).await?;
-    let failed = "99999999-9999-7999-8999-000000000777";
-    bench
-        .run_sql(&format!(
-            "update @outcome set state = 'failed', reason = 'step failed', error = 'no', output = null where intent_id = '{failed}'"
-        ))
-        .await?;
+    let failed = has_failed(&bench).await?;
     let rule = month(Retention::succeeded());
     bench.intendant.retain(rule, "ada", None).await?;
     look(&bench, root, LOOK).await?;
-    let looks = "select count(*) from @retention_large where look is not null";
-    ensure!(bench.number(looks).await? == 1);
-    let failed = IntentId(failed.parse()?);
+    ensure!(bench.number(LOOKS).await? == 1);
     bench.intendant.discard(failed, "ada", None).await?;
-    ensure!(bench.number(looks).await? == 0, "the look goes on");
+    ensure!(bench.number(LOOKS).await? == 0, "the look goes on");
     ensure!(bench.number(MARKED).await? == 0);
     // It is looked through anew, and goes.
     bench.age(&[failed], DAY).await?;
@@ -195,21 +213,10 @@ async fn what_is_run_again_while_its_tree_is_looked_through_runs(bench: Bench) -
 
 async fn who_looks_through_a_tree_that_somebody_runs_again_begins_anew(bench: Bench) -> Result<()> {
     let root = large(&bench, 6_000).await?;
-    let failed = "99999999-9999-7999-8999-000000000777";
-    bench
-        .run_sql(&format!(
-            "update @outcome set state = 'failed', reason = 'step failed', error = 'no', output = null where intent_id = '{failed}'"
-        ))
-        .await?;
+    let failed = has_failed(&bench).await?;
     let rule = month(Retention::succeeded());
     bench.intendant.retain(rule, "ada", None).await?;
-    let failed = IntentId(failed.parse()?);
-    let remover = bench.database.connect().await?;
-    let removes = tokio::spawn(async move { remover.remove_old().await });
-    let looks = "select count(*) from @retention_large where look is not null";
-    bench
-        .until(async || Ok((bench.number(looks).await? == 1).then_some(())))
-        .await?;
+    let removes = looks(&bench).await?;
     // Either it is in time, and stays, or all of it goes.
     let resumed = bench.intendant.resume(failed, "ada", None).await;
     let removed = removes.await??;
@@ -238,12 +245,7 @@ async fn what_is_said_while_a_tree_is_looked_through_counts(bench: Bench) -> Res
     large(&bench, 6_000).await?;
     let rule = month(Retention::succeeded());
     bench.intendant.retain(rule, "ada", None).await?;
-    let remover = bench.database.connect().await?;
-    let removes = tokio::spawn(async move { remover.remove_old().await });
-    let looks = "select count(*) from @retention_large where look is not null";
-    bench
-        .until(async || Ok((bench.number(looks).await? == 1).then_some(())))
-        .await?;
+    let removes = looks(&bench).await?;
     let for_ever = Retention::succeeded();
     bench.intendant.retain(for_ever, "ada", None).await?;
     let had_begun = bench.number(MARKED).await? > 0;
