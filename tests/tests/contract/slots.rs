@@ -242,19 +242,23 @@ async fn a_limit_that_comes_later_stops_nothing_and_is_kept_from_then_on(
         .await?;
     // As many as run: nothing was stopped, and what ends makes no room before fewer run.
     ensure!(meter.begun.get() == 5);
-    meter.gate.open();
+    meter.gate.let_pass(10);
     bench
-        .until(|| async { Ok((meter.begun.get() >= 10).then_some(())) })
+        .until(|| async { Ok((meter.begun.get() == 12 && meter.now() == 2).then_some(())) })
         .await?;
     // From now on two, although much is waiting.
-    ensure!(bench.intendant.unfinished().await?.total() > 10);
     meter.most.store(0, Ordering::SeqCst);
-    bench.all_done(&mails).await?;
+    meter.gate.let_pass(20);
+    bench
+        .until(|| async { Ok((meter.begun.get() == 32 && meter.now() == 2).then_some(())) })
+        .await?;
     ensure!(meter.most() == 2, "{} at once", meter.most());
     // And without a limit as many as the worker runs.
     bench.limit(None).await?;
-    meter.most.store(0, Ordering::SeqCst);
-    let mails = bench.mails(100).await?;
+    bench
+        .until(|| async { Ok((meter.now() == 5).then_some(())) })
+        .await?;
+    meter.gate.open();
     bench.all_done(&mails).await?;
     ensure!(meter.most() == 5, "{} at once", meter.most());
     running.stop().await?;

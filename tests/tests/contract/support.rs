@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use intendant::{Intendant, IntentId, IntentRecord, IntentState, WorkReport, Worker};
 use intendant_tests::database::Database;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tracing_subscriber::prelude::*;
 
@@ -200,25 +200,31 @@ impl Counter {
 
 /// Lets through who comes once it is open.
 #[derive(Debug, Clone)]
-pub(crate) struct Gate(Arc<watch::Sender<bool>>);
+pub(crate) struct Gate(Arc<Semaphore>);
 
 impl Default for Gate {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(false)))
+        Self(Arc::new(Semaphore::new(0)))
     }
 }
 
 impl Gate {
     pub(crate) fn open(&self) {
-        self.0.send_replace(true);
+        self.0.close();
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        *self.0.borrow()
+        self.0.is_closed()
+    }
+
+    /// Lets this many pass, and then nobody again.
+    pub(crate) fn let_pass(&self, count: usize) {
+        self.0.add_permits(count);
     }
 
     pub(crate) async fn pass(&self) {
-        let mut open = self.0.subscribe();
-        open.wait_for(|open| *open).await.ok();
+        if let Ok(passed) = self.0.acquire().await {
+            passed.forget();
+        }
     }
 }
