@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
+use tracing::Instrument as _;
 
 use crate::cancel::CancelAnswer;
 use crate::clock::{Clock, Micros, SystemClock};
@@ -414,7 +415,15 @@ impl Intendant {
     /// Makes a request, together with others that are made at the same time.
     pub(crate) async fn gather(&self, new: NewIntent) -> Result<IntentId, Error> {
         let Inner { gather, offers, .. } = &*self.inner;
-        let Made { id, in_hand } = gather.request(self.store(), offers, new).await?;
+        let span = tracing::info_span!(
+            target: "intendant::request",
+            "request",
+            kind = new.kind,
+            intent = %new.id,
+            correlation_id = new.correlation_id,
+        );
+        let request = gather.request(self.store(), offers, new);
+        let Made { id, in_hand } = request.instrument(span).await?;
         if !in_hand {
             self.wake();
         }

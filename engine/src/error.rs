@@ -135,6 +135,18 @@ pub enum Error {
         /// Its kind.
         by_kind: String,
     },
+    /// As much is in line in the queue as people have said that it may hold ([`Intendant::cap_queue`](crate::Intendant::cap_queue)).
+    #[error(
+        "queue `{queue}` is full: it takes no more than {cap} that wait, and there is room for {room} now; ask again later"
+    )]
+    QueueFull {
+        /// The queue.
+        queue: String,
+        /// How many may wait.
+        cap: u64,
+        /// For how many there was room when somebody last looked: more than none where more were asked for together.
+        room: u64,
+    },
     /// No worker has ever registered such a kind.
     #[error(
         "no worker has registered a kind `{kind}` with this database; `intendant kinds` lists those that are known"
@@ -358,7 +370,10 @@ impl Error {
 
     /// The same call may succeed later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::KeyRace { .. })
+        matches!(
+            self,
+            Self::Unreachable(_) | Self::KeyRace { .. } | Self::QueueFull { .. }
+        )
     }
 
     /// The database is at fault, not the call.

@@ -124,6 +124,9 @@ pub(crate) const FILED_AT_ONCE: usize = 1_000;
 /// would find the same. Shorter than the pause between two looks.
 pub(crate) const PARTITIONS_FULL: Duration = Duration::from_millis(250);
 
+/// How often somebody counts what is in line in queues with a cap, at most: within that time one may take more than its cap.
+pub const BACKLOG_LOOK: Duration = Duration::from_millis(500);
+
 /// How many partitions a claim looks at, one look by an index each; the next claim goes on behind them. Of those that are
 /// full there are no more than tasks in the hands of all workers.
 pub(crate) const PARTITIONS_AT_ONCE: usize = 256;

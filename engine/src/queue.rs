@@ -36,6 +36,10 @@ pub struct QueueRecord {
     pub partition_by: Option<String>,
     /// How many tasks of one partition workers may have in hand at once.
     pub partition_limit: Option<u64>,
+    /// How many of its tasks may be in line before it refuses requests.
+    pub cap: Option<u64>,
+    /// It refused them when somebody last counted.
+    pub full: bool,
     /// Live workers that serve it.
     pub workers: u64,
     /// Tasks that are ready, counted up to a thousand for each kind.
@@ -223,6 +227,54 @@ impl Intendant {
         };
         let change = self.change("queue", name, "partition", actor, reason)?;
         let changed = self.store().partition_queue(change, by, limit).await?;
+        self.wake();
+        Ok(changed)
+    }
+
+    /// Says how many tasks of a queue may be in line before it refuses requests ([`Error::QueueFull`]), so that what nobody
+    /// carries out fills no disk; with none, any number. Returns false if it is so already, so a program may say it whenever
+    /// it begins.
+    ///
+    /// What is in line is what a worker could claim: what waits for a time, a lock or a message is not counted. Somebody counts
+    /// twice a second, so a queue may come to hold more than its cap, by as much as is asked for in half a second and what one
+    /// transaction asks for; and it takes requests again within half a second of there being room. A batch for which there is too
+    /// little room is refused as a whole. Nothing is refused that comes of what was accepted before: children, steps of other
+    /// queues, what a step asks for ([`Cx::request`](crate::Cx::request)), ticks of schedules, what is resumed or asked for
+    /// again; nor what has the key of an earlier request, or joins another intent. A queue of which nobody has said this pays
+    /// a look into an empty table for each transaction that requests.
+    ///
+    /// ```
+    /// # use intendant::{Error, Intent, Intendant};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Greet { name: String }
+    /// # impl Intent for Greet { const KIND: &'static str = "greet"; type Output = String; }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let intendant = Intendant::open("sqlite::memory:").await?;
+    /// intendant.request(Greet { name: "Ada".into() }).await?;
+    /// assert!(intendant.cap_queue("default", Some(1), "deploy", Some("the disk is small")).await?);
+    /// let refused = intendant.request(Greet { name: "Bob".into() }).await;
+    /// assert!(matches!(refused, Err(Error::QueueFull { cap: 1, room: 0, .. })));
+    /// # Ok::<(), intendant::Error>(()) }).unwrap();
+    /// ```
+    pub async fn cap_queue(
+        &self,
+        name: &str,
+        cap: Option<u64>,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<bool, Error> {
+        let limit = |found: u64| Error::Limit {
+            what: "the cap of a queue",
+            found: found.to_string(),
+            limit: "1 to 1000000000; pause the queue to have nothing begin".to_owned(),
+        };
+        let cap = match cap {
+            Some(cap @ 1..=1_000_000_000) => Some(cap.cast_signed()),
+            Some(cap) => return Err(limit(cap)),
+            None => None,
+        };
+        let change = self.change("queue", name, "cap", actor, reason)?;
+        let changed = self.store().cap_queue(change, cap).await?;
+        // Workers hear that there is something to count.
         self.wake();
         Ok(changed)
     }

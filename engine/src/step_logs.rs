@@ -89,6 +89,7 @@ pub(crate) fn open(context: &StepContext) -> Span {
         "step",
         kind = &*context.intent.kind,
         intent = %context.intent.id,
+        root = %context.intent.root,
         step = &*once.step,
         attempt = once.attempt,
         correlation_id = context.intent.correlation_id.as_deref(),

@@ -44,6 +44,12 @@ pub(super) enum Queue {
                       intendant queue partition mail input:/customer/id\n  intendant queue partition mail --none"
     )]
     Partition(Partition),
+    /// Say how many of its tasks may be in line before it refuses requests; somebody counts twice a second
+    #[command(
+        after_help = "Examples:\n  intendant queue cap mail --waiting 100000 --reason 'the disk is small'\n  \
+                      intendant queue cap mail --none"
+    )]
+    Cap(Cap),
     /// What people did to it, the latest first
     #[command(after_help = "Example:\n  intendant queue changes mail")]
     Changes(Named),
@@ -111,6 +117,18 @@ pub(super) struct Partition {
     none: bool,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct Cap {
+    /// As many as this
+    #[arg(long, value_name = "N", required_unless_present = "none")]
+    waiting: Option<u64>,
+    /// Any number
+    #[arg(long, conflicts_with = "waiting")]
+    none: bool,
+    #[command(flatten)]
+    act: Act,
+}
+
 pub(super) async fn queue(action: Queue) -> Result<()> {
     match action {
         Queue::List(options) => list(options).await,
@@ -168,6 +186,19 @@ pub(super) async fn queue(action: Queue) -> Result<()> {
             }
             Ok(())
         }
+        Queue::Cap(Cap { waiting, act, .. }) => {
+            let (intendant, by) = act.begin().await?;
+            let name = &act.name;
+            let changed = intendant.cap_queue(name, waiting, &by, act.reason());
+            match (changed.await?, waiting) {
+                (true, Some(cap)) => {
+                    println!("{name}: it refuses requests while {cap} of its tasks are in line")
+                }
+                (true, None) => println!("{name} has no cap any more"),
+                (false, _) => println!("{name}: it is so already"),
+            }
+            Ok(())
+        }
         Queue::Resume(act) => {
             let (intendant, by) = act.begin().await?;
             let name = &act.name;
@@ -203,6 +234,7 @@ async fn list(options: List) -> Result<()> {
         ("SLOTS", Fit::Whole),
         ("RATE", Fit::Whole),
         ("TURNS", Fit::Whole),
+        ("CAP", Fit::Whole),
         ("STATE", Fit::Cut(20)),
     ]);
     for queue in &queues {
@@ -220,6 +252,9 @@ async fn list(options: List) -> Result<()> {
                 .rate
                 .map_or_else(|| "-".to_owned(), |rate| rate.to_string()),
             turns(queue),
+            queue
+                .cap
+                .map_or_else(|| "-".to_owned(), |cap| cap.to_string()),
             state(queue),
         ]);
     }
@@ -242,6 +277,7 @@ fn state(queue: &QueueRecord) -> String {
     match (&queue.paused_by, &queue.pause_reason) {
         (Some(by), Some(reason)) => format!("paused by {by}: {reason}"),
         (Some(by), None) => format!("paused by {by}"),
+        (None, _) if queue.full => "full".to_owned(),
         (None, _) if queue.workers == 0 => "no worker".to_owned(),
         (None, _) => "open".to_owned(),
     }

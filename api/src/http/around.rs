@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use intendant::{
-    Alert, AlertFilter, AlertKind, Error, Intendant, IntentId, KindRecord, NewToken, Scope,
-    TokenId, TokenRecord, Unfinished, WorkerRecord,
+    Alert, AlertFilter, AlertKind, Error, Intendant, IntentId, KindRecord, NewToken, QueueRecord,
+    Scope, TokenId, TokenRecord, Unfinished, WorkerRecord,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -210,6 +210,33 @@ async fn numbers(engine: &Intendant) -> Result<String, Error> {
         "Steps that live workers could start at once.",
         &[(String::new(), free)],
     );
+    let queues = engine.queues().await?;
+    let of_queues = |of: fn(&QueueRecord) -> i64| -> Vec<(String, i64)> {
+        let queues = queues.iter();
+        queues
+            .map(|queue| (format!("{{queue=\"{}\"}}", label(&queue.name)), of(queue)))
+            .collect()
+    };
+    gauge(
+        "intendant_queue_ready",
+        "Tasks of a queue that could begin now, counted up to a thousand for each kind.",
+        &of_queues(|queue| number(queue.ready)),
+    );
+    gauge(
+        "intendant_queue_oldest_seconds",
+        "For how long the oldest of them that was never let in has been ready.",
+        &of_queues(|queue| number(queue.oldest_s.unwrap_or(0))),
+    );
+    gauge(
+        "intendant_queue_paused",
+        "1: somebody has paused it.",
+        &of_queues(|queue| i64::from(queue.paused_at.is_some())),
+    );
+    gauge(
+        "intendant_queue_full",
+        "1: it refuses requests, since as much is in line as its cap allows.",
+        &of_queues(|queue| i64::from(queue.full)),
+    );
     let open = AlertKind::ALL.iter().map(|kind| {
         let open = alerts.iter().filter(|alert| alert.kind == *kind).count() as i64;
         (format!("{{kind=\"{kind}\"}}"), open)
@@ -221,4 +248,15 @@ async fn numbers(engine: &Intendant) -> Result<String, Error> {
         &open,
     );
     Ok(text)
+}
+
+fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// A label's value, as the text format has it.
+fn label(text: &str) -> String {
+    text.replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
 }

@@ -1,4 +1,4 @@
-//! Queues and schedules: looked at, paused, resumed; queues given a rate, or turns.
+//! Queues and schedules: looked at, paused, resumed; queues given a limit, a rate, turns, or a cap.
 
 use axum::extract::FromRequestParts;
 use axum::http::request;
@@ -36,6 +36,28 @@ impl Described for Name {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Because {
+    /// Why; kept with the change
+    #[schemars(length(max = 2000))]
+    reason: Option<String>,
+}
+
+/// How many run.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewLimit {
+    /// So many of its steps run at once, across all workers, and no more; null: as many as there are workers for
+    slots: Option<u32>,
+    /// Why; kept with the change
+    #[schemars(length(max = 2000))]
+    reason: Option<String>,
+}
+
+/// How many wait.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewCap {
+    /// So many of its tasks may be in line before it refuses requests (429); null: any number
+    cap: Option<u64>,
     /// Why; kept with the change
     #[schemars(length(max = 2000))]
     reason: Option<String>,
@@ -104,6 +126,28 @@ pub(super) async fn resume_queue(
 ) -> Result<Answer<Changed>, Problem> {
     let (engine, reason) = (access.everything()?, check(reason.as_deref())?);
     let changed = engine.resume_queue(&name, access.who(), reason).await?;
+    Ok(Answer(Changed { changed }))
+}
+
+pub(super) async fn limit_queue(
+    access: Access,
+    Name(name): Name,
+    Body(NewLimit { slots, reason }): Body<NewLimit>,
+) -> Result<Answer<Changed>, Problem> {
+    let (engine, reason) = (access.everything()?, check(reason.as_deref())?);
+    let changed = engine
+        .limit_queue(&name, slots, access.who(), reason)
+        .await?;
+    Ok(Answer(Changed { changed }))
+}
+
+pub(super) async fn cap_queue(
+    access: Access,
+    Name(name): Name,
+    Body(NewCap { cap, reason }): Body<NewCap>,
+) -> Result<Answer<Changed>, Problem> {
+    let (engine, reason) = (access.everything()?, check(reason.as_deref())?);
+    let changed = engine.cap_queue(&name, cap, access.who(), reason).await?;
     Ok(Answer(Changed { changed }))
 }
 

@@ -265,6 +265,8 @@ fn routes(guarded: Guarded) -> Routes {
         .add(viewer, get("/api/v1/queues", "queues", "The queues that anybody has named"), lanes::queues)
         .add(operator, post("/api/v1/queues/{name}/pause", "pauseQueue", "Has no worker begin with anything more of a queue"), lanes::pause_queue)
         .add(operator, post("/api/v1/queues/{name}/resume", "resumeQueue", "Has the workers go on with a paused queue"), lanes::resume_queue)
+        .add(operator, post("/api/v1/queues/{name}/cap", "capQueue", "Says how many of a queue's tasks may be in line before it refuses requests"), lanes::cap_queue)
+        .add(operator, post("/api/v1/queues/{name}/limit", "limitQueue", "Says how many of a queue's steps may run at once, across all workers"), lanes::limit_queue)
         .add(operator, post("/api/v1/queues/{name}/partition", "partitionQueue", "Has a queue's tasks take turns, told apart by account or something else"), lanes::partition_queue)
         .add(operator, post("/api/v1/queues/{name}/rate", "rateQueue", "Says how many attempts at a queue's steps may begin within a time, across all workers"), lanes::rate_queue)
         .add(viewer, get("/api/v1/schedules", "schedules", "The schedules that there are"), lanes::schedules)

@@ -194,6 +194,19 @@ impl Problem {
         .with(detail)
     }
 
+    /// A queue takes no more for now.
+    fn full(error: &Error) -> Self {
+        let problem = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "queue_full",
+            "as much waits as may wait",
+        );
+        Self {
+            passes: true,
+            ..problem.with(error)
+        }
+    }
+
     pub(super) fn busy(detail: impl ToString) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many at once").with(detail)
     }
@@ -273,6 +286,7 @@ impl From<Error> for Problem {
             Error::Rejected { by, .. } => {
                 Self::conflict("rejected", "another intent is there", &error).about(by)
             }
+            Error::QueueFull { .. } => Self::full(&error),
             Error::WrongState { id, .. } => {
                 Self::conflict("wrong_state", "its state does not allow this", &error).about(id)
             }

@@ -68,6 +68,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     23 retention "0023_retention.sql",
     24 partitions "0024_partitions.sql",
     25 large_removals "0025_large_removals.sql",
+    26 backlogs "0026_backlogs.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

@@ -9,6 +9,7 @@ mod alerts;
 mod anew;
 mod args;
 mod awaited;
+mod backlog;
 mod cancel;
 mod cancel_asked;
 mod change;
@@ -78,6 +79,7 @@ use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Postgres, Sqlite, Transaction};
 
+use self::backlog::Gauge;
 use self::writers::{WriterTurn, Writers};
 use crate::clock::{Clock, Micros};
 use crate::error::Error;
@@ -103,6 +105,7 @@ pub(crate) use overdue::Overdue;
 pub(crate) use partition::Turns;
 pub(crate) use poison::BacksOff;
 pub(crate) use queue::{Control, Partitioned};
+pub(crate) use reap::Reaped;
 pub use records::{
     AttemptRecord, ChildRecord, EventRecord, IntentFilter, IntentPage, IntentRecord, LinkRecord,
     LogLine, LogRecord, MeasureRecord, Relation, ResourceRecord, SignalRecord, StepRecord,
@@ -110,13 +113,13 @@ pub use records::{
 };
 pub(crate) use removing::{Removal, Remover, Target, ToRemove};
 pub(crate) use removing_large::{LargeNext, LargeTree, Looked, Walk};
-pub(crate) use request::insert_requests;
+pub(crate) use request::{ask, insert_requests};
 pub(crate) use resume::{Actor, Revival};
 pub(crate) use retention::RuleStanding;
 pub(crate) use rows::{
     AttemptRow, AwaitedRow, ChildRow, Deadline, DeadlineRow, Finish, KindRow, NewIntent,
-    ParkReason, ParkRow, Peek, Requested, RoutedEnd, RoutedRow, SessionRow, SessionSeen,
-    SetAsideRow, Start, StartedRow, StepAt, StepRow, UndoRow,
+    ParkReason, ParkRow, Peek, Ran, Requested, RoutedEnd, RoutedRow, SessionRow, SessionSeen,
+    SetAsideRow, Start, StartedRow, StepAt, StepRow, UndoRow, When,
 };
 pub(crate) use schedule::{Declaration, NewTick, ScheduleLoad, Standing};
 pub(crate) use signal::NewSignal;
@@ -179,6 +182,7 @@ pub(crate) struct Store {
     seam: Seam,
     /// Everything is done, and rolled back.
     rehearses: bool,
+    gauge: Gauge,
 }
 
 #[derive(Clone, Debug)]
@@ -316,6 +320,7 @@ impl Store {
             clock,
             seam: Seam::default(),
             rehearses: false,
+            gauge: Gauge::default(),
         })
     }
 

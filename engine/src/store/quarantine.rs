@@ -8,7 +8,7 @@ use super::args::Args;
 use super::conn::Row;
 use super::reading::Reading;
 use super::reap::return_suspects;
-use super::{Claimed, Conn, Finish, RoutedEnd, StepRow, finish, load, routed, sql, tick};
+use super::{Claimed, Conn, Finish, RoutedEnd, StepRow, When, finish, load, routed, sql, tick};
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, TaskId};
 use crate::limits;
@@ -62,7 +62,9 @@ pub(super) async fn quarantine(
     );
     let waits = ends.iter().map(|end| end.intent);
     finish::lock(conn, &finishes, std::iter::empty(), waits).await?;
-    tick::record_steps(conn, &Arc::from(worker), &rows.iter().collect::<Vec<_>>()).await?;
+    let rows: Vec<&StepRow> = rows.iter().collect();
+    // All of them end with these rows.
+    tick::record_steps(conn, &Arc::from(worker), &rows, |_| 0).await?;
     let ended = routed::end(conn, &ends).await?;
     finish::finish(conn, &finishes, true, ended).await?;
     Ok(())
@@ -205,8 +207,8 @@ fn last_word(
         error: Some(error),
         progress: None,
         due_in: None,
-        started_ago: None,
-        finished_ago: Some(std::time::Duration::ZERO),
+        started: None,
+        finished: Some(When::Now),
         queue: None,
         reason: Some(FailureReason::Quarantined),
         spare: None,

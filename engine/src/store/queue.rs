@@ -28,6 +28,8 @@ pub(crate) struct Control {
     pub(crate) rated: Vec<Arc<str>>,
     /// Those whose tasks take turns.
     pub(crate) partitioned: HashMap<Arc<str>, Partitioned>,
+    /// Some queue has a cap on what is in line.
+    pub(crate) capped: bool,
 }
 
 /// How a queue is partitioned, as its workers know it.
@@ -105,6 +107,7 @@ pub(super) async fn load(conn: &mut Conn<'_>, version: i64) -> Result<Control, E
             };
             control.partitioned.insert(row.name(0)?, how);
         }
+        control.capped |= row.bool(6)?;
     }
     Ok(control)
 }
@@ -418,6 +421,8 @@ impl Store {
                         rate: rates::read(&row, 7)?,
                         partition_by: row.opt_text(10)?.filter(|by| by != "none"),
                         partition_limit: row.opt_int(11)?.map(i64::unsigned_abs),
+                        cap: row.opt_int(12)?.map(i64::unsigned_abs),
+                        full: row.opt_int(13)?.is_some_and(|room| room <= 0),
                         workers: row.small(6)?,
                         ready: 0,
                         oldest_s: None,
@@ -439,6 +444,8 @@ impl Store {
                         lent: 0,
                         partition_by: None,
                         partition_limit: None,
+                        cap: None,
+                        full: false,
                         rate: None,
                         workers: 0,
                         ready: 0,

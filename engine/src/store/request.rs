@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::args::{Args, Rows};
+use super::backlog::{self, Asked, Capped, Door};
 use super::rows::Start;
 use super::sql;
 use super::{Conn, NewIntent, Requested, Store, StoreKind, TickAnswer, claim, conflict, deadlines};
@@ -29,19 +30,30 @@ impl Store {
                 && intent.conflicts.is_none()
                 && intent.deadline.is_none()
         };
-        if self.kind() == StoreKind::Postgres && intents.iter().all(is_plain) {
+        let requested = if self.kind() == StoreKind::Postgres && intents.iter().all(is_plain) {
             // One round trip instead of three.
-            return self
-                .alone(move |mut conn| {
-                    Box::pin(async move { request(&mut conn, intents, lease).await })
-                })
-                .await;
+            self.alone(move |mut conn| {
+                Box::pin(async move { request(&mut conn, intents, lease, Door::Watched).await })
+            })
+            .await
+        } else {
+            self.transact(move |mut conn| {
+                let intents = intents.clone();
+                Box::pin(async move { request(&mut conn, intents, lease, Door::Watched).await })
+            })
+            .await
+        };
+        self.heard(&requested);
+        requested
+    }
+
+    /// Where a queue has a cap, somebody has to count what is in line.
+    pub(crate) fn heard(&self, requested: &Result<Requested, Error>) {
+        match requested {
+            Ok(requested) if !requested.capped => {}
+            Ok(_) | Err(Error::QueueFull { .. }) => self.gauge_backlogs(),
+            Err(_) => {}
         }
-        self.transact(move |mut conn| {
-            let intents = intents.clone();
-            Box::pin(async move { request(&mut conn, intents, lease).await })
-        })
-        .await
     }
 
     /// After a request whose answer was lost: the tasks of its lease, if it was made; otherwise it never will be.
@@ -64,20 +76,28 @@ impl Store {
     }
 }
 
-/// Writes intents in a transaction that is open already. Returns the ids: of an intent that was there already, where
-/// one has the same key.
+/// Writes intents in a transaction that is open already, whatever is in line. Returns the ids: of an intent that was there already,
+/// where one has the same key.
 pub(crate) async fn insert_requests(
     conn: &mut Conn<'_>,
     intents: Vec<NewIntent>,
 ) -> Result<Vec<IntentId>, Error> {
-    Ok(request(conn, intents, None).await?.ids)
+    Ok(request(conn, intents, None, Door::Open).await?.ids)
+}
+
+/// The same, for somebody who asks: queues that are full refuse them.
+pub(crate) async fn ask(conn: &mut Conn<'_>, intents: Vec<NewIntent>) -> Result<Requested, Error> {
+    request(conn, intents, None, Door::Watched).await
 }
 
 async fn request(
     conn: &mut Conn<'_>,
     intents: Vec<NewIntent>,
     lease: Option<LeaseFor>,
+    door: Door,
 ) -> Result<Requested, Error> {
+    // First of all (`backlog_look`).
+    let caps = backlog::look(conn, &Asked::of(intents.iter(), door)).await?;
     let mut ids: Vec<IntentId> = intents.iter().map(|intent| intent.id).collect();
     let known = claim_keys(conn, &intents).await?;
     let joined = match join(conn, &intents, &known).await {
@@ -99,17 +119,27 @@ async fn request(
         .filter(|(index, intent)| !known.contains_key(index) && !joined.contains_key(&intent.id))
         .map(|(_, intent)| intent)
         .collect();
-    let leased = match lease {
-        _ if new.is_empty() => None,
-        Some(lease) => Some(insert_leased(conn, &new, lease).await?),
-        None => {
-            insert_ready(conn, &new).await?;
-            None
-        }
-    };
+    let (mut leased, mut capped) = (None, false);
+    match lease {
+        _ if new.is_empty() => {}
+        // A worker takes them at once, so nobody waits there.
+        Some(lease) => leased = Some(insert_leased(conn, &new, lease).await?),
+        None => match insert_ready(conn, &new, door, caps).await {
+            Ok(any) => capped = any,
+            Err(full @ Error::QueueFull { .. }) => {
+                forget_keys(conn, &intents, &known).await?;
+                return Err(full);
+            }
+            Err(error) => return Err(error),
+        },
+    }
     insert_labels(conn, &new).await?;
     deadlines::of_intents(conn, &new).await?;
-    Ok(Requested { ids, leased })
+    Ok(Requested {
+        ids,
+        leased,
+        capped,
+    })
 }
 
 /// Asks the conflict rules of kinds that can answer at once. Returns which requests are the same as an intent that is there
@@ -283,12 +313,22 @@ async fn forget_keys(
     conn.execute(&sql::KEY_FORGET, Args::new().rows(rows)).await
 }
 
-async fn insert_ready(conn: &mut Conn<'_>, new: &[&NewIntent]) -> Result<(), Error> {
+/// Puts them in line, unless one of their queues is full: then nothing is written. Returns whether one has a cap.
+async fn insert_ready(
+    conn: &mut Conn<'_>,
+    new: &[&NewIntent],
+    door: Door,
+    caps: Vec<Capped>,
+) -> Result<bool, Error> {
+    let asked = Asked::of(new.iter().copied(), door);
     if conn.is_pg() {
         // One round trip: a request by itself is mostly waiting for the network and the disk.
-        let args = Args::new().rows(intents(new)).rows(resources(new)).now();
-        return conn.execute(&sql::REQUEST_INSERT, args).await;
+        let args = Args::new().rows(intents(new)).rows(resources(new));
+        let rows = conn.fetch(&sql::REQUEST_INSERT, args.rows(asked.rows()).now());
+        let caps: Result<Vec<Capped>, Error> = rows.await?.iter().map(backlog::read).collect();
+        return asked.admitted(&caps?);
     }
+    let capped = asked.admitted(&caps)?;
     insert_intents(conn, new).await?;
     conn.execute(&sql::REQUEST_READY, Args::new().now().rows(tasks(new)))
         .await?;
@@ -298,7 +338,7 @@ async fn insert_ready(conn: &mut Conn<'_>, new: &[&NewIntent]) -> Result<(), Err
         conn.execute(&sql::REQUEST_PARKED, Args::new().ids(later))
             .await?;
     }
-    Ok(())
+    Ok(capped)
 }
 
 /// The intents go into a lease. Returns when it was made, and when each of them was requested.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -78,6 +78,8 @@ pub(crate) struct Requested {
     pub(crate) ids: Vec<IntentId>,
     /// When the lease was made, and when each of its intents was requested; nothing if none was made.
     pub(crate) leased: Option<(Micros, HashMap<IntentId, Micros>)>,
+    /// One of their queues has a cap.
+    pub(crate) capped: bool,
 }
 
 impl NewIntent {
@@ -90,6 +92,47 @@ impl NewIntent {
         self.resources
             .iter()
             .any(|(_, mode)| *mode != Mode::Touched)
+    }
+}
+
+/// When something took place. However long its row then waits for the disk: it is so long ago when it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// By this process's clock.
+    At(Instant),
+    /// With the row that says so.
+    Now,
+}
+
+impl When {
+    /// In microseconds, for an `…_ago` column.
+    pub(super) fn us_ago(self, now: Instant) -> i64 {
+        match self {
+            Self::At(at) => micros(now.saturating_duration_since(at)),
+            Self::Now => 0,
+        }
+    }
+}
+
+/// From when to when an attempt ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ran {
+    pub(crate) from: When,
+    pub(crate) to: When,
+}
+
+impl Ran {
+    /// It ended before it had begun.
+    pub(crate) const NOT: Self = Self {
+        from: When::Now,
+        to: When::Now,
+    };
+
+    pub(crate) fn new(from: Instant, to: Instant) -> Self {
+        Self {
+            from: When::At(from),
+            to: When::At(to),
+        }
     }
 }
 
@@ -109,8 +152,8 @@ pub(crate) struct StepRow {
     pub(crate) error: Option<String>,
     pub(crate) progress: Option<Payload>,
     pub(crate) due_in: Option<Duration>,
-    pub(crate) started_ago: Option<Duration>,
-    pub(crate) finished_ago: Option<Duration>,
+    pub(crate) started: Option<When>,
+    pub(crate) finished: Option<When>,
     /// From here on there is no way back.
     pub(crate) point_of_no_return: bool,
     /// The queue to which it is sent off.
@@ -133,8 +176,7 @@ pub(crate) struct AttemptRow {
     pub(crate) attempt: u32,
     pub(crate) failure: AttemptFailure,
     pub(crate) error: String,
-    pub(crate) started_ago: Duration,
-    pub(crate) finished_ago: Duration,
+    pub(crate) ran: Ran,
     pub(crate) retry_in: Option<Duration>,
 }
 

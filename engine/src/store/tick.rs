@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::args::{Args, Rows};
 use super::reading::{Unfit, cause, unfit};
@@ -13,7 +14,7 @@ use super::savepoint::Savepoint;
 use super::session::us;
 use super::{
     ChildRow, Conn, Flush, Life, ParkRow, StepRow, Store, StoreKind, TickAnswer, TickEnd,
-    TickRequest,
+    TickRequest, When,
 };
 use super::{
     awaited, claim, deadlines, finish, load, notes, partition, queue, rates, request, routed, sql,
@@ -37,9 +38,10 @@ impl Store {
             (StoreKind::Sqlite, true) => Flush::Now,
             (StoreKind::Sqlite, false) => Flush::Later,
         };
+        let clock = self.clock.clone();
         self.transact_with(flush, move |mut conn| {
-            let request = request.clone();
-            Box::pin(async move { tick(&mut conn, session, number, &request).await })
+            let (request, now) = (request.clone(), clock.monotonic());
+            Box::pin(async move { tick(&mut conn, (session, number), &request, now).await })
         })
         .await
     }
@@ -75,9 +77,9 @@ impl Store {
 
 async fn tick(
     conn: &mut Conn<'_>,
-    session: SessionId,
-    number: i64,
+    (session, number): (SessionId, i64),
     request: &TickRequest,
+    now: Instant,
 ) -> Result<TickEnd, Error> {
     let later = !request.has_writes();
     let fence = Args::new().uuid(session.0).int(number).bool(later);
@@ -138,7 +140,7 @@ async fn tick(
     finish::lock(conn, &request.finishes, replaced, waits).await?;
     let woken = awaited::count(conn, &messages).await?;
     write_plans(conn, session, request).await?;
-    write_steps(conn, request).await?;
+    write_steps(conn, request, now).await?;
     answer.readied += notes::write(conn, &request.worker, &request.notes).await?;
     write_children(conn, request, &mut answer).await?;
     send_routed(conn, request, &mut answer).await?;
@@ -291,7 +293,12 @@ async fn write_plans(
     Ok(())
 }
 
-async fn write_steps(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), Error> {
+async fn write_steps(
+    conn: &mut Conn<'_>,
+    request: &TickRequest,
+    now: Instant,
+) -> Result<(), Error> {
+    let ago = |when: When| when.us_ago(now);
     let (results, steps): (Vec<_>, Vec<_>) = request
         .steps
         .iter()
@@ -303,22 +310,23 @@ async fn write_steps(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), E
             .ints(results.iter().map(|s| i64::from(s.generation)))
             .ints(results.iter().map(|s| i64::from(s.attempt)))
             .jsons(results.iter().map(|s| s.output.clone()))
-            .opt_ints(results.iter().map(|s| us(s.started_ago)))
-            .opt_ints(results.iter().map(|s| us(s.finished_ago)));
+            .opt_ints(results.iter().map(|s| s.started.map(ago)))
+            .opt_ints(results.iter().map(|s| s.finished.map(ago)));
         let args = Args::new().text(request.worker.clone()).now().rows(rows);
         conn.execute(&sql::RESULT_INSERT, args).await?;
     }
-    record_steps(conn, &request.worker, &steps).await?;
+    record_steps(conn, &request.worker, &steps, ago).await?;
     taking_back::write(conn, request).await?;
     deadlines::of_steps(conn, &request.deadlines).await?;
-    write_attempts(conn, request).await
+    write_attempts(conn, request, now).await
 }
 
-/// What steps have to say that have a row already, or whose word is no result.
+/// What steps have to say that have a row already, or whose word is no result. `ago`: how many microseconds ago something took place.
 pub(super) async fn record_steps(
     conn: &mut Conn<'_>,
     worker: &Arc<str>,
     steps: &[&StepRow],
+    ago: impl Fn(When) -> i64 + Copy,
 ) -> Result<(), Error> {
     if !steps.is_empty() {
         let rows = Rows::new()
@@ -331,8 +339,8 @@ pub(super) async fn record_steps(
             .opt_texts(steps.iter().map(|s| s.error.as_deref()))
             .jsons(steps.iter().map(|s| s.progress.clone()))
             .opt_ints(steps.iter().map(|s| us(s.due_in)))
-            .opt_ints(steps.iter().map(|s| us(s.started_ago)))
-            .opt_ints(steps.iter().map(|s| us(s.finished_ago)))
+            .opt_ints(steps.iter().map(|s| s.started.map(ago)))
+            .opt_ints(steps.iter().map(|s| s.finished.map(ago)))
             .bools(steps.iter().map(|s| s.point_of_no_return))
             .opt_texts(steps.iter().map(|s| s.queue.clone()))
             .opt_texts(steps.iter().map(|s| s.reason.map(|reason| reason.as_str())))
@@ -344,7 +352,11 @@ pub(super) async fn record_steps(
     Ok(())
 }
 
-async fn write_attempts(conn: &mut Conn<'_>, request: &TickRequest) -> Result<(), Error> {
+async fn write_attempts(
+    conn: &mut Conn<'_>,
+    request: &TickRequest,
+    now: Instant,
+) -> Result<(), Error> {
     let attempts = &request.attempts;
     if !attempts.is_empty() {
         let rows = Rows::new()
@@ -354,8 +366,8 @@ async fn write_attempts(conn: &mut Conn<'_>, request: &TickRequest) -> Result<()
             .ints(attempts.iter().map(|a| i64::from(a.attempt)))
             .texts(attempts.iter().map(|a| a.failure.as_str()))
             .texts(attempts.iter().map(|a| a.error.as_str()))
-            .opt_ints(attempts.iter().map(|a| us(Some(a.started_ago))))
-            .opt_ints(attempts.iter().map(|a| us(Some(a.finished_ago))))
+            .ints(attempts.iter().map(|a| a.ran.from.us_ago(now)))
+            .ints(attempts.iter().map(|a| a.ran.to.us_ago(now)))
             .opt_ints(attempts.iter().map(|a| us(a.retry_in)));
         conn.execute(
             &sql::ATTEMPT_INSERT,

@@ -14,7 +14,7 @@ use crate::id::TaskId;
 use crate::limits;
 use crate::state::{FailureReason, StepState};
 use crate::store::{
-    Claimed, ParkReason, ParkRow, RoutedEnd, RoutedLoad, RoutedRow, StepRow, TickRequest,
+    Claimed, ParkReason, ParkRow, Ran, RoutedEnd, RoutedLoad, RoutedRow, StepRow, TickRequest, When,
 };
 
 impl<S> Drive<S> {
@@ -34,7 +34,7 @@ impl<S> Drive<S> {
             Ok(input) => input,
             Err(error) => {
                 let end = StepEnd::Undecodable { error };
-                return self.step_ended(index, end, Duration::ZERO, now, 0, tick);
+                return self.step_ended(index, end, Ran::NOT, now, 0, tick);
             }
         };
         let input = match self.plan.undoes(index) {
@@ -43,10 +43,10 @@ impl<S> Drive<S> {
         };
         tick.steps.push(StepRow {
             // It has not started.
-            started_ago: None,
+            started: None,
             point_of_no_return: false,
             queue: Some(queue.clone()),
-            ..self.row(index, StepState::Waiting, Duration::ZERO)
+            ..self.row(index, StepState::Waiting, When::Now)
         });
         tick.routed.push(RoutedRow {
             task,
@@ -88,8 +88,8 @@ impl<S> Drive<S> {
         StepRow {
             error: Some(error),
             reason: Some(reason),
-            finished_ago: Some(Duration::ZERO),
-            ..self.row(0, StepState::Failed, Duration::ZERO)
+            finished: Some(When::Now),
+            ..self.row(0, StepState::Failed, When::Now)
         }
     }
 }
@@ -153,8 +153,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             error: Some(error),
             progress: None,
             due_in: None,
-            started_ago: None,
-            finished_ago: Some(Duration::ZERO),
+            started: None,
+            finished: Some(When::Now),
             queue: None,
             reason: Some(refusal.reason),
             spare: None,

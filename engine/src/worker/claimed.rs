@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::drive::{Drive, Phase};
 use super::engine::Engine;
 use super::registry::{Refusal, Source};
+use super::telling;
 use crate::cancel;
 use crate::clock::Micros;
 use crate::limits;
@@ -14,6 +15,7 @@ use crate::store::{CancelLoad, Claimed, Finish, Goal, ParkReason, ParkRow};
 impl<S: Send + Sync + 'static> Engine<S> {
     /// Takes claimed tasks in hand.
     pub(super) fn take_claimed(&mut self, claimed: Vec<Claimed>, claimed_at: Micros) {
+        telling::claimed(&claimed);
         // All are counted before the first is taken: it may leave at once, and the lease is not empty then.
         for task in &claimed {
             self.leases.entry(task.lease).or_default().members += 1;

@@ -15,7 +15,7 @@ use crate::limits;
 use crate::payload::{self, Payload};
 use crate::plan::undone_of;
 use crate::state::AttemptFailure;
-use crate::store::{AttemptLoad, AwaitedLoad, StepLoad, TickRequest};
+use crate::store::{AttemptLoad, AwaitedLoad, Ran, StepLoad, TickRequest};
 
 /// What is known of steps that are not made yet, by name.
 #[derive(Debug, Default)]
@@ -89,7 +89,7 @@ impl<S> Drive<S> {
                 }
             }
         };
-        self.step_ended(map, end, Duration::ZERO, now, 0, tick);
+        self.step_ended(map, end, Ran::NOT, now, 0, tick);
     }
 
     pub(super) fn list_of(&self, map: usize) -> Result<Vec<Payload>, String> {

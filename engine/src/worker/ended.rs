@@ -6,7 +6,7 @@ use super::drive::Drive;
 use super::runner::StepEnd;
 use crate::advance::Status;
 use crate::state::{AttemptFailure, FailureReason, StepState};
-use crate::store::{AttemptRow, ParkReason, StepRow, TickRequest};
+use crate::store::{AttemptRow, ParkReason, Ran, StepRow, TickRequest, When};
 
 impl<S> Drive<S> {
     /// Takes in the end of an attempt, and puts what has to be recorded into the next tick.
@@ -14,7 +14,7 @@ impl<S> Drive<S> {
         &mut self,
         index: usize,
         end: StepEnd,
-        took: Duration,
+        ran: Ran,
         now: Duration,
         random: u64,
         tick: &mut TickRequest,
@@ -28,8 +28,8 @@ impl<S> Drive<S> {
             StepEnd::Output(output) => {
                 tick.steps.push(StepRow {
                     output: Some(output.clone()),
-                    finished_ago: Some(Duration::ZERO),
-                    ..self.row(index, StepState::Succeeded, took)
+                    finished: Some(ran.to),
+                    ..self.row(index, StepState::Succeeded, ran.from)
                 });
                 self.push_undone(index, tick);
                 self.slots[index].output = Some(output);
@@ -48,31 +48,23 @@ impl<S> Drive<S> {
                 self.slots[index].status = Status::Done;
             }
             StepEnd::Failed { failure, error } => {
-                self.attempt_failed(index, failure, error, took, now, random, tick)
+                self.attempt_failed(index, failure, error, ran, now, random, tick)
             }
             StepEnd::Undecodable { error } => {
                 self.slots[index].failure = Some((FailureReason::Undecodable, error.clone()));
-                self.attempt_failed(
-                    index,
-                    AttemptFailure::GaveUp,
-                    error,
-                    took,
-                    now,
-                    random,
-                    tick,
-                );
+                self.attempt_failed(index, AttemptFailure::GaveUp, error, ran, now, random, tick);
             }
             StepEnd::Snoozed(time) => {
                 tick.steps.push(StepRow {
                     due_in: Some(time),
-                    ..self.row(index, StepState::Waiting, took)
+                    ..self.row(index, StepState::Waiting, ran.from)
                 });
                 self.slots[index].status = Status::Until(now + time);
                 self.slots[index].reason = ParkReason::Snooze;
             }
-            StepEnd::Awaits(awaits) => self.await_others(index, awaits, took, now, tick),
+            StepEnd::Awaits(awaits) => self.await_others(index, awaits, ran, now, tick),
             StepEnd::SignalRefused { name, error } => {
-                self.set_aside(index, (name, error), took, now, tick);
+                self.set_aside(index, (name, error), ran, now, tick);
             }
             StepEnd::Left => {
                 self.slots[index].status = Status::Pending;
@@ -90,7 +82,7 @@ impl<S> Drive<S> {
         index: usize,
         failure: AttemptFailure,
         error: String,
-        took: Duration,
+        ran: Ran,
         now: Duration,
         random: u64,
         tick: &mut TickRequest,
@@ -144,9 +136,9 @@ impl<S> Drive<S> {
             attempt,
             error: Some(last),
             due_in: wait,
-            finished_ago: wait.is_none().then_some(Duration::ZERO),
+            finished: wait.is_none().then_some(ran.to),
             reason: reason.filter(|reason| *reason != FailureReason::StepFailed),
-            ..self.row(index, state, took)
+            ..self.row(index, state, ran.from)
         });
         tick.attempts.push(AttemptRow {
             task: self.task,
@@ -156,8 +148,7 @@ impl<S> Drive<S> {
             attempt,
             failure,
             error,
-            started_ago: took,
-            finished_ago: Duration::ZERO,
+            ran,
             retry_in: wait,
         });
     }
@@ -176,9 +167,9 @@ impl<S> Drive<S> {
                 true => (StepState::Waiting, Some(self.queue.clone())),
                 false => (StepState::Pending, None),
             };
-            let row = self.row(index, state, Duration::ZERO);
+            let row = self.row(index, state, When::Now);
             tick.steps.push(StepRow {
-                started_ago: None,
+                started: None,
                 queue,
                 ..row
             });
@@ -194,11 +185,11 @@ impl<S> Drive<S> {
             let error = "it may run only once, and its worker died or was stopped while it ran; find out whether it took \
                          effect"
                 .to_owned();
-            let row = self.row(index, StepState::Failed, Duration::ZERO);
+            let row = self.row(index, StepState::Failed, When::Now);
             tick.steps.push(StepRow {
                 error: Some(error.clone()),
                 reason: Some(FailureReason::Interrupted),
-                finished_ago: Some(Duration::ZERO),
+                finished: Some(When::Now),
                 ..row
             });
             self.slots[index].status = Status::Failed;
@@ -237,7 +228,7 @@ impl<S> Drive<S> {
     }
 
     /// A step's row as it is now.
-    pub(super) fn row(&mut self, index: usize, state: StepState, started_ago: Duration) -> StepRow {
+    pub(super) fn row(&mut self, index: usize, state: StepState, started: When) -> StepRow {
         let slot = &mut self.slots[index];
         let first = !std::mem::replace(&mut slot.has_row, true);
         let slot = &self.slots[index];
@@ -256,8 +247,8 @@ impl<S> Drive<S> {
             error: None,
             progress: None,
             due_in: None,
-            started_ago: Some(started_ago),
-            finished_ago: None,
+            started: Some(started),
+            finished: None,
             queue: None,
             reason: None,
             spare: None,

@@ -127,6 +127,8 @@ pub(super) struct Engine<S> {
     pub(super) cancels: i64,
     /// What people have said of queues, as far as this worker knows: the count of it.
     pub(super) control: i64,
+    /// Some queue has a cap on what is in line.
+    pub(super) capped: bool,
     /// It has been told again since: the next tick is due, even if there is nothing else for it.
     pub(super) hear_cancels: bool,
     /// Tasks in hand that are to stop.
@@ -211,6 +213,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             watch_due: false,
             cancels: 0,
             control: 0,
+            capped: false,
             hear_cancels: false,
             to_stop: HashSet::new(),
             unmet: HashMap::new(),
@@ -372,6 +375,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 }
                 Heard::Committed(_, Committed::Fenced) | Heard::Pulse(Pulse::Dead) => {
                     self.report.fenced += u64::from(self.inflight.is_some());
+                    self.tell_loss();
                     break Over::Fenced;
                 }
                 Heard::Arrived(arrival) => self.arrived(arrival),

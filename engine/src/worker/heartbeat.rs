@@ -17,7 +17,7 @@ use crate::advance::Status;
 use crate::id::{SessionId, TaskId};
 use crate::limits;
 use crate::state::StepState;
-use crate::store::{BacksOff, SessionSeen, Store};
+use crate::store::{BacksOff, SessionSeen, Store, When};
 
 /// What the heartbeat tells the loop.
 #[derive(Debug)]
@@ -304,15 +304,19 @@ impl<S: Send + Sync + 'static> Engine<S> {
             if drive.slots[*step].status == Status::Running
                 && (progress.is_some() || (!running.flushed && age >= every))
             {
-                let row = drive.row(*step, StepState::Running, age);
+                let row = drive.row(*step, StepState::Running, When::At(running.context.started));
                 self.pending
                     .steps
                     .push(crate::store::StepRow { progress, ..row });
                 running.flushed = true;
             }
         }
+        self.tell_in_hand();
         self.offer_to_others();
         self.keep_house();
+        if self.capped {
+            self.store().gauge_backlogs();
+        }
         self.retain();
     }
 

@@ -16,7 +16,7 @@ use crate::id::IntentId;
 use crate::intent::OnFailure;
 use crate::limits;
 use crate::state::{AttemptFailure, FailureReason, StepState};
-use crate::store::{CancelBy, DeadlineRow, Failure, Finish, Overdue, StepRow, TickRequest};
+use crate::store::{CancelBy, DeadlineRow, Failure, Finish, Overdue, StepRow, TickRequest, When};
 
 /// From when on a limit counts: `at`, on the worker's clock, of which `used` was over already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,11 +197,11 @@ impl<S> Drive<S> {
             let error = format!("it has no result within its limit of {limit:?} for all attempts");
             let (name, generation) = (self.step_name(step).clone(), self.slots[step].generation);
             let children = self.children.unfinished(Some((&name, generation)));
-            let row = self.row(step, StepState::Failed, Duration::ZERO);
+            let row = self.row(step, StepState::Failed, When::Now);
             let row = StepRow {
                 error: Some(error.clone()),
                 reason: Some(FailureReason::StepLimit),
-                finished_ago: Some(Duration::ZERO),
+                finished: Some(When::Now),
                 ..row
             };
             last_word(tick, row);
@@ -309,7 +309,7 @@ pub(super) fn last_word(tick: &mut TickRequest, word: StepRow) {
             row.state = word.state;
             row.error = word.error;
             row.reason = word.reason;
-            row.finished_ago = word.finished_ago;
+            row.finished = word.finished;
             row.due_in = None;
             // It waits for nothing any more.
             row.spare = None;

@@ -42,6 +42,7 @@ mod session;
 mod slot;
 mod stop;
 mod superseding;
+mod telling;
 mod ticking;
 mod undoing;
 mod waiting;

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -18,7 +17,7 @@ use crate::cx::{Cx, StepContext};
 use crate::id::TaskId;
 use crate::limits;
 use crate::state::{AttemptFailure, StepState};
-use crate::store::{CancelLoad, Finish, Goal, Life, Once, ParkRow, UndoRow};
+use crate::store::{CancelLoad, Finish, Goal, Life, Once, ParkRow, Ran, UndoRow, When};
 
 impl<S: Send + Sync + 'static> Engine<S> {
     /// An attempt has ended; with it, take in all that have ended meanwhile. While nothing is on its way to the disk,
@@ -92,12 +91,12 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let is_recorded = matches!(end, StepEnd::Recorded(_));
         let at_end = AtEnd::of(&end);
         drive.hear_of_checkpoint(ended.step, &running.context);
-        drive.step_ended(ended.step, end, ended.took, now, random, &mut self.pending);
+        drive.step_ended(ended.step, end, ended.ran, now, random, &mut self.pending);
         drive.note(
             ended.step,
             &running.context,
             at_end,
-            ended.took,
+            ended.ran,
             &mut self.pending,
         );
         if is_recorded {
@@ -236,7 +235,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             if drive.crashes > 0 || (is_final && drive.plan.undoes(step).is_none()) {
                 // A suspect's step is on disk before it runs, so that the next crash has a name (P6); and a point of no
                 // return, so that who cancels knows of it; and what may run only once.
-                let row = drive.row(step, StepState::Running, Duration::ZERO);
+                let row = drive.row(step, StepState::Running, When::Now);
                 self.pending.steps.push(row);
                 let queue = drive.queue.clone();
                 self.announced.push(Announced {
@@ -323,7 +322,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     task,
                     step,
                     end,
-                    took: Duration::ZERO,
+                    ran: Ran::NOT,
                 });
                 tokio::spawn(async {}).abort_handle()
             }

@@ -1,14 +1,12 @@
 //! Noting: what an attempt leaves beside its end goes into the tick that writes the end.
 
-use std::time::Duration;
-
 use super::drive::Drive;
 use super::runner::StepEnd;
 use crate::advance::Status;
 use crate::cx::StepContext;
 use crate::notes::Resulted;
 use crate::state::StepState;
-use crate::store::{StepRow, TickRequest};
+use crate::store::{Ran, StepRow, TickRequest};
 
 /// What there is to note at the end of an attempt.
 pub(super) struct AtEnd {
@@ -59,7 +57,7 @@ impl<S> Drive<S> {
         step: usize,
         context: &StepContext,
         at_end: AtEnd,
-        took: Duration,
+        ran: Ran,
         tick: &mut TickRequest,
     ) {
         let once = &context.once;
@@ -71,7 +69,7 @@ impl<S> Drive<S> {
         let goes_on = at_end.left && self.slots[step].status == Status::Pending;
         if goes_on && (!note.is_empty() || progress.is_some()) && !self.runs_once(step) {
             // It has begun and is to go on: what it leaves belongs to a step of which something is known.
-            let row = self.row(step, StepState::Pending, took);
+            let row = self.row(step, StepState::Pending, ran.from);
             tick.steps.push(row);
         }
         if progress.is_some() {

@@ -23,6 +23,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             return;
         }
         self.control = control.version;
+        self.capped = control.capped;
         for lane in &mut self.lanes {
             let was = std::mem::replace(&mut lane.paused, control.is_paused(&lane.queue));
             if was && !lane.paused {

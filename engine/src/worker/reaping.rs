@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::engine::Engine;
 use super::superseding;
+use super::telling;
 use crate::id::SessionId;
 
 /// How often reaping a session is tried again when the database fails, and the pause between two tries.
@@ -68,6 +69,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     for known in &reaped.backs_off {
                         backing_off.add(known, found_at);
                     }
+                    telling::taken_over(&reaped);
                     tracing::warn!(%session, reaped.suspects, reaped.quarantined, "a dead session's tasks go on");
                     intendant.wake();
                     intendant.announce_finished();

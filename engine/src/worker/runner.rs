@@ -23,6 +23,7 @@ use crate::plan::{RunStep, StepDone};
 use crate::state::AttemptFailure;
 use crate::step::{Ending, StepError, StepResult};
 use crate::step_logs;
+use crate::store::Ran;
 
 /// How an attempt ended.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ pub(super) struct Ended {
     pub(super) task: TaskId,
     pub(super) step: usize,
     pub(super) end: StepEnd,
-    pub(super) took: Duration,
+    pub(super) ran: Ran,
 }
 
 /// How an attempt is run.
@@ -140,7 +141,7 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
             task: context.once.task,
             step,
             end,
-            took: now.saturating_duration_since(context.started),
+            ran: Ran::new(context.started, now),
         });
     };
     debug_assert!(size_of_val(&task) <= limits::ATTEMPT_TASK);

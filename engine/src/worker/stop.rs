@@ -7,6 +7,7 @@ use super::engine::Engine;
 use super::noting::AtEnd;
 use crate::advance::Status;
 use crate::id::TaskId;
+use crate::store::Ran;
 
 /// How long an aborted step may take to let go, beyond the grace.
 const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -112,10 +113,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
             if let Some(drive) = self.drives.get_mut(&intent) {
                 drive.slots[step].status = Status::Pending;
                 drive.hear_of_checkpoint(step, &running.context);
-                let took = self.intendant.store().clock().monotonic();
-                let took = took.saturating_duration_since(running.context.started);
+                let now = self.intendant.store().clock().monotonic();
+                let ran = Ran::new(running.context.started, now);
                 let (context, at_end) = (&running.context, AtEnd::stopped());
-                drive.note(step, context, at_end, took, &mut self.pending);
+                drive.note(step, context, at_end, ran, &mut self.pending);
             }
             self.go_on(intent);
         }

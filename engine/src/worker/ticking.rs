@@ -8,6 +8,7 @@ use super::bounded;
 use super::drive::{Phase, Recall};
 use super::engine::{Engine, Probation};
 use super::pausing::Claims;
+use super::telling::{self, Ends};
 use crate::crash;
 use crate::id::{IntentId, LeaseId, TaskId};
 use crate::limits;
@@ -127,6 +128,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// A tick is on disk: what the next one has to know of it.
     pub(super) fn tick_heard(&mut self, request: &TickRequest, answer: &TickAnswer) {
         self.report.ticks += 1;
+        telling::tick(self.now().saturating_sub(self.sent));
         self.report.finished += answer.losers as u64;
         if answer.losers > 0 {
             self.intendant.announce_finished();
@@ -253,6 +255,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.drop_drive(task);
         }
         let (mut finished, mut failed, mut trusted) = (false, false, Vec::new());
+        let mut ends = Ends::default();
         for finish in request
             .finishes
             .iter()
@@ -262,6 +265,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.drop_drive(finish.intent.into());
             self.report.finished += 1;
             finished = true;
+            ends.add(&finish.kind, finish.state);
             if finish.state == IntentState::Succeeded {
                 trusted.extend(
                     self.backing_off
@@ -271,6 +275,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             }
             failed |= finish.state == IntentState::Failed;
         }
+        ends.tell();
         trusted.iter().for_each(|kind| self.trust(kind));
         if failed {
             // Somebody may wait for it to stop, and it has failed instead.

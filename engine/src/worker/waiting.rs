@@ -11,7 +11,8 @@ use crate::payload::{self, Payload};
 use crate::request::ChildRequest;
 use crate::state::StepState;
 use crate::store::{
-    AwaitedLoad, AwaitedRow, ChildLoad, ChildRow, ParkReason, SetAsideRow, StepRow, TickRequest,
+    AwaitedLoad, AwaitedRow, ChildLoad, ChildRow, ParkReason, Ran, SetAsideRow, StepRow,
+    TickRequest,
 };
 use crate::waits::{KnownWait, Sort, WaitRequest};
 
@@ -119,7 +120,7 @@ impl<S> Drive<S> {
         &mut self,
         index: usize,
         awaits: Awaits,
-        took: Duration,
+        ran: Ran,
         now: Duration,
         tick: &mut TickRequest,
     ) {
@@ -134,7 +135,7 @@ impl<S> Drive<S> {
         if waits.is_empty() {
             tick.steps.push(StepRow {
                 spare: (spare > 0).then_some(spare),
-                ..self.row(index, StepState::Waiting, took)
+                ..self.row(index, StepState::Waiting, ran.from)
             });
             self.slots[index].waits.clear();
             self.slots[index].status = Status::Children(self.missing(index));
@@ -144,7 +145,7 @@ impl<S> Drive<S> {
             self.begin_wait(index, wait, now, tick);
         }
         let names = waits.into_iter().map(|wait| wait.name).collect();
-        self.wait_by(index, names, took, now, tick);
+        self.wait_by(index, names, ran, now, tick);
     }
 
     fn begin_wait(
@@ -178,7 +179,7 @@ impl<S> Drive<S> {
         &mut self,
         index: usize,
         names: Vec<String>,
-        took: Duration,
+        ran: Ran,
         now: Duration,
         tick: &mut TickRequest,
     ) {
@@ -204,7 +205,7 @@ impl<S> Drive<S> {
             // Said even of none: that it waits for children as well.
             spare: with_children.then_some(spare),
             waits,
-            ..self.row(index, StepState::Waiting, took)
+            ..self.row(index, StepState::Waiting, ran.from)
         });
     }
 
@@ -213,7 +214,7 @@ impl<S> Drive<S> {
         &mut self,
         index: usize,
         (name, error): (String, String),
-        took: Duration,
+        ran: Ran,
         now: Duration,
         tick: &mut TickRequest,
     ) {
@@ -229,7 +230,7 @@ impl<S> Drive<S> {
             awaited.payload = None;
         }
         self.slots[index].with_children = false;
-        self.wait_by(index, vec![name], took, now, tick);
+        self.wait_by(index, vec![name], ran, now, tick);
     }
 
     /// Asks for the children of a step that are new.

@@ -86,7 +86,33 @@ async fn queues(kind: StoreKind) -> Result<()> {
             && lines[5].ends_with("pause by ada: the provider is down"),
         "{changes}"
     );
-    turns(url)
+    turns(url)?;
+    caps(url)
+}
+
+fn caps(url: &str) -> Result<()> {
+    let cap = |more: &[&str]| {
+        let args = ["queue", "cap", "default"].iter().chain(more);
+        run(url, &args.copied().collect::<Vec<_>>())
+    };
+    let said = cap(&["--waiting", "1", "--by", "ada"])?;
+    let says = "default: it refuses requests while 1 of its tasks are in line\n";
+    ensure!(stdout(&said) == says, "{said:?}");
+    let again = cap(&["--waiting", "1"])?;
+    ensure!(stdout(&again) == "default: it is so already\n", "{again:?}");
+    let list = stdout(&run(url, &["queue", "list"])?);
+    let line = list.lines().find(|line| line.starts_with("default"));
+    ensure!(
+        line.is_some_and(|line| line.ends_with(" 1    full")),
+        "{list}"
+    );
+    for slip in [&["--waiting", "0"][..], &[], &["--waiting", "1", "--none"]] {
+        let refused = cap(slip)?;
+        ensure!(refused.status.code() == Some(2), "{slip:?}: {refused:?}");
+    }
+    let none = cap(&["--none", "--by", "ada"])?;
+    ensure!(stdout(&none) == "default has no cap any more\n", "{none:?}");
+    Ok(())
 }
 
 fn turns(url: &str) -> Result<()> {

@@ -1,19 +1,24 @@
 //! History: by account and by resource, newest first, in pages; and the views for users' own SQL.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
+use chrono::{TimeDelta, Utc};
 use intendant::{
     Cx, Intent, IntentFilter, IntentId, IntentRecord, IntentState, Resources, StepResult,
     StoreKind, fail,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::support::{Bench, on_both, start};
+use crate::asking::Client;
+use crate::support::{Bench, Gate, on_both, start};
 
 on_both! {
     history_is_by_account_and_resource_newest_first_in_pages;
     the_views_tell_the_state_that_is_true_at_that_moment;
     a_list_by_state_is_what_the_whole_list_says;
     what_has_not_started_has_no_start;
+    a_step_ends_when_it_does_however_late_that_is_written;
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -255,4 +260,43 @@ async fn what_has_not_started_has_no_start(bench: Bench) -> Result<()> {
             .is_none()
     );
     Ok(())
+}
+
+/// Waits in the first of two attempts, and fails then.
+async fn second_time(cx: Cx<Gate>, op: Op) -> StepResult<u64> {
+    cx.state().pass().await;
+    match cx.attempt() {
+        1 => Err(intendant::StepError::new("not yet")),
+        _ => Ok(op.server),
+    }
+}
+
+async fn a_step_ends_when_it_does_however_late_that_is_written(bench: Bench) -> Result<()> {
+    let gate = Gate::default();
+    let worker = start(bench.worker(gate.clone()).register_step(second_time));
+    let op = Op {
+        account: "ada".into(),
+        server: 1,
+    };
+    let op = bench.intendant.request(op).await?;
+    bench.reach(op.id(), IntentState::Running).await?;
+    // Nobody can write for a while, and the attempt ends meanwhile.
+    let mut client = Client::connect(&bench).await?;
+    client
+        .run(match bench.database.kind {
+            StoreKind::Sqlite => "begin immediate",
+            StoreKind::Postgres => "begin; select from intendant.session for update",
+        })
+        .await?;
+    gate.open();
+    let opened = Utc::now();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    client.run("commit").await?;
+    client.close().await?;
+    op.output().await?;
+    let attempt = &bench.intendant.attempts(op.id()).await?[0];
+    let late = attempt.finished_at - opened;
+    ensure!(late < TimeDelta::seconds(1), "{late}");
+    worker.stop().await?;
+    bench.check().await
 }

@@ -9,7 +9,7 @@ use chrono::Utc;
 use intendant::{Cx, Intendant, Intent, IntentState, StepResult, StoreKind, StoreOptions};
 use serde::{Deserialize, Serialize};
 
-use crate::support::{Bench, on_both, start};
+use crate::support::{Bench, Counter, on_both, start};
 
 on_both! {
     a_key_asks_once;
@@ -47,6 +47,11 @@ fn order(account: &str, what: &str) -> Order {
 
 async fn deliver(_: Cx<()>, order: Order) -> StepResult<String> {
     Ok(order.what)
+}
+
+/// The how manyth it is.
+async fn which(cx: Cx<Counter>, _: Order) -> StepResult<String> {
+    Ok(cx.state().add().to_string())
 }
 
 async fn a_key_asks_once(bench: Bench) -> Result<()> {
@@ -223,17 +228,12 @@ async fn a_higher_priority_goes_first(bench: Bench) -> Result<()> {
         .request(order("ada", "high"))
         .priority(5)
         .await?;
-    let worker = start(bench.worker(()).register_step(deliver).concurrency(1));
-    let mut started = Vec::new();
-    for handle in [&high, &middle, &low] {
-        handle.output().await?;
-        started.push(
-            bench.intendant.steps(handle.id()).await?[0]
-                .started_at
-                .unwrap(),
-        );
+    let worker = bench.worker(Counter::default());
+    let worker = start(worker.register_step(which).concurrency(1));
+    for (handle, nth) in [(&high, "1"), (&middle, "2"), (&low, "3")] {
+        let output = handle.output().await?;
+        ensure!(output == nth, "{output} instead of {nth}");
     }
-    ensure!(started.is_sorted(), "{started:?}");
     worker.stop().await?;
     bench.check().await
 }

@@ -64,6 +64,7 @@ impl Bench {
             .with_filter(tracing_subscriber::EnvFilter::from_default_env());
         tracing_subscriber::registry()
             .with(intendant::StepLogs::new())
+            .with(crate::telling::Spans)
             .with(said)
             .try_init()
             .ok();

@@ -16,6 +16,7 @@ on_both! {
     a_failed_intent_is_resumed_amended_and_given_up;
     all_that_match_are_resumed_or_counted;
     what_is_around_intents_is_told;
+    queues_are_limited_and_capped;
     the_document_says_where_it_is_mounted;
 }
 
@@ -384,6 +385,42 @@ async fn all_that_match_are_resumed_or_counted(server: Server) -> Result<()> {
     Ok(())
 }
 
+async fn queues_are_limited_and_capped(server: Server) -> Result<()> {
+    server.registered().await?;
+    let wanted = json!({"kind": "server.resize", "account": "acme", "input": {"account": "acme", "server": 1}});
+    for (path, said, none, slip) in [
+        (
+            "/api/v1/queues/default/limit",
+            json!({"slots": 8}),
+            json!({"slots": null}),
+            json!({"slots": 0}),
+        ),
+        (
+            "/api/v1/queues/default/cap",
+            json!({"cap": 1, "reason": "the disk is small"}),
+            json!({"cap": null}),
+            json!({"cap": 0}),
+        ),
+    ] {
+        ensure!(server.post("/api/v1/intents", &wanted).await?.status == 201);
+        ensure!(server.post(path, &said).await?.json["changed"] == true);
+        ensure!(server.post(path, &said).await?.json["changed"] == false);
+        ensure!(server.post(path, &slip).await?.status == 422);
+        let queues = server.get("/api/v1/queues").await?;
+        let queue = &queues.json[0];
+        if path.ends_with("cap") {
+            ensure!(queue["cap"] == 1 && queue["full"] == true, "{queues:?}");
+            let refused = server.post("/api/v1/intents", &wanted).await?;
+            ensure!(refused.is(429, "queue_full"), "{refused:?}");
+            ensure!(refused.header("retry-after") == "1", "{refused:?}");
+        } else {
+            ensure!(queue["slots"] == 8, "{queues:?}");
+        }
+        ensure!(server.post(path, &none).await?.json["changed"] == true);
+    }
+    Ok(())
+}
+
 async fn what_is_around_intents_is_told(server: Server) -> Result<()> {
     server.registered().await?;
     let kinds = server.get("/api/v1/kinds").await?;
@@ -420,6 +457,10 @@ async fn what_is_around_intents_is_told(server: Server) -> Result<()> {
             .contains("intendant_workers{heard=\"yes\"} 1\n"),
         "{metrics:?}"
     );
+    for line in ["ready", "oldest_seconds", "paused", "full"] {
+        let line = format!("intendant_queue_{line}{{queue=\"default\"}} 0\n");
+        ensure!(metrics.text.contains(&line), "{line} in {metrics:?}");
+    }
     worker.stop().await?;
     let pause = "/api/v1/queues/default/pause";
     let paused = server.post(pause, &json!({"reason": "fire"})).await?;

@@ -48,6 +48,7 @@ fn queue_card(seat: &Seat, queue: &QueueRecord, index: usize) -> Markup {
                 dt { "At once" } dd { @match queue.slots { Some(slots) => { "at most " (slots) ", " (queue.lent) " lent" }, None => "no limit" } }
                 @if let Some(rate) = &queue.rate { dt { "Rate" } dd { "at most " (rate) ", " (rate.at_once()) " at once" } }
                 @if let Some(by) = &queue.partition_by { dt { "Turns" } dd { "by " (line(by)) @if let Some(limit) = queue.partition_limit { ", at most " (limit) " of one at once" } } }
+                @if let Some(cap) = queue.cap { dt { "Cap" } dd { "at most " (cap) " in line " @if queue.full { (signed("full", "!")) } } }
             }
             @if seat.may_act() {
                 div .acts {
@@ -58,6 +59,11 @@ fn queue_card(seat: &Seat, queue: &QueueRecord, index: usize) -> Markup {
                     (change(place, "/queues", &format!("q{index}-limit"), &queue.name, "limit", "Limit", &html! {
                         label { "Steps at once; nothing: no limit"
                             input type="number" name="slots" min="1" max="1000000" value=(queue.slots.map(|n| n.to_string()).unwrap_or_default());
+                        }
+                    }))
+                    (change(place, "/queues", &format!("q{index}-cap"), &queue.name, "cap", "Cap", &html! {
+                        label { "In line before it refuses requests; nothing: any number"
+                            input type="number" name="cap" min="1" max="1000000000" value=(queue.cap.map(|n| n.to_string()).unwrap_or_default());
                         }
                     }))
                     (change(place, "/queues", &format!("q{index}-partition"), &queue.name, "partition", "Turns", &html! {
@@ -130,6 +136,12 @@ pub(super) async fn change_queue(seat: Seat, form: Form) -> Result<Response, Pro
             let slots = slots
                 .map_err(|_| Problem::invalid("the limit is a number of steps, or nothing"))?;
             engine.limit_queue(name, slots, who, reason).await?
+        }
+        "cap" => {
+            let cap = form.get("cap").map(str::parse).transpose();
+            let cap =
+                cap.map_err(|_| Problem::invalid("the cap is a number of tasks, or nothing"))?;
+            engine.cap_queue(name, cap, who, reason).await?
         }
         "partition" => {
             let at_once = form.get("at_once").map(str::parse).transpose();
