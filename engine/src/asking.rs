@@ -1,6 +1,8 @@
 //! Asking: what a step asks for without waiting for it. Nothing is written before the step has succeeded: its requests are
 //! in the commit that records its result, so an attempt that fails, or is never heard of again, has asked for nothing.
 
+mod by_name;
+
 use std::future::{IntoFuture, Ready, ready};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +16,10 @@ use crate::notes::NotAsked;
 use crate::payload;
 use crate::request::describe;
 use crate::step::{StepError, fail};
-use crate::store::Deadline;
+use crate::store::{Deadline, NewIntent};
 use crate::terms::Terms;
+
+pub use by_name::StepRequestByName;
 
 /// A request that a step puts together, by [`Cx::request`]. Awaiting it puts it beside the step's result.
 #[must_use = "a request does nothing until it is awaited"]
@@ -87,24 +91,31 @@ impl<T: Intent> StepRequest<T> {
     }
 
     fn ask(self) -> Result<IntentId, StepError> {
-        let clock = self.step.intendant.store().clock().clone();
+        let clock = self.step.intendant.store().clock();
         let id = IntentId(clock.ordered_id());
         let input = payload::encode(&self.intent).map_err(fail)?;
         let new = describe(&self.intent, id, input).map_err(fail)?;
-        let mut new = self.terms.apply(new, clock.wall_us()).map_err(fail)?;
-        let by = &self.step.intent;
-        new.requested_by = by.requested_by.clone();
-        let root = || by.root.to_string();
-        new.correlation_id = Some(by.correlation_id.clone().unwrap_or_else(root));
-        // A tick is refused by no rule; the claim asks them.
-        new.conflicts = None;
-        let asked = match self.step.recorded() {
-            Some(_) => Err(NotAsked::HasResult),
-            None => self.step.notes.ask(new),
-        };
-        asked.map_err(fail)?;
-        Ok(id)
+        put(&self.step, new, self.terms)
     }
+}
+
+/// Puts a request beside the result of a step.
+fn put(step: &StepContext, new: NewIntent, terms: Terms) -> Result<IntentId, StepError> {
+    let now = step.intendant.store().clock().wall_us();
+    let mut new = terms.apply(new, now).map_err(fail)?;
+    let by = &step.intent;
+    new.requested_by = by.requested_by.clone();
+    let root = || by.root.to_string();
+    new.correlation_id = Some(by.correlation_id.clone().unwrap_or_else(root));
+    // A tick is refused by no rule; the claim asks them.
+    new.conflicts = None;
+    let id = new.id;
+    let asked = match step.recorded() {
+        Some(_) => Err(NotAsked::HasResult),
+        None => step.notes.ask(new),
+    };
+    asked.map_err(fail)?;
+    Ok(id)
 }
 
 impl<T: Intent> IntoFuture for StepRequest<T> {

@@ -78,7 +78,7 @@ mod workers;
 
 pub use about::About;
 pub use alert::{Alert, AlertFilter, AlertKind, Notice, UnknownAlertKind, Watch, Which};
-pub use asking::StepRequest;
+pub use asking::{StepRequest, StepRequestByName};
 pub use by_name::{Asked, RequestByName};
 pub use cancel::Cancelled;
 pub use change::ChangeRecord;

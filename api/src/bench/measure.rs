@@ -10,6 +10,7 @@ use intendant::{Intendant, Intent, Request, Worker, shutdown_signal};
 use tokio::sync::{mpsc, watch};
 
 use super::place::{Counters, Place};
+use super::setting::Removing;
 use super::work::{Chain, Exclusive, Fan, Shared, Single};
 use super::work::{chain, exclusive, fan, payload, single, told};
 use super::{BenchOptions, Percentiles, Report, Workload, floor, latency};
@@ -23,6 +24,7 @@ pub(super) struct Run {
     latencies: Option<Vec<Duration>>,
     before: Option<Counters>,
     bytes_before: u64,
+    removed: Option<u64>,
 }
 
 /// What the database's counters were when the clock started.
@@ -47,6 +49,7 @@ impl Watch {
             latencies,
             before: self.before,
             bytes_before: self.bytes_before,
+            removed: None,
         }
     }
 }
@@ -128,6 +131,7 @@ async fn measure_in(options: &BenchOptions, workload: Workload, place: &Place) -
         commits_per_intent: per_intent(|counters| counters.commits),
         peak_rss_bytes: None,
         db_bytes_per_intent: bytes.saturating_sub(run.bytes_before) as f64 / count,
+        removed: run.removed,
         compared: None,
     })
 }
@@ -173,6 +177,10 @@ async fn drain(
         let took = drain_elsewhere(options, place, intendant).await?;
         return Ok(watch.run(took, None));
     }
+    let removing = match options.removing {
+        true => Some(Removing::start(intendant).await?),
+        false => None,
+    };
     let ran = Arc::new(AtomicUsize::new(0));
     let (stop, workers, _) = start_workers(options, intendant, &ran);
     let start = Instant::now();
@@ -182,8 +190,15 @@ async fn drain(
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let took = start.elapsed();
+    let removed = match removing {
+        Some(removing) => Some(removing.end(intendant).await?),
+        None => None,
+    };
     stop_workers(stop, workers).await?;
-    Ok(watch.run(took, None))
+    Ok(Run {
+        removed,
+        ..watch.run(took, None)
+    })
 }
 
 /// Asks in calls of ten thousand: the ids of a million would be counted as the worker's memory.

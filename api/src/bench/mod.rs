@@ -48,6 +48,9 @@ pub struct BenchOptions {
     /// Finished intents in the database beforehand; compared with an empty database
     #[arg(long, value_name = "N", default_value_t = 0)]
     history: usize,
+    /// Retention removes the history meanwhile; compared with a history that stays
+    #[arg(long, requires = "history")]
+    removing: bool,
     /// Somebody holds a snapshot open from before the first run to the end of the last; compared with nobody
     #[arg(long)]
     snapshot: bool,
@@ -131,6 +134,8 @@ struct Report {
     commits_per_intent: Option<f64>,
     peak_rss_bytes: Option<u64>,
     db_bytes_per_intent: f64,
+    /// By retention, meanwhile.
+    removed: Option<u64>,
     compared: Option<Compared>,
 }
 
@@ -169,7 +174,11 @@ pub async fn run(options: BenchOptions) -> Result<()> {
     for run in 0..=options.runs {
         let report = measure::measure(&options, options.workload, place).await?;
         let other = match beside {
-            Some(beside) => Some(measure::measure(&usual, beside, None).await?),
+            Some(beside) => {
+                // The same history, if it is to stay.
+                let place = place.filter(|_| options.removing);
+                Some(measure::measure(&usual, beside, place).await?)
+            }
             None => None,
         };
         if run > 0 {
@@ -248,8 +257,11 @@ fn tell(report: &Report) {
     if let (Some(wal), Some(commits)) = (report.wal_bytes_per_intent, report.commits_per_intent) {
         println!("{wal:.0} bytes of WAL and {commits:.3} commits an intent");
     }
-    println!(
-        "{:.0} bytes of database an intent",
-        report.db_bytes_per_intent
-    );
+    match report.removed {
+        Some(removed) => println!("{removed} of the history were removed meanwhile"),
+        None => println!(
+            "{:.0} bytes of database an intent",
+            report.db_bytes_per_intent
+        ),
+    }
 }

@@ -2,13 +2,16 @@
 //! by worker processes of their own. Each is compared with the same workload without it, in turns.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use intendant::{Intendant, Intent as _, IntentState, Retention};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 use tokio::process::{Child, Command};
 
 use super::place::Place;
+use super::work::Single;
 use super::{BenchOptions, Workload};
 use crate::cli::Refusal;
 
@@ -43,7 +46,7 @@ impl BenchOptions {
             return Err(Refusal::Usage(words.to_owned()).into());
         }
         let place = Place::make(&self.database.database_url).await?;
-        intendant::Intendant::open(place.url()).await?.close().await;
+        Intendant::open(place.url()).await?.close().await;
         for first in (0..self.history).step_by(BATCH) {
             place
                 .add_history(first, self.history.min(first + BATCH))
@@ -63,6 +66,12 @@ impl BenchOptions {
 
     /// The same without them.
     pub(super) fn usual(&self) -> Self {
+        if self.removing {
+            return Self {
+                removing: false,
+                ..self.clone()
+            };
+        }
         Self {
             history: 0,
             snapshot: false,
@@ -86,6 +95,36 @@ impl BenchOptions {
         };
         (0..self.processes).map(|_| start()).collect()
     }
+}
+
+/// A rule by which retention removes the history, and how much it had removed before.
+pub(super) struct Removing {
+    before: u64,
+}
+
+impl Removing {
+    pub(super) async fn start(intendant: &Intendant) -> Result<Self> {
+        let day = Duration::from_secs(24 * 3600);
+        let rule = Retention::succeeded().of::<Single>().rows_for(day);
+        let before = removed(intendant).await?;
+        intendant.retain(rule, "bench", None).await?;
+        Ok(Self { before })
+    }
+
+    /// How much was removed since it began.
+    pub(super) async fn end(self, intendant: &Intendant) -> Result<u64> {
+        let (kind, state) = (Some(Single::KIND), IntentState::Succeeded);
+        let removed = removed(intendant).await?;
+        intendant
+            .retain_as_declared(kind, state, "bench", None)
+            .await?;
+        Ok(removed - self.before)
+    }
+}
+
+async fn removed(intendant: &Intendant) -> Result<u64> {
+    let removals = intendant.removals().await?;
+    Ok(removals.iter().map(|removal| removal.intents).sum())
 }
 
 /// Ids in the order of time, long ago; one outcome and one result each.

@@ -87,6 +87,7 @@ mod superseding_failed;
 mod support;
 mod telling;
 mod trees;
+mod two_applications;
 mod undo;
 mod undo_crashes;
 mod undo_failures;

@@ -19,6 +19,7 @@ on_both! {
     a_request_in_a_transaction_is_there_after_its_commit_only;
     a_start_time_is_waited_for;
     a_higher_priority_goes_first;
+    a_low_priority_goes_when_it_has_waited_for_what_it_is_worth;
     what_cannot_be_kept_is_refused_and_leaves_nothing;
     a_database_of_a_newer_schema_is_refused;
     dropped_requests_leave_no_transaction_open;
@@ -235,6 +236,32 @@ async fn a_higher_priority_goes_first(bench: Bench) -> Result<()> {
         ensure!(output == nth, "{output} instead of {nth}");
     }
     worker.stop().await?;
+    bench.check().await
+}
+
+async fn a_low_priority_goes_when_it_has_waited_for_what_it_is_worth(bench: Bench) -> Result<()> {
+    // Two points are two minutes: after one the others still go first, after three they do not, however many come.
+    for (minutes, nth) in [(1, "6"), (3, "1")] {
+        let low = bench.intendant.request(order("ada", "low")).priority(-2);
+        let low = low.await?;
+        for table in ["intent", "ready"] {
+            let column = if table == "intent" { "id" } else { "intent_id" };
+            let (us, id) = (minutes * 60_000_000_i64, low.id());
+            let older =
+                format!("update @{table} set position = position - {us} where {column} = '{id}'");
+            bench.run_sql(&older).await?;
+        }
+        let others = (0..5).map(|_| order("bob", "middle"));
+        let others = bench.intendant.request_all(others).await?;
+        let worker = bench.worker(Counter::default());
+        let worker = start(worker.register_step(which).concurrency(1));
+        let output = low.output().await?;
+        ensure!(output == nth, "after {minutes} minutes as number {output}");
+        for other in others {
+            bench.rest(other).await?;
+        }
+        worker.stop().await?;
+    }
     bench.check().await
 }
 

@@ -5,6 +5,7 @@ mod cancel_of_sql;
 mod children;
 mod families;
 mod keys;
+mod partitions;
 mod rates;
 mod resources;
 mod retention;
