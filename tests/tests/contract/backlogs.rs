@@ -1,4 +1,7 @@
 //! Caps on backlogs: a queue in which as much waits as may wait refuses requests, from wherever they come, until there is room.
+//!
+//! By hand, requests faster than work for three minutes instead of two seconds: `INTENDANT_TEST_SCALE=full cargo test -p
+//! intendant-tests --test contract requests_faster`.
 
 use std::time::Duration;
 
@@ -10,7 +13,7 @@ use intendant::{
 use serde::{Deserialize, Serialize};
 
 use crate::asking::{Call, Client};
-use crate::support::{Bench, Gate, on_both, start};
+use crate::support::{Bench, Counter, Gate, on_both, start};
 
 on_both! {
     a_full_queue_refuses_until_there_is_room;
@@ -21,6 +24,7 @@ on_both! {
     plain_sql_is_refused_and_counts_where_nobody_does;
     other_queues_take_what_comes_beside_a_full_one;
     a_batch_that_does_not_fit_is_refused_as_a_whole;
+    requests_faster_than_work_for_a_while_are_all_done_once;
     a_cap_is_said_once_and_seen;
 }
 
@@ -300,6 +304,72 @@ async fn a_batch_that_does_not_fit_is_refused_as_a_whole(bench: Bench) -> Result
     bench.letters(5).await?;
     bench.refuses(true).await?;
     bench.check().await
+}
+
+async fn requests_faster_than_work_for_a_while_are_all_done_once(bench: Bench) -> Result<()> {
+    let full = std::env::var("INTENDANT_TEST_SCALE").is_ok_and(|scale| scale == "full");
+    let time = Duration::from_secs(if full { 180 } else { 2 });
+    bench.letter().await?;
+    bench.cap(Some(500)).await?;
+    let worker = start(
+        bench
+            .worker(Gate::default())
+            .register_step(slow_post)
+            .concurrency(4),
+    );
+    let begun = tokio::time::Instant::now();
+    let refusals = Counter::default();
+    // However slow the machine is, until the queue is full.
+    let goes_on = || {
+        let time = match refusals.get() {
+            0 => Duration::from_secs(60),
+            _ => time,
+        };
+        begun.elapsed() < time
+    };
+    let ask = || async {
+        let mut accepted = Vec::new();
+        while goes_on() {
+            match bench.letter().await {
+                Ok(id) => accepted.push(id),
+                Err(Error::QueueFull { .. }) => {
+                    refusals.add();
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(accepted)
+    };
+    let watch = async {
+        let mut most = 0;
+        while goes_on() {
+            most = most.max(bench.in_line().await?);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        anyhow::Ok(most)
+    };
+    let askers = futures_util::future::try_join_all((0..16).map(|_| ask()));
+    let (asked, most) = tokio::join!(askers, watch);
+    let (accepted, most) = (asked?.concat().len() as i64, most?);
+    let refused = refusals.get();
+    tracing::info!(accepted, refused, most, "asked for");
+    ensure!(refused > 0);
+    bench
+        .until(|| async {
+            let left = bench.intendant.unfinished().await?.total();
+            Ok((left == 0).then_some(()))
+        })
+        .await?;
+    let done = "select count(*) from @outcome where state = 'succeeded'";
+    ensure!(bench.number(done).await? == accepted + 1);
+    worker.stop().await?;
+    bench.check().await
+}
+
+async fn slow_post(_: Cx<Gate>, letter: Letter) -> StepResult<u64> {
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    Ok(letter.number)
 }
 
 async fn a_cap_is_said_once_and_seen(bench: Bench) -> Result<()> {
