@@ -165,7 +165,8 @@ impl Intendant {
             if batch.is_empty() {
                 return Ok(ids);
             }
-            ids.extend(self.store().request(batch, None).await?.ids);
+            let caps = self.store().caps().await;
+            ids.extend(self.store().request(batch, None, caps).await?.ids);
             self.wake();
         }
     }
@@ -422,7 +423,21 @@ impl Intendant {
             intent = %new.id,
             correlation_id = new.correlation_id,
         );
-        let request = gather.request(self.store(), offers, new);
+        let request = async {
+            let caps = self.store().caps().await;
+            match caps.refusal(std::iter::once(&new)) {
+                None => gather.request(self.store(), offers, new).await,
+                // Of the others it may be one that was there before. Not together with those that are taken.
+                Some(full) if new.key.is_none() && new.conflicts.is_none() => Err(full),
+                Some(_) => {
+                    let requested = self.store().request(vec![new], None, caps).await?;
+                    Ok(Made {
+                        id: requested.ids[0],
+                        in_hand: false,
+                    })
+                }
+            }
+        };
         let Made { id, in_hand } = request.instrument(span).await?;
         if !in_hand {
             self.wake();

@@ -232,16 +232,22 @@ impl Intendant {
     }
 
     /// Says how many tasks of a queue may be in line before it refuses requests ([`Error::QueueFull`]), so that what nobody
-    /// carries out fills no disk; with none, any number. Returns false if it is so already, so a program may say it whenever
-    /// it begins.
+    /// carries out does not grow without end; with none, any number. Returns false if it is so already, so a program may say
+    /// it whenever it begins.
     ///
-    /// What is in line is what a worker could claim: what waits for a time, a lock or a message is not counted. Somebody counts
-    /// twice a second, so a queue may come to hold more than its cap, by as much as is asked for in half a second and what one
-    /// transaction asks for; and it takes requests again within half a second of there being room. A batch for which there is too
-    /// little room is refused as a whole. Nothing is refused that comes of what was accepted before: children, steps of other
-    /// queues, what a step asks for ([`Cx::request`](crate::Cx::request)), ticks of schedules, what is resumed or asked for
-    /// again; nor what has the key of an earlier request, or joins another intent. A queue of which nobody has said this pays
-    /// a look into an empty table for each transaction that requests.
+    /// What is in line is what a worker could claim. What waits for a time, a lock or a message is not counted, nor what is asked for to
+    /// start later, though a full queue refuses that, too.
+    ///
+    /// Somebody counts, twice a second where that is quick and every five seconds at least, and each process that requests goes by what it
+    /// has read in the last half second. So a queue may come to hold more than its cap, by as much as is asked for meanwhile, and takes
+    /// requests again that long after there is room. A batch for which there is too little room is refused as a whole, unless nothing is
+    /// in line; [`request_all`](Self::request_all) asks in batches of a thousand, so it may be refused half way: give each a
+    /// [`key`](crate::Request::key), and asking again makes none twice.
+    ///
+    /// Nothing is refused that comes of what was accepted before: children, steps of other queues, what a step asks for
+    /// ([`Cx::request`](crate::Cx::request)), ticks of schedules, what is resumed or asked for again; nor what has the key of an earlier
+    /// request, or joins another intent. A request within a transaction of the caller's is let in by a process that has not asked for
+    /// anything in the last five seconds.
     ///
     /// ```
     /// # use intendant::{Error, Intent, Intendant};

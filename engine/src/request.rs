@@ -20,7 +20,7 @@ use crate::id::IntentId;
 use crate::intent::{Intent, OnFailure, Resources, check_name, check_resource};
 use crate::limits;
 use crate::payload::{self, Payload};
-use crate::store::{Conn, Deadline, NewIntent, Start, StoreKind, ask, nudge_within};
+use crate::store::{Conn, Deadline, NewIntent, Start, StoreKind, insert_asked, nudge_within};
 use crate::terms::Terms;
 
 /// A request that is being put together. Awaiting it writes it to the database, in a transaction of its own or, with
@@ -124,15 +124,16 @@ impl<'i, T: Intent> Request<'i, T> {
         let intendant = self.intendant;
         let new = self.into_new()?;
         let key = new.key.as_ref().map(|(key, _)| key.clone());
-        let requested = ask(&mut conn, vec![new]).await;
-        intendant.store().heard(&requested);
-        let requested = requested.map_err(|error| match key {
-            // A transaction with one snapshot for all its statements cannot see who has taken the key meanwhile.
-            Some(key) if error.is_replayable() => Error::KeyRace { key },
-            _ => error,
-        })?;
+        let caps = intendant.store().caps_within();
+        let ids = insert_asked(&mut conn, vec![new], &caps)
+            .await
+            .map_err(|error| match key {
+                // A transaction with one snapshot for all its statements cannot see who has taken the key meanwhile.
+                Some(key) if error.is_replayable() => Error::KeyRace { key },
+                _ => error,
+            })?;
         nudge_within(&mut conn).await?;
-        Ok(Handle::new(intendant.clone(), requested.ids[0]))
+        Ok(Handle::new(intendant.clone(), ids[0]))
     }
 
     /// Checks everything that can be checked before the database is asked.

@@ -1,14 +1,15 @@
 -- Backlogs: of queues with a cap, how many tasks may be in line, and for how many there was room when somebody last looked.
 --
 -- Counted by a walk through the front of *ready*, by whoever requests or works, at most twice a second, and never in a request's
--- own transaction: nobody waits for anybody. A queue without a cap has no row, and a request that finds none pays for one look
--- into an empty table.
+-- own transaction: nobody waits for anybody. Each process knows the table as it was half a second ago. A queue without a cap has
+-- no row.
 create table intendant.backlog (
   queue text primary key check (length(queue) between 1 and 200),
   cap bigint not null check (cap > 0),
   room bigint not null,
-  -- When it is to be looked at again.
-  due_at timestamptz not null
+  -- When somebody is to count again; and how many have begun to.
+  due_at timestamptz not null,
+  count bigint not null default 0
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
 create or replace view intendant.queues as
@@ -27,7 +28,7 @@ begin
   if not found then
     return;
   end if;
-  if backlog.due_at < clock_timestamp() - interval '10 seconds' then
+  if abs(extract(epoch from clock_timestamp() - backlog.due_at)) > 10 then
     select backlog.cap - count(*) into backlog.room
       from (select from intendant.ready r where r.queue = check_backlog.queue limit backlog.cap) waiting;
   end if;

@@ -4,8 +4,9 @@ create table intendant_backlog (
   queue text primary key check (length(queue) between 1 and 200),
   cap integer not null check (cap > 0),
   room integer not null,
-  -- When it is to be looked at again.
-  due_at integer not null
+  -- When somebody is to count again; and how many have begun to.
+  due_at integer not null,
+  count integer not null default 0
 ) strict, without rowid;
 
 drop view intendant_queues;
@@ -15,17 +16,21 @@ create view intendant_queues as
     from intendant_queue q left join intendant_backlog b on b.queue = q.name;
 
 -- A trigger is a text (0007). Messages begin with IN429: the same request may be taken later. What has been counted in the last ten
--- seconds is believed; where nobody counts, since neither a worker nor the library is there, the trigger does, up to what there is: no
--- more than the cap, since then nothing more comes.
+-- seconds is believed; where nobody counts, since neither a worker nor the library is there, the trigger does: there is one writer,
+-- so it can write down what it finds.
 pragma writable_schema = on;
 update sqlite_schema
    set sql = replace(sql, 'insert into intendant_intent (id, kind,',
-                     'select raise(abort, ''IN429: the queue is full: it takes no more that wait; ask again later'')
+                     'update intendant_backlog
+     set room = cap - (select count(*) from intendant_ready t where t.queue = intendant_backlog.queue),
+         due_at = new.asked_at, count = count + 1
+   where queue = new.queue and abs(new.asked_at - due_at) > 10000000
+     and exists (select 1 from intendant_requested r where r.is_new);
+  select raise(abort, ''IN429: the queue is full: it takes no more that wait; ask again later'')
     from intendant_requested r join intendant_backlog b on b.queue = new.queue
-   where r.is_new
-     and case when b.due_at < new.asked_at - 10000000
-              then b.cap <= (select count(*) from intendant_ready t where t.queue = b.queue)
-              else b.room <= 0 end;
+   where r.is_new and b.room <= 0;
+  update intendant_backlog set room = room - 1
+   where queue = new.queue and exists (select 1 from intendant_requested r where r.is_new);
   insert into intendant_intent (id, kind,')
  where type = 'trigger' and name = 'intendant_request_write';
 pragma writable_schema = reset;

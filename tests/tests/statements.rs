@@ -46,7 +46,6 @@ fn both_dialects_have_the_same_statements() -> Result<()> {
     // SQLite has one writer, which needs no locks within its transaction; PostgreSQL writes a whole request at once, and
     // claims from one lane as from many.
     let expected = [
-        "backlog_look",
         "cancel_hold",
         "cancel_resource",
         "claim_take_kind",

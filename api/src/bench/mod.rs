@@ -258,6 +258,7 @@ fn tell(report: &Report) {
         println!("{wal:.0} bytes of WAL and {commits:.3} commits an intent");
     }
     match report.removed {
+        Some(0) => println!("nothing of the history was left to be removed: take more of it"),
         Some(removed) => println!("{removed} of the history were removed meanwhile"),
         None => println!(
             "{:.0} bytes of database an intent",

@@ -1,10 +1,6 @@
 -- Request: intents, their resources, and their tasks, in one round trip. Takes no lock that a tick waits for (P5).
--- 1–17 the intents, 18–20 their resources; 21–22 the queues that may refuse them, and how many are for each. Returns those of these
--- queues that have a cap, with for how many there is room; where one has too little, nothing is written.
-with capped as materialized (
-  select b.queue, b.cap, b.room, n.count > b.room as refuses
-    from unnest($21::text[], $22::bigint[]) as n (queue, count) join intendant.backlog b on b.queue = n.queue
-), new as (
+-- 1–17 the intents, 18–20 their resources.
+with new as (
   insert into intendant.intent (id, kind, queue, account, input, position, priority, locks, release_on_failure,
                                 requested_at, run_at, requested_by, parent_id, parent_step, root_id, depth,
                                 correlation_id)
@@ -18,16 +14,13 @@ with capped as materialized (
          as n (id, kind, queue, account, input, priority, ahead_us, locks, release, start_at, start_in, requested_by,
                parent_id, parent_step, root_id, depth, correlation_id),
          (select clock_timestamp() as now) t
-   where not exists (select from capped where refuses)
   returning id, queue, kind, position, locks, run_at, requested_at
 ), resources as (
   insert into intendant.resource (intent_id, resource, mode)
-  select * from unnest($18::uuid[], $19::text[], $20::text[]) where not exists (select from capped where refuses)
+  select * from unnest($18::uuid[], $19::text[], $20::text[])
 ), later as (
   insert into intendant.parked (intent_id, reason, due_at)
   select id, 'start time', run_at from new where run_at > requested_at
-), line as (
-  insert into intendant.ready (queue, kind, position, intent_id, started, locks)
-  select queue, kind, position, id, false, locks from new where run_at is null or run_at <= requested_at
 )
-select queue, cap, room from capped
+insert into intendant.ready (queue, kind, position, intent_id, started, locks)
+select queue, kind, position, id, false, locks from new where run_at is null or run_at <= requested_at

@@ -72,7 +72,7 @@ mod writers;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use sqlx::postgres::PgPool;
@@ -113,7 +113,7 @@ pub use records::{
 };
 pub(crate) use removing::{Removal, Remover, Target, ToRemove};
 pub(crate) use removing_large::{LargeNext, LargeTree, Looked, Walk};
-pub(crate) use request::{ask, insert_requests};
+pub(crate) use request::{insert_asked, insert_requests};
 pub(crate) use resume::{Actor, Revival};
 pub(crate) use retention::RuleStanding;
 pub(crate) use rows::{
@@ -415,12 +415,29 @@ impl Store {
         T: Send + 'static,
         W: for<'c> Fn(Conn<'c>) -> BoxFuture<'c, Result<T, Error>> + Send + Sync + 'static,
     {
+        self.transact_at(flush, move |conn, _| work(conn)).await
+    }
+
+    /// The same, for work that has to say how long ago something was: as of a moment that is no later than the transaction's own time,
+    /// so that by the database's clock nothing is earlier than it was, and what came after a commit is later than what was in it.
+    async fn transact_at<T, W>(&self, flush: Flush, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'c> Fn(Conn<'c>, Instant) -> BoxFuture<'c, Result<T, Error>> + Send + Sync + 'static,
+    {
         let store = self.clone();
         detached(async move {
             let mut replays = 0;
             loop {
+                let asked = store.clock.monotonic();
                 let mut tx = store.begin(flush).await?;
-                match work(tx.conn()).await {
+                let at = match tx {
+                    // The server says what time it is, at some moment since.
+                    OpenTx::Pg(_) => asked,
+                    // The time was read when the writer was free.
+                    OpenTx::Sqlite(..) => store.clock.monotonic(),
+                };
+                match work(tx.conn(), at).await {
                     Ok(value) => {
                         match store.rehearses {
                             true => tx.rollback().await?,
@@ -547,6 +564,7 @@ impl Store {
     }
 
     pub(crate) async fn close(&self) {
+        self.gauge.stop();
         match &self.db {
             Db::Pg {
                 pool,

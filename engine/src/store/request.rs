@@ -1,9 +1,10 @@
 //! Request: intents, their keys, their resources and their tasks (PROTOCOL P5, P8).
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::args::{Args, Rows};
-use super::backlog::{self, Asked, Capped, Door};
+use super::backlog::Caps;
 use super::rows::Start;
 use super::sql;
 use super::{Conn, NewIntent, Requested, Store, StoreKind, TickAnswer, claim, conflict, deadlines};
@@ -23,6 +24,7 @@ impl Store {
         &self,
         intents: Vec<NewIntent>,
         lease: Option<LeaseFor>,
+        caps: Arc<Caps>,
     ) -> Result<Requested, Error> {
         let is_plain = |intent: &NewIntent| {
             intent.key.is_none()
@@ -30,30 +32,19 @@ impl Store {
                 && intent.conflicts.is_none()
                 && intent.deadline.is_none()
         };
-        let requested = if self.kind() == StoreKind::Postgres && intents.iter().all(is_plain) {
+        if self.kind() == StoreKind::Postgres && intents.iter().all(is_plain) {
             // One round trip instead of three.
-            self.alone(move |mut conn| {
-                Box::pin(async move { request(&mut conn, intents, lease, Door::Watched).await })
-            })
-            .await
-        } else {
-            self.transact(move |mut conn| {
-                let intents = intents.clone();
-                Box::pin(async move { request(&mut conn, intents, lease, Door::Watched).await })
-            })
-            .await
-        };
-        self.heard(&requested);
-        requested
-    }
-
-    /// Where a queue has a cap, somebody has to count what is in line.
-    pub(crate) fn heard(&self, requested: &Result<Requested, Error>) {
-        match requested {
-            Ok(requested) if !requested.capped => {}
-            Ok(_) | Err(Error::QueueFull { .. }) => self.gauge_backlogs(),
-            Err(_) => {}
+            return self
+                .alone(move |mut conn| {
+                    Box::pin(async move { request(&mut conn, intents, lease, &caps).await })
+                })
+                .await;
         }
+        self.transact(move |mut conn| {
+            let (intents, caps) = (intents.clone(), caps.clone());
+            Box::pin(async move { request(&mut conn, intents, lease, &caps).await })
+        })
+        .await
     }
 
     /// After a request whose answer was lost: the tasks of its lease, if it was made; otherwise it never will be.
@@ -82,22 +73,24 @@ pub(crate) async fn insert_requests(
     conn: &mut Conn<'_>,
     intents: Vec<NewIntent>,
 ) -> Result<Vec<IntentId>, Error> {
-    Ok(request(conn, intents, None, Door::Open).await?.ids)
+    insert_asked(conn, intents, &Caps::default()).await
 }
 
 /// The same, for somebody who asks: queues that are full refuse them.
-pub(crate) async fn ask(conn: &mut Conn<'_>, intents: Vec<NewIntent>) -> Result<Requested, Error> {
-    request(conn, intents, None, Door::Watched).await
+pub(crate) async fn insert_asked(
+    conn: &mut Conn<'_>,
+    intents: Vec<NewIntent>,
+    caps: &Caps,
+) -> Result<Vec<IntentId>, Error> {
+    Ok(request(conn, intents, None, caps).await?.ids)
 }
 
 async fn request(
     conn: &mut Conn<'_>,
     intents: Vec<NewIntent>,
     lease: Option<LeaseFor>,
-    door: Door,
+    caps: &Caps,
 ) -> Result<Requested, Error> {
-    // First of all (`backlog_look`).
-    let caps = backlog::look(conn, &Asked::of(intents.iter(), door)).await?;
     let mut ids: Vec<IntentId> = intents.iter().map(|intent| intent.id).collect();
     let known = claim_keys(conn, &intents).await?;
     let joined = match join(conn, &intents, &known).await {
@@ -119,27 +112,21 @@ async fn request(
         .filter(|(index, intent)| !known.contains_key(index) && !joined.contains_key(&intent.id))
         .map(|(_, intent)| intent)
         .collect();
-    let (mut leased, mut capped) = (None, false);
-    match lease {
-        _ if new.is_empty() => {}
-        // A worker takes them at once, so nobody waits there.
-        Some(lease) => leased = Some(insert_leased(conn, &new, lease).await?),
-        None => match insert_ready(conn, &new, door, caps).await {
-            Ok(any) => capped = any,
-            Err(full @ Error::QueueFull { .. }) => {
-                forget_keys(conn, &intents, &known).await?;
-                return Err(full);
-            }
-            Err(error) => return Err(error),
-        },
+    if let Some(full) = caps.refusal(new.iter().copied()) {
+        forget_keys(conn, &intents, &known).await?;
+        return Err(full);
     }
+    let leased = match lease {
+        _ if new.is_empty() => None,
+        Some(lease) => Some(insert_leased(conn, &new, lease).await?),
+        None => {
+            insert_ready(conn, &new).await?;
+            None
+        }
+    };
     insert_labels(conn, &new).await?;
     deadlines::of_intents(conn, &new).await?;
-    Ok(Requested {
-        ids,
-        leased,
-        capped,
-    })
+    Ok(Requested { ids, leased })
 }
 
 /// Asks the conflict rules of kinds that can answer at once. Returns which requests are the same as an intent that is there
@@ -313,22 +300,12 @@ async fn forget_keys(
     conn.execute(&sql::KEY_FORGET, Args::new().rows(rows)).await
 }
 
-/// Puts them in line, unless one of their queues is full: then nothing is written. Returns whether one has a cap.
-async fn insert_ready(
-    conn: &mut Conn<'_>,
-    new: &[&NewIntent],
-    door: Door,
-    caps: Vec<Capped>,
-) -> Result<bool, Error> {
-    let asked = Asked::of(new.iter().copied(), door);
+async fn insert_ready(conn: &mut Conn<'_>, new: &[&NewIntent]) -> Result<(), Error> {
     if conn.is_pg() {
         // One round trip: a request by itself is mostly waiting for the network and the disk.
-        let args = Args::new().rows(intents(new)).rows(resources(new));
-        let rows = conn.fetch(&sql::REQUEST_INSERT, args.rows(asked.rows()).now());
-        let caps: Result<Vec<Capped>, Error> = rows.await?.iter().map(backlog::read).collect();
-        return asked.admitted(&caps?);
+        let args = Args::new().rows(intents(new)).rows(resources(new)).now();
+        return conn.execute(&sql::REQUEST_INSERT, args).await;
     }
-    let capped = asked.admitted(&caps)?;
     insert_intents(conn, new).await?;
     conn.execute(&sql::REQUEST_READY, Args::new().now().rows(tasks(new)))
         .await?;
@@ -338,7 +315,7 @@ async fn insert_ready(
         conn.execute(&sql::REQUEST_PARKED, Args::new().ids(later))
             .await?;
     }
-    Ok(capped)
+    Ok(())
 }
 
 /// The intents go into a lease. Returns when it was made, and when each of them was requested.

@@ -78,8 +78,6 @@ pub(crate) struct Requested {
     pub(crate) ids: Vec<IntentId>,
     /// When the lease was made, and when each of its intents was requested; nothing if none was made.
     pub(crate) leased: Option<(Micros, HashMap<IntentId, Micros>)>,
-    /// One of their queues has a cap.
-    pub(crate) capped: bool,
 }
 
 impl NewIntent {

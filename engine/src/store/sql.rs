@@ -82,6 +82,7 @@ statements! {
         AWAITED_RENEW = "awaited_renew",
         BACKLOG_COUNT = "backlog_count",
         BACKLOG_DUE = "backlog_due",
+        BACKLOG_READ = "backlog_read",
         BACKLOG_SEEN = "backlog_seen",
         BLOCKED_INSERT = "blocked_insert",
         BLOCKED_READY = "blocked_ready",
@@ -409,7 +410,6 @@ statements! {
         WAIT_LOCK = "wait_lock",
     }
     sqlite {
-        BACKLOG_LOOK = "backlog_look",
         CLAIM_TAKE_KIND = "claim_take_kind",
         DATA_VERSION = "data_version",
         REQUEST_PARKED = "request_parked",

@@ -38,9 +38,8 @@ impl Store {
             (StoreKind::Sqlite, true) => Flush::Now,
             (StoreKind::Sqlite, false) => Flush::Later,
         };
-        let clock = self.clock.clone();
-        self.transact_with(flush, move |mut conn| {
-            let (request, now) = (request.clone(), clock.monotonic());
+        self.transact_at(flush, move |mut conn, now| {
+            let request = request.clone();
             Box::pin(async move { tick(&mut conn, (session, number), &request, now).await })
         })
         .await

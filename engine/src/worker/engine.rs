@@ -268,9 +268,13 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 () = &mut shutdown => return Ok(self.report()),
             };
             first = false;
-            match self.live(session, &mut shutdown).await {
-                Over::Shutdown => return Ok(self.report()),
-                Over::Fenced => self.forget(),
+            let over = self.live(session, &mut shutdown).await;
+            if matches!(over, Over::Fenced) {
+                self.forget();
+            }
+            self.tell_in_hand();
+            if matches!(over, Over::Shutdown) {
+                return Ok(self.report());
             }
             // Taken for dead while it stopped: there is nothing left to stop, and `shutdown` is over.
             if *self.stopping.borrow() {

@@ -315,7 +315,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         self.offer_to_others();
         self.keep_house();
         if self.capped {
-            self.store().gauge_backlogs();
+            self.store().watch_backlogs();
         }
         self.retain();
     }

@@ -7,8 +7,8 @@
 //! | `intendant_tick_seconds` | histogram: from sending a tick until its answer | |
 //! | `intendant_steps_running` | gauge, with each heartbeat: attempts under way | `worker` |
 //! | `intendant_tasks_in_hand` | gauge, with each heartbeat: what the worker holds, waiting for a slot or running | `worker` |
-//! | `intendant_lease_losses_total` | counter: this worker was taken for dead, and lives | `worker` |
-//! | `intendant_leases_taken_over_total` | counter: tasks of dead sessions that this worker put back in line, or into quarantine | `verdict` |
+//! | `intendant_sessions_lost_total` | counter: this worker was taken for dead, and lives: its leases are others' | `worker` |
+//! | `intendant_tasks_taken_over_total` | counter: tasks of dead sessions that this worker put back in line, or into quarantine | `verdict` |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,14 +55,14 @@ pub(super) fn taken_over(reaped: &Reaped) {
         ("quarantined", reaped.quarantined),
     ] {
         if count > 0 {
-            metrics::counter!("intendant_leases_taken_over_total", "verdict" => verdict)
+            metrics::counter!("intendant_tasks_taken_over_total", "verdict" => verdict)
                 .increment(count as u64);
         }
     }
 }
 
 impl<S: Send + Sync + 'static> Engine<S> {
-    /// What it has in hand. Called with every heartbeat.
+    /// What it has in hand. Called with every heartbeat, and when that is nothing any more.
     pub(super) fn tell_in_hand(&self) {
         let worker = || self.settings.name.to_string();
         metrics::gauge!("intendant_steps_running", "worker" => worker())
@@ -73,7 +73,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
     /// It was taken for dead.
     pub(super) fn tell_loss(&self) {
-        metrics::counter!("intendant_lease_losses_total", "worker" => self.settings.name.to_string())
+        metrics::counter!("intendant_sessions_lost_total", "worker" => self.settings.name.to_string())
             .increment(1);
     }
 }

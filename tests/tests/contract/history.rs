@@ -10,7 +10,7 @@ use intendant::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::asking::Client;
+use crate::asking::{Call, Client};
 use crate::support::{Bench, Gate, on_both, start};
 
 on_both! {
@@ -282,15 +282,29 @@ async fn a_step_ends_when_it_does_however_late_that_is_written(bench: Bench) -> 
     bench.reach(op.id(), IntentState::Running).await?;
     // Nobody can write for a while, and the attempt ends meanwhile.
     let mut client = Client::connect(&bench).await?;
-    client
-        .run(match bench.database.kind {
-            StoreKind::Sqlite => "begin immediate",
-            StoreKind::Postgres => "begin; select from intendant.session for update",
-        })
-        .await?;
+    if bench.database.kind == StoreKind::Sqlite {
+        client.run("begin immediate").await?;
+    } else {
+        client
+            .run("begin; select from intendant.session for update")
+            .await?;
+        // A tick is on its way, which claims another one; the next one has to wait for it.
+        let mut other = Client::connect(&bench).await?;
+        let call = Call::new("op").input(r#"{"account": "ada", "server": 2}"#);
+        other.ask(&call).await.map_err(anyhow::Error::msg)?;
+        other.close().await?;
+        bench
+            .until(|| async {
+                let waiting = bench.number("select count(*) from pg_locks where not granted");
+                Ok((waiting.await? > 0).then_some(()))
+            })
+            .await?;
+    }
     gate.open();
     let opened = Utc::now();
+    // Time passes, which is what this is about.
     tokio::time::sleep(Duration::from_secs(2)).await;
+    ensure!(bench.intendant.attempts(op.id()).await?.is_empty());
     client.run("commit").await?;
     client.close().await?;
     op.output().await?;

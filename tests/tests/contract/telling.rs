@@ -59,11 +59,24 @@ async fn what_workers_do_is_counted(bench: Bench) -> Result<()> {
     for id in bench.intendant.request_all(asked).await? {
         bench.rest(id).await?;
     }
+    let told = |gauge: &str| {
+        let series = meters.of(&format!("{gauge}{{worker={name}}}"));
+        series.into_values().flatten().collect::<Vec<f64>>()
+    };
+    let gauges = ["intendant_steps_running", "intendant_tasks_in_hand"];
+    bench
+        .until(|| async {
+            Ok(gauges
+                .iter()
+                .all(|gauge| !told(gauge).is_empty())
+                .then_some(()))
+        })
+        .await?;
     // One that lives, and is taken for dead.
     bench
         .until(|| async {
             bench.run_sql("delete from @session").await?;
-            let lost = format!("intendant_lease_losses_total{{worker={name}}}");
+            let lost = format!("intendant_sessions_lost_total{{worker={name}}}");
             Ok((sum(&lost) >= 1.0).then_some(()))
         })
         .await?;
@@ -73,9 +86,9 @@ async fn what_workers_do_is_counted(bench: Bench) -> Result<()> {
     ensure!(counted == [3.0, 2.0, 1.0], "{counted:?}");
     let ticks = meters.of("intendant_tick_seconds{}");
     ensure!(!ticks.is_empty());
-    for gauge in ["intendant_steps_running", "intendant_tasks_in_hand"] {
-        let told = meters.of(&format!("{gauge}{{worker={name}}}"));
-        ensure!(told.values().flatten().count() > 0, "{gauge}");
+    // And when it has stopped, nothing.
+    for gauge in gauges {
+        ensure!(told(gauge).last() == Some(&0.0), "{gauge}");
     }
     bench.check().await
 }
