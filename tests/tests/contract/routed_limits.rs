@@ -411,7 +411,9 @@ async fn routed_steps_that_kill_their_workers_make_the_kind_of_their_intents_bac
         .await?;
     // The first has both in hand; each of the others has one by itself.
     for running in [2, 3, 4] {
-        let worker = start(network(&bench, &runs, deadly));
+        // One that stands still for a moment is not to be taken for dead before it is.
+        let worker = network(&bench, &runs, deadly).lease(Duration::from_secs(15));
+        let worker = start(worker);
         bench
             .until(|| async { Ok((runs.get() >= running).then_some(())) })
             .await?;
