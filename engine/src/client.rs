@@ -166,7 +166,7 @@ impl Intendant {
                 return Ok(ids);
             }
             let caps = self.store().caps().await;
-            ids.extend(self.store().request(batch, None, caps).await?.ids);
+            ids.extend(self.store().ask(batch, caps).await?);
             self.wake();
         }
     }
@@ -430,9 +430,9 @@ impl Intendant {
                 // Of the others it may be one that was there before. Not together with those that are taken.
                 Some(full) if new.key.is_none() && new.conflicts.is_none() => Err(full),
                 Some(_) => {
-                    let requested = self.store().request(vec![new], None, caps).await?;
+                    let ids = self.store().ask(vec![new], caps).await?;
                     Ok(Made {
-                        id: requested.ids[0],
+                        id: ids[0],
                         in_hand: false,
                     })
                 }

@@ -96,10 +96,7 @@ async fn make(store: &Store, offers: &Offers, intents: &[NewIntent]) -> Result<V
     let lease = || LeaseId(store.clock().ordered_id());
     if let Some(reservation) = offers.reserve(intents, lease) {
         let lease = (reservation.lease, reservation.session);
-        match store
-            .request(intents.to_vec(), Some(lease), Arc::default())
-            .await
-        {
+        match store.request(intents.to_vec(), Some(lease)).await {
             Ok(requested) => return Ok(deliver(intents, requested, reservation)),
             Err(error) if error.is_retryable() => {
                 // It may have been made, or may be just about to be.
@@ -110,9 +107,7 @@ async fn make(store: &Store, offers: &Offers, intents: &[NewIntent]) -> Result<V
             Err(error) => tracing::debug!(%error, "requests are not leased"),
         }
     }
-    let requested = store
-        .request(intents.to_vec(), None, Arc::default())
-        .await?;
+    let requested = store.request(intents.to_vec(), None).await?;
     Ok(made(&requested))
 }
 
@@ -175,7 +170,7 @@ async fn apologise(
         return;
     }
     for (intent, answer) in intents.into_iter().zip(answers) {
-        let one = store.request(vec![intent], None, Arc::default()).await;
+        let one = store.request(vec![intent], None).await;
         let _ = answer.send(one.map(|requested| made(&requested)[0]));
     }
 }

@@ -13,6 +13,7 @@ use intendant::StoreKind;
 use intendant::testing::turns::{Pause, paused};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
 use tokio::sync::{Mutex, mpsc};
+use uuid::Uuid;
 
 /// How long a statement may take before it counts as waiting for the other transaction. If it was only slow, the order is
 /// one of the others, which is no harm, as long as it is not always so.
@@ -26,6 +27,23 @@ pub fn statement(name: &str) -> Result<AssertSqlSafe<String>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = path.join(format!("../engine/sql/postgres/{name}.sql"));
     Ok(AssertSqlSafe(std::fs::read_to_string(path)?))
+}
+
+/// A worker's session, as the engine begins one.
+pub async fn insert_session(pool: &PgPool) -> Result<Uuid> {
+    let session = Uuid::now_v7();
+    sqlx::query(statement("session_insert")?)
+        .bind(session)
+        .bind("worker")
+        .bind("host")
+        .bind(1i64)
+        .bind("build")
+        .bind(None::<&str>)
+        .bind(1_000i64)
+        .bind(1i64)
+        .execute(pool)
+        .await?;
+    Ok(session)
 }
 
 /// One of the two: what it does at each of its turns but the last, which is its COMMIT.

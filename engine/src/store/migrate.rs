@@ -3,7 +3,8 @@
 use sha2::{Digest, Sha256};
 use sqlx::Row as _;
 
-use super::{Db, Flush, OpenTx, Store, StoreKind, detached, detached_for};
+use super::transactions::{detached, detached_for};
+use super::{Db, Flush, OpenTx, Store, StoreKind};
 use crate::again::Again;
 use crate::error::Error;
 use crate::limits;

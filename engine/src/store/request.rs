@@ -19,8 +19,26 @@ use crate::payload::{self, Payload};
 pub(crate) type LeaseFor = (LeaseId, SessionId);
 
 impl Store {
-    /// Writes intents in a transaction of their own, and leases the new ones to a session or puts them into *ready*.
+    /// Writes intents in a transaction of their own, and leases the new ones to a session or puts them into *ready*, whatever is
+    /// in line.
     pub(crate) async fn request(
+        &self,
+        intents: Vec<NewIntent>,
+        lease: Option<LeaseFor>,
+    ) -> Result<Requested, Error> {
+        self.request_within(intents, lease, Arc::default()).await
+    }
+
+    /// Writes intents for somebody who asks: queues that are full refuse them. Returns the ids, as [`Requested`] has them.
+    pub(crate) async fn ask(
+        &self,
+        intents: Vec<NewIntent>,
+        caps: Arc<Caps>,
+    ) -> Result<Vec<IntentId>, Error> {
+        Ok(self.request_within(intents, None, caps).await?.ids)
+    }
+
+    async fn request_within(
         &self,
         intents: Vec<NewIntent>,
         lease: Option<LeaseFor>,

@@ -20,6 +20,7 @@ use super::{
     awaited, claim, deadlines, finish, load, notes, partition, queue, rates, request, routed, sql,
     stop, taking_back,
 };
+use crate::clock::Micros;
 use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId, TaskId};
 use crate::limits;
@@ -38,9 +39,11 @@ impl Store {
             (StoreKind::Sqlite, true) => Flush::Now,
             (StoreKind::Sqlite, false) => Flush::Later,
         };
-        self.transact_at(flush, move |mut conn, now| {
-            let request = request.clone();
-            Box::pin(async move { tick(&mut conn, (session, number), &request, now).await })
+        let moments = self.moments.clone();
+        self.transact_at(flush, move |mut conn, began| {
+            let (request, moments) = (request.clone(), moments.clone());
+            let at = move |now| moments.instant(now, began);
+            Box::pin(async move { tick(&mut conn, (session, number), &request, at).await })
         })
         .await
     }
@@ -78,13 +81,14 @@ async fn tick(
     conn: &mut Conn<'_>,
     (session, number): (SessionId, i64),
     request: &TickRequest,
-    now: Instant,
+    instant: impl FnOnce(Micros) -> Instant,
 ) -> Result<TickEnd, Error> {
     let later = !request.has_writes();
-    let fence = Args::new().uuid(session.0).int(number).bool(later);
+    let fence = Args::new().uuid(session.0).int(number).bool(later).now();
     let Some(fence) = conn.fetch_one(&sql::TICK_FENCE, fence).await? else {
         return Ok(TickEnd::Fenced);
     };
+    let now = instant(Micros(fence.int(2)?));
     let mut answer = TickAnswer {
         cancels: fence.int(0)?,
         ..TickAnswer::default()

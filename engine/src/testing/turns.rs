@@ -79,10 +79,7 @@ pub async fn ask(intendant: &Intendant, wishes: Vec<Wish>) -> Result<Vec<IntentI
     let store = intendant.store();
     let id = || IntentId(store.clock().ordered_id());
     let wishes = wishes.into_iter().map(|wish| wish.into_new(id()));
-    Ok(store
-        .request(wishes.collect(), None, Default::default())
-        .await?
-        .ids)
+    Ok(store.request(wishes.collect(), None).await?.ids)
 }
 
 /// A task that a session has in hand.

@@ -19,6 +19,7 @@ on_both! {
     a_full_queue_refuses_until_there_is_room;
     whoever_floods_a_queue_is_stopped_although_nobody_works;
     a_refusal_in_a_callers_transaction_leaves_it_as_it_was;
+    in_a_callers_transaction_nobody_is_refused_for_what_is_long_past;
     what_was_accepted_before_is_never_refused;
     who_was_answered_before_is_answered_again;
     plain_sql_is_refused_and_counts_where_nobody_does;
@@ -142,6 +143,24 @@ async fn a_refusal_in_a_callers_transaction_leaves_it_as_it_was(bench: Bench) ->
     }
     bench.cap(None).await?;
     letter().await?;
+    bench.check().await
+}
+
+async fn in_a_callers_transaction_nobody_is_refused_for_what_is_long_past(
+    bench: Bench,
+) -> Result<()> {
+    bench.letters(5).await?;
+    bench.cap(Some(5)).await?;
+    ensure!(bench.letter().await.is_err());
+    // Nobody waits for a look within a transaction of his own, and what was seen six seconds ago says nothing of now.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let mut client = Client::connect(&bench).await?;
+    client.run("begin").await?;
+    let letter = bench.intendant.request(Letter { number: 8 });
+    client.ask_within(letter).await?;
+    client.run("commit").await?;
+    client.close().await?;
+    ensure!(bench.in_line().await? == 6);
     bench.check().await
 }
 

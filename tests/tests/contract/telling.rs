@@ -14,10 +14,11 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use crate::meters::Meters;
-use crate::support::{Bench, on_both, start};
+use crate::support::{Bench, Counter, on_both, start};
 
 on_both! {
     what_workers_do_is_counted;
+    what_is_taken_over_from_the_dead_is_counted;
     spans_carry_the_correlation_id_from_the_request_to_the_children;
 }
 
@@ -90,6 +91,43 @@ async fn what_workers_do_is_counted(bench: Bench) -> Result<()> {
     for gauge in gauges {
         ensure!(told(gauge).last() == Some(&0.0), "{gauge}");
     }
+    bench.check().await
+}
+
+/// Its first attempt does not end.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Left;
+
+impl Intent for Left {
+    const KIND: &'static str = "told_left";
+    type Output = ();
+}
+
+async fn left(cx: Cx<Counter>, _: Left) -> StepResult<()> {
+    if cx.state().add() == 1 {
+        std::future::pending::<()>().await;
+    }
+    Ok(())
+}
+
+async fn what_is_taken_over_from_the_dead_is_counted(bench: Bench) -> Result<()> {
+    let taken_over = || -> f64 {
+        let series = Meters::get().of("intendant_tasks_taken_over_total{verdict=suspect}");
+        series.values().flatten().sum()
+    };
+    let runs = Counter::default();
+    let worker = || bench.worker(runs.clone()).register_step(left);
+    let dies = start(worker());
+    let id = bench.intendant.request(Left).await?.id();
+    bench
+        .until(|| async { Ok((runs.get() == 1).then_some(())) })
+        .await?;
+    let before = taken_over();
+    dies.kill().await;
+    let heir = start(worker());
+    bench.rest(id).await?;
+    ensure!(taken_over() > before);
+    heir.stop().await?;
     bench.check().await
 }
 

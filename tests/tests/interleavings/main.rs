@@ -1,5 +1,6 @@
 //! Two transactions, statement by statement, in every order.
 
+mod backlogs;
 mod cancel;
 mod cancel_of_sql;
 mod children;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use anyhow::{Result, ensure};
 use intendant::StoreKind;
 use intendant_tests::database::Database;
-use intendant_tests::orders::{Side, orders, race, statement};
+use intendant_tests::orders::{Side, insert_session, orders, race, statement};
 use sqlx::{PgPool, Postgres, Row as _, Transaction};
 use uuid::Uuid;
 
@@ -163,18 +163,7 @@ async fn every_order(
         .execute(&pool)
         .await?;
         let side = async |does| -> Result<Worker> {
-            let session = Uuid::now_v7();
-            sqlx::query(statement("session_insert")?)
-                .bind(session)
-                .bind("worker")
-                .bind("host")
-                .bind(1i64)
-                .bind("build")
-                .bind(None::<&str>)
-                .bind(1_000i64)
-                .bind(1i64)
-                .execute(&pool)
-                .await?;
+            let session = insert_session(&pool).await?;
             Ok(Worker {
                 does,
                 limit,

@@ -5,7 +5,7 @@
 use anyhow::{Result, ensure};
 use intendant::StoreKind;
 use intendant_tests::database::Database;
-use intendant_tests::orders::{Side, orders, race, statement};
+use intendant_tests::orders::{Side, insert_session, orders, race, statement};
 use sqlx::{PgPool, Postgres, Row as _, Transaction};
 use uuid::Uuid;
 
@@ -109,18 +109,7 @@ async fn every_order(wishes: (Wish, Wish), before: (i64, i64)) -> Result<Vec<(i6
             .execute(&pool)
             .await?;
         let side = async |wish, held: i64| -> Result<Wants> {
-            let session = Uuid::now_v7();
-            sqlx::query(statement("session_insert")?)
-                .bind(session)
-                .bind("worker")
-                .bind("host")
-                .bind(1i64)
-                .bind("build")
-                .bind(None::<&str>)
-                .bind(1_000i64)
-                .bind(1i64)
-                .execute(&pool)
-                .await?;
+            let session = insert_session(&pool).await?;
             sqlx::query("insert into intendant.slot values ('mail', $1, $2)")
                 .bind(session)
                 .bind(held)
