@@ -28,6 +28,7 @@ use crate::store::{
     LinkRecord, LogRecord, MeasureRecord, MigrationStatus, NewIntent, Overdue, StepRecord, Store,
     StoreKind, StoreOptions, Unfinished,
 };
+use crate::subscription::Subscribe;
 use crate::why::{Reason, Why, explain};
 use crate::worker::Asker;
 
@@ -305,6 +306,44 @@ impl Intendant {
     /// so whoever has seen one has seen all before it.
     pub async fn events_after(&self, id: IntentId, seq: i64) -> Result<Vec<EventRecord>, Error> {
         self.store().events_after(id, seq, limits::PAGE).await
+    }
+
+    /// What becomes of intents, as it occurs: their ends, and their [events](Self::events). For live views, and for whoever does
+    /// something when an intent has failed, or when one of an account has come to its end.
+    ///
+    /// With a state in the filter, only ends in it; its `limit` is not heeded. What a filter by account or kind leaves out costs
+    /// little; the other conditions are compared with the intent's record.
+    ///
+    /// Nothing is left out, in whatever order transactions are committed: of one intent, everything is told in its order. A
+    /// [`position`](IntentEvent::position) is kept by whoever is to go on after a restart; what occurred within the last moments
+    /// before it may be told twice then, with the same time and event number.
+    ///
+    /// ```
+    /// # use intendant::*;
+    /// # let runtime = tokio::runtime::Runtime::new().unwrap();
+    /// # runtime.block_on(async {
+    /// # let intendant = Intendant::open("sqlite::memory:").await?;
+    /// # intendant.migrate().await?;
+    /// let failed = IntentFilter {
+    ///     state: Some(IntentState::Failed),
+    ///     ..IntentFilter::default()
+    /// };
+    /// let mut failures = intendant.subscribe(failed).await?;
+    /// let tell = async {
+    ///     loop {
+    ///         let failure = failures.next().await?;
+    ///         println!("{}: {:?}", failure.intent.id, failure.intent.error);
+    ///         // And keep `failure.position`, for `subscribe(…).after(position)`.
+    ///     }
+    /// };
+    /// # tokio::select! {
+    /// #     end = tell => end,
+    /// #     () = std::future::ready(()) => Ok::<(), Error>(()),
+    /// # }?;
+    /// # Ok::<(), intendant::Error>(()) }).unwrap();
+    /// ```
+    pub fn subscribe(&self, filter: IntentFilter) -> Subscribe<'_> {
+        Subscribe::new(self, filter)
     }
 
     /// What conflict rules have made of an intent, and of others on account of it: who superseded whom, joined whom, was

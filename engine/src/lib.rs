@@ -66,6 +66,7 @@ mod state;
 mod step;
 mod step_logs;
 mod store;
+mod subscription;
 mod terms;
 mod token;
 mod transaction;
@@ -123,6 +124,7 @@ pub use store::{
     StepRecord, StoreKind, StoreOptions, Unfinished, UnknownRelation, Version, Versions,
     migration_sql,
 };
+pub use subscription::{IntentEvent, Occurred, Position, Subscribe, Subscription, UnknownPosition};
 pub use token::{IssuedToken, NewToken, Scope, TokenRecord, UnknownScope};
 pub use transaction::{Committed, StepConnection};
 pub use verbs::{Batch, Preview, Undone, Verb};

@@ -357,6 +357,13 @@ pub const LOOK_BACK: u32 = 1_000;
 /// one's time, the record the other's.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);
 
+/// How often a subscription looks for what is new: soon for people, little for the database.
+pub const SUBSCRIPTION_PAUSE: Duration = Duration::from_millis(500);
+
+/// A subscription pauses for so many times as long as its last look took, up to ten times its pause: however much there is to look
+/// through, it leaves most of a connection to others.
+pub(crate) const SUBSCRIPTION_SHARE: u32 = 4;
+
 /// How often somebody looks for what deserves an alert, and tells of it: soon enough for people, some twenty small
 /// statements for the database.
 pub const WATCH: Duration = Duration::from_secs(15);
@@ -465,7 +472,7 @@ pub const RETENTION_BATCH: usize = 500;
 pub(crate) const RETENTION_ROWS: i64 = 20_000;
 
 /// Most kinds that retention knows of, in the order of their names.
-pub(crate) const RETENTION_KINDS: usize = 10_000;
+pub(crate) const FINISHED_KINDS: usize = 10_000;
 
 /// Fewest, when a batch takes long.
 pub(crate) const RETENTION_BATCH_LEAST: usize = 10;

@@ -444,3 +444,30 @@ async fn what_is_read_of_a_line_is_read_by_index_on_sqlite() -> Result<()> {
     pool.close().await;
     Ok(())
 }
+
+/// However long the history is: what it goes on from is a place in an index.
+#[tokio::test]
+async fn a_subscription_reads_by_index_on_sqlite() -> Result<()> {
+    let (database, _engine) = Database::open(StoreKind::Sqlite).await?;
+    let pool = sqlx::SqlitePool::connect(&database.url).await?;
+    for (name, index) in [
+        (
+            "ended_page",
+            "e USING COVERING INDEX intendant_outcome_finished (kind=? AND state=? AND (finished_at,intent_id)>(?,?))",
+        ),
+        (
+            "event_since",
+            "intendant_event USING INDEX intendant_event_at ((at,intent_id,seq)>(?,?,?))",
+        ),
+    ] {
+        let plan: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as(explained("sqlite", "explain query plan", name)?)
+                .fetch_all(&pool)
+                .await?;
+        let plan: Vec<String> = plan.into_iter().map(|(.., line)| line).collect();
+        let searched = plan.iter().any(|line| *line == format!("SEARCH {index}"));
+        ensure!(searched, "{name}: {plan:#?}");
+    }
+    pool.close().await;
+    Ok(())
+}

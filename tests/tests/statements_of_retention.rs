@@ -82,7 +82,7 @@ async fn all_of_them_go_by_an_index_on_sqlite() -> Result<()> {
             "intendant_outcome_finished (kind=? AND state=?",
         ),
         (
-            "retention_kinds",
+            "finished_kinds",
             "COVERING INDEX intendant_outcome_finished",
         ),
         ("retention_below", "intendant_intent_by_parent (parent_id=?"),
@@ -172,7 +172,7 @@ async fn what_is_read_to_find_it_does_not_grow_with_the_history_on_postgres() ->
         .execute(&pool)
         .await?;
         let mut pages = Vec::new();
-        for name in ["retention_roots", "retention_kinds"] {
+        for name in ["retention_roots", "finished_kinds"] {
             let mut tx = pool
                 .begin_with("begin; set local enable_seqscan = off; set local jit = off")
                 .await?;

@@ -29,6 +29,7 @@ mod loaded;
 mod migrate;
 mod moments;
 mod notes;
+mod occurrences;
 mod once;
 mod open;
 mod overdue;

@@ -154,8 +154,8 @@ async fn to_remove(conn: &mut Conn<'_>) -> Result<ToRemove, Error> {
     let rules = retention::rules(conn).await?;
     let mut targets = Vec::new();
     if !rules.is_empty() {
-        let args = Args::new().int(limits::RETENTION_KINDS as i64);
-        let rows = conn.fetch(&sql::RETENTION_KINDS, args).await?;
+        let args = Args::new().int(limits::FINISHED_KINDS as i64);
+        let rows = conn.fetch(&sql::FINISHED_KINDS, args).await?;
         let kinds = rows.iter().map(|row| row.text(0));
         let kinds: Vec<String> = kinds.collect::<Result<_, _>>()?;
         let target = |(kind, state, what)| Target { kind, state, what };

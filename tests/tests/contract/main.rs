@@ -82,6 +82,7 @@ mod signals_of_sql;
 mod sleeps;
 mod slots;
 mod step_logs;
+mod subscriptions;
 mod superseding;
 mod superseding_failed;
 mod support;

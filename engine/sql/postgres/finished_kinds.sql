@@ -1,4 +1,4 @@
--- Retention: the kinds of which anything has finished, at most 1 of them: one look into the index outcome_finished for each.
+-- Retention, subscriptions: the kinds of which anything has finished, at most 1 of them: one look into the index outcome_finished for each.
 with recursive known (kind) as (
   select f.kind from (select o.kind from intendant.outcome o order by o.kind limit 1) f
   union all

@@ -1,0 +1,3 @@
+-- Events in the order in which they took place, for those who have subscribed to what becomes of intents. (Ends have had an index
+-- by time since 0023.)
+create index event_at on intendant.event (at, intent_id, seq);
