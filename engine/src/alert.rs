@@ -123,7 +123,7 @@ impl FromStr for AlertKind {
 }
 
 /// One alert.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Alert {
     /// Its id.
@@ -177,7 +177,7 @@ pub enum Which {
 
 /// Something to tell: alerts that were raised, or intents that failed, of one sort and for one reason, since it was last
 /// told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Notice {
     /// What sort of trouble.

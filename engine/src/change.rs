@@ -1,7 +1,7 @@
 //! Change: what a person does to something that is no intent, a schedule or a queue, with who and why (I9).
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::client::Intendant;
 use crate::error::Error;
@@ -10,7 +10,7 @@ use crate::intent::check_name;
 use crate::store::{Actor, NewChange};
 
 /// What a person did to something that is no intent: who, what, why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ChangeRecord {
     /// Its id.

@@ -311,12 +311,14 @@ impl Intendant {
     /// What becomes of intents, as it occurs: their ends, and their [events](Self::events). For live views, and for whoever does
     /// something when an intent has failed, or when one of an account has come to its end.
     ///
-    /// With a state in the filter, only ends in it; its `limit` is not heeded. What a filter by account or kind leaves out costs
-    /// little; the other conditions are compared with the intent's record.
+    /// With a state in the filter, only ends in it; with an error, only failures. Its `limit` is not heeded. What a filter by account
+    /// or kind leaves out costs little; the other conditions are compared with the intent's record.
     ///
-    /// Nothing is left out, in whatever order transactions are committed: of one intent, everything is told in its order. A
-    /// [`position`](IntentEvent::position) is kept by whoever is to go on after a restart; what occurred within the last moments
-    /// before it may be told twice then, with the same time and event number.
+    /// Nothing is left out, in whatever order transactions are committed, and within one subscription nothing is told twice, unless
+    /// the database's clock is set back. A [`position`](IntentEvent::position) is kept by whoever is to go on after a restart; what
+    /// occurred within the last seconds before it may be told twice then, with the same time and event number. Ends and
+    /// events of intents that retention has removed meanwhile are not told. On PostgreSQL this needs the primary: a standby shows
+    /// commits when they arrive.
     ///
     /// ```
     /// # use intendant::*;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::client::Intendant;
 use crate::error::Error;
@@ -21,7 +21,7 @@ const AT_ONCE: u32 = 100;
 const LOOKS: usize = limits::FAILURES.div_ceil(AT_ONCE as usize);
 
 /// Failed intents of one kind that say the same of why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct FailureGroup {
     /// How many they are.
@@ -43,7 +43,7 @@ pub struct FailureGroup {
 }
 
 /// How often operations of one kind have failed, for whatever reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct FailedKind {
     /// What sort of operation.
@@ -55,7 +55,7 @@ pub struct FailedKind {
 }
 
 /// What has failed, and is failed still.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Failures {
     /// The largest group first.

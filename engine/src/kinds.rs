@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::client::Intendant;
@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::limits;
 
 /// A kind of intents, as the workers that carry it out have described it. It is kept when they end.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct KindRecord {
     /// Its name.

@@ -18,7 +18,7 @@ use crate::store::{
 };
 
 /// A part of a list.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Part<T> {
     /// What it has.

@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::change::ChangeRecord;
 use crate::client::Intendant;
@@ -15,7 +15,7 @@ use crate::partitions::Partitions;
 use crate::rate::Rate;
 
 /// A queue: what people have said of it, who serves it, and what waits in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct QueueRecord {
     /// Its name.

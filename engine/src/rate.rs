@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::{Micros, micros};
 use crate::error::Error;
@@ -28,7 +28,7 @@ use crate::limits;
 /// assert_eq!("300/min".parse(), Ok(Rate::per_minute(300)));
 /// assert_eq!(Rate::new(7, Duration::from_secs(90)).to_string(), "7/90s");
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rate {
     /// So many attempts.
     steps: u32,

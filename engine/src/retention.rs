@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::id::IntentId;
@@ -155,7 +155,7 @@ impl Retention {
 }
 
 /// A rule that is in the database.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct RetentionRecord {
     /// Of which kind; none: of all that have no rule of their own.
@@ -181,7 +181,7 @@ pub struct RetentionRecord {
 }
 
 /// How much retention has removed of one kind on one day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct RemovalRecord {
     /// The day (UTC) of the removal.
@@ -197,7 +197,7 @@ pub struct RemovalRecord {
 }
 
 /// An intent that is old enough and had to stay, with its tree.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct KeptRecord {
     /// The root.
@@ -211,7 +211,7 @@ pub struct KeptRecord {
 }
 
 /// What one pass of retention has removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Removed {
     /// Intents that are gone.

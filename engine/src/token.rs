@@ -82,7 +82,7 @@ pub struct NewToken {
 }
 
 /// What is known of a token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct TokenRecord {
     /// Its id.

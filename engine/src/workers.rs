@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::client::Intendant;
 use crate::error::Error;
@@ -11,7 +11,7 @@ use crate::limits;
 
 /// One life of a worker that has not been found dead, for people: who is dead is decided by others' observation, not by this
 /// row's times.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct WorkerRecord {
     /// Its name: host and process unless it was given one. Two may have the same.
@@ -37,7 +37,7 @@ pub struct WorkerRecord {
 }
 
 /// A kind that a worker carries out, in one queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Served {
     /// The queue.
     pub queue: String,

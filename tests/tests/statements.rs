@@ -453,11 +453,11 @@ async fn a_subscription_reads_by_index_on_sqlite() -> Result<()> {
     for (name, index) in [
         (
             "ended_page",
-            "e USING COVERING INDEX intendant_outcome_finished (kind=? AND state=? AND (finished_at,intent_id)>(?,?))",
+            "e USING COVERING INDEX intendant_outcome_finished (kind=? AND state=? AND (finished_at,intent_id)>(?,?) AND finished_at<?)",
         ),
         (
             "event_since",
-            "intendant_event USING INDEX intendant_event_at ((at,intent_id,seq)>(?,?,?))",
+            "intendant_event USING INDEX intendant_event_at ((at,intent_id,seq)>(?,?,?) AND at<?)",
         ),
     ] {
         let plan: Vec<(i64, i64, i64, String)> =

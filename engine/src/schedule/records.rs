@@ -5,12 +5,12 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::id::IntentId;
 
 /// A schedule, as the database has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct ScheduleRecord {
     /// Its name.
@@ -48,7 +48,7 @@ pub struct ScheduleRecord {
 }
 
 /// What came of a tick.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct TickRecord {
     /// The schedule.
@@ -78,7 +78,7 @@ pub struct TickRecord {
 }
 
 /// What came of a tick, in a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TickState {
     /// A person has asked for it, and no worker has carried it out yet.

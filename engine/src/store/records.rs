@@ -49,7 +49,7 @@ pub struct IntentFilter {
 }
 
 /// A page of intents, newest first.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct IntentPage {
     /// The intents; possibly none although there are older ones that match.
@@ -59,7 +59,7 @@ pub struct IntentPage {
 }
 
 /// The record of one intent.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct IntentRecord {
     /// Its id.
     pub id: IntentId,
@@ -122,7 +122,7 @@ pub struct IntentRecord {
 }
 
 /// A resource of an intent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResourceRecord {
     /// `type:id`.
     pub resource: String,
@@ -131,7 +131,7 @@ pub struct ResourceRecord {
 }
 
 /// A step of an intent, as it has something to say.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct StepRecord {
     /// Its name.
     pub name: String,
@@ -192,7 +192,7 @@ impl StepRecord {
 }
 
 /// What an attempt at a step has logged: its last lines.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LogRecord {
     /// The step.
     pub step: String,
@@ -226,7 +226,7 @@ pub struct LogLine {
 }
 
 /// What an attempt at a step has measured, beside its duration.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MeasureRecord {
     /// The step.
     pub step: String,
@@ -243,7 +243,7 @@ pub struct MeasureRecord {
 }
 
 /// A failed attempt at a step.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct AttemptRecord {
     /// The step.
     pub step: String,
@@ -270,7 +270,7 @@ pub struct AttemptRecord {
 }
 
 /// What a person did to an intent, or the engine by itself (its actor is `intendant`).
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct EventRecord {
     /// Its number, from 1, without gaps.
     pub seq: i64,
@@ -291,7 +291,7 @@ pub struct EventRecord {
 }
 
 /// A message to an intent.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SignalRecord {
     /// Its id.
     pub id: SignalId,
@@ -316,7 +316,7 @@ pub struct SignalRecord {
 }
 
 /// A child of an intent.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ChildRecord {
     /// The step that asked for it.
     pub step: String,
@@ -327,7 +327,7 @@ pub struct ChildRecord {
 }
 
 /// What a conflict rule has made of an intent on account of another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Relation {
     /// It was asked to stop, so that the other one can go.
@@ -366,7 +366,7 @@ impl std::str::FromStr for Relation {
 }
 
 /// One intent had to do with another one, by a conflict rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LinkRecord {
     /// The intent that was superseded, joined the other one or was refused.
     pub intent: IntentId,
@@ -381,7 +381,7 @@ pub struct LinkRecord {
 }
 
 /// How many unfinished tasks there are, by place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unfinished {
     /// Waiting for a worker.
     pub ready: i64,

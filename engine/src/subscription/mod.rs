@@ -20,6 +20,7 @@ use crate::clock::Micros;
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::limits;
+use crate::state::IntentState;
 use crate::store::{EventRecord, IntentFilter, IntentRecord};
 
 use self::window::Window;
@@ -85,9 +86,13 @@ impl TryFrom<String> for Position {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Occurred {
-    /// It came to its end: it succeeded, failed or was cancelled, as its record says. One that has failed can be resumed, and
-    /// comes to its end once more.
-    Ended,
+    /// It came to its end. One that has failed can be resumed, and comes to its end once more.
+    Ended {
+        /// It succeeded, failed or was cancelled.
+        state: IntentState,
+        /// Of one that failed: why, in a line; of one that was cancelled: by whom.
+        error: Option<String>,
+    },
     /// Somebody did something to it, or the engine noted something: it was cancelled or resumed, a step was skipped, it was taken
     /// over from a dead worker. What was there before is in the event.
     Event(EventRecord),
@@ -133,10 +138,10 @@ impl<'i> Subscribe<'i> {
         self
     }
 
-    /// How long to wait until it is looked again, when everything has been told; half a second unless said. A look that takes long
-    /// is followed by a longer pause.
+    /// How long to wait until it is looked again, when everything has been told, or after an error: from a millisecond to an hour,
+    /// and half a second unless said. Looks that take long are followed by a longer pause.
     pub fn every(mut self, pause: Duration) -> Self {
-        self.pause = pause;
+        self.pause = pause.clamp(Duration::from_millis(1), Duration::from_secs(3_600));
         self
     }
 }
@@ -156,6 +161,7 @@ impl<'i> IntoFuture for Subscribe<'i> {
                 window: Window::new(from, reading),
                 is_at_it: true,
                 due: Instant::now(),
+                took: Duration::ZERO,
                 ready: VecDeque::new(),
             };
             if from.is_none() {
@@ -178,8 +184,10 @@ pub struct Subscription {
     window: Window,
     /// A pass has begun.
     is_at_it: bool,
-    /// When the next one begins.
+    /// When to look next.
     due: Instant,
+    /// For how long this pass has looked.
+    took: Duration,
     ready: VecDeque<IntentEvent>,
 }
 
@@ -191,7 +199,12 @@ impl Subscription {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(event);
             }
-            self.look(Tells::All).await?;
+            tokio::time::sleep_until(self.due).await;
+            let looked = self.look(Tells::All).await;
+            if let Err(error) = looked {
+                self.due = Instant::now() + self.pause;
+                return Err(error);
+            }
         }
     }
 
@@ -206,7 +219,6 @@ impl Subscription {
     /// Reads one page of a pass.
     async fn look(&mut self, tells: Tells) -> Result<(), Error> {
         if !self.is_at_it {
-            tokio::time::sleep_until(self.due).await;
             let reading = self.intendant.store().occurrence_clock().await?;
             self.window.begin(reading);
             self.is_at_it = true;
@@ -215,28 +227,39 @@ impl Subscription {
         let asked = Asked {
             filter: self.filter.clone(),
             after: self.window.cursor(),
+            from: self.window.from(),
+            until: self.window.until(),
             seen: self.window.seen(),
             tells,
         };
         let page = self.intendant.store().occurrences(asked).await?;
-        for (occurrence, found) in page.found {
+        for (occurrence, told) in page.found {
             self.window.pass(occurrence);
-            let Some((intent, event)) = found else {
-                continue;
-            };
-            if is_told_of(&self.filter, &intent, event.is_some()) {
-                self.ready.push_back(IntentEvent {
-                    intent,
-                    occurred: event.map_or(Occurred::Ended, Occurred::Event),
-                    at: occurrence.at.to_utc(),
-                    position: Position(self.window.position(occurrence)),
-                });
+            let position = Position(self.window.position(occurrence));
+            for Told {
+                intent,
+                occurred,
+                at,
+            } in told
+            {
+                if is_told_of(&self.filter, &intent, &occurred) {
+                    self.ready.push_back(IntentEvent {
+                        intent,
+                        occurred,
+                        at: at.to_utc(),
+                        position,
+                    });
+                }
             }
         }
+        if let Some(to) = page.to {
+            self.window.pass(to);
+        }
+        self.took += begun.elapsed();
         if page.is_last {
             self.window.end();
             self.is_at_it = false;
-            let pause = begun.elapsed() * limits::SUBSCRIPTION_SHARE;
+            let pause = std::mem::take(&mut self.took) * limits::SUBSCRIPTION_SHARE;
             self.due = Instant::now() + pause.clamp(self.pause, self.pause * 10);
         }
         Ok(())
@@ -248,6 +271,9 @@ impl Subscription {
 pub(crate) struct Asked {
     pub(crate) filter: IntentFilter,
     pub(crate) after: Occurrence,
+    /// Up to where everything was told before this pass.
+    pub(crate) from: Occurrence,
+    pub(crate) until: Micros,
     /// But for these.
     pub(crate) seen: Arc<BTreeSet<Occurrence>>,
     pub(crate) tells: Tells,
@@ -261,20 +287,37 @@ pub(crate) enum Tells {
     Nothing,
 }
 
-/// Whether a subscription to this is told of it. An end is in a state; what else occurs is none.
-fn is_told_of(filter: &IntentFilter, intent: &IntentRecord, is_event: bool) -> bool {
+/// Something that is told.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) intent: IntentRecord,
+    pub(crate) occurred: Occurred,
+    pub(crate) at: Micros,
+}
+
+/// In which state ends are asked for. Only what has failed has an error.
+pub(crate) fn state_of(filter: &IntentFilter) -> Option<IntentState> {
+    let failed = filter.error.is_some().then_some(IntentState::Failed);
+    filter.state.or(failed)
+}
+
+/// Whether a subscription to this is told of it. An end is in a state; what else occurs is in none.
+fn is_told_of(filter: &IntentFilter, intent: &IntentRecord, occurred: &Occurred) -> bool {
+    let (ended, why) = match occurred {
+        Occurred::Ended { state, error } => (Some(*state), error.as_deref()),
+        Occurred::Event(_) => (None, None),
+    };
     let same = |wanted: &Option<String>, has: Option<&String>| {
         wanted.as_ref().is_none_or(|wanted| has == Some(wanted))
     };
     let resource = |wanted: &String| intent.resources.iter().any(|has| has.resource == *wanted);
     let label = |(name, value): &(String, String)| intent.labels.get(name) == Some(value);
     let error = |wanted: &String| {
-        let has = intent.error.as_deref().unwrap_or_default();
-        has.to_ascii_lowercase()
+        why.unwrap_or_default()
+            .to_ascii_lowercase()
             .contains(&wanted.to_ascii_lowercase())
     };
-    let state = |wanted| !is_event && intent.state == wanted;
-    filter.state.is_none_or(state)
+    state_of(filter).is_none_or(|state| ended == Some(state))
         && same(&filter.account, intent.account.as_ref())
         && same(&filter.kind, Some(&intent.kind))
         && same(&filter.requested_by, intent.requested_by.as_ref())

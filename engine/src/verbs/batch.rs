@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::preview::{Preview, preview};
 use crate::client::Intendant;
@@ -53,7 +53,7 @@ pub enum Verb {
 }
 
 /// What came of a verb for all intents that match a filter.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Batch {
     /// How many matched.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Verb;
 use crate::plan::{Shape, undo_name};
@@ -13,7 +13,7 @@ use crate::state::StepState;
 
 /// What a verb would do: see [`Intendant::preview`](crate::Intendant::preview). Steps are named in the order of the plan;
 /// a map stands for its elements.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Preview {
     /// Steps that would be taken back, the last one first.
