@@ -132,6 +132,7 @@ async fn measure_in(options: &BenchOptions, workload: Workload, place: &Place) -
         peak_rss_bytes: None,
         db_bytes_per_intent: bytes.saturating_sub(run.bytes_before) as f64 / count,
         removed: run.removed,
+        removed_in_all: None,
         compared: None,
     })
 }

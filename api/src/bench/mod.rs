@@ -136,6 +136,8 @@ struct Report {
     db_bytes_per_intent: f64,
     /// By retention, meanwhile.
     removed: Option<u64>,
+    /// In all runs, the first one too.
+    removed_in_all: Option<u64>,
     compared: Option<Compared>,
 }
 
@@ -170,6 +172,7 @@ pub async fn run(options: BenchOptions) -> Result<()> {
         None => options.workload.beside(),
     };
     let (mut reports, mut others) = (Vec::new(), Vec::new());
+    let mut removed_in_all = 0;
     // The first run warms up caches and the allocator, and is not counted.
     for run in 0..=options.runs {
         let report = measure::measure(&options, options.workload, place).await?;
@@ -181,6 +184,7 @@ pub async fn run(options: BenchOptions) -> Result<()> {
             }
             None => None,
         };
+        removed_in_all += report.removed.unwrap_or_default();
         if run > 0 {
             reports.push(report);
             others.extend(other);
@@ -194,6 +198,7 @@ pub async fn run(options: BenchOptions) -> Result<()> {
     };
     report.compared = median(others).map(|other| compare(&report, other));
     report.peak_rss_bytes = measure::peak_rss();
+    report.removed_in_all = report.removed.map(|_| removed_in_all);
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
@@ -258,8 +263,13 @@ fn tell(report: &Report) {
         println!("{wal:.0} bytes of WAL and {commits:.3} commits an intent");
     }
     match report.removed {
-        Some(0) => println!("nothing of the history was left to be removed: take more of it"),
-        Some(removed) => println!("{removed} of the history were removed meanwhile"),
+        Some(0) if report.removed_in_all == Some(0) => {
+            println!("nothing of the history was left to be removed: take more of it")
+        }
+        Some(removed) => println!(
+            "{removed} of the history were removed meanwhile, {} in all runs",
+            report.removed_in_all.unwrap_or_default()
+        ),
         None => println!(
             "{:.0} bytes of database an intent",
             report.db_bytes_per_intent
