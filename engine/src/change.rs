@@ -1,6 +1,7 @@
 //! Change: what a person does to something that is no intent, a schedule or a queue, with who and why (I9).
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::client::Intendant;
@@ -10,7 +11,7 @@ use crate::intent::check_name;
 use crate::store::{Actor, NewChange};
 
 /// What a person did to something that is no intent: who, what, why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct ChangeRecord {
     /// Its id.

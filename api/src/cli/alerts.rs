@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use intendant::{Alert, AlertFilter, AlertKind, Which};
 
-use super::args::{Database, IntentArg};
+use super::args::{IntentArg, Place};
 
 /// Options of `intendant alerts`.
 #[derive(Debug, Args)]
@@ -28,11 +28,11 @@ pub(super) struct Options {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    database: Database,
+    place: Place,
 }
 
 pub(super) async fn alerts(options: Options) -> Result<()> {
-    let intendant = options.database.connect().await?;
+    let site = options.place.connect().await?;
     let filter = AlertFilter {
         which: match options.all {
             true => Which::All,
@@ -40,12 +40,12 @@ pub(super) async fn alerts(options: Options) -> Result<()> {
         },
         kind: options.kind,
         intent: match options.intent {
-            Some(intent) => Some(intent.resolve(&intendant).await?),
+            Some(intent) => Some(intent.resolve(&site).await?),
             None => None,
         },
         limit: Some(options.limit),
     };
-    let alerts = intendant.alerts(filter).await?;
+    let alerts = site.alerts(filter).await?;
     let mut out = std::io::stdout().lock();
     if options.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&alerts)?)?;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::Refusal;
 use super::values::span_of_time;
+use crate::site::{Server, Site};
 
 /// Fewest digits of an id that name an intent.
 const ID_DIGITS: usize = 8;
@@ -33,6 +34,50 @@ pub struct Database {
 impl Database {
     pub(super) async fn connect(&self) -> Result<Intendant> {
         Ok(Intendant::connect(&self.database_url).await?)
+    }
+}
+
+/// Where the intents are: in a database, or at a server that has one.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Place {
+    #[command(flatten)]
+    database: Database,
+    /// A server's URL, instead of a database: what can be done there is what the token is good for
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+    /// The token for the server
+    #[arg(
+        long,
+        env = "INTENDANT_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    token: Option<String>,
+    /// Send the token although others on the way could read it
+    #[arg(long, requires = "server")]
+    plain_http: bool,
+}
+
+impl Place {
+    pub(super) async fn connect(&self) -> Result<Site> {
+        match &self.server {
+            None => Ok(Site::Database(self.database.connect().await?)),
+            Some(url) => {
+                let server = Server::new(url, self.token.clone(), self.plain_http)?;
+                Ok(Site::Server(server))
+            }
+        }
+    }
+
+    /// For what needs the database.
+    pub(super) async fn connect_database(&self) -> Result<Intendant> {
+        match self.server {
+            None => self.database.connect().await,
+            Some(_) => {
+                let why = "this is done in the database alone: leave --server out";
+                Err(Refusal::Usage(why.to_owned()).into())
+            }
+        }
     }
 }
 
@@ -81,12 +126,12 @@ impl Page {
     /// What the options say.
     pub(super) async fn filter(
         self,
-        intendant: &Intendant,
+        site: &Site,
         account: Option<String>,
         limit: u32,
     ) -> Result<IntentFilter> {
         let resolve = async |id: Option<IntentArg>| match id {
-            Some(id) => anyhow::Ok(Some(id.resolve(intendant).await?)),
+            Some(id) => anyhow::Ok(Some(id.resolve(site).await?)),
             None => Ok(None),
         };
         Ok(IntentFilter {
@@ -180,7 +225,7 @@ impl fmt::Display for IntentArg {
 
 impl IntentArg {
     /// The intent that is meant. Ids sort by their digits, so those that begin like this lie side by side.
-    pub(super) async fn resolve(&self, intendant: &Intendant) -> Result<IntentId> {
+    pub(super) async fn resolve(&self, site: &Site) -> Result<IntentId> {
         let digits = match self {
             Self::Whole(id) => return Ok(*id),
             Self::Beginning(digits) => digits,
@@ -192,7 +237,7 @@ impl IntentArg {
             ..IntentFilter::default()
         };
         let mut found: Vec<IntentId> = Vec::new();
-        for record in intendant.list(filter).await? {
+        for record in site.list(filter).await? {
             if record.id.0.simple().to_string().starts_with(digits) {
                 found.push(record.id);
             }

@@ -1,8 +1,11 @@
 //! What a command came to, as an exit code (`intendant --help` lists them).
 
 use intendant::Error;
+use reqwest::StatusCode;
 
+use crate::http::UNKNOWN_KIND;
 use crate::input::InputError;
+use crate::site::ServerError;
 
 pub(super) const FAILED: u8 = 1;
 const USAGE: u8 = 2;
@@ -45,6 +48,9 @@ pub(super) fn code(error: &anyhow::Error) -> u8 {
     if error.is::<InputError>() {
         return USAGE;
     }
+    if let Some(error) = error.downcast_ref::<ServerError>() {
+        return server(error);
+    }
     match error.downcast_ref::<Error>() {
         Some(error) if error.is_not_found() => NOT_FOUND,
         Some(error) if error.is_conflict() => CONFLICT,
@@ -52,5 +58,25 @@ pub(super) fn code(error: &anyhow::Error) -> u8 {
         Some(error) if error.is_usage() => USAGE,
         None if error.chain().any(|cause| cause.is::<sqlx::Error>()) => DATABASE,
         Some(_) | None => FAILED,
+    }
+}
+
+/// The exit code that a server's answer has: the one that the command would have had at the database.
+fn server(error: &ServerError) -> u8 {
+    let status = match error {
+        ServerError::Usage(_) => return USAGE,
+        ServerError::Unreachable { .. } => return DATABASE,
+        ServerError::Refused { code, .. } if code == UNKNOWN_KIND => return NOT_FOUND,
+        ServerError::Refused { status, .. } => *status,
+    };
+    match status {
+        StatusCode::NOT_FOUND => NOT_FOUND,
+        StatusCode::CONFLICT | StatusCode::GONE | StatusCode::PRECONDITION_FAILED => CONFLICT,
+        status if status.is_server_error() => DATABASE,
+        StatusCode::BAD_REQUEST
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::URI_TOO_LONG
+        | StatusCode::UNPROCESSABLE_ENTITY => USAGE,
+        _ => FAILED,
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use intendant::{FailureGroup, IntentFilter};
 
-use super::args::{Database, label, resource, when};
+use super::args::{Place, label, resource, when};
 
 /// Options of `intendant failures`.
 #[derive(Debug, Args)]
@@ -30,11 +30,11 @@ pub(super) struct Options {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    database: Database,
+    place: Place,
 }
 
 pub(super) async fn failures(options: Options) -> Result<()> {
-    let intendant = options.database.connect().await?;
+    let site = options.place.connect().await?;
     let filter = IntentFilter {
         kind: options.kind,
         account: options.account,
@@ -43,7 +43,7 @@ pub(super) async fn failures(options: Options) -> Result<()> {
         finished_since: options.since,
         ..IntentFilter::default()
     };
-    let failures = intendant.failures(filter).await?;
+    let failures = site.failures(filter).await?;
     let mut out = std::io::stdout().lock();
     if options.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&failures)?)?;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::args::Database;
+use super::args::Place;
 use super::program::Program;
 use crate::output::table::{Fit, Table};
 use crate::output::words::one_line;
@@ -20,21 +20,22 @@ pub(super) struct Options {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    database: Database,
+    place: Place,
 }
 
 pub(super) async fn kinds(options: Options, program: Program) -> Result<()> {
-    let intendant = options.database.connect().await?;
     if options.own {
-        for worker in program.code(&intendant).await? {
+        let engine = options.place.connect_database().await?;
+        for worker in program.code(&engine).await? {
             for kind in worker.kinds() {
                 println!("{kind}");
             }
         }
         return Ok(());
     }
+    let site = options.place.connect().await?;
     if let Some(kind) = &options.kind {
-        let record = intendant.kind(kind).await?;
+        let record = site.kind(kind).await?;
         let schema = match &record.input_schema {
             Some(schema) if !options.json => serde_json::from_str(schema.get())?,
             _ => serde_json::to_value(&record)?,
@@ -51,14 +52,7 @@ pub(super) async fn kinds(options: Options, program: Program) -> Result<()> {
         println!("{schema:#}");
         return Ok(());
     }
-    let mut known = intendant.kinds(None).await?;
-    while let Some(last) = known.last().filter(|_| known.len() % PAGE == 0) {
-        let more = intendant.kinds(Some(&last.kind)).await?;
-        if more.is_empty() {
-            break;
-        }
-        known.extend(more);
-    }
+    let known = site.kinds().await?;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&known)?);
         return Ok(());
@@ -84,5 +78,3 @@ pub(super) async fn kinds(options: Options, program: Program) -> Result<()> {
     table.print();
     Ok(())
 }
-
-const PAGE: usize = intendant::limits::PAGE as usize;

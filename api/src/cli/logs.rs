@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::args::{Database, IntentArg};
+use super::args::{IntentArg, Place};
 use crate::output;
 
 /// Options of `intendant logs`.
@@ -15,17 +15,17 @@ pub(super) struct Options {
     #[arg(long)]
     step: Option<String>,
     #[command(flatten)]
-    database: Database,
+    place: Place,
     #[command(flatten)]
     format: output::Format,
 }
 
 pub(super) async fn logs(options: Options) -> Result<()> {
-    let intendant = options.database.connect().await?;
-    let id = options.id.resolve(&intendant).await?;
+    let site = options.place.connect().await?;
+    let id = options.id.resolve(&site).await?;
     // One that is not there is not found, rather than silent.
-    intendant.state(id).await?;
-    let mut logs = intendant.logs(id).await?;
+    site.state(id).await?;
+    let mut logs = site.logs(id).await?;
     if let Some(step) = options.step {
         logs.retain(|log| log.step == step);
     }

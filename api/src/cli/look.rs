@@ -5,15 +5,20 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Args;
 use clap::{ValueEnum, value_parser};
-use intendant::{Graph, Intendant, IntentFilter, IntentPage, limits};
+use intendant::{Graph, IntentFilter, IntentPage, limits};
 
-use super::args::{Database, IntentArg, Page};
+use super::args::{IntentArg, Page, Place};
 use super::exit::Refusal;
 use crate::output;
+use crate::output::screen::again;
 use crate::output::words::count;
+use crate::site::Site;
 
 /// How long a search goes back through history before it says how far it came.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often it is looked again, where that is wanted.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Options of `intendant list`.
 #[derive(Debug, Args)]
@@ -26,8 +31,11 @@ pub(super) struct List {
     limit: u32,
     #[command(flatten)]
     page: Page,
+    /// Look again and again, until Ctrl-C
+    #[arg(long, conflicts_with = "output")]
+    watch: bool,
     #[command(flatten)]
-    database: Database,
+    place: Place,
     #[command(flatten)]
     format: output::Format,
 }
@@ -67,8 +75,11 @@ pub(super) struct Show {
         hide_possible_values = true
     )]
     graph: Option<Drawing>,
+    /// Look again and again, until Ctrl-C
+    #[arg(long, conflicts_with_all = ["graph", "output"])]
+    watch: bool,
     #[command(flatten)]
-    database: Database,
+    place: Place,
     #[command(flatten)]
     format: output::Format,
 }
@@ -79,7 +90,7 @@ pub(super) struct Why {
     /// The intent's id, or the beginning of it
     id: IntentArg,
     #[command(flatten)]
-    database: Database,
+    place: Place,
     #[command(flatten)]
     format: output::Format,
 }
@@ -96,15 +107,22 @@ pub(super) struct History {
     #[command(flatten)]
     page: Page,
     #[command(flatten)]
-    database: Database,
+    place: Place,
     #[command(flatten)]
     format: output::Format,
 }
 
 pub(super) async fn list(list: List) -> Result<()> {
-    let intendant = list.database.connect().await?;
-    let filter = list.page.filter(&intendant, list.account, list.limit);
-    let found = find(&intendant, filter.await?).await?;
+    let site = list.place.connect().await?;
+    let filter = list.page.filter(&site, list.account, list.limit).await?;
+    if list.watch {
+        let draw = async |width| {
+            let found = find(&site, filter.clone()).await?;
+            Ok(output::table_of(&found.intents).render(width))
+        };
+        return again(AGAIN, draw).await;
+    }
+    let found = find(&site, filter).await?;
     output::list(&found.intents, list.format)?;
     if list.format.is_table() {
         eprintln!("{}", count(found.intents.len(), "intent"));
@@ -114,9 +132,9 @@ pub(super) async fn list(list: List) -> Result<()> {
 }
 
 /// Fills a page, unless that takes too long: a search for what no index finds goes through history.
-async fn find(intendant: &Intendant, mut filter: IntentFilter) -> Result<IntentPage> {
+async fn find(site: &Site, mut filter: IntentFilter) -> Result<IntentPage> {
     let (start, limit) = (Instant::now(), filter.limit.unwrap_or_default());
-    let mut found = intendant.page(filter.clone()).await?;
+    let mut found = site.page(filter.clone()).await?;
     loop {
         let missing = limit.saturating_sub(u32::try_from(found.intents.len()).unwrap_or(limit));
         if found.next.is_none() || missing == 0 || start.elapsed() > PATIENCE {
@@ -124,19 +142,22 @@ async fn find(intendant: &Intendant, mut filter: IntentFilter) -> Result<IntentP
         }
         filter.before = found.next;
         filter.limit = Some(missing);
-        let page = intendant.page(filter.clone()).await?;
+        let page = site.page(filter.clone()).await?;
         found.intents.extend(page.intents);
         found.next = page.next;
     }
 }
 
 pub(super) async fn show(show: Show) -> Result<()> {
-    let intendant = show.database.connect().await?;
-    let id = show.id.resolve(&intendant).await?;
+    let site = show.place.connect().await?;
+    let id = show.id.resolve(&site).await?;
+    if show.watch {
+        return again(AGAIN, async |width| output::picture(&site, id, width).await).await;
+    }
     let Some(drawing) = show.graph else {
-        return output::show(&intendant, id, show.format).await;
+        return output::show(&site, id, show.format).await;
     };
-    let graph = intendant.graph(id).await?.ok_or_else(|| {
+    let graph = site.graph(id).await?.ok_or_else(|| {
         Refusal::NotFound(format!(
             "intent {id} has no plan yet: no worker has made it"
         ))
@@ -146,19 +167,19 @@ pub(super) async fn show(show: Show) -> Result<()> {
 }
 
 pub(super) async fn why(why: Why) -> Result<()> {
-    let intendant = why.database.connect().await?;
-    let id = why.id.resolve(&intendant).await?;
-    output::why(&intendant.why(id).await?, why.format)
+    let site = why.place.connect().await?;
+    let id = why.id.resolve(&site).await?;
+    output::why(&site.why(id).await?, why.format)
 }
 
 pub(super) async fn history(history: History) -> Result<()> {
-    let intendant = history.database.connect().await?;
+    let site = history.place.connect().await?;
     let account = history.account;
     let filter = history
         .page
-        .filter(&intendant, Some(account.clone()), history.limit);
+        .filter(&site, Some(account.clone()), history.limit);
     let filter = filter.await?;
-    let found = find(&intendant, filter.clone()).await?;
+    let found = find(&site, filter.clone()).await?;
     // The end of the pages is no error, and neither is a search in vain; an account of which nothing is known may well be
     // a slip of the pen.
     let anything = IntentFilter {

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod args;
+mod doctor;
 mod exit;
 mod failures;
 mod kinds;
@@ -18,6 +19,7 @@ mod serve;
 mod signal;
 mod start;
 mod token;
+mod top;
 mod values;
 mod verbs;
 mod worker;
@@ -34,6 +36,8 @@ use crate::{bench, demo};
 pub use args::Database;
 pub use exit::Refusal;
 pub use program::Cli;
+
+pub(crate) use program::Code;
 
 use program::{Program, complain};
 
@@ -74,6 +78,12 @@ enum Command {
         #[command(subcommand)]
         action: Migrate,
     },
+    /// Whether all is well: the database, its schema, clock and settings, workers, queues; and what to do where it is not
+    #[command(
+        after_help = "Examples:\n  intendant doctor\n  intendant doctor --rows --json --database-url postgres://localhost/app\n\n\
+                            Exit code 1: there is trouble"
+    )]
+    Doctor(doctor::Options),
     /// Ask for an intent by its kind's name; the input is checked by the schema that the kind has registered
     #[command(after_help = "Examples:\n  \
                             intendant request server.resize --account acme --resource server:42 --input '{\"cores\":8}'\n  \
@@ -126,12 +136,14 @@ enum Command {
                             intendant list --state failed --kind replica.add\n  \
                             intendant list --by ada --since 2h\n  \
                             intendant list --label team=billing --error 'connection refused'\n  \
-                            intendant list --resource server:42 -o jsonl")]
+                            intendant list --resource server:42 -o jsonl\n  \
+                            intendant list --state running --watch")]
     List(look::List),
     /// One intent: its record, its steps, its failed attempts, its events
     #[command(after_help = "Examples:\n  \
                             intendant show 01a1fc69-13b4\n  \
                             intendant show 01a1fc69-13b4 --graph mermaid\n  \
+                            intendant show 01a1fc69-13b4 --watch\n  \
                             intendant show 01a1fc69-13b4-707e-a561-8c74fa9b8535 -o json")]
     Show(look::Show),
     /// What an intent waits for, and on whom; what can be done about a failed one
@@ -223,6 +235,11 @@ enum Command {
         #[command(subcommand)]
         action: retention::Retention,
     },
+    /// What there is to do and who does it, again and again, until Ctrl-C
+    #[command(
+        after_help = "Examples:\n  intendant top\n  intendant top --once\n  intendant top --every 10s --server https://ops.example.com"
+    )]
+    Top(top::Options),
     /// Rules that request an intent again and again: declared by workers, paused and run by people
     #[command(after_help = "Example:\n  intendant schedule list")]
     Schedule {
@@ -286,6 +303,7 @@ async fn dispatch(command: Command, program: Program) -> Result<ExitCode> {
         Command::DemoReplica(options) => demo::serve_replica(options).await?,
         Command::Bench(options) => bench::run(options).await?,
         Command::Migrate { action } => migrate(action).await?,
+        Command::Doctor(options) => return doctor::doctor(options).await,
         Command::Request(options) => return request::request(options, program).await,
         Command::Plan(options) => plan::plan(options, program).await?,
         Command::Worker(options) => return worker::worker(options, program).await,
@@ -325,6 +343,7 @@ async fn dispatch(command: Command, program: Program) -> Result<ExitCode> {
         Command::Queue { action } => queue::queue(action).await?,
         Command::Retention { action } => retention::retention(action).await?,
         Command::Schedule { action } => schedule::schedule(action).await?,
+        Command::Top(options) => top::top(options).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

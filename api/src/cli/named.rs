@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use clap::Args;
-use intendant::Intendant;
 
-use super::args::Database;
+use super::args::Place;
 use super::verbs::Actor;
+use crate::site::{self, Site};
 
 /// To which one, by whom, and why.
 #[derive(Debug, Args)]
@@ -15,15 +15,13 @@ pub(super) struct Act {
     #[command(flatten)]
     actor: Actor,
     #[command(flatten)]
-    database: Database,
+    place: Place,
 }
 
 impl Act {
-    pub(super) async fn begin(&self) -> Result<(Intendant, String)> {
-        Ok((self.database.connect().await?, self.actor.name()))
-    }
-
-    pub(super) fn reason(&self) -> Option<&str> {
-        self.actor.reason.as_deref()
+    pub(super) async fn begin(&self) -> Result<(Site, site::Actor)> {
+        let site = self.place.connect().await?;
+        let actor = self.actor.clone().at(&site)?;
+        Ok((site, actor))
     }
 }

@@ -9,17 +9,20 @@ use intendant::{DryRun, Error, Intendant, IntentId, RequestByName, Resources, Wo
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::hook::WebHook;
+
 /// What an operator says of a worker that is started.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     pub(super) name: Option<String>,
     pub(super) concurrency: Option<usize>,
     pub(super) queues: Vec<(String, usize)>,
     pub(super) max_age: Option<Duration>,
+    pub(super) notify: Option<WebHook>,
 }
 
 /// A worker, whatever its state is.
-pub(super) trait Code: Send + Sync {
+pub(crate) trait Code: Send + Sync {
     fn kinds(&self) -> Vec<&str>;
 
     fn input_schema(&self, kind: &str) -> Option<&Value>;
@@ -101,6 +104,9 @@ impl<S: Send + Sync + 'static> Code for Worker<S> {
         }
         if let Some(age) = settings.max_age {
             worker = worker.max_age(age);
+        }
+        if let Some(hook) = settings.notify {
+            worker = worker.on_alert(hook.hook());
         }
         worker.run(shutdown).boxed()
     }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use intendant::{Partitions, QueueRecord, Rate};
 
-use super::args::Database;
+use super::args::Place;
 use super::named::Act;
 use crate::output::table::{Fit, Table};
 use crate::output::words::one_line;
@@ -61,7 +61,7 @@ pub(super) struct List {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    database: Database,
+    place: Place,
 }
 
 #[derive(Debug, Args)]
@@ -72,7 +72,7 @@ pub(super) struct Named {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    database: Database,
+    place: Place,
 }
 
 #[derive(Debug, Args)]
@@ -134,18 +134,18 @@ pub(super) async fn queue(action: Queue) -> Result<()> {
         Queue::List(options) => list(options).await,
         Queue::Changes(options) => changes(options).await,
         Queue::Pause(act) => {
-            let (intendant, by) = act.begin().await?;
+            let (site, actor) = act.begin().await?;
             let name = &act.name;
-            match intendant.pause_queue(name, &by, act.reason()).await? {
+            match site.pause_queue(name, &actor).await? {
                 true => println!("{name} is paused"),
                 false => println!("{name} is paused already"),
             }
             Ok(())
         }
         Queue::Limit(Limit { slots, act, .. }) => {
-            let (intendant, by) = act.begin().await?;
+            let (site, actor) = act.begin().await?;
             let name = &act.name;
-            let changed = intendant.limit_queue(name, slots, &by, act.reason());
+            let changed = site.limit_queue(name, slots, &actor);
             match (changed.await?, slots) {
                 (true, Some(slots)) => {
                     println!("{name}: no more than {slots} of its steps run at once")
@@ -158,10 +158,10 @@ pub(super) async fn queue(action: Queue) -> Result<()> {
         Queue::Rate(NewRate {
             act, rate, burst, ..
         }) => {
-            let (intendant, by) = act.begin().await?;
+            let (site, actor) = act.begin().await?;
             let name = &act.name;
             let rate = rate.map(|rate| burst.map_or(rate, |burst| rate.burst(burst)));
-            let changed = intendant.rate_queue(name, rate, &by, act.reason());
+            let changed = site.rate_queue(name, rate, &actor);
             match (changed.await?, rate) {
                 (true, Some(rate)) => println!(
                     "{name}: no more than {rate} of its steps begin, {} at once",
@@ -175,10 +175,10 @@ pub(super) async fn queue(action: Queue) -> Result<()> {
         Queue::Partition(Partition {
             what, at_once, act, ..
         }) => {
-            let (intendant, by) = act.begin().await?;
+            let (site, actor) = act.begin().await?;
             let name = &act.name;
             let turns = what.map(|what| at_once.into_iter().fold(what, Partitions::at_once));
-            let changed = intendant.partition_queue(name, turns.clone(), &by, act.reason());
+            let changed = site.partition_queue(name, turns.clone(), &actor);
             match (changed.await?, turns) {
                 (true, Some(turns)) => println!("{name}: {}", takes_turns(&turns)),
                 (true, None) => println!("{name}: its tasks take no turns any more"),
@@ -187,9 +187,9 @@ pub(super) async fn queue(action: Queue) -> Result<()> {
             Ok(())
         }
         Queue::Cap(Cap { waiting, act, .. }) => {
-            let (intendant, by) = act.begin().await?;
+            let (site, actor) = act.begin().await?;
             let name = &act.name;
-            let changed = intendant.cap_queue(name, waiting, &by, act.reason());
+            let changed = site.cap_queue(name, waiting, &actor);
             match (changed.await?, waiting) {
                 (true, Some(cap)) => {
                     println!("{name}: it refuses requests while {cap} of its tasks are in line")
@@ -200,9 +200,9 @@ pub(super) async fn queue(action: Queue) -> Result<()> {
             Ok(())
         }
         Queue::Resume(act) => {
-            let (intendant, by) = act.begin().await?;
+            let (site, actor) = act.begin().await?;
             let name = &act.name;
-            match intendant.resume_queue(name, &by, act.reason()).await? {
+            match site.resume_queue(name, &actor).await? {
                 true => println!("{name} goes on"),
                 false => println!("{name} is not paused"),
             }
@@ -221,11 +221,20 @@ fn takes_turns(turns: &Partitions) -> String {
 }
 
 async fn list(options: List) -> Result<()> {
-    let queues = options.database.connect().await?.queues().await?;
+    let queues = options.place.connect().await?.queues().await?;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&queues)?);
         return Ok(());
     }
+    table(&queues).print();
+    if queues.is_empty() {
+        eprintln!("no queues: a worker that serves some writes them down when it begins");
+    }
+    Ok(())
+}
+
+/// Queues, a line each.
+pub(super) fn table(queues: &[QueueRecord]) -> Table {
     let mut table = Table::new([
         ("QUEUE", Fit::Whole),
         ("WORKERS", Fit::Whole),
@@ -237,7 +246,7 @@ async fn list(options: List) -> Result<()> {
         ("CAP", Fit::Whole),
         ("STATE", Fit::Cut(20)),
     ]);
-    for queue in &queues {
+    for queue in queues {
         let oldest = queue.oldest_s.map(|s| format!("{s} s"));
         table.row([
             queue.name.clone(),
@@ -258,11 +267,7 @@ async fn list(options: List) -> Result<()> {
             state(queue),
         ]);
     }
-    table.print();
-    if queues.is_empty() {
-        eprintln!("no queues: a worker that serves some writes them down when it begins");
-    }
-    Ok(())
+    table
 }
 
 fn turns(queue: &QueueRecord) -> String {
@@ -284,8 +289,8 @@ fn state(queue: &QueueRecord) -> String {
 }
 
 async fn changes(options: Named) -> Result<()> {
-    let intendant = options.database.connect().await?;
-    let changes = intendant.queue_changes(&options.name).await?;
+    let site = options.place.connect().await?;
+    let changes = site.queue_changes(&options.name).await?;
     let mut out = std::io::stdout().lock();
     if options.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&changes)?)?;

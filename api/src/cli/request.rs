@@ -8,12 +8,13 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use intendant::{Asked, Intendant, IntentRecord, IntentState, RequestByName};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::args::{Database, label};
+use super::args::{Place, label};
 use super::exit::Refusal;
 use super::program::Program;
 use super::values::{InputArg, UsedResource, future, resources, span_of_time};
-use super::verbs::who;
+use crate::site::{Site, Wanted, operator};
 use crate::{input, output};
 
 /// Options of `request`.
@@ -53,7 +54,7 @@ pub(super) struct Options {
     /// An id that runs through it and all its children
     #[arg(long, value_name = "ID")]
     correlation_id: Option<String>,
-    /// Who asks [default: $USER]
+    /// Who asks [default: $USER; at a server, whose token it is]
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
     /// Wait until it is at rest
@@ -63,43 +64,31 @@ pub(super) struct Options {
     #[arg(long, requires = "wait", value_name = "TIME", value_parser = span_of_time)]
     timeout: Option<Duration>,
     #[command(flatten)]
-    database: Database,
+    place: Place,
     #[command(flatten)]
     format: output::Format,
 }
 
 pub(super) async fn request(options: Options, program: Program) -> Result<ExitCode> {
-    let intendant = options.database.connect().await?;
-    let (kind, document) = (options.kind.as_str(), options.input.read()?);
-    let code = program.code_of(&intendant, kind).await?;
-    let request = match &code {
-        Some(code) => {
-            if let Some(schema) = code.input_schema(kind) {
-                input::check(kind, schema, &document)?;
-            }
-            code.request(kind, &document)?
-        }
-        None => {
-            if let Some(schema) = intendant.kind(kind).await?.input_schema {
-                let schema: Value = serde_json::from_str(schema.get())?;
-                input::check(kind, &schema, &document)?;
-            }
-            intendant.request_by_name(kind, &document)
-        }
+    let site = options.place.connect().await?;
+    let document = options.input.read()?;
+    let asked = match &site {
+        Site::Database(engine) => ask(engine, &options, &document, program).await?,
+        Site::Server(server) => server.request(&wanted(&options, &document)).await?,
     };
-    let asked = say(request, &options).await?;
+    let kind = options.kind.as_str();
     if !options.wait {
         if options.format.is_table() {
             println!("{}", line(kind, asked));
             return Ok(ExitCode::SUCCESS);
         }
-        output::list(&[intendant.get(asked.id()).await?], options.format)?;
+        output::list(&[site.get(asked.id()).await?], options.format)?;
         return Ok(ExitCode::SUCCESS);
     }
     if options.format.is_table() {
         eprintln!("{}", line(kind, asked));
     }
-    let record = wait(&intendant, asked, options.timeout).await?;
+    let record = wait(&site, asked, options.timeout).await?;
     output::list(std::slice::from_ref(&record), options.format)?;
     Ok(match record.state {
         IntentState::Succeeded => ExitCode::SUCCESS,
@@ -107,12 +96,59 @@ pub(super) async fn request(options: Options, program: Program) -> Result<ExitCo
     })
 }
 
+/// Asks in the database, where the kind's code reads the input, if this program has it.
+async fn ask(
+    engine: &Intendant,
+    options: &Options,
+    document: &RawValue,
+    program: Program,
+) -> Result<Asked> {
+    let kind = options.kind.as_str();
+    let code = program.code_of(engine, kind).await?;
+    let request = match &code {
+        Some(code) => {
+            if let Some(schema) = code.input_schema(kind) {
+                input::check(kind, schema, document)?;
+            }
+            code.request(kind, document)?
+        }
+        None => {
+            if let Some(schema) = engine.kind(kind).await?.input_schema {
+                let schema: Value = serde_json::from_str(schema.get())?;
+                input::check(kind, &schema, document)?;
+            }
+            engine.request_by_name(kind, document)
+        }
+    };
+    say(request, options).await
+}
+
+/// What a server is asked for, which checks the input itself.
+fn wanted<'a>(options: &'a Options, input: &'a RawValue) -> Wanted<'a> {
+    let labels = options.labels.iter();
+    Wanted {
+        kind: &options.kind,
+        input,
+        account: options.account.as_deref(),
+        resources: options.resources.iter().map(UsedResource::wanted).collect(),
+        key: options.key.as_deref(),
+        priority: options.priority,
+        start_at: options.at,
+        deadline_at: options.deadline,
+        labels: labels
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect(),
+        correlation_id: options.correlation_id.as_deref(),
+        requested_by: options.by.as_deref(),
+    }
+}
+
 /// Says everything that the options say beside the input.
 async fn say(mut request: RequestByName<'_>, options: &Options) -> Result<Asked> {
     request = request
         .resources(resources(options.resources.clone()))
         .priority(options.priority)
-        .by(who(options.by.clone()));
+        .by(operator(options.by.clone()));
     if let Some(account) = &options.account {
         request = request.account(account);
     }
@@ -141,16 +177,12 @@ fn line(kind: &str, asked: Asked) -> String {
     }
 }
 
-async fn wait(
-    intendant: &Intendant,
-    asked: Asked,
-    timeout: Option<Duration>,
-) -> Result<IntentRecord> {
+async fn wait(site: &Site, asked: Asked, timeout: Option<Duration>) -> Result<IntentRecord> {
     let Some(timeout) = timeout else {
-        return Ok(intendant.at_rest(asked.id()).await?);
+        return site.at_rest(asked.id()).await;
     };
-    match tokio::time::timeout(timeout, intendant.at_rest(asked.id())).await {
-        Ok(record) => Ok(record?),
+    match tokio::time::timeout(timeout, site.at_rest(asked.id())).await {
+        Ok(record) => record,
         Err(_) => Err(Refusal::TimedOut(format!(
             "intent {} is not at rest after {timeout:?}; it goes on",
             asked.id()

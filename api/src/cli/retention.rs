@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, Subcommand};
-use intendant::{IntentState, Retention as Rule, RetentionRecord};
+use intendant::{IntentState, RetentionRecord};
 
-use super::args::Database;
+use super::args::Place;
 use super::values::span_of_time;
 use super::verbs::Actor;
+use crate::http::RetentionRule;
 use crate::output::table::{Fit, Table};
 
 /// What is done about what is old.
@@ -49,7 +50,7 @@ pub(super) struct Look {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    database: Database,
+    place: Place,
 }
 
 /// Which intents.
@@ -78,7 +79,7 @@ pub(super) struct Set {
     #[command(flatten)]
     actor: Actor,
     #[command(flatten)]
-    database: Database,
+    place: Place,
 }
 
 #[derive(Debug, Args)]
@@ -88,7 +89,7 @@ pub(super) struct Unset {
     #[command(flatten)]
     actor: Actor,
     #[command(flatten)]
-    database: Database,
+    place: Place,
 }
 
 #[derive(Debug, Args)]
@@ -104,14 +105,10 @@ pub(super) async fn retention(action: Retention) -> Result<()> {
     match action {
         Retention::List(look) => list(look).await,
         Retention::Set(set) => say(set).await,
-        Retention::Unset(Unset {
-            of,
-            actor,
-            database,
-        }) => {
-            let intendant = database.connect().await?;
-            let (by, why) = (actor.name(), actor.reason.as_deref());
-            let unsaid = intendant.retain_as_declared(of.kind.as_deref(), of.state, &by, why);
+        Retention::Unset(Unset { of, actor, place }) => {
+            let site = place.connect().await?;
+            let actor = actor.at(&site)?;
+            let unsaid = site.retain_as_declared(of.kind.as_deref(), of.state, &actor);
             match unsaid.await? {
                 true => println!("what the code declares counts again"),
                 false => println!("nobody has said anything of that"),
@@ -121,7 +118,7 @@ pub(super) async fn retention(action: Retention) -> Result<()> {
         Retention::Removed(look) => removed(look).await,
         Retention::Kept(look) => kept(look).await,
         Retention::Run(look) => {
-            let removed = look.database.connect().await?.remove_old().await?;
+            let removed = look.place.connect_database().await?.remove_old().await?;
             match look.json {
                 true => println!("{}", serde_json::to_string_pretty(&removed)?),
                 false => println!(
@@ -132,8 +129,8 @@ pub(super) async fn retention(action: Retention) -> Result<()> {
             Ok(())
         }
         Retention::Changes(Changes { kind, look }) => {
-            let intendant = look.database.connect().await?;
-            let changes = intendant.retention_changes(kind.as_deref()).await?;
+            let site = look.place.connect().await?;
+            let changes = site.retention_changes(kind.as_deref()).await?;
             if look.json {
                 println!("{}", serde_json::to_string_pretty(&changes)?);
                 return Ok(());
@@ -159,21 +156,16 @@ pub(super) async fn retention(action: Retention) -> Result<()> {
 }
 
 async fn say(set: Set) -> Result<()> {
-    let Some(mut rule) = Rule::of_state(set.of.state) else {
-        bail!("{} is no end: succeeded, failed or cancelled", set.of.state);
+    let rule = RetentionRule {
+        kind: set.of.kind,
+        state: set.of.state,
+        rows_s: set.rows.map(|span| span.as_secs()),
+        payloads_s: set.payloads.map(|span| span.as_secs()),
+        reason: None,
     };
-    if let Some(kind) = set.of.kind {
-        rule = rule.kind(kind);
-    }
-    if let Some(rows) = set.rows {
-        rule = rule.rows_for(rows);
-    }
-    if let Some(payloads) = set.payloads {
-        rule = rule.payloads_for(payloads);
-    }
-    let intendant = set.database.connect().await?;
-    let (by, why) = (set.actor.name(), set.actor.reason.as_deref());
-    match intendant.retain(rule, &by, why).await? {
+    let site = set.place.connect().await?;
+    let actor = set.actor.at(&site)?;
+    match site.retain(&rule, &actor).await? {
         true => println!("said; it counts from now on"),
         false => println!("it is so already"),
     }
@@ -181,7 +173,7 @@ async fn say(set: Set) -> Result<()> {
 }
 
 async fn list(look: Look) -> Result<()> {
-    let rules = look.database.connect().await?.retentions().await?;
+    let rules = look.place.connect().await?.retentions().await?;
     if look.json {
         println!("{}", serde_json::to_string_pretty(&rules)?);
         return Ok(());
@@ -232,7 +224,7 @@ fn time(seconds: Option<u64>, none: &str) -> String {
 }
 
 async fn removed(look: Look) -> Result<()> {
-    let removals = look.database.connect().await?.removals().await?;
+    let removals = look.place.connect().await?.removals().await?;
     if look.json {
         println!("{}", serde_json::to_string_pretty(&removals)?);
         return Ok(());
@@ -259,7 +251,7 @@ async fn removed(look: Look) -> Result<()> {
 }
 
 async fn kept(look: Look) -> Result<()> {
-    let kept = look.database.connect().await?.kept_by_retention().await?;
+    let kept = look.place.connect().await?.kept_by_retention().await?;
     if look.json {
         println!("{}", serde_json::to_string_pretty(&kept)?);
         return Ok(());

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use intendant::{ScheduleRecord, TickRecord};
 use serde::Serialize;
 
-use super::args::Database;
+use super::args::Place;
 use super::named::Act;
 use crate::output::table::{Fit, Table};
 use crate::output::words::one_line;
@@ -48,7 +48,7 @@ pub(super) struct List {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    database: Database,
+    place: Place,
 }
 
 #[derive(Debug, Args)]
@@ -62,7 +62,7 @@ pub(super) struct Ticks {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    database: Database,
+    place: Place,
 }
 
 pub(super) async fn schedule(action: Schedule) -> Result<()> {
@@ -70,38 +70,38 @@ pub(super) async fn schedule(action: Schedule) -> Result<()> {
         Schedule::List(options) => list(options).await,
         Schedule::Ticks(options) => ticks(options).await,
         Schedule::Pause(act) => {
-            let (intendant, by) = act.begin().await?;
+            let (site, actor) = act.begin().await?;
             let name = &act.name;
-            match intendant.pause_schedule(name, &by, act.reason()).await? {
+            match site.pause_schedule(name, &actor).await? {
                 true => println!("{name} is paused"),
                 false => println!("{name} is paused already"),
             }
             Ok(())
         }
         Schedule::Resume(act) => {
-            let (intendant, by) = act.begin().await?;
+            let (site, actor) = act.begin().await?;
             let name = &act.name;
-            match intendant.resume_schedule(name, &by, act.reason()).await? {
+            match site.resume_schedule(name, &actor).await? {
                 true => println!("{name} goes on"),
                 false => println!("{name} is not paused"),
             }
             Ok(())
         }
         Schedule::Run(act) => {
-            let (intendant, by) = act.begin().await?;
+            let (site, actor) = act.begin().await?;
             let name = &act.name;
-            let at = intendant.run_schedule(name, &by, act.reason()).await?;
+            let at = site.run_schedule(name, &actor).await?;
             println!("{name} is asked for, at {}", at.format("%FT%T%.6fZ"));
-            let schedules = intendant.schedules().await?;
+            let schedules = site.schedules().await?;
             if schedules.iter().any(|s| s.name == *name && s.workers == 0) {
                 eprintln!("no live worker declares it; the next one that does requests the intent");
             }
             Ok(())
         }
         Schedule::Remove(act) => {
-            let (intendant, by) = act.begin().await?;
+            let (site, actor) = act.begin().await?;
             let name = &act.name;
-            intendant.remove_schedule(name, &by, act.reason()).await?;
+            site.remove_schedule(name, &actor).await?;
             println!("{name} is removed");
             Ok(())
         }
@@ -109,7 +109,7 @@ pub(super) async fn schedule(action: Schedule) -> Result<()> {
 }
 
 async fn list(options: List) -> Result<()> {
-    let schedules = options.database.connect().await?.schedules().await?;
+    let schedules = options.place.connect().await?.schedules().await?;
     if options.json {
         return json(&schedules);
     }
@@ -139,11 +139,9 @@ async fn list(options: List) -> Result<()> {
 }
 
 async fn ticks(options: Ticks) -> Result<()> {
-    let intendant = options.database.connect().await?;
-    let ticks = intendant
-        .schedule_ticks(&options.name, options.limit)
-        .await?;
-    let changes = intendant.schedule_changes(&options.name).await?;
+    let site = options.place.connect().await?;
+    let ticks = site.schedule_ticks(&options.name, options.limit).await?;
+    let changes = site.schedule_changes(&options.name).await?;
     if options.json {
         return json(&serde_json::json!({ "ticks": ticks, "changes": changes }));
     }

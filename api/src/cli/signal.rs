@@ -2,11 +2,9 @@
 
 use anyhow::Result;
 use clap::Args;
-use intendant::Sent;
 use serde_json::value::RawValue;
 
-use super::args::{Database, IntentArg};
-use super::verbs::who;
+use super::args::{IntentArg, Place};
 
 /// What is sent, and to whom.
 #[derive(Debug, Args)]
@@ -27,7 +25,7 @@ pub(super) struct Signal {
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
     #[command(flatten)]
-    database: Database,
+    place: Place,
 }
 
 fn json(text: &str) -> Result<Box<RawValue>, String> {
@@ -38,20 +36,13 @@ fn json(text: &str) -> Result<Box<RawValue>, String> {
 
 /// Sends a message.
 pub(super) async fn signal(options: Signal) -> Result<()> {
-    let intendant = options.database.connect().await?;
-    let id = options.id.resolve(&intendant).await?;
-    let mut signal = intendant
-        .signal(id, options.name.as_str(), &options.payload)
-        .by(who(options.by));
-    if let Some(key) = options.key {
-        signal = signal.key(key);
-    }
-    match signal.await? {
-        Sent::Now(_) => println!("{id}  `{}` is sent", options.name),
-        Sent::Before(_) => println!(
-            "{id}  `{}` was sent with this key before; it counts once",
-            options.name
-        ),
+    let site = options.place.connect().await?;
+    let id = options.id.resolve(&site).await?;
+    let (name, payload) = (options.name.as_str(), &options.payload);
+    let sent = site.signal(id, name, payload, options.key, options.by);
+    match sent.await? {
+        false => println!("{id}  `{name}` is sent"),
+        true => println!("{id}  `{name}` was sent with this key before; it counts once"),
     }
     Ok(())
 }

@@ -3,12 +3,11 @@
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use intendant::{NewToken, Scope, TokenId, TokenRecord, limits};
+use intendant::{NewToken, Scope, TokenId, TokenRecord};
 use uuid::Uuid;
 
-use super::args::Database;
+use super::args::Place;
 use super::values::future;
-use super::verbs::who;
 use crate::output::table::{Fit, Table};
 use crate::output::words::{age, ahead};
 
@@ -49,7 +48,7 @@ pub(super) struct Create {
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
     #[command(flatten)]
-    database: Database,
+    place: Place,
 }
 
 /// How to list them.
@@ -59,7 +58,7 @@ pub(super) struct List {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    database: Database,
+    place: Place,
 }
 
 /// Which one.
@@ -71,7 +70,7 @@ pub(super) struct Revoke {
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
     #[command(flatten)]
-    database: Database,
+    place: Place,
 }
 
 pub(super) async fn token(token: Token) -> Result<()> {
@@ -83,30 +82,23 @@ pub(super) async fn token(token: Token) -> Result<()> {
 }
 
 async fn create(options: Create) -> Result<()> {
-    let intendant = options.database.connect().await?;
+    let site = options.place.connect().await?;
     let new = NewToken {
         name: options.name,
         scope: options.scope,
         account: options.account,
         expires_at: options.expires,
     };
-    let issued = intendant.create_token(new, &who(options.by)).await?;
-    println!("{}", issued.token);
-    let TokenRecord { id, name, .. } = issued.record;
+    let (token, record) = site.create_token(new, options.by).await?;
+    println!("{token}");
+    let TokenRecord { id, name, .. } = record;
     eprintln!("token {id} of {name}; it is not shown again");
     Ok(())
 }
 
 async fn list(options: List) -> Result<()> {
-    let intendant = options.database.connect().await?;
-    let mut tokens = intendant.tokens(None).await?;
-    while let Some(last) = tokens.last() {
-        let more = intendant.tokens(Some(last.id)).await?;
-        if more.is_empty() || tokens.len() % limits::PAGE as usize != 0 {
-            break;
-        }
-        tokens.extend(more);
-    }
+    let site = options.place.connect().await?;
+    let tokens = site.tokens().await?;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&tokens)?);
         return Ok(());
@@ -144,10 +136,8 @@ async fn list(options: List) -> Result<()> {
 }
 
 async fn revoke(options: Revoke) -> Result<()> {
-    let intendant = options.database.connect().await?;
-    let token = intendant
-        .revoke_token(TokenId(options.id), &who(options.by))
-        .await?;
+    let site = options.place.connect().await?;
+    let token = site.revoke_token(TokenId(options.id), options.by).await?;
     println!("{} of {} is not good any more", token.id, token.name);
     Ok(())
 }

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::args;
 use super::exit::Refusal;
+use crate::site::WantedResource;
 
 /// An input: written out, in a file, or on stdin.
 #[derive(Debug, Clone)]
@@ -91,6 +92,16 @@ impl FromStr for UsedResource {
             mode: Mode::Exclusive,
             name: args::resource(text)?,
         })
+    }
+}
+
+impl UsedResource {
+    /// As a server is told of it.
+    pub(super) fn wanted(&self) -> WantedResource<'_> {
+        WantedResource {
+            resource: &self.name,
+            mode: self.mode,
+        }
     }
 }
 

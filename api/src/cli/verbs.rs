@@ -5,13 +5,15 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use intendant::{Batch, Cancelled, Intendant, IntentFilter, IntentId, IntentState, Undone, Verb};
+use intendant::{Batch, IntentFilter, IntentId, IntentState, Verb};
 use serde_json::value::RawValue;
 
-use super::args::{Database, IntentArg, label, resource, when};
+use super::args::{IntentArg, Place, label, resource, when};
 use super::exit::{self, Refusal};
-use super::program::{Code, Program, complain};
+use super::program::{Program, complain};
+use crate::deed::{CancelledHow, Deed};
 use crate::input;
+use crate::site::{self, Site};
 
 /// Who does it, and why.
 #[derive(Debug, Clone, Args)]
@@ -19,21 +21,16 @@ pub(super) struct Actor {
     /// Why; kept with what was done
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: Option<String>,
-    /// Who; kept with what was done [default: $USER]
+    /// Who; kept with what was done [default: $USER; at a server, whose token it is]
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
 }
 
 impl Actor {
-    pub(super) fn name(&self) -> String {
-        who(self.by.clone())
+    /// Who that is there.
+    pub(super) fn at(self, site: &Site) -> Result<site::Actor> {
+        site.actor(self.by, self.reason)
     }
-}
-
-/// Who gives a command.
-pub(super) fn who(by: Option<String>) -> String {
-    let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
-    by.or(user).unwrap_or_else(|| "operator".to_owned())
 }
 
 /// Which of many intents.
@@ -101,7 +98,7 @@ pub(super) struct Act {
     #[command(flatten)]
     actor: Actor,
     #[command(flatten)]
-    database: Database,
+    place: Place,
 }
 
 /// The same for one step.
@@ -156,35 +153,37 @@ impl Act {
     /// Does it to each of them. One that cannot be done is told, and the others are done all the same.
     pub(super) async fn run(self, verb: &Verb, program: Program) -> Result<ExitCode> {
         let name = program.name.clone();
-        let intendant = self.database.connect().await?;
-        let by = self.actor.name();
-        let reason = self.actor.reason.as_deref();
+        let site = self.place.connect().await?;
+        let actor = self.actor.at(&site)?;
         if self.which.all {
             let filter = self.which.filter();
             if !self.dry_run && !self.yes {
-                let would = intendant.count_all(filter.clone(), verb).await?;
+                let would = site.count_all(filter.clone(), verb).await?;
                 if would.matched > 0 && !is_agreed(&would, verb)? {
                     println!("nothing was done");
                     return Ok(ExitCode::from(exit::FAILED));
                 }
             }
             let batch = match self.dry_run {
-                true => intendant.count_all(filter, verb).await?,
-                false => intendant.act_on_all(filter, verb, &by, reason).await?,
+                true => site.count_all(filter, verb).await?,
+                false => site.act_on_all(filter, verb, &actor).await?,
             };
             return Ok(tell(&name, &batch, self.dry_run));
         }
-        let workers = match verb {
-            Verb::Skip { .. } if !self.dry_run => program.code(&intendant).await?,
+        let workers = match (verb, site.database()) {
+            (Verb::Skip { .. }, Some(engine)) if !self.dry_run => program.code(engine).await?,
             _ => Vec::new(),
         };
         let mut code = ExitCode::SUCCESS;
         for id in &self.ids {
             let done = async {
-                let id = id.resolve(&intendant).await?;
+                let id = id.resolve(&site).await?;
                 match self.dry_run {
-                    true => Ok(format!("{id} {}", intendant.preview(id, verb).await?)),
-                    false => act(&intendant, &workers, id, verb, &by, reason).await,
+                    true => Ok(format!("{id} {}", site.preview(id, verb).await?)),
+                    false => {
+                        let deed = site.act(id, verb, &actor, &workers).await?;
+                        Ok(said(id, verb, &deed))
+                    }
                 }
             };
             match done.await {
@@ -267,62 +266,29 @@ fn tell(name: &str, batch: &Batch, dry_run: bool) -> ExitCode {
     }
 }
 
-/// Does it to one, and says what came of it.
-async fn act(
-    intendant: &Intendant,
-    workers: &[Box<dyn Code>],
-    id: IntentId,
-    verb: &Verb,
-    by: &str,
-    reason: Option<&str>,
-) -> Result<String> {
-    let with = |what: &str, intents: usize| match intents {
-        1 => format!("{id} {what}"),
+/// What came of it.
+fn said(id: IntentId, verb: &Verb, deed: &Deed) -> String {
+    let with = |what: &str| match deed.intents {
+        0 | 1 => format!("{id} {what}"),
         more => format!("{id} {what}, and {} of its children with it", more - 1),
     };
-    Ok(match verb {
-        Verb::Resume => with("is back in line", intendant.resume(id, by, reason).await?),
-        Verb::RerunFrom { step } => {
-            let intents = intendant.rerun_from(id, step, by, reason).await?;
-            with(&format!("is back in line, from `{step}` on"), intents)
+    match (verb, deed.new_intent, deed.cancelled) {
+        (Verb::Resume, ..) => with("is back in line"),
+        (Verb::RerunFrom { step }, ..) => with(&format!("is back in line, from `{step}` on")),
+        (Verb::Undo, Some(new), _) => format!("{id} stays as it is; {new} takes it back"),
+        (Verb::Undo, None, _) => with("is being taken back"),
+        (Verb::Discard, ..) => with("is given up"),
+        (Verb::Cancel, _, Some(CancelledHow::Before)) => format!("{id} was cancelled before"),
+        (Verb::Cancel, _, Some(CancelledHow::Stopping)) => {
+            format!("{id} is asked to stop, and will not succeed any more")
         }
-        Verb::Undo => match intendant.undo(id, by, reason).await? {
-            Undone::Itself { intents } => with("is being taken back", intents),
-            Undone::By(new) => format!("{id} stays as it is; {new} takes it back"),
-            other => bail!("{other:?} is not known to this command line"),
-        },
-        Verb::Discard => with("is given up", intendant.discard(id, by, reason).await?),
-        Verb::Cancel => match intendant.cancel(id, by, reason).await? {
-            Cancelled::Before => format!("{id} was cancelled before"),
-            Cancelled::Stopping => {
-                format!("{id} is asked to stop, and will not succeed any more")
-            }
-            _ => format!("{id} is cancelled"),
-        },
-        Verb::Rerun => {
-            let new = intendant.rerun(id, by, reason).await?;
-            format!("{id} is asked for again, as {new}")
-        }
-        Verb::Retry { step } => {
-            intendant.retry(id, step, by, reason).await?;
-            format!("{id} tries `{step}` again")
-        }
-        Verb::Skip { step, output } => {
-            // A program that has the kind's code checks the output's type.
-            let record = intendant.get(id).await?;
-            let mut workers = workers.iter();
-            match workers.find(|worker| worker.kinds().contains(&&*record.kind)) {
-                Some(code) => code.skip(id, step, output, by, reason).await?,
-                None => intendant.skip(id, step, output, by, reason).await?,
-            }
-            format!("{id} goes on after `{step}`")
-        }
-        Verb::Amend { .. } => {
-            intendant.act(id, verb, by, reason).await?;
-            format!("{id} has the new input; resume it")
-        }
-        other => bail!("{other:?} is not known to this command line"),
-    })
+        (Verb::Cancel, ..) => format!("{id} is cancelled"),
+        (Verb::Rerun, Some(new), _) => format!("{id} is asked for again, as {new}"),
+        (Verb::Retry { step }, ..) => format!("{id} tries `{step}` again"),
+        (Verb::Skip { step, .. }, ..) => format!("{id} goes on after `{step}`"),
+        (Verb::Amend { .. }, ..) => format!("{id} has the new input; resume it"),
+        _ => format!("{id}: it is done"),
+    }
 }
 
 pub(super) async fn amend(options: Amend, program: Program) -> Result<ExitCode> {
@@ -339,15 +305,15 @@ pub(super) async fn amend(options: Amend, program: Program) -> Result<ExitCode> 
             "what is amended runs nothing: there is nothing to try".to_owned()
         ));
     }
-    let intendant = act.database.connect().await?;
-    let (by, reason) = (act.actor.name(), act.actor.reason.as_deref());
+    let site = act.place.connect().await?;
+    let actor = act.actor.at(&site)?;
     for id in &act.ids {
-        let id = id.resolve(&intendant).await?;
-        let kind = intendant.get(id).await?.kind;
-        if let Some(schema) = intendant.kind(&kind).await?.input_schema {
+        let id = id.resolve(&site).await?;
+        let kind = site.get(id).await?.kind;
+        if let Some(schema) = site.kind(&kind).await?.input_schema {
             input::check(&kind, &serde_json::from_str(schema.get())?, &input)?;
         }
-        intendant.amend_json(id, &input, &by, reason).await?;
+        site.amend(id, &input, &actor).await?;
         println!("{id} has the new input; resume it");
     }
     Ok(ExitCode::SUCCESS)

@@ -10,13 +10,14 @@ use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use intendant::{Stopped, WorkReport};
+use intendant::{Stopped, WorkReport, WorkerRecord};
 use tokio::sync::watch;
 
-use super::args::Database;
+use super::args::{Database, Place};
 use super::exit::Refusal;
 use super::program::{Program, Settings};
 use super::values::{slots, span_of_time};
+use crate::hook::{WebHook, WebHookError};
 use crate::output::table::{Fit, Table};
 use crate::output::words::{age, one_line, span};
 
@@ -43,7 +44,7 @@ struct List {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    database: Database,
+    place: Place,
 }
 
 impl Worker {
@@ -68,8 +69,39 @@ struct Options {
     /// Stop gracefully at this age, as in `6h`, with exit code 75, so that it is started anew
     #[arg(long, value_name = "TIME", value_parser = span_of_time)]
     max_age: Option<Duration>,
+    /// Send notices of what fails and what is wrong to this URL, signed (see docs/OPERATING.md)
+    #[arg(long, value_name = "URL", requires = "notify_secret")]
+    notify: Option<String>,
+    /// With --notify: what the receiver knows us by, `whsec_` and the base64 of 24 to 64 random bytes
+    #[arg(
+        long,
+        env = "INTENDANT_NOTIFY_SECRET",
+        hide_env_values = true,
+        value_name = "SECRET"
+    )]
+    notify_secret: Option<String>,
+    /// With --notify: to an address within the network, which is refused otherwise
+    #[arg(long, requires = "notify")]
+    notify_within_network: bool,
     #[command(flatten)]
     database: Database,
+}
+
+impl Options {
+    /// Where notices go, if anywhere.
+    fn notify(&self) -> Result<Option<WebHook>> {
+        let Some((url, secret)) = self.notify.as_ref().zip(self.notify_secret.as_ref()) else {
+            return Ok(None);
+        };
+        let usage = |error: WebHookError| Refusal::Usage(error.to_string());
+        let hook = WebHook::new(url, secret).map_err(usage)?;
+        let hook = match self.notify_within_network {
+            true => hook.within_network().map_err(usage)?,
+            false => hook,
+        };
+        hook.check().map_err(usage)?;
+        Ok(Some(hook))
+    }
 }
 
 pub(super) async fn worker(worker: Worker, program: Program) -> Result<ExitCode> {
@@ -80,8 +112,7 @@ pub(super) async fn worker(worker: Worker, program: Program) -> Result<ExitCode>
 }
 
 async fn list(options: List) -> Result<ExitCode> {
-    let intendant = options.database.connect().await?;
-    let workers = intendant.workers().await?;
+    let workers = options.place.connect().await?.workers().await?;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&workers)?);
         return Ok(ExitCode::SUCCESS);
@@ -90,6 +121,12 @@ async fn list(options: List) -> Result<ExitCode> {
         eprintln!("no worker is alive");
         return Ok(ExitCode::SUCCESS);
     }
+    table(&workers).print();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Workers, a line each.
+pub(super) fn table(workers: &[WorkerRecord]) -> Table {
     let mut table = Table::new([
         ("worker", Fit::Whole),
         ("since", Fit::Optional(1)),
@@ -120,8 +157,7 @@ async fn list(options: List) -> Result<ExitCode> {
             one_line(&serves.collect::<Vec<_>>().join("; ")),
         ]);
     }
-    table.print();
-    Ok(ExitCode::SUCCESS)
+    table
 }
 
 async fn work(options: Options, program: Program) -> Result<ExitCode> {
@@ -133,6 +169,7 @@ async fn work(options: Options, program: Program) -> Result<ExitCode> {
         ))
         .into());
     }
+    let notify = options.notify()?;
     let intendant = options.database.connect().await?;
     let workers = program.code(&intendant).await?;
     let settings = Settings {
@@ -140,6 +177,7 @@ async fn work(options: Options, program: Program) -> Result<ExitCode> {
         concurrency: options.concurrency,
         queues: options.queues,
         max_age: options.max_age,
+        notify,
     };
     let (stop, _) = watch::channel(false);
     let kinds: Vec<&str> = workers.iter().flat_map(|worker| worker.kinds()).collect();

@@ -31,6 +31,8 @@ use tokio::sync::oneshot;
 
 use crate::cli::Refusal;
 use crate::output;
+use crate::output::table::width_of_stdout;
+use crate::site::Site;
 
 pub use audit::{Audit, audit};
 pub use replica::{ReplicaOptions, serve_replica};
@@ -308,8 +310,11 @@ impl Demo {
 
     /// The record that an intent leaves, as `intendant show` prints it.
     async fn print(&self, intendant: &Intendant, record: &IntentRecord) -> Result<()> {
-        output::show::intent(intendant, record).await?;
-        println!();
+        let site = Site::Database(intendant.clone());
+        println!(
+            "{}",
+            output::picture(&site, record.id, width_of_stdout()).await?
+        );
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! What is around intents: kinds, workers, alerts, tokens, health.
 
 use std::fmt::Write as _;
+use std::num::NonZeroU32;
 
 use chrono::{DateTime, Utc};
 use intendant::{
@@ -12,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::access::Access;
-use super::parts::{Answer, Asked, Body, KindInPath, Made, Moment, Search, Text, TokenInPath};
+use super::parts::{
+    Answer, Asked, Body, KindInPath, Made, Moment, Search, Text, TokenInPath, some,
+};
 use super::problem::Problem;
 
 /// Which page of kinds.
@@ -57,6 +60,9 @@ pub(super) struct WhichAlerts {
     kind: Option<AlertKind>,
     /// About this intent
     intent: Option<Uuid>,
+    /// Most of them; 1,000 unless said
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<NonZeroU32>,
 }
 
 pub(super) async fn alerts(
@@ -64,6 +70,7 @@ pub(super) async fn alerts(
     Search(which): Search<WhichAlerts>,
 ) -> Result<Answer<Vec<Alert>>, Problem> {
     let engine = access.everything()?;
+    let limit = some(which.limit)?;
     let filter = AlertFilter {
         which: match which.all {
             true => intendant::Which::All,
@@ -71,7 +78,7 @@ pub(super) async fn alerts(
         },
         kind: which.kind,
         intent: which.intent.map(IntentId),
-        limit: None,
+        limit,
     };
     Ok(Answer(engine.alerts(filter).await?))
 }
@@ -108,13 +115,13 @@ pub(super) struct WantedToken {
 }
 
 /// A token that has just been made.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct MadeToken {
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct MadeToken {
     /// Its text, which is shown this once
-    token: String,
+    pub(crate) token: String,
     /// What is known of it
     #[serde(flatten)]
-    record: TokenRecord,
+    pub(crate) record: TokenRecord,
 }
 
 pub(super) async fn create_token(

@@ -349,11 +349,11 @@ pub(super) struct Since {
 }
 
 /// A page of events, which have numbers without gaps.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct EventPage {
-    pub(super) events: Vec<EventRecord>,
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct EventPage {
+    pub(crate) events: Vec<EventRecord>,
     /// `after` of the next page; none at the end, as of now
-    pub(super) next: Option<i64>,
+    pub(crate) next: Option<i64>,
 }
 
 pub(super) async fn events(

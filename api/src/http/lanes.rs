@@ -1,14 +1,16 @@
 //! Queues and schedules: looked at, paused, resumed; queues given a limit, a rate, turns, or a cap.
 
+use std::num::NonZeroU32;
+
 use axum::extract::FromRequestParts;
 use axum::http::request;
 use chrono::{DateTime, Utc};
-use intendant::{Partitions, QueueRecord, Rate, ScheduleRecord};
+use intendant::{ChangeRecord, Partitions, QueueRecord, Rate, ScheduleRecord, TickRecord};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::access::Access;
-use super::parts::{Answer, Body, in_path, named_parameter};
+use super::parts::{Answer, Body, Search, in_path, named_parameter, some};
 use super::problem::Problem;
 use super::route::{Described, Operation, Schemas};
 use super::verbs::check;
@@ -92,17 +94,17 @@ pub(super) struct NewPartitions {
 }
 
 /// Whether anything has changed by it.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Changed {
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Changed {
     /// It was otherwise before
-    changed: bool,
+    pub(crate) changed: bool,
 }
 
 /// When it was asked for.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct AskedAt {
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct AskedAt {
     /// The time by which it is found among the schedule's ticks
-    at: DateTime<Utc>,
+    pub(crate) at: DateTime<Utc>,
 }
 
 pub(super) async fn queues(access: Access) -> Result<Answer<Vec<QueueRecord>>, Problem> {
@@ -197,6 +199,51 @@ pub(super) fn rate(text: Option<&str>, burst: Option<u32>) -> Result<Option<Rate
         (None, Some(_)) => Err(Problem::invalid("a burst is of a rate, and there is none")),
         (rate, None) => Ok(rate),
     }
+}
+
+/// What people did to a queue, the latest first.
+pub(super) async fn queue_changes(
+    access: Access,
+    Name(name): Name,
+) -> Result<Answer<Vec<ChangeRecord>>, Problem> {
+    Ok(Answer(access.everything()?.queue_changes(&name).await?))
+}
+
+/// The same of a schedule.
+pub(super) async fn schedule_changes(
+    access: Access,
+    Name(name): Name,
+) -> Result<Answer<Vec<ChangeRecord>>, Problem> {
+    Ok(Answer(access.everything()?.schedule_changes(&name).await?))
+}
+
+/// How many ticks.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Latest {
+    /// Most of them; 50 unless said
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<NonZeroU32>,
+}
+
+pub(super) async fn schedule_ticks(
+    access: Access,
+    Name(name): Name,
+    Search(latest): Search<Latest>,
+) -> Result<Answer<Vec<TickRecord>>, Problem> {
+    let limit = some(latest.limit)?.unwrap_or(50);
+    let ticks = access.everything()?.schedule_ticks(&name, limit);
+    Ok(Answer(ticks.await?))
+}
+
+pub(super) async fn remove_schedule(
+    access: Access,
+    Name(name): Name,
+    Body(Because { reason }): Body<Because>,
+) -> Result<Answer<Changed>, Problem> {
+    let (engine, reason) = (access.everything()?, check(reason.as_deref())?);
+    engine.remove_schedule(&name, access.who(), reason).await?;
+    Ok(Answer(Changed { changed: true }))
 }
 
 pub(super) async fn schedules(access: Access) -> Result<Answer<Vec<ScheduleRecord>>, Problem> {

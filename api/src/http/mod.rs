@@ -38,7 +38,14 @@ pub use doors::{Grant, Needs};
 pub use listening::{Drained, serve};
 pub use problem::Problem;
 
+pub(crate) use around::MadeToken;
 pub(crate) use doors::Code;
+pub(crate) use intents::EventPage;
+pub(crate) use lanes::{AskedAt, Changed};
+pub(crate) use problem::UNKNOWN_KIND;
+pub(crate) use retention::Rule as RetentionRule;
+pub(crate) use verbs::SentMessage;
+
 use doors::{Doors, Guarded, Latch, Naming};
 use parts::{Answer, Asked, Text};
 use readers::Streams;
@@ -269,15 +276,20 @@ fn routes(guarded: Guarded) -> Routes {
         .add(operator, post("/api/v1/queues/{name}/limit", "limitQueue", "Says how many of a queue's steps may run at once, across all workers"), lanes::limit_queue)
         .add(operator, post("/api/v1/queues/{name}/partition", "partitionQueue", "Has a queue's tasks take turns, told apart by account or something else"), lanes::partition_queue)
         .add(operator, post("/api/v1/queues/{name}/rate", "rateQueue", "Says how many attempts at a queue's steps may begin within a time, across all workers"), lanes::rate_queue)
+        .add(viewer, get("/api/v1/queues/{name}/changes", "queueChanges", "What people did to a queue, the latest first"), lanes::queue_changes)
         .add(viewer, get("/api/v1/schedules", "schedules", "The schedules that there are"), lanes::schedules)
         .add(operator, post("/api/v1/schedules/{name}/pause", "pauseSchedule", "Has a schedule ask for nothing more"), lanes::pause_schedule)
         .add(operator, post("/api/v1/schedules/{name}/resume", "resumeSchedule", "Has a paused schedule go on with its next tick"), lanes::resume_schedule)
         .add(operator, post("/api/v1/schedules/{name}/run", "runSchedule", "Asks for an intent of a schedule now"), lanes::run_schedule)
+        .add(operator, post("/api/v1/schedules/{name}/remove", "removeSchedule", "Removes a schedule that no live worker declares any more"), lanes::remove_schedule)
+        .add(viewer, get("/api/v1/schedules/{name}/ticks", "scheduleTicks", "What came of a schedule's ticks, the latest first"), lanes::schedule_ticks)
+        .add(viewer, get("/api/v1/schedules/{name}/changes", "scheduleChanges", "What people did to a schedule, the latest first"), lanes::schedule_changes)
         .add(viewer, get("/api/v1/retention", "retention", "How long what has finished is kept"), retention::rules)
         .add(admin, post("/api/v1/retention", "retain", "Says how long what ended in a state is kept"), retention::say)
         .add(admin, post("/api/v1/retention/as-declared", "retainAsDeclared", "Takes back what a person has said of that"), retention::as_declared)
         .add(viewer, get("/api/v1/retention/removed", "removed", "How much was removed, by day and kind"), retention::removals)
         .add(viewer, get("/api/v1/retention/kept", "kept", "What is old enough and had to stay, and why"), retention::kept)
+        .add(viewer, get("/api/v1/retention/changes", "retentionChanges", "What people have said of how long something is kept, the latest first"), retention::changes)
         .add(viewer, get("/api/v1/alerts", "alerts", "What people should know of"), around::alerts)
         .add(viewer, get("/api/v1/unfinished", "unfinished", "How many unfinished tasks there are, by place"), around::unfinished)
         .add(admin, get("/api/v1/tokens", "tokens", "The tokens that were ever made"), around::tokens)

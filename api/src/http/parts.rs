@@ -1,5 +1,7 @@
 //! What routes take in and give out, each of which says of itself what it is.
 
+use std::num::NonZeroU32;
+
 use axum::Json;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Query, RawPathParams, Request};
@@ -26,6 +28,15 @@ impl Described for Access {
 
 fn parameter(place: &str, name: &str, required: bool, schema: Value, says: &str) -> Value {
     json!({"in": place, "name": name, "required": required, "schema": schema, "description": says})
+}
+
+/// How many of a list are asked for: as many as go together, at most.
+pub(super) fn some(limit: Option<NonZeroU32>) -> Result<Option<u32>, Problem> {
+    let most = limits::PAGE;
+    match limit.map(NonZeroU32::get) {
+        Some(limit) if limit > most => Err(Problem::invalid(format!("at most {most} go together"))),
+        limit => Ok(limit),
+    }
 }
 
 /// A name in the path.

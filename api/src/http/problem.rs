@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::input::InputError;
 
 /// The code of a kind that nobody has told of.
-pub(super) const UNKNOWN_KIND: &str = "unknown_kind";
+pub(crate) const UNKNOWN_KIND: &str = "unknown_kind";
 
 /// What went wrong, as `application/problem+json`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

@@ -1,8 +1,6 @@
 //! What operators do to intents.
 
-use intendant::{
-    Batch, Cancelled, IntentFilter, IntentId, IntentState, Preview, Sent, Undone, Verb, limits,
-};
+use intendant::{Batch, IntentFilter, IntentId, IntentState, Preview, Sent, Verb, limits};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,6 +11,7 @@ use super::access::{Access, One};
 use super::intents::Which;
 use super::parts::{Answer, Body, Id, IdempotencyKey};
 use super::problem::Problem;
+use crate::deed::{self, Deed};
 
 /// Most characters of a reason.
 const REASON_CHARS: usize = 2_000;
@@ -106,33 +105,19 @@ pub(super) struct Done {
     dry_run: bool,
     /// Where it is now
     state: IntentState,
-    /// Of a rerun of what had finished, or an undo of what had succeeded: the intent that was asked for
-    pub(super) new_intent: Option<IntentId>,
-    /// Of a cancel: whether it is over, or asked to stop
-    cancelled: Option<CancelledHow>,
+    #[serde(flatten)]
+    pub(super) deed: Deed,
     /// Of a dry run: what would be done to its steps
     preview: Option<Preview>,
 }
 
-/// What came of a cancel.
-#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum CancelledHow {
-    /// It is
-    Now,
-    /// It was cancelled before
-    Before,
-    /// It is asked to stop, and will not succeed any more
-    Stopping,
-}
-
 /// What came of a message.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct SentMessage {
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct SentMessage {
     /// Its id
     id: Uuid,
     /// It was sent with this key before, and counts once
-    before: bool,
+    pub(crate) before: bool,
 }
 
 /// The key that the header or the body names.
@@ -170,30 +155,14 @@ pub(super) async fn act(
         intent: id,
         dry_run,
         state: one.record.state,
-        new_intent: None,
-        cancelled: None,
+        deed: Deed::default(),
         preview: None,
     };
     if dry_run {
         done.preview = Some(engine.preview(id, verb).await?);
         return Ok(Answer(done));
     }
-    match verb {
-        Verb::Cancel => {
-            done.cancelled = Some(match engine.cancel(id, who, reason).await? {
-                Cancelled::Before => CancelledHow::Before,
-                Cancelled::Stopping => CancelledHow::Stopping,
-                _ => CancelledHow::Now,
-            });
-        }
-        Verb::Undo => {
-            if let Undone::By(new) = engine.undo(id, who, reason).await? {
-                done.new_intent = Some(new);
-            }
-        }
-        Verb::Rerun => done.new_intent = Some(engine.rerun(id, who, reason).await?),
-        verb => engine.act(id, verb, who, reason).await?,
-    }
+    done.deed = deed::act(engine, id, verb, who, reason).await?;
     done.state = engine.state(id).await?;
     Ok(Answer(done))
 }
@@ -286,8 +255,10 @@ pub(super) async fn amend(
         intent: id,
         dry_run: false,
         state: engine.state(id).await?,
-        new_intent: None,
-        cancelled: None,
+        deed: Deed {
+            intents: 1,
+            ..Deed::default()
+        },
         preview: None,
     }))
 }
@@ -326,6 +297,8 @@ enum ForAll {
     Undo,
     Discard,
     Rerun,
+    Retry,
+    Skip,
 }
 
 /// A verb for all that match.
@@ -337,6 +310,13 @@ pub(super) struct Bulk {
     /// To which of them, by at least one thing that they have in common; `limit` of them at once, the newest first, and at
     /// most a thousand: `next` of the answer is `before` of the call that goes on
     which: Which,
+    /// To all that there are, if `which` says nothing that they have in common
+    #[serde(default)]
+    all: bool,
+    /// Of a retry or a skip: the step; of a rerun: from this step on, of those that have failed
+    step: Option<String>,
+    /// Of a skip: the step's output
+    output: Option<Value>,
     /// Why; kept with the events
     #[schemars(length(max = 2000))]
     reason: Option<String>,
@@ -358,17 +338,26 @@ fn says_nothing(filter: &IntentFilter) -> bool {
 
 pub(super) async fn bulk(access: Access, Body(body): Body<Bulk>) -> Result<Answer<Batch>, Problem> {
     let reason = check(body.reason.as_deref())?;
-    let verb = match body.verb {
-        ForAll::Resume => Verb::Resume,
-        ForAll::Cancel => Verb::Cancel,
-        ForAll::Undo => Verb::Undo,
-        ForAll::Discard => Verb::Discard,
-        ForAll::Rerun => Verb::Rerun,
+    let verb = match (body.verb, body.step, body.output) {
+        (ForAll::Resume, None, None) => Verb::Resume,
+        (ForAll::Cancel, None, None) => Verb::Cancel,
+        (ForAll::Undo, None, None) => Verb::Undo,
+        (ForAll::Discard, None, None) => Verb::Discard,
+        (ForAll::Rerun, None, None) => Verb::Rerun,
+        (ForAll::Rerun, Some(step), None) => Verb::RerunFrom { step },
+        (ForAll::Retry, Some(step), None) => Verb::Retry { step },
+        (ForAll::Skip, Some(step), Some(output)) => Verb::Skip { step, output },
+        _ => {
+            return Err(Problem::invalid(
+                "a retry has a `step`, a skip a `step` and its `output`, a rerun a `step` or none; no other verb has any",
+            ));
+        }
     };
     let mut filter = body.which.filter()?;
-    if says_nothing(&filter) {
+    if says_nothing(&filter) && !body.all {
         return Err(Problem::invalid(
-            "`which` says nothing of what is meant: name an account, a kind, a state or anything else that they have in common",
+            "`which` says nothing of what is meant: name an account, a kind, a state or anything else that they have in common, or \
+             say `all`",
         ));
     }
     filter.limit = filter.limit.or(Some(limits::PAGE));

@@ -1,17 +1,19 @@
 //! How records are printed: tables for people, JSON for programs.
 
 pub mod logs;
+pub(crate) mod screen;
 pub mod show;
 pub(crate) mod table;
 pub(crate) mod words;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use intendant::{Intendant, IntentId, IntentRecord, IntentState, Why};
-use serde_json::json;
+use intendant::{IntentId, IntentRecord, IntentState};
 
-use table::{Fit, Table};
+use table::{Fit, Table, width_of_stdout};
 use words::{age, took, what};
+
+use crate::site::{self, Explained, Site};
 
 /// How to print.
 #[derive(Debug, Clone, Copy, Args)]
@@ -52,6 +54,12 @@ pub fn list(records: &[IntentRecord], format: Format) -> Result<()> {
     if !format.is_table() {
         return print_documents(records, format);
     }
+    table_of(records).print();
+    Ok(())
+}
+
+/// Intents, a line each.
+pub(crate) fn table_of(records: &[IntentRecord]) -> Table {
     let mut table = Table::new([
         ("id", Fit::Id),
         ("kind", Fit::Whole),
@@ -72,8 +80,7 @@ pub fn list(records: &[IntentRecord], format: Format) -> Result<()> {
             what(record),
         ]);
     }
-    table.print();
-    Ok(())
+    table
 }
 
 /// Prints an account's operations in plain words.
@@ -125,21 +132,12 @@ fn came_of(record: &IntentRecord) -> String {
 }
 
 /// Prints one intent with everything that is known of it.
-pub async fn show(intendant: &Intendant, id: IntentId, format: Format) -> Result<()> {
-    let record = intendant.get(id).await?;
+pub(crate) async fn show(site: &Site, id: IntentId, format: Format) -> Result<()> {
     if format.is_table() {
-        return show::intent(intendant, &record).await;
+        print!("{}", picture(site, id, width_of_stdout()).await?);
+        return Ok(());
     }
-    let document = json!({
-        "intent": record,
-        "why": intendant.why(id).await?.reasons,
-        "steps": intendant.all_steps(id).await?,
-        "attempts": intendant.attempts(id).await?,
-        "measurements": intendant.measurements(id).await?,
-        "logs": intendant.logs(id).await?,
-        "events": intendant.events(id).await?,
-        "children": intendant.children(id).await?,
-    });
+    let document = site::document(site, id).await?;
     match format.output {
         Kind::Id => println!("{id}"),
         Kind::Jsonl => println!("{document}"),
@@ -148,19 +146,25 @@ pub async fn show(intendant: &Intendant, id: IntentId, format: Format) -> Result
     Ok(())
 }
 
+/// The same, for people, on a terminal so wide.
+pub(crate) async fn picture(site: &Site, id: IntentId, width: Option<usize>) -> Result<String> {
+    show::intent(site, &site.get(id).await?, width).await
+}
+
 /// Prints what an intent waits for.
-pub fn why(why: &Why, format: Format) -> Result<()> {
+pub(crate) fn why(why: &Explained, format: Format) -> Result<()> {
+    let Explained { words, facts } = why;
+    let said = |name: &str| facts[name].as_str().unwrap_or_default();
     match format.output {
         Kind::Table => {
-            let id = why.intent;
-            println!("{id}  {}  {}", why.kind, why.state);
-            for reason in &why.reasons {
-                println!("  {}", words::one_line(&reason.to_string()));
+            println!("{}  {}  {}", said("intent"), said("kind"), said("state"));
+            for reason in words {
+                println!("  {}", words::one_line(reason));
             }
         }
-        Kind::Json => println!("{}", serde_json::to_string_pretty(why)?),
-        Kind::Jsonl => println!("{}", serde_json::to_string(why)?),
-        Kind::Id => println!("{}", why.intent),
+        Kind::Json => println!("{}", serde_json::to_string_pretty(facts)?),
+        Kind::Jsonl => println!("{}", serde_json::to_string(facts)?),
+        Kind::Id => println!("{}", said("intent")),
     }
     Ok(())
 }

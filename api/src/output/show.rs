@@ -1,37 +1,43 @@
 //! Everything that is known of one intent, for people.
 
+use std::fmt::Write as _;
+
 use anyhow::Result;
-use intendant::{
-    EventRecord, Intendant, IntentRecord, IntentState, LinkRecord, StepRecord, StepState,
-};
+use intendant::{EventRecord, IntentRecord, IntentState, LinkRecord, StepRecord, StepState};
 
 use super::logs;
 use super::table::{Fit, Table};
 use super::words::{age, ahead, between, one_line, time, took, what};
+use crate::site::Site;
 
 /// Most children that are shown: there may be ten thousand.
 const CHILDREN: usize = 50;
 
-/// Prints an intent's record, its steps, its failed attempts, its children and its events.
-pub async fn intent(intendant: &Intendant, record: &IntentRecord) -> Result<()> {
+/// An intent's record, its steps, its failed attempts, its children and its events.
+pub(crate) async fn intent(
+    site: &Site,
+    record: &IntentRecord,
+    width: Option<usize>,
+) -> Result<String> {
     let id = record.id;
-    print_record(record);
+    let mut text = String::new();
+    tell_record(&mut text, record)?;
     if !record.state.is_finished() {
         // One look later than the record: what has come to its end in between has nothing to wait for.
-        for reason in &intendant.why(id).await?.reasons {
-            println!("  {:<12} {}", "why", one_line(&reason.to_string()));
+        for reason in &site.why(id).await?.words {
+            writeln!(text, "  {:<12} {}", "why", one_line(reason))?;
         }
     }
-    print_steps(&intendant.all_steps(id).await?, record.state);
-    let print = |title: &str, lines: Vec<String>| {
+    text.push_str(&steps(&site.all_steps(id).await?, record.state, width));
+    let mut tell = |title: &str, lines: Vec<String>| {
         if !lines.is_empty() {
-            println!("\n{title}");
-            for line in lines {
-                println!("  {}", one_line(&line));
-            }
+            text.push_str(&format!("\n{title}\n"));
+        }
+        for line in lines {
+            text.push_str(&format!("  {}\n", one_line(&line)));
         }
     };
-    let attempts = intendant.attempts(id).await?.into_iter().map(|attempt| {
+    let attempts = site.attempts(id).await?.into_iter().map(|attempt| {
         let retry = attempt.retry_at.map_or("not tried again".to_owned(), |at| {
             format!("tried again at {}", time(at))
         });
@@ -40,16 +46,16 @@ pub async fn intent(intendant: &Intendant, record: &IntentRecord) -> Result<()> 
             attempt.attempt, attempt.step, attempt.failure, attempt.error
         )
     });
-    print("failed attempts", attempts.collect());
-    let measured = intendant.measurements(id).await?;
-    print(
+    tell("failed attempts", attempts.collect());
+    let measured = site.measurements(id).await?;
+    tell(
         "measurements",
         measured.iter().map(logs::measured).collect(),
     );
-    let logged = intendant.logs(id).await?;
+    let logged = site.logs(id).await?;
     let title = format!("logs (intendant logs {id})");
-    print(&title, logged.iter().map(logs::summary).collect());
-    let children = intendant.children(id).await?;
+    tell(&title, logged.iter().map(logs::summary).collect());
+    let children = site.children(id).await?;
     let more = children.len().saturating_sub(CHILDREN);
     let children = children.into_iter().take(CHILDREN).map(|child| {
         format!(
@@ -58,10 +64,10 @@ pub async fn intent(intendant: &Intendant, record: &IntentRecord) -> Result<()> 
         )
     });
     let more = (more > 0).then(|| format!("and {more} more"));
-    print("children", children.chain(more).collect());
-    let links = intendant.links(id).await?;
-    print("conflicts", links.iter().map(link).collect());
-    let signals = intendant.signals(id).await?.into_iter().map(|signal| {
+    tell("children", children.chain(more).collect());
+    let links = site.links(id).await?;
+    tell("conflicts", links.iter().map(link).collect());
+    let signals = site.signals(id).await?.into_iter().map(|signal| {
         let by = signal
             .sent_by
             .map_or_else(String::new, |who| format!(" by {who}"));
@@ -72,10 +78,10 @@ pub async fn intent(intendant: &Intendant, record: &IntentRecord) -> Result<()> 
         };
         format!("{}  `{}`{by}: {taken}", time(signal.sent_at), signal.name)
     });
-    print("signals", signals.collect());
-    let events = intendant.events(id).await?;
-    print("events", events.iter().map(event).collect());
-    Ok(())
+    tell("signals", signals.collect());
+    let events = site.events(id).await?;
+    tell("events", events.iter().map(event).collect());
+    Ok(text)
 }
 
 fn link(link: &LinkRecord) -> String {
@@ -103,11 +109,11 @@ fn event(event: &EventRecord) -> String {
     }
 }
 
-fn print_record(record: &IntentRecord) {
-    println!("{}  {}  {}", record.id, record.kind, record.state);
-    let line = |name: &str, value: Option<String>| {
+fn tell_record(text: &mut String, record: &IntentRecord) -> std::fmt::Result {
+    writeln!(text, "{}  {}  {}", record.id, record.kind, record.state)?;
+    let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
-            println!("  {name:<12} {}", one_line(&value));
+            text.push_str(&format!("  {name:<12} {}\n", one_line(&value)));
         }
     };
     line("account", record.account.clone());
@@ -159,11 +165,12 @@ fn print_record(record: &IntentRecord) {
         record.output.as_ref().map(|output| output.get().to_owned()),
     );
     line("parent", record.parent_id.map(|parent| parent.to_string()));
+    Ok(())
 }
 
-fn print_steps(steps: &[StepRecord], intent: IntentState) {
+fn steps(steps: &[StepRecord], intent: IntentState, width: Option<usize>) -> String {
     if steps.is_empty() {
-        return;
+        return String::new();
     }
     let mut table = Table::new([
         ("step", Fit::Whole),
@@ -186,8 +193,7 @@ fn print_steps(steps: &[StepRecord], intent: IntentState) {
             says(step, intent),
         ]);
     }
-    println!();
-    table.print();
+    format!("\n{}", table.render(width))
 }
 
 fn says(step: &StepRecord, intent: IntentState) -> String {

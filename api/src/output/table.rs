@@ -80,7 +80,7 @@ impl Table {
     }
 
     /// The lines, no wider than that.
-    fn render(mut self, width: Option<usize>) -> String {
+    pub(crate) fn render(mut self, width: Option<usize>) -> String {
         let rows = self
             .columns
             .first()
@@ -170,7 +170,7 @@ fn shorten_ids(cells: &mut [String]) {
 }
 
 /// How wide the terminal is; none where stdout is none.
-fn width_of_stdout() -> Option<usize> {
+pub(crate) fn width_of_stdout() -> Option<usize> {
     let terminal = Term::stdout();
     if !terminal.is_term() {
         return None;

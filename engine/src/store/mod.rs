@@ -14,6 +14,7 @@ mod cancel;
 mod cancel_asked;
 mod change;
 mod checkpoint;
+mod checkup;
 mod circle;
 mod claim;
 mod conflict;

@@ -105,6 +105,7 @@ statements! {
         CHECKPOINT_PROGRESS = "checkpoint_progress",
         CHECKPOINT_READ = "checkpoint_read",
         CHECKPOINT_STEP = "checkpoint_step",
+        CHECKUP = "checkup",
         CHILD_FAILED = "child_failed",
         CHILD_INSERT = "child_insert",
         CHILD_LOAD = "child_load",

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use intendant::{AlertFilter, Cx, StepResult, StoreKind, Watch, Worker, snooze};
+use intendant::{AlertFilter, Cx, StepResult, Watch, Worker, snooze};
 use intendant_tests::database::Database;
 
-use crate::{Resize, run, stderr, stdout};
+use crate::{Resize, Via, run, stderr, stdout};
 
-async fn alerts(kind: StoreKind) -> Result<()> {
-    let (database, intendant) = Database::open(kind).await?;
-    let url = database.url.as_str();
-    let none = run(url, &["alerts"])?;
+async fn alerts(via: Via) -> Result<()> {
+    let (database, intendant) = Database::open(via.store()).await?;
+    let door = &via.door(&database).await?;
+    let none = run(door, &["alerts"])?;
     ensure!(
         none.status.success() && none.stdout.is_empty() && stderr(&none) == "no alerts\n",
         "{none:?}"
@@ -38,7 +38,7 @@ async fn alerts(kind: StoreKind) -> Result<()> {
     worker.await??;
 
     let id = late.id().to_string();
-    let said = stdout(&run(url, &["alerts"])?);
+    let said = stdout(&run(door, &["alerts"])?);
     ensure!(
         said.starts_with("intent deadline: `server.resize` was to be done by ")
             && said.lines().count() == 1
@@ -53,7 +53,7 @@ async fn alerts(kind: StoreKind) -> Result<()> {
         "intent deadline",
         "--json",
     ];
-    let json: serde_json::Value = serde_json::from_slice(&run(url, &words)?.stdout)?;
+    let json: serde_json::Value = serde_json::from_slice(&run(door, &words)?.stdout)?;
     ensure!(
         json[0]["kind"] == "intent deadline" && json[0]["intent"] == id.as_str(),
         "{json}"
@@ -62,9 +62,9 @@ async fn alerts(kind: StoreKind) -> Result<()> {
         json[0]["resolved_at"].is_null() && json[0]["count"] == 1,
         "{json}"
     );
-    let other = run(url, &["alerts", "--kind", "worker gone", "--json"])?;
+    let other = run(door, &["alerts", "--kind", "worker gone", "--json"])?;
     ensure!(stdout(&other) == "[]\n", "{other:?}");
-    let wrong = run(url, &["alerts", "--kind", "trouble"])?;
+    let wrong = run(door, &["alerts", "--kind", "trouble"])?;
     ensure!(
         wrong.status.code() == Some(2) && stderr(&wrong).contains("is not a kind of alerts"),
         "{wrong:?}"
@@ -75,10 +75,15 @@ async fn alerts(kind: StoreKind) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn alerts_are_listed_on_sqlite() -> Result<()> {
-    alerts(StoreKind::Sqlite).await
+    alerts(Via::Sqlite).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn alerts_are_listed_on_postgres() -> Result<()> {
-    alerts(StoreKind::Postgres).await
+    alerts(Via::Postgres).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alerts_are_listed_at_a_server() -> Result<()> {
+    alerts(Via::Server).await
 }

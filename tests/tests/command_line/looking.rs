@@ -5,11 +5,11 @@ use intendant::{Cx, Progress, StepLogs, StepResult, StoreKind, Worker, fail};
 use intendant_tests::database::Database;
 use tracing_subscriber::prelude::*;
 
-use crate::{Resize, run, stderr, stdout, with_history};
+use crate::{Resize, Via, run, stderr, stdout, with_history};
 
-async fn searches_history(kind: StoreKind) -> Result<()> {
-    let (database, good, bad) = with_history(kind).await?;
-    let url = database.url.as_str();
+async fn searches_history(via: Via) -> Result<()> {
+    let (database, good, bad) = with_history(via.store()).await?;
+    let door = &via.door(&database).await?;
     let labelled = database
         .connect()
         .await?
@@ -28,7 +28,7 @@ async fn searches_history(kind: StoreKind) -> Result<()> {
             .chain(options)
             .copied()
             .collect();
-        let output = run(url, &words)?;
+        let output = run(door, &words)?;
         ensure!(output.status.success(), "{output:?}");
         Ok(stdout(&output).lines().map(str::to_owned).collect())
     };
@@ -41,17 +41,17 @@ async fn searches_history(kind: StoreKind) -> Result<()> {
     ensure!(found(&["--until", "2020-01-01"])?.is_empty());
     ensure!(found(&["--finished-since", "1h", "--state", "failed"])? == [bad.as_str()]);
     ensure!(found(&["--after", &good])? == [labelled.as_str(), bad.as_str()]);
-    let wrong = run(url, &["list", "--since", "yesterday"])?;
+    let wrong = run(door, &["list", "--since", "yesterday"])?;
     ensure!(
         wrong.status.code() == Some(2) && stderr(&wrong).contains("or how long ago as in `90s`"),
         "{wrong:?}"
     );
-    let none = run(url, &["history", "--account", "acme", "--by", "nobody"])?;
+    let none = run(door, &["history", "--account", "acme", "--by", "nobody"])?;
     ensure!(
         none.status.success() && none.stdout.is_empty() && stderr(&none) == "no such ones\n",
         "{none:?}"
     );
-    let show = stdout(&run(url, &["show", &labelled])?);
+    let show = stdout(&run(door, &["show", &labelled])?);
     ensure!(
         show.contains("  label        team=billing\n") && show.contains("  correlation  web-7\n"),
         "{show}"
@@ -61,23 +61,28 @@ async fn searches_history(kind: StoreKind) -> Result<()> {
 
 #[tokio::test]
 async fn history_is_searched_on_sqlite() -> Result<()> {
-    searches_history(StoreKind::Sqlite).await
+    searches_history(Via::Sqlite).await
 }
 
 #[tokio::test]
 async fn history_is_searched_on_postgres() -> Result<()> {
-    searches_history(StoreKind::Postgres).await
+    searches_history(Via::Postgres).await
 }
 
-async fn tells_why(kind: StoreKind) -> Result<()> {
-    let (database, intendant) = Database::open(kind).await?;
-    let url = database.url.as_str();
+#[tokio::test]
+async fn history_is_searched_at_a_server() -> Result<()> {
+    searches_history(Via::Server).await
+}
+
+async fn tells_why(via: Via) -> Result<()> {
+    let (database, intendant) = Database::open(via.store()).await?;
+    let door = &via.door(&database).await?;
     let resize = Resize {
         account: "acme".into(),
         server: 1,
     };
     let id = intendant.request(resize).await?.id().to_string();
-    let why = stdout(&run(url, &["why", &id])?);
+    let why = stdout(&run(door, &["why", &id])?);
     ensure!(
         why == format!(
             "{id}  server.resize  ready\n  no live worker serves queue `default`\n  next in line for a worker of queue \
@@ -86,20 +91,20 @@ async fn tells_why(kind: StoreKind) -> Result<()> {
         "{why}"
     );
     let json: serde_json::Value =
-        serde_json::from_slice(&run(url, &["why", &id, "-o", "json"])?.stdout)?;
+        serde_json::from_slice(&run(door, &["why", &id, "-o", "json"])?.stdout)?;
     ensure!(
         json["reasons"][0]["reason"] == "no_worker" && json["reasons"][0]["queue"] == "default",
         "{json:#}"
     );
     // What is unfinished says why when it is shown.
-    let show = stdout(&run(url, &["show", &id])?);
+    let show = stdout(&run(door, &["show", &id])?);
     ensure!(
         show.contains("  why          no live worker serves queue `default`\n"),
         "{show}"
     );
-    let nobody = run(url, &["why", "01890000-0000-7000-8000-000000000000"])?;
+    let nobody = run(door, &["why", "01890000-0000-7000-8000-000000000000"])?;
     ensure!(nobody.status.code() == Some(3), "{nobody:?}");
-    let no_plan = run(url, &["show", &id, "--graph", "dot"])?;
+    let no_plan = run(door, &["show", &id, "--graph", "dot"])?;
     ensure!(
         no_plan.status.code() == Some(3) && stderr(&no_plan).contains("no worker has made it"),
         "{no_plan:?}"
@@ -109,12 +114,17 @@ async fn tells_why(kind: StoreKind) -> Result<()> {
 
 #[tokio::test]
 async fn why_is_told_on_sqlite() -> Result<()> {
-    tells_why(StoreKind::Sqlite).await
+    tells_why(Via::Sqlite).await
 }
 
 #[tokio::test]
 async fn why_is_told_on_postgres() -> Result<()> {
-    tells_why(StoreKind::Postgres).await
+    tells_why(Via::Postgres).await
+}
+
+#[tokio::test]
+async fn why_is_told_at_a_server() -> Result<()> {
+    tells_why(Via::Server).await
 }
 
 #[tokio::test]
@@ -140,15 +150,15 @@ async fn a_plan_is_drawn() -> Result<()> {
     Ok(())
 }
 
-async fn tells_what_steps_logged(kind: StoreKind) -> Result<()> {
+async fn tells_what_steps_logged(via: Via) -> Result<()> {
     async fn resize(cx: Cx<()>, resize: Resize) -> StepResult<u64> {
         tracing::info!(server = resize.server, "resizing\u{1b}[2J");
         cx.measure("cores", 4.0);
         cx.progress(Progress::of(1, 2).saying("cores"));
         Err(fail("no room"))
     }
-    let (database, intendant) = Database::open(kind).await?;
-    let url = database.url.as_str();
+    let (database, intendant) = Database::open(via.store()).await?;
+    let door = &via.door(&database).await?;
     let logged = intendant.request(Resize {
         account: "acme".into(),
         server: 7,
@@ -167,7 +177,7 @@ async fn tells_what_steps_logged(kind: StoreKind) -> Result<()> {
     drop(stop);
     worker.await??;
     let id = id.to_string();
-    let logs = stdout(&run(url, &["logs", &id])?);
+    let logs = stdout(&run(door, &["logs", &id])?);
     ensure!(
         logs.starts_with("`run`, attempt 1, ended ") && logs.contains(" on w\n"),
         "{logs}"
@@ -178,42 +188,47 @@ async fn tells_what_steps_logged(kind: StoreKind) -> Result<()> {
         "{logs}"
     );
     let json: serde_json::Value =
-        serde_json::from_slice(&run(url, &["logs", &id, "--step", "run", "-o", "json"])?.stdout)?;
+        serde_json::from_slice(&run(door, &["logs", &id, "--step", "run", "-o", "json"])?.stdout)?;
     ensure!(
         json[0]["lines"][0]["level"] == "INFO" && json[0]["cut_lines"] == 0,
         "{json:#}"
     );
-    let none = run(url, &["logs", &id, "--step", "other"])?;
+    let none = run(door, &["logs", &id, "--step", "other"])?;
     ensure!(
         none.status.success()
             && none.stdout.is_empty()
             && stderr(&none).starts_with("nothing was logged"),
         "{none:?}"
     );
-    let show = stdout(&run(url, &["show", &id])?);
+    let show = stdout(&run(door, &["show", &id])?);
     ensure!(
         show.contains("  attempt 1 at `run`: cores = 4\n")
             && show.contains("  attempt 1 at `run`: 1 line\n"),
         "{show}"
     );
     let json: serde_json::Value =
-        serde_json::from_slice(&run(url, &["show", &id, "-o", "json"])?.stdout)?;
+        serde_json::from_slice(&run(door, &["show", &id, "-o", "json"])?.stdout)?;
     ensure!(json["measurements"][0]["value"] == 4.0, "{json:#}");
     ensure!(
         json["steps"][0]["progress"]["message"] == "cores",
         "{json:#}"
     );
-    let nobody = run(url, &["logs", "01890000-0000-7000-8000-000000000000"])?;
+    let nobody = run(door, &["logs", "01890000-0000-7000-8000-000000000000"])?;
     ensure!(nobody.status.code() == Some(3), "{nobody:?}");
     Ok(())
 }
 
 #[tokio::test]
 async fn logs_are_told_on_sqlite() -> Result<()> {
-    tells_what_steps_logged(StoreKind::Sqlite).await
+    tells_what_steps_logged(Via::Sqlite).await
 }
 
 #[tokio::test]
 async fn logs_are_told_on_postgres() -> Result<()> {
-    tells_what_steps_logged(StoreKind::Postgres).await
+    tells_what_steps_logged(Via::Postgres).await
+}
+
+#[tokio::test]
+async fn logs_are_told_at_a_server() -> Result<()> {
+    tells_what_steps_logged(Via::Server).await
 }

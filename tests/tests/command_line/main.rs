@@ -6,11 +6,14 @@ mod measuring;
 mod programs;
 mod queueing;
 mod refusals;
+mod remote;
 mod retaining;
 mod scheduling;
+mod seeing;
 mod signalling;
 mod tables;
 mod verbs;
+mod via;
 
 use std::process::{Command, Output};
 
@@ -19,6 +22,8 @@ use intendant::{Cx, Intendant, Intent, Resources, StepResult, StoreKind, Worker,
 use intendant_tests::binary;
 use intendant_tests::database::Database;
 use serde::{Deserialize, Serialize};
+
+use via::{At, Door, Via};
 
 #[derive(Serialize, Deserialize)]
 struct Resize {
@@ -49,13 +54,11 @@ async fn resize(_: Cx<()>, intent: Resize) -> StepResult<u64> {
     }
 }
 
-fn run(url: &str, words: &[&str]) -> Result<Output> {
+fn run(at: &(impl At + ?Sized), words: &[&str]) -> Result<Output> {
     let mut command = Command::new(binary::path("intendant")?);
-    Ok(command
-        .args(words)
-        .args(["--database-url", url])
-        .env("RUST_BACKTRACE", "0")
-        .output()?)
+    command.env("RUST_BACKTRACE", "0");
+    at.say(&mut command, words);
+    Ok(command.output()?)
 }
 
 fn stdout(output: &Output) -> String {
@@ -89,17 +92,17 @@ async fn with_history(kind: StoreKind) -> Result<(Database, String, String)> {
     Ok((database, good.id().to_string(), bad.id().to_string()))
 }
 
-async fn looks_and_resumes(kind: StoreKind) -> Result<()> {
-    let (database, good, bad) = with_history(kind).await?;
-    let url = database.url.as_str();
+async fn looks_and_resumes(via: Via) -> Result<()> {
+    let (database, good, bad) = with_history(via.store()).await?;
+    let door = &via.door(&database).await?;
 
-    let list = run(url, &["list", "--state", "failed", "-o", "id"])?;
+    let list = run(door, &["list", "--state", "failed", "-o", "id"])?;
     ensure!(
         list.status.success() && stdout(&list) == format!("{bad}\n"),
         "{list:?}"
     );
     let table = stdout(&run(
-        url,
+        door,
         &["list", "--kind", "server.resize", "--account", "acme"],
     )?);
     ensure!(
@@ -107,39 +110,39 @@ async fn looks_and_resumes(kind: StoreKind) -> Result<()> {
         "{table}"
     );
     let json: serde_json::Value =
-        serde_json::from_slice(&run(url, &["list", "-o", "json"])?.stdout)?;
+        serde_json::from_slice(&run(door, &["list", "-o", "json"])?.stdout)?;
     ensure!(
         json.as_array()
             .is_some_and(|list| list.len() == 2 && list[0]["state"] == "failed")
     );
 
-    let show = stdout(&run(url, &["show", &bad])?);
+    let show = stdout(&run(door, &["show", &bad])?);
     ensure!(
         show.contains("resource     server:2 (exclusive)") && show.contains("requested by ada"),
         "{show}"
     );
     let shown: serde_json::Value =
-        serde_json::from_slice(&run(url, &["show", &good, "-o", "json"])?.stdout)?;
+        serde_json::from_slice(&run(door, &["show", &good, "-o", "json"])?.stdout)?;
     ensure!(
         shown["steps"][0]["name"] == "run" && shown["intent"]["output"] == 1,
         "{shown}"
     );
-    let history = stdout(&run(url, &["history", "--account", "acme"])?);
+    let history = stdout(&run(door, &["history", "--account", "acme"])?);
     ensure!(
         history.lines().count() == 3 && history.contains("server.resize on server:1"),
         "{history}"
     );
     for (format, is_it) in [("json", bad.as_str()), ("jsonl", &bad), ("id", &bad)] {
-        let history = stdout(&run(url, &["history", "--account", "acme", "-o", format])?);
+        let history = stdout(&run(door, &["history", "--account", "acme", "-o", format])?);
         let first = history.find(is_it).unwrap_or(usize::MAX);
         ensure!(history.find(&good) > Some(first), "{format}: {history}");
     }
-    let older = run(url, &["history", "--account", "acme", "--before", &good])?;
+    let older = run(door, &["history", "--account", "acme", "--before", &good])?;
     ensure!(
         older.status.success() && older.stdout.is_empty() && stderr(&older) == "no older ones\n",
         "{older:?}"
     );
-    let nobody = run(url, &["history", "--account", "nobody", "-o", "json"])?;
+    let nobody = run(door, &["history", "--account", "nobody", "-o", "json"])?;
     ensure!(
         nobody.status.code() == Some(3)
             && nobody.stdout.is_empty()
@@ -148,47 +151,52 @@ async fn looks_and_resumes(kind: StoreKind) -> Result<()> {
     );
 
     let resume = run(
-        url,
+        door,
         &["resume", &bad, "--reason", "server made", "--by", "ada"],
     )?;
     ensure!(
         stdout(&resume) == format!("{bad} is back in line\n"),
         "{resume:?}"
     );
-    ensure!(stdout(&run(url, &["show", &bad])?).contains("resume by ada: server made"));
-    let again = run(url, &["resume", &good])?;
+    ensure!(stdout(&run(door, &["show", &bad])?).contains("resume by ada: server made"));
+    let again = run(door, &["resume", &good])?;
     ensure!(again.status.code() == Some(4), "{again:?}");
     let cancel = run(
-        url,
+        door,
         &["cancel", &bad, "--reason", "not needed", "--by", "ada"],
     )?;
     let expected = format!("{bad} is asked to stop, and will not succeed any more\n");
     ensure!(stdout(&cancel) == expected, "{cancel:?}");
-    ensure!(stdout(&run(url, &["show", &bad])?).contains("cancel by ada: not needed"));
-    ensure!(stdout(&run(url, &["why", &bad])?).contains("asked to stop by ada at "));
-    let undoing = run(url, &["list", "--state", "undoing", "-o", "id"])?;
+    ensure!(stdout(&run(door, &["show", &bad])?).contains("cancel by ada: not needed"));
+    ensure!(stdout(&run(door, &["why", &bad])?).contains("asked to stop by ada at "));
+    let undoing = run(door, &["list", "--state", "undoing", "-o", "id"])?;
     ensure!(stdout(&undoing) == format!("{bad}\n"), "{undoing:?}");
-    let both = run(url, &["cancel", &good, &bad])?;
+    let both = run(door, &["cancel", &good, &bad])?;
     ensure!(
         both.status.code() == Some(4)
             && stdout(&both) == expected
             && stderr(&both).contains("only an unfinished intent can be cancelled"),
         "{both:?}"
     );
-    let nobody = run(url, &["show", "01890000-0000-7000-8000-000000000000"])?;
+    let nobody = run(door, &["show", "01890000-0000-7000-8000-000000000000"])?;
     ensure!(nobody.status.code() == Some(3), "{nobody:?}");
-    ensure!(run(url, &["migrate", "status"])?.status.success());
+    ensure!(run(&database.url, &["migrate", "status"])?.status.success());
     Ok(())
 }
 
 #[tokio::test]
 async fn one_looks_at_history_and_resumes_on_sqlite() -> Result<()> {
-    looks_and_resumes(StoreKind::Sqlite).await
+    looks_and_resumes(Via::Sqlite).await
 }
 
 #[tokio::test]
 async fn one_looks_at_history_and_resumes_on_postgres() -> Result<()> {
-    looks_and_resumes(StoreKind::Postgres).await
+    looks_and_resumes(Via::Postgres).await
+}
+
+#[tokio::test]
+async fn one_looks_at_history_and_resumes_at_a_server() -> Result<()> {
+    looks_and_resumes(Via::Server).await
 }
 
 #[tokio::test]

@@ -1,20 +1,19 @@
 //! `intendant queue`: what people see of queues, and do with them.
 
 use anyhow::{Result, ensure};
-use intendant::StoreKind;
 
-use crate::{Resize, run, stderr, stdout, with_history};
+use crate::{Door, Resize, Via, run, stderr, stdout, with_history};
 
-async fn queues(kind: StoreKind) -> Result<()> {
-    let (database, ..) = with_history(kind).await?;
-    let url = database.url.as_str();
-    let slip = run(url, &["queue", "pause", "defualt"])?;
+async fn queues(via: Via) -> Result<()> {
+    let (database, ..) = with_history(via.store()).await?;
+    let door = &via.door(&database).await?;
+    let slip = run(door, &["queue", "pause", "defualt"])?;
     ensure!(
         slip.status.code() == Some(3) && stderr(&slip).contains("queue list"),
         "{slip:?}"
     );
     let paused = run(
-        url,
+        door,
         &[
             "queue",
             "pause",
@@ -26,7 +25,7 @@ async fn queues(kind: StoreKind) -> Result<()> {
         ],
     )?;
     ensure!(stdout(&paused) == "default is paused\n", "{paused:?}");
-    let again = run(url, &["queue", "pause", "default"])?;
+    let again = run(door, &["queue", "pause", "default"])?;
     ensure!(stdout(&again) == "default is paused already\n", "{again:?}");
     let intendant = database.connect().await?;
     let waits = intendant
@@ -35,49 +34,52 @@ async fn queues(kind: StoreKind) -> Result<()> {
             server: 3,
         })
         .await?;
-    let list = stdout(&run(url, &["queue", "list"])?);
+    let list = stdout(&run(door, &["queue", "list"])?);
     ensure!(
         list.contains("paused by ada: the provider is down"),
         "{list}"
     );
-    let json = stdout(&run(url, &["queue", "list", "--json"])?);
+    let json = stdout(&run(door, &["queue", "list", "--json"])?);
     let json: serde_json::Value = serde_json::from_str(&json)?;
     ensure!(
         json[0]["name"] == "default" && json[0]["ready"] == 1,
         "{json}"
     );
-    let why = stdout(&run(url, &["why", &waits.id().to_string()])?);
+    let why = stdout(&run(door, &["why", &waits.id().to_string()])?);
     ensure!(
         why.contains("queue `default` is paused by ada since "),
         "{why}"
     );
-    let resumed = run(url, &["queue", "resume", "default", "--by", "bob"])?;
+    let resumed = run(door, &["queue", "resume", "default", "--by", "bob"])?;
     ensure!(stdout(&resumed) == "default goes on\n", "{resumed:?}");
-    let again = run(url, &["queue", "resume", "default"])?;
+    let again = run(door, &["queue", "resume", "default"])?;
     ensure!(stdout(&again) == "default is not paused\n", "{again:?}");
     let limited = run(
-        url,
+        door,
         &["queue", "limit", "default", "--slots", "8", "--by", "ada"],
     )?;
     ensure!(
         stdout(&limited) == "default: no more than 8 of its steps run at once\n",
         "{limited:?}"
     );
-    let again = run(url, &["queue", "limit", "default", "--slots", "8"])?;
+    let again = run(door, &["queue", "limit", "default", "--slots", "8"])?;
     ensure!(stdout(&again) == "default: it is so already\n", "{again:?}");
-    let list = stdout(&run(url, &["queue", "list"])?);
+    let list = stdout(&run(door, &["queue", "list"])?);
     ensure!(list.contains("0 of 8"), "{list}");
-    let neither = run(url, &["queue", "limit", "default"])?;
+    let neither = run(door, &["queue", "limit", "default"])?;
     ensure!(neither.status.code() == Some(2), "{neither:?}");
-    let zero = run(url, &["queue", "limit", "default", "--slots", "0"])?;
+    let zero = run(door, &["queue", "limit", "default", "--slots", "0"])?;
     ensure!(zero.status.code() == Some(2), "{zero:?}");
-    let none = run(url, &["queue", "limit", "default", "--none", "--by", "ada"])?;
+    let none = run(
+        door,
+        &["queue", "limit", "default", "--none", "--by", "ada"],
+    )?;
     ensure!(
         stdout(&none) == "default has no limit any more\n",
         "{none:?}"
     );
-    rates(url)?;
-    let changes = stdout(&run(url, &["queue", "changes", "default"])?);
+    rates(door)?;
+    let changes = stdout(&run(door, &["queue", "changes", "default"])?);
     let lines: Vec<_> = changes.lines().collect();
     ensure!(
         lines.len() == 6
@@ -86,21 +88,21 @@ async fn queues(kind: StoreKind) -> Result<()> {
             && lines[5].ends_with("pause by ada: the provider is down"),
         "{changes}"
     );
-    turns(url)?;
-    caps(url)
+    turns(door)?;
+    caps(door)
 }
 
-fn caps(url: &str) -> Result<()> {
+fn caps(door: &Door) -> Result<()> {
     let cap = |more: &[&str]| {
         let args = ["queue", "cap", "default"].iter().chain(more);
-        run(url, &args.copied().collect::<Vec<_>>())
+        run(door, &args.copied().collect::<Vec<_>>())
     };
     let said = cap(&["--waiting", "1", "--by", "ada"])?;
     let says = "default: it refuses requests while 1 of its tasks are in line\n";
     ensure!(stdout(&said) == says, "{said:?}");
     let again = cap(&["--waiting", "1"])?;
     ensure!(stdout(&again) == "default: it is so already\n", "{again:?}");
-    let list = stdout(&run(url, &["queue", "list"])?);
+    let list = stdout(&run(door, &["queue", "list"])?);
     let line = list.lines().find(|line| line.starts_with("default"));
     ensure!(
         line.is_some_and(|line| line.ends_with(" 1    full")),
@@ -115,17 +117,17 @@ fn caps(url: &str) -> Result<()> {
     Ok(())
 }
 
-fn turns(url: &str) -> Result<()> {
+fn turns(door: &Door) -> Result<()> {
     let partition = |more: &[&str]| {
         let args = ["queue", "partition", "default"].iter().chain(more);
-        run(url, &args.copied().collect::<Vec<_>>())
+        run(door, &args.copied().collect::<Vec<_>>())
     };
     let said = partition(&["resource:server", "--at-once", "2", "--by", "ada"])?;
     let says = "default: its tasks take turns by resource:server, no more than 2 of one at once\n";
     ensure!(stdout(&said) == says, "{said:?}");
     let again = partition(&["resource:server", "--at-once", "2"])?;
     ensure!(stdout(&again) == "default: it is so already\n", "{again:?}");
-    let list = stdout(&run(url, &["queue", "list"])?);
+    let list = stdout(&run(door, &["queue", "list"])?);
     ensure!(list.contains("resource:server, 2"), "{list}");
     for slip in [
         &["server"][..],
@@ -143,10 +145,10 @@ fn turns(url: &str) -> Result<()> {
     Ok(())
 }
 
-fn rates(url: &str) -> Result<()> {
+fn rates(door: &Door) -> Result<()> {
     let rate = |more: &[&str]| {
         let args = ["queue", "rate", "default"].iter().chain(more);
-        run(url, &args.copied().collect::<Vec<_>>())
+        run(door, &args.copied().collect::<Vec<_>>())
     };
     let rated = rate(&["500/h", "--burst", "10", "--by", "ada"])?;
     ensure!(
@@ -155,9 +157,9 @@ fn rates(url: &str) -> Result<()> {
     );
     let again = rate(&["500/h", "--burst", "10"])?;
     ensure!(stdout(&again) == "default: it is so already\n", "{again:?}");
-    let list = stdout(&run(url, &["queue", "list"])?);
+    let list = stdout(&run(door, &["queue", "list"])?);
     ensure!(list.contains("500/h"), "{list}");
-    let json = stdout(&run(url, &["queue", "list", "--json"])?);
+    let json = stdout(&run(door, &["queue", "list", "--json"])?);
     let json: serde_json::Value = serde_json::from_str(&json)?;
     let said = serde_json::json!({"steps": 500, "period_ms": 3_600_000, "burst": 10});
     ensure!(json[0]["rate"] == said, "{json}");
@@ -181,10 +183,15 @@ fn rates(url: &str) -> Result<()> {
 
 #[tokio::test]
 async fn people_see_and_pause_queues_on_sqlite() -> Result<()> {
-    queues(StoreKind::Sqlite).await
+    queues(Via::Sqlite).await
 }
 
 #[tokio::test]
 async fn people_see_and_pause_queues_on_postgres() -> Result<()> {
-    queues(StoreKind::Postgres).await
+    queues(Via::Postgres).await
+}
+
+#[tokio::test]
+async fn people_see_and_pause_queues_at_a_server() -> Result<()> {
+    queues(Via::Server).await
 }

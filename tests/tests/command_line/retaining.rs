@@ -1,14 +1,13 @@
 //! `intendant retention`: what people say of how long things are kept, and see of what was removed.
 
 use anyhow::{Result, ensure};
-use intendant::StoreKind;
 
-use crate::{run, stderr, stdout, with_history};
+use crate::{Via, run, stderr, stdout, with_history};
 
-async fn retention(kind: StoreKind) -> Result<()> {
-    let (database, ..) = with_history(kind).await?;
-    let url = database.url.as_str();
-    let none = run(url, &["retention", "list"])?;
+async fn retention(via: Via) -> Result<()> {
+    let (database, ..) = with_history(via.store()).await?;
+    let door = &via.door(&database).await?;
+    let none = run(door, &["retention", "list"])?;
     ensure!(stderr(&none).contains("everything is kept"), "{none:?}");
     let set = [
         "retention",
@@ -23,9 +22,9 @@ async fn retention(kind: StoreKind) -> Result<()> {
         "--reason",
         "the disk",
     ];
-    let said = run(url, &set)?;
+    let said = run(door, &set)?;
     ensure!(stdout(&said) == "said; it counts from now on\n", "{said:?}");
-    let again = run(url, &set)?;
+    let again = run(door, &set)?;
     ensure!(stdout(&again) == "it is so already\n", "{again:?}");
     let of_kind = [
         "retention",
@@ -37,8 +36,8 @@ async fn retention(kind: StoreKind) -> Result<()> {
         "--by",
         "bob",
     ];
-    ensure!(run(url, &of_kind)?.status.success());
-    let list = stdout(&run(url, &["retention", "list"])?);
+    ensure!(run(door, &of_kind)?.status.success());
+    let list = stdout(&run(door, &["retention", "list"])?);
     ensure!(
         list.contains("30 d") && list.contains("7 d") && list.contains("ada: the disk"),
         "{list}"
@@ -47,7 +46,7 @@ async fn retention(kind: StoreKind) -> Result<()> {
         list.contains("server.resize") && list.contains("for ever"),
         "{list}"
     );
-    let json = stdout(&run(url, &["retention", "list", "--json"])?);
+    let json = stdout(&run(door, &["retention", "list", "--json"])?);
     let json: serde_json::Value = serde_json::from_str(&json)?;
     ensure!(
         json[0]["rows_s"] == 2_592_000 && json[0]["said"] == "person",
@@ -75,32 +74,32 @@ async fn retention(kind: StoreKind) -> Result<()> {
             "2d",
         ],
     ] {
-        let refused = run(url, wrong)?;
+        let refused = run(door, wrong)?;
         ensure!(!refused.status.success(), "{wrong:?}: {refused:?}");
     }
-    let ran = run(url, &["retention", "run"])?;
+    let ran = run(database.url.as_str(), &["retention", "run"])?;
     ensure!(
         stdout(&ran) == "removed 0 intents, and the payloads of 0\n",
         "{ran:?}"
     );
     for nothing in ["removed", "kept"] {
-        let nothing = run(url, &["retention", nothing])?;
+        let nothing = run(door, &["retention", nothing])?;
         ensure!(
             nothing.status.success() && stderr(&nothing).contains("noth"),
             "{nothing:?}"
         );
     }
-    let changes = stdout(&run(url, &["retention", "changes"])?);
+    let changes = stdout(&run(door, &["retention", "changes"])?);
     ensure!(
         changes.contains("retain succeeded") && changes.contains("the disk"),
         "{changes}"
     );
-    let unset = run(url, &["retention", "unset", "succeeded", "--by", "ada"])?;
+    let unset = run(door, &["retention", "unset", "succeeded", "--by", "ada"])?;
     ensure!(
         stdout(&unset) == "what the code declares counts again\n",
         "{unset:?}"
     );
-    let again = run(url, &["retention", "unset", "succeeded"])?;
+    let again = run(door, &["retention", "unset", "succeeded"])?;
     ensure!(
         stdout(&again) == "nobody has said anything of that\n",
         "{again:?}"
@@ -110,10 +109,15 @@ async fn retention(kind: StoreKind) -> Result<()> {
 
 #[tokio::test]
 async fn people_say_how_long_things_are_kept_on_sqlite() -> Result<()> {
-    retention(StoreKind::Sqlite).await
+    retention(Via::Sqlite).await
 }
 
 #[tokio::test]
 async fn people_say_how_long_things_are_kept_on_postgres() -> Result<()> {
-    retention(StoreKind::Postgres).await
+    retention(Via::Postgres).await
+}
+
+#[tokio::test]
+async fn people_say_how_long_things_are_kept_at_a_server() -> Result<()> {
+    retention(Via::Server).await
 }

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use intendant::{Cx, Intent, Schedule, StepResult, StoreKind, TickState, Worker};
+use intendant::{Cx, Intent, Schedule, StepResult, TickState, Worker};
 use intendant_tests::database::Database;
 use serde::{Deserialize, Serialize};
 
-use crate::{run, stderr, stdout};
+use crate::{Via, run, stderr, stdout};
 
 #[derive(Serialize, Deserialize)]
 struct CloseMonth;
@@ -21,15 +21,15 @@ async fn close(_: Cx<()>, _: CloseMonth) -> StepResult<()> {
     Ok(())
 }
 
-async fn schedules(kind: StoreKind) -> Result<()> {
-    let (database, intendant) = Database::open(kind).await?;
-    let url = database.url.as_str();
-    let none = run(url, &["schedule", "list"])?;
+async fn schedules(via: Via) -> Result<()> {
+    let (database, intendant) = Database::open(via.store()).await?;
+    let door = &via.door(&database).await?;
+    let none = run(door, &["schedule", "list"])?;
     ensure!(
         none.stdout.is_empty() && stderr(&none).starts_with("no schedules"),
         "{none:?}"
     );
-    let unknown = run(url, &["schedule", "pause", "nobody"])?;
+    let unknown = run(door, &["schedule", "pause", "nobody"])?;
     ensure!(unknown.status.code() == Some(3), "{unknown:?}");
 
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -62,7 +62,7 @@ async fn schedules(kind: StoreKind) -> Result<()> {
     };
     until(TickState::Asked).await?;
 
-    let list = stdout(&run(url, &["schedule", "list"])?);
+    let list = stdout(&run(door, &["schedule", "list"])?);
     ensure!(
         list.contains("0 6 1 * * (Europe/Stockholm)")
             && list.contains("month.close")
@@ -70,7 +70,7 @@ async fn schedules(kind: StoreKind) -> Result<()> {
         "{list}"
     );
     let pause = run(
-        url,
+        door,
         &[
             "schedule",
             "pause",
@@ -82,32 +82,32 @@ async fn schedules(kind: StoreKind) -> Result<()> {
         ],
     )?;
     ensure!(stdout(&pause) == "close is paused\n", "{pause:?}");
-    let again = run(url, &["schedule", "pause", "close", "--by", "bob"])?;
+    let again = run(door, &["schedule", "pause", "close", "--by", "bob"])?;
     ensure!(stdout(&again) == "close is paused already\n", "{again:?}");
-    let list = stdout(&run(url, &["schedule", "list"])?);
+    let list = stdout(&run(door, &["schedule", "list"])?);
     ensure!(list.contains("paused by ada"), "{list}");
-    let asked = run(url, &["schedule", "run", "close", "--by", "ada"])?;
+    let asked = run(door, &["schedule", "run", "close", "--by", "ada"])?;
     ensure!(
         stdout(&asked).starts_with("close is asked for, at "),
         "{asked:?}"
     );
     until(TickState::Requested).await?;
-    let resumed = run(url, &["schedule", "resume", "close", "--by", "bob"])?;
+    let resumed = run(door, &["schedule", "resume", "close", "--by", "bob"])?;
     ensure!(stdout(&resumed) == "close goes on\n", "{resumed:?}");
-    let ticks = stdout(&run(url, &["schedule", "ticks", "close"])?);
+    let ticks = stdout(&run(door, &["schedule", "ticks", "close"])?);
     ensure!(
         ticks.contains("requested ")
             && ticks.contains(", for ada")
             && ticks.contains("pause by ada: the books are open"),
         "{ticks}"
     );
-    let json = stdout(&run(url, &["schedule", "list", "--json"])?);
+    let json = stdout(&run(door, &["schedule", "list", "--json"])?);
     let json: serde_json::Value = serde_json::from_str(&json)?;
     ensure!(
         json[0]["name"] == "close" && json[0]["latest"]["state"] == "requested",
         "{json}"
     );
-    let early = run(url, &["schedule", "remove", "close"])?;
+    let early = run(door, &["schedule", "remove", "close"])?;
     ensure!(
         early.status.code() == Some(4) && stderr(&early).contains("a live worker declares it"),
         "{early:?}"
@@ -115,22 +115,27 @@ async fn schedules(kind: StoreKind) -> Result<()> {
     stop.send(()).ok();
     running.await??;
 
-    let late = run(url, &["schedule", "run", "close"])?;
+    let late = run(door, &["schedule", "run", "close"])?;
     ensure!(
         stderr(&late).contains("no live worker declares it"),
         "{late:?}"
     );
-    let removed = run(url, &["schedule", "remove", "close"])?;
+    let removed = run(door, &["schedule", "remove", "close"])?;
     ensure!(stdout(&removed) == "close is removed\n", "{removed:?}");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn people_see_and_change_schedules_on_sqlite() -> Result<()> {
-    schedules(StoreKind::Sqlite).await
+    schedules(Via::Sqlite).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn people_see_and_change_schedules_on_postgres() -> Result<()> {
-    schedules(StoreKind::Postgres).await
+    schedules(Via::Postgres).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_see_and_change_schedules_at_a_server() -> Result<()> {
+    schedules(Via::Server).await
 }

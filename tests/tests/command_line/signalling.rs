@@ -1,11 +1,11 @@
 //! `intendant signal`: a message for a step that waits.
 
 use anyhow::{Result, ensure};
-use intendant::{Cx, Intendant, Intent, Node, Plan, StepResult, StoreKind, Worker};
+use intendant::{Cx, Intendant, Intent, Node, Plan, StepResult, Worker};
 use intendant_tests::database::Database;
 use serde::{Deserialize, Serialize};
 
-use crate::{run, stderr, stdout};
+use crate::{Via, run, stderr, stdout};
 
 #[derive(Serialize, Deserialize)]
 struct Invoice;
@@ -29,14 +29,14 @@ fn approved(_: &Invoice, plan: &mut Plan<()>) -> Node<u64> {
     plan.step("cents", cents).input(approval)
 }
 
-async fn signals(kind: StoreKind) -> Result<()> {
-    let (database, intendant): (Database, Intendant) = Database::open(kind).await?;
-    let url = database.url.as_str();
+async fn signals(via: Via) -> Result<()> {
+    let (database, intendant): (Database, Intendant) = Database::open(via.store()).await?;
+    let door = &via.door(&database).await?;
     let handle = intendant.request(Invoice).await?;
     let id = handle.id().to_string();
     let send = |json: &str, more: &[&str]| {
         let words = [&["signal", id.as_str(), "approve", json], more].concat();
-        run(url, &words)
+        run(door, &words)
     };
     let sent = send(r#"{"cents": 50}"#, &["--key", "click", "--by", "ada"])?;
     ensure!(
@@ -46,7 +46,7 @@ async fn signals(kind: StoreKind) -> Result<()> {
     let again = send(r#"{"cents": 50}"#, &["--key", "click"])?;
     let expected = format!("{id}  `approve` was sent with this key before; it counts once\n");
     ensure!(stdout(&again) == expected, "{again:?}");
-    let shown = stdout(&run(url, &["show", &id])?);
+    let shown = stdout(&run(door, &["show", &id])?);
     ensure!(shown.contains("`approve` by ada: not taken yet"), "{shown}");
     let garbage = send("{cents", &[])?;
     ensure!(
@@ -60,7 +60,7 @@ async fn signals(kind: StoreKind) -> Result<()> {
         stopped.await.ok();
     }));
     ensure!(handle.output().await? == 50);
-    let shown = stdout(&run(url, &["show", &id])?);
+    let shown = stdout(&run(door, &["show", &id])?);
     ensure!(
         shown.contains("`approve` by ada: taken by `approve`"),
         "{shown}"
@@ -77,10 +77,15 @@ async fn signals(kind: StoreKind) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_sends_a_message_on_sqlite() -> Result<()> {
-    signals(StoreKind::Sqlite).await
+    signals(Via::Sqlite).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_sends_a_message_on_postgres() -> Result<()> {
-    signals(StoreKind::Postgres).await
+    signals(Via::Postgres).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_sends_a_message_at_a_server() -> Result<()> {
+    signals(Via::Server).await
 }

@@ -6,7 +6,7 @@ use intendant_tests::database::Database;
 use intendant_tests::{binary, terminal};
 use serde::{Deserialize, Serialize};
 
-use crate::{run, stdout, with_history};
+use crate::{Via, run, stdout, with_history};
 
 const COLUMNS: usize = 80;
 
@@ -120,12 +120,13 @@ fn migrate(_: &Migrate, plan: &mut Plan<()>) -> Node<u64> {
 }
 
 /// What has not begun is part of the plan as well; what failed before a resume is not failing now.
-async fn show_tells_the_whole_plan(kind: StoreKind) -> Result<()> {
-    let (database, intendant) = Database::open(kind).await?;
+async fn show_tells_the_whole_plan(via: Via) -> Result<()> {
+    let (database, intendant) = Database::open(via.store()).await?;
     let handle = intendant.request(Migrate).await?;
-    let (id, url) = (handle.id().to_string(), database.url.as_str());
+    let id = handle.id().to_string();
+    let door = &via.door(&database).await?;
     let told = || -> Result<Vec<(String, String, bool)>> {
-        let output = run(url, &["show", &id, "-o", "json"])?;
+        let output = run(door, &["show", &id, "-o", "json"])?;
         let document: serde_json::Value = serde_json::from_slice(&output.stdout)?;
         let steps = document["steps"].as_array().context("steps")?;
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
@@ -163,16 +164,20 @@ async fn show_tells_the_whole_plan(kind: StoreKind) -> Result<()> {
                 dropped.clone()
             ]
     );
-    let table = stdout(&run(url, &["show", &id])?);
+    let table = stdout(&run(door, &["show", &id])?);
     ensure!(
         table
             .lines()
             .any(|line| line.split_whitespace().eq(["drop", "pending"])),
         "{table}"
     );
-    ensure!(run(url, &["resume", &id])?.status.success());
-    ensure!(told()? == [copied, step("switch", "pending", true), dropped]);
-    let table = stdout(&run(url, &["show", &id])?);
+    ensure!(run(door, &["resume", &id])?.status.success());
+    let steps = told()?;
+    ensure!(
+        steps == [copied, step("switch", "pending", true), dropped],
+        "{steps:?}"
+    );
+    let table = stdout(&run(door, &["show", &id])?);
     let attempt =
         "attempt 1 at `switch` failed (gave up): the replica lags behind; not tried again";
     ensure!(
@@ -184,10 +189,15 @@ async fn show_tells_the_whole_plan(kind: StoreKind) -> Result<()> {
 
 #[tokio::test]
 async fn show_tells_the_whole_plan_on_sqlite() -> Result<()> {
-    show_tells_the_whole_plan(StoreKind::Sqlite).await
+    show_tells_the_whole_plan(Via::Sqlite).await
 }
 
 #[tokio::test]
 async fn show_tells_the_whole_plan_on_postgres() -> Result<()> {
-    show_tells_the_whole_plan(StoreKind::Postgres).await
+    show_tells_the_whole_plan(Via::Postgres).await
+}
+
+#[tokio::test]
+async fn show_tells_the_whole_plan_at_a_server() -> Result<()> {
+    show_tells_the_whole_plan(Via::Server).await
 }

@@ -1,15 +1,14 @@
 //! What an operator does from the command line.
 
 use anyhow::{Result, ensure};
-use intendant::StoreKind;
 
-use crate::{run, stderr, stdout, with_history};
+use crate::{Via, run, stderr, stdout, with_history};
 
-async fn verbs(kind: StoreKind) -> Result<()> {
-    let (database, good, bad) = with_history(kind).await?;
-    let url = database.url.as_str();
+async fn verbs(via: Via) -> Result<()> {
+    let (database, good, bad) = with_history(via.store()).await?;
+    let door = &via.door(&database).await?;
     let says = |words: &[&str], expected: &str| -> Result<()> {
-        let output = run(url, words)?;
+        let output = run(door, words)?;
         ensure!(
             output.status.success() && stdout(&output) == expected,
             "{words:?}: {output:?}"
@@ -17,7 +16,7 @@ async fn verbs(kind: StoreKind) -> Result<()> {
         Ok(())
     };
     let refuses = |words: &[&str], code: i32, expected: &str| -> Result<()> {
-        let output = run(url, words)?;
+        let output = run(door, words)?;
         let is_said = stderr(&output).contains(expected) && output.stdout.is_empty();
         ensure!(
             output.status.code() == Some(code) && is_said,
@@ -26,13 +25,13 @@ async fn verbs(kind: StoreKind) -> Result<()> {
         Ok(())
     };
     let state = |id: &str, state: &str| -> Result<()> {
-        let listed = stdout(&run(url, &["list", "--state", state, "-o", "id"])?);
+        let listed = stdout(&run(door, &["list", "--state", state, "-o", "id"])?);
         ensure!(listed.contains(id), "{id} is not {state}");
         Ok(())
     };
 
     // Looking first changes nothing.
-    let failures = stdout(&run(url, &["failures"])?);
+    let failures = stdout(&run(door, &["failures"])?);
     ensure!(
         failures.starts_with("1 × server.resize in run: no such server: it was "),
         "{failures}"
@@ -41,13 +40,13 @@ async fn verbs(kind: StoreKind) -> Result<()> {
         failures.lines().count() == 1 && failures.contains(&bad),
         "{failures}"
     );
-    let none = run(url, &["failures", "--kind", "mail"])?;
+    let none = run(door, &["failures", "--kind", "mail"])?;
     ensure!(
         none.stdout.is_empty() && stderr(&none) == "nothing is failed\n",
         "{none:?}"
     );
     let json: serde_json::Value =
-        serde_json::from_slice(&run(url, &["failures", "--json"])?.stdout)?;
+        serde_json::from_slice(&run(door, &["failures", "--json"])?.stdout)?;
     ensure!(json["groups"][0]["count"] == 1, "{json}");
     says(
         &["resume", &bad, "--dry-run"],
@@ -100,7 +99,7 @@ async fn verbs(kind: StoreKind) -> Result<()> {
     let input = r#"{"account":"acme","server":3}"#;
     let amend = ["amend", &bad, "--input", input, "--reason", "wrong server"];
     says(&amend, &format!("{bad} has the new input; resume it\n"))?;
-    ensure!(stdout(&run(url, &["show", &bad])?).contains("wrong server"));
+    ensure!(stdout(&run(door, &["show", &bad])?).contains("wrong server"));
     says(
         &["rerun", &bad, "--from", "run"],
         &format!("{bad} is back in line, from `run` on\n"),
@@ -113,7 +112,7 @@ async fn verbs(kind: StoreKind) -> Result<()> {
         "1 intent matches; done for 1, refused for 0\n",
     )?;
 
-    let again = run(url, &["rerun", &good, "--by", "ada"])?;
+    let again = run(door, &["rerun", &good, "--by", "ada"])?;
     let said = stdout(&again);
     let new = said.trim_end().rsplit(' ').next().unwrap_or_default();
     ensure!(
@@ -123,7 +122,7 @@ async fn verbs(kind: StoreKind) -> Result<()> {
     says(&["cancel", new], &format!("{new} is cancelled\n"))?;
     says(&["cancel", new], &format!("{new} was cancelled before\n"))?;
     refuses(&["undo", new], 4, "only a failed intent can be taken back")?;
-    let batch = run(url, &["resume", "--all", "--yes", "--state", "succeeded"])?;
+    let batch = run(door, &["resume", "--all", "--yes", "--state", "succeeded"])?;
     ensure!(batch.status.code() == Some(4), "{batch:?}");
     ensure!(
         stdout(&batch) == "1 intent matches; done for 0, refused for 1\n",
@@ -138,26 +137,31 @@ async fn verbs(kind: StoreKind) -> Result<()> {
 
 #[tokio::test]
 async fn an_operator_acts_on_intents_on_sqlite() -> Result<()> {
-    verbs(StoreKind::Sqlite).await
+    verbs(Via::Sqlite).await
 }
 
 #[tokio::test]
 async fn an_operator_acts_on_intents_on_postgres() -> Result<()> {
-    verbs(StoreKind::Postgres).await
+    verbs(Via::Postgres).await
 }
 
-async fn steps(kind: StoreKind) -> Result<()> {
-    let (database, _, bad) = with_history(kind).await?;
-    let url = database.url.as_str();
-    let retry = run(url, &["retry", &bad, "--step", "run", "--by", "ada"])?;
+#[tokio::test]
+async fn an_operator_acts_on_intents_at_a_server() -> Result<()> {
+    verbs(Via::Server).await
+}
+
+async fn steps(via: Via) -> Result<()> {
+    let (database, _, bad) = with_history(via.store()).await?;
+    let door = &via.door(&database).await?;
+    let retry = run(door, &["retry", &bad, "--step", "run", "--by", "ada"])?;
     ensure!(
         stdout(&retry) == format!("{bad} tries `run` again\n"),
         "{retry:?}"
     );
-    let (database, _, bad) = with_history(kind).await?;
-    let url = database.url.as_str();
+    let (database, _, bad) = with_history(via.store()).await?;
+    let door = &via.door(&database).await?;
     let skip = run(
-        url,
+        door,
         &[
             "skip", &bad, "--step", "run", "--output", "7", "--by", "ada",
         ],
@@ -166,18 +170,18 @@ async fn steps(kind: StoreKind) -> Result<()> {
         stdout(&skip) == format!("{bad} goes on after `run`\n"),
         "{skip:?}"
     );
-    ensure!(stdout(&run(url, &["show", &bad])?).contains("skip by ada"));
-    let (database, _, bad) = with_history(kind).await?;
-    let url = database.url.as_str();
-    let undo = run(url, &["undo", &bad])?;
+    ensure!(stdout(&run(door, &["show", &bad])?).contains("skip by ada"));
+    let (database, _, bad) = with_history(via.store()).await?;
+    let door = &via.door(&database).await?;
+    let undo = run(door, &["undo", &bad])?;
     ensure!(
         stdout(&undo) == format!("{bad} is being taken back\n"),
         "{undo:?}"
     );
-    let (database, _, bad) = with_history(kind).await?;
-    let url = database.url.as_str();
+    let (database, _, bad) = with_history(via.store()).await?;
+    let door = &via.door(&database).await?;
     // Nobody can be asked here.
-    let asks = run(url, &["discard", "--all", "--kind", "server.resize"])?;
+    let asks = run(door, &["discard", "--all", "--kind", "server.resize"])?;
     ensure!(
         asks.status.code() == Some(2)
             && stderr(&asks).contains("1 intent matches; to discard what matches")
@@ -185,7 +189,7 @@ async fn steps(kind: StoreKind) -> Result<()> {
         "{asks:?}"
     );
     let discard = run(
-        url,
+        door,
         &["discard", "--all", "--kind", "server.resize", "--yes"],
     )?;
     ensure!(
@@ -193,17 +197,22 @@ async fn steps(kind: StoreKind) -> Result<()> {
         "{discard:?}"
     );
     ensure!(
-        stdout(&run(url, &["list", "--state", "cancelled", "-o", "id"])?) == format!("{bad}\n")
+        stdout(&run(door, &["list", "--state", "cancelled", "-o", "id"])?) == format!("{bad}\n")
     );
     Ok(())
 }
 
 #[tokio::test]
 async fn an_operator_acts_on_steps_on_sqlite() -> Result<()> {
-    steps(StoreKind::Sqlite).await
+    steps(Via::Sqlite).await
 }
 
 #[tokio::test]
 async fn an_operator_acts_on_steps_on_postgres() -> Result<()> {
-    steps(StoreKind::Postgres).await
+    steps(Via::Postgres).await
+}
+
+#[tokio::test]
+async fn an_operator_acts_on_steps_at_a_server() -> Result<()> {
+    steps(Via::Server).await
 }

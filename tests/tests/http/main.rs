@@ -7,6 +7,7 @@
 
 mod accounts;
 mod bulk;
+mod hooks;
 mod hostile;
 mod matrix;
 mod pages;

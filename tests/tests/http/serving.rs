@@ -1,14 +1,13 @@
 //! `intendant serve`, as a process.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, ensure};
 use intendant::StoreKind;
 use intendant_tests::binary;
 use intendant_tests::database::Database;
+use intendant_tests::serving::Serving;
 
 fn run(url: &str, words: &[&str]) -> Result<Output> {
     let mut command = Command::new(binary::path("intendant")?);
@@ -17,64 +16,6 @@ fn run(url: &str, words: &[&str]) -> Result<Output> {
         .args(["--database-url", url])
         .env("USER", "ada")
         .output()?)
-}
-
-/// A server that is killed when it is dropped.
-struct Serving {
-    child: Child,
-    said: BufReader<std::process::ChildStderr>,
-    address: String,
-    before: String,
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-impl Serving {
-    fn start(url: &str) -> Result<Self> {
-        let mut child = Command::new(binary::path("intendant")?)
-            .args(["serve", "--listen", "127.0.0.1:0", "--database-url", url])
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let mut said = BufReader::new(child.stderr.take().context("its stderr")?);
-        let mut before = String::new();
-        loop {
-            let mut line = String::new();
-            ensure!(said.read_line(&mut line)? > 0, "it has ended: {before}");
-            if let Some(address) = line.trim().strip_prefix("listening on http://") {
-                let address = address.to_owned();
-                return Ok(Self {
-                    child,
-                    said,
-                    address,
-                    before,
-                });
-            }
-            before.push_str(&line);
-        }
-    }
-
-    fn connect(&self) -> Result<TcpStream> {
-        let stream = TcpStream::connect(&self.address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        Ok(stream)
-    }
-
-    /// Says this, and reads until the connection ends.
-    fn ask(&self, path: &str, headers: &str) -> Result<String> {
-        let mut stream = self.connect()?;
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n"
-        )?;
-        let mut said = String::new();
-        stream.read_to_string(&mut said)?;
-        Ok(said)
-    }
 }
 
 async fn serves(kind: StoreKind) -> Result<()> {

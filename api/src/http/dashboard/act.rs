@@ -192,7 +192,7 @@ pub(super) async fn act(seat: Seat, Id(id): Id, form: Form) -> Result<Response, 
     };
     let Answer(done) = verbs::act(&access, id, &verb(&form)?, act).await?;
     // What was asked for anew is what one wants to see.
-    Ok(see(&seat.place.intent(done.new_intent.unwrap_or(id))))
+    Ok(see(&seat.place.intent(done.deed.new_intent.unwrap_or(id))))
 }
 
 pub(super) async fn signal(seat: Seat, Id(id): Id, form: Form) -> Result<Response, Problem> {

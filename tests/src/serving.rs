@@ -1,0 +1,75 @@
+//! `intendant serve`, as a process.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::binary;
+
+/// A server that is killed when it is dropped.
+#[derive(Debug)]
+pub struct Serving {
+    /// The process.
+    pub child: Child,
+    /// What it says on stderr from now on.
+    pub said: BufReader<ChildStderr>,
+    /// Where it listens.
+    pub address: String,
+    /// What it said before it listened.
+    pub before: String,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Serving {
+    /// Serves a database, on a port of its own.
+    pub fn start(url: &str) -> Result<Self> {
+        let mut child = Command::new(binary::path("intendant")?)
+            .args(["serve", "--listen", "127.0.0.1:0", "--database-url", url])
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut said = BufReader::new(child.stderr.take().context("its stderr")?);
+        let mut before = String::new();
+        loop {
+            let mut line = String::new();
+            ensure!(said.read_line(&mut line)? > 0, "it has ended: {before}");
+            if let Some(address) = line.trim().strip_prefix("listening on http://") {
+                let address = address.to_owned();
+                return Ok(Self {
+                    child,
+                    said,
+                    address,
+                    before,
+                });
+            }
+            before.push_str(&line);
+        }
+    }
+
+    /// A connection to it.
+    pub fn connect(&self) -> Result<TcpStream> {
+        let stream = TcpStream::connect(&self.address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        Ok(stream)
+    }
+
+    /// Says this, and reads until the connection ends.
+    pub fn ask(&self, path: &str, headers: &str) -> Result<String> {
+        let mut stream = self.connect()?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n"
+        )?;
+        let mut said = String::new();
+        stream.read_to_string(&mut said)?;
+        Ok(said)
+    }
+}

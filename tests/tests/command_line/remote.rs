@@ -1,0 +1,230 @@
+//! What is otherwise at a server: who may do what, and what it is to ask there and to wait.
+
+use std::process::Output;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use intendant::{StoreKind, Worker};
+use intendant_tests::database::Database;
+
+use crate::{Door, Via, resize, run, stderr, stdout, with_history};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_asks_and_waits_at_a_server() -> Result<()> {
+    let (database, intendant) = Database::open(StoreKind::Sqlite).await?;
+    let door = &Via::Server.door(&database).await?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let worker = Worker::new(&intendant, ()).name("w").register_step(resize);
+    let worker = tokio::spawn(worker.run(async {
+        stopped.await.ok();
+    }));
+    while intendant.kinds(None).await?.is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for looks in [
+        &["kinds"][..],
+        &["kinds", "server.resize", "--json"],
+        &["kinds", "server.resize"],
+    ] {
+        let (here, there) = (run(database.url.as_str(), looks)?, run(door, looks)?);
+        ensure!(
+            stdout(&here) == stdout(&there) && here.status.success(),
+            "{there:?}"
+        );
+    }
+    ensure!(stdout(&run(door, &["worker", "list"])?).contains("default: server.resize"));
+
+    let ask = |server: &str, more: &[&str]| {
+        let input = format!(r#"{{"account":"acme","server":{server}}}"#);
+        let words = [
+            "request",
+            "server.resize",
+            "--input",
+            &input,
+            "--account",
+            "acme",
+        ];
+        run(door, &[&words, more].concat())
+    };
+    let said = ask(
+        "1",
+        &[
+            "--resource",
+            "server:1",
+            "--label",
+            "team=a",
+            "--key",
+            "k",
+            "--wait",
+        ],
+    )?;
+    let done = stdout(&said);
+    ensure!(
+        said.status.success() && done.contains("succeeded"),
+        "{said:?}"
+    );
+    let again = ask(
+        "1",
+        &["--resource", "server:1", "--label", "team=a", "--key", "k"],
+    )?;
+    ensure!(
+        stdout(&again).contains("was asked for before; this is the same intent"),
+        "{again:?}"
+    );
+    let other = ask("3", &["--key", "k"])?;
+    ensure!(other.status.code() == Some(4), "{other:?}");
+    let failed = ask("2", &["--wait", "--timeout", "30s", "-o", "id"])?;
+    ensure!(
+        failed.status.code() == Some(1) && failed.stderr.is_empty(),
+        "{failed:?}"
+    );
+    let later = ask("4", &["--at", "1h", "--wait", "--timeout", "1s"])?;
+    ensure!(later.status.code() == Some(124), "{later:?}");
+    let unknown = run(door, &["request", "nobody.knows"])?;
+    ensure!(unknown.status.code() == Some(3), "{unknown:?}");
+
+    let show = stdout(&run(door, &["show", stdout(&failed).trim()])?);
+    ensure!(show.contains("  requested by ada\n"), "{show}");
+    let labelled = stdout(&run(
+        door,
+        &["list", "--label", "team=a", "--resource", "server:1"],
+    )?);
+    ensure!(labelled.lines().count() == 2, "{labelled}");
+    stop.send(()).ok();
+    worker.await??;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_says_who_it_is_and_how_far_it_goes() -> Result<()> {
+    let (database, good, bad) = with_history(StoreKind::Sqlite).await?;
+    let door = &Via::Server.door(&database).await?;
+    let Door::Server { serving, .. } = door else {
+        anyhow::bail!("no server");
+    };
+    let url = format!("http://{}", serving.address);
+    let with = |token: &str, words: &[&str]| -> Result<Output> {
+        let words = [words, &["--server", &url]].concat();
+        let mut command = std::process::Command::new(intendant_tests::binary::path("intendant")?);
+        Ok(command.args(words).env("INTENDANT_TOKEN", token).output()?)
+    };
+
+    let made = run(
+        door,
+        &[
+            "token",
+            "create",
+            "portal",
+            "--scope",
+            "viewer",
+            "--account",
+            "other",
+            "--expires",
+            "1h",
+        ],
+    )?;
+    let portal = stdout(&made).trim().to_owned();
+    let made = run(door, &["token", "create", "looker", "--scope", "viewer"])?;
+    let looker = stdout(&made).trim().to_owned();
+    ensure!(looker.starts_with("intendant_"), "{made:?}");
+    let listed = stdout(&run(door, &["token", "list"])?);
+    ensure!(
+        listed.contains("portal") && listed.contains("other") && listed.contains("ada"),
+        "{listed}"
+    );
+
+    // Of another account nothing is there.
+    let none = with(&portal, &["list"])?;
+    ensure!(none.status.success() && none.stdout.is_empty(), "{none:?}");
+    ensure!(with(&portal, &["show", &good])?.status.code() == Some(3));
+    // Who may look does nothing else.
+    ensure!(with(&looker, &["show", &good])?.status.success());
+    let refused = with(&looker, &["cancel", &bad])?;
+    ensure!(
+        refused.status.code() == Some(1)
+            && refused.stdout.is_empty()
+            && stderr(&refused).contains("operator"),
+        "{refused:?}"
+    );
+    let nobody = with("", &["list"])?;
+    ensure!(
+        nobody.status.code() == Some(1) && stderr(&nobody).contains("INTENDANT_TOKEN"),
+        "{nobody:?}"
+    );
+    let id = listed.lines().find(|line| line.contains("looker"));
+    let id = id
+        .and_then(|line| line.split_whitespace().next())
+        .context("its id")?;
+    ensure!(run(door, &["token", "revoke", id])?.status.success());
+    ensure!(with(&looker, &["show", &good])?.status.code() == Some(1));
+    let twice = run(door, &["token", "revoke", id])?;
+    ensure!(
+        twice.status.code()
+            == run(database.url.as_str(), &["token", "revoke", id])?
+                .status
+                .code()
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_is_not_asked_is_said() -> Result<()> {
+    let (database, _, bad) = with_history(StoreKind::Sqlite).await?;
+    let door = &Via::Server.door(&database).await?;
+    let Door::Server { serving, .. } = door else {
+        anyhow::bail!("no server");
+    };
+    let near = format!("http://{}", serving.address);
+    let refuses = |words: &[&str], code: i32, says: &str| -> Result<()> {
+        let mut command = std::process::Command::new(intendant_tests::binary::path("intendant")?);
+        let output = command.args(words).env("INTENDANT_TOKEN", "a.b").output()?;
+        ensure!(
+            output.status.code() == Some(code)
+                && output.stdout.is_empty()
+                && stderr(&output).contains(says),
+            "{words:?}: {output:?}"
+        );
+        Ok(())
+    };
+    refuses(
+        &["resume", &bad, "--by", "eve", "--server", &near],
+        2,
+        "by the token",
+    )?;
+    refuses(
+        &["list", "--server", "http://ops.example.com"],
+        2,
+        "--plain-http",
+    )?;
+    refuses(&["list", "--server", "sqlite://app.db"], 2, "http://")?;
+    refuses(
+        &["list", "--server", "http://127.0.0.1:1"],
+        5,
+        "127.0.0.1:1",
+    )?;
+    refuses(
+        &["retention", "run", "--server", &near],
+        2,
+        "in the database alone",
+    )?;
+    refuses(
+        &["migrate", "up", "--server", &near],
+        2,
+        "unexpected argument",
+    )?;
+    // Something else that answers is no server of these.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let other = format!("http://{}", listener.local_addr()?);
+    std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        for stream in listener.incoming().take(2).flatten() {
+            let mut stream = stream;
+            let _ = stream.read(&mut [0; 4_096]);
+            let _ = stream.write_all(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
+            );
+        }
+    });
+    refuses(&["list", "--server", &other], 5, "is not understood")?;
+    Ok(())
+}
