@@ -19,7 +19,7 @@ pub struct Checkup {
     /// How far its clock is ahead of this process's; zero where that cannot be told from the time that the question took.
     pub clock_ahead: TimeDelta,
     /// Settings and figures by their names: of PostgreSQL `fsync`, `synchronous_commit`, `max_connections`, `connections`, …, of
-    /// SQLite `journal_mode`, `synchronous`, …; of both `version` and `bytes`.
+    /// SQLite `journal_mode`, `free_bytes`; of both `version` and `bytes`.
     pub says: BTreeMap<String, String>,
 }
 

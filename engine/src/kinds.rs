@@ -26,15 +26,32 @@ pub struct KindRecord {
     /// What its intents do about others on the same resource; none: they wait in line.
     pub conflicts: Option<Box<RawValue>>,
     /// By when its intents are to be done, counted from the request or from when they may start.
-    #[serde(rename = "deadline_seconds", serialize_with = "seconds")]
+    #[serde(rename = "deadline_seconds", with = "seconds", default)]
     #[schemars(with = "Option<f64>")]
     pub deadline: Option<TimeDelta>,
     /// Sessions alive now that know it.
     pub sessions: i64,
 }
 
-fn seconds<S: serde::Serializer>(time: &Option<TimeDelta>, to: S) -> Result<S::Ok, S::Error> {
-    time.map(TimeDelta::as_seconds_f64).serialize(to)
+/// Spans of time as seconds.
+mod seconds {
+    use chrono::TimeDelta;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        time: &Option<TimeDelta>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        time.map(TimeDelta::as_seconds_f64).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<TimeDelta>, D::Error> {
+        let seconds = Option::<f64>::deserialize(from)?;
+        // A number that no span has becomes the longest that there is.
+        Ok(seconds.map(|seconds| TimeDelta::microseconds((seconds * 1e6) as i64)))
+    }
 }
 
 impl Intendant {

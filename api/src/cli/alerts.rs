@@ -3,8 +3,8 @@
 use std::io::Write as _;
 
 use anyhow::Result;
-use clap::Args;
-use intendant::{Alert, AlertFilter, AlertKind, Which};
+use clap::{Args, value_parser};
+use intendant::{Alert, AlertFilter, AlertKind, Which, limits};
 
 use super::args::{IntentArg, Place};
 
@@ -22,7 +22,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "ID")]
     intent: Option<IntentArg>,
     /// Most of them
-    #[arg(long, default_value_t = 100, value_name = "N")]
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = value_parser!(u32).range(1..=i64::from(limits::PAGE)))]
     limit: u32,
     /// As JSON
     #[arg(long)]

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::Refusal;
 use super::values::span_of_time;
+use crate::net::Hidden;
 use crate::site::{Server, Site};
 
 /// Fewest digits of an id that name an intent.
@@ -42,7 +43,7 @@ impl Database {
 pub(super) struct Place {
     #[command(flatten)]
     database: Database,
-    /// A server's URL, instead of a database: what can be done there is what the token is good for
+    /// A server's URL, instead of a database, even if one is named: what can be done there is what the token is good for
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     /// The token for the server
@@ -52,7 +53,7 @@ pub(super) struct Place {
         hide_env_values = true,
         value_name = "TOKEN"
     )]
-    token: Option<String>,
+    token: Option<Hidden>,
     /// Send the token although others on the way could read it
     #[arg(long, requires = "server")]
     plain_http: bool,

@@ -25,6 +25,8 @@ pub(crate) struct Settings {
 pub(crate) trait Code: Send + Sync {
     fn kinds(&self) -> Vec<&str>;
 
+    fn has_alert_hook(&self) -> bool;
+
     fn input_schema(&self, kind: &str) -> Option<&Value>;
 
     fn plan<'c>(
@@ -56,6 +58,10 @@ pub(crate) trait Code: Send + Sync {
 impl<S: Send + Sync + 'static> Code for Worker<S> {
     fn kinds(&self) -> Vec<&str> {
         self.kinds()
+    }
+
+    fn has_alert_hook(&self) -> bool {
+        self.has_alert_hook()
     }
 
     fn input_schema(&self, kind: &str) -> Option<&Value> {

@@ -4,8 +4,8 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use clap::{Args, Subcommand};
-use intendant::{ScheduleRecord, TickRecord};
+use clap::{Args, Subcommand, value_parser};
+use intendant::{ScheduleRecord, TickRecord, limits};
 use serde::Serialize;
 
 use super::args::Place;
@@ -56,7 +56,7 @@ pub(super) struct Ticks {
     /// Its name
     name: String,
     /// Most of them
-    #[arg(long, default_value_t = 50, value_name = "N")]
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = value_parser!(u32).range(1..=i64::from(limits::PAGE)))]
     limit: u32,
     /// As JSON
     #[arg(long)]

@@ -30,13 +30,22 @@ const ALERTS: u32 = 5;
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// How often to look
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = span_of_time)]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = pause)]
     every: Duration,
     /// Print it once, as it does where there is no terminal
     #[arg(long)]
     once: bool,
     #[command(flatten)]
     place: Place,
+}
+
+/// Not all the time.
+fn pause(text: &str) -> Result<Duration, String> {
+    let pause = span_of_time(text)?;
+    match pause.is_zero() {
+        true => Err("expected a second or more".to_owned()),
+        false => Ok(pause),
+    }
 }
 
 /// What is seen at once.

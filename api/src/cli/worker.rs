@@ -18,6 +18,7 @@ use super::exit::Refusal;
 use super::program::{Program, Settings};
 use super::values::{slots, span_of_time};
 use crate::hook::{WebHook, WebHookError};
+use crate::net::Hidden;
 use crate::output::table::{Fit, Table};
 use crate::output::words::{age, one_line, span};
 
@@ -79,7 +80,7 @@ struct Options {
         hide_env_values = true,
         value_name = "SECRET"
     )]
-    notify_secret: Option<String>,
+    notify_secret: Option<Hidden>,
     /// With --notify: to an address within the network, which is refused otherwise
     #[arg(long, requires = "notify")]
     notify_within_network: bool,
@@ -94,9 +95,9 @@ impl Options {
             return Ok(None);
         };
         let usage = |error: WebHookError| Refusal::Usage(error.to_string());
-        let hook = WebHook::new(url, secret).map_err(usage)?;
+        let hook = WebHook::new(url, &secret.0).map_err(usage)?;
         let hook = match self.notify_within_network {
-            true => hook.within_network().map_err(usage)?,
+            true => hook.within_network(),
             false => hook,
         };
         hook.check().map_err(usage)?;
@@ -172,6 +173,10 @@ async fn work(options: Options, program: Program) -> Result<ExitCode> {
     let notify = options.notify()?;
     let intendant = options.database.connect().await?;
     let workers = program.code(&intendant).await?;
+    if notify.is_some() && workers.iter().any(|worker| worker.has_alert_hook()) {
+        let why = "this program says itself who is told of alerts: leave --notify out";
+        return Err(Refusal::Usage(why.to_owned()).into());
+    }
     let settings = Settings {
         name: options.name,
         concurrency: options.concurrency,

@@ -13,10 +13,11 @@ use intendant::Notice;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, StatusCode};
 use serde::Serialize;
+use tokio::sync::OnceCell;
 use url::{Host, Url};
 
 use self::signature::Secret;
-use crate::net::{cause, tls};
+use crate::net::{cause, client};
 
 /// How long the receiver may take; less than a hook may (`intendant::limits::HOOK`).
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -46,7 +47,7 @@ pub struct WebHook {
     url: Url,
     secret: Secret,
     reach: Reach,
-    client: Client,
+    client: OnceCell<Client>,
 }
 
 /// Where it may send to.
@@ -82,35 +83,30 @@ struct Message<'a> {
 impl WebHook {
     /// To this URL, `https://…`, with this secret: `whsec_` and the base64 of 24 to 64 random bytes.
     pub fn new(url: &str, secret: &str) -> Result<Self, WebHookError> {
-        let usage = |why: &str| WebHookError::Usage(format!("`{url}` is no receiver: {why}"));
+        // A receiver's URL may be a secret: it is not repeated.
+        let usage = |why: &str| WebHookError::Usage(format!("this is no receiver's URL: {why}"));
         let url = Url::parse(url).map_err(|error| usage(&error.to_string()))?;
         if !url.has_host() || !url.username().is_empty() || url.password().is_some() {
             return Err(usage("expected https://HOST/PATH, without a user"));
         }
         let secret = Secret::parse(secret).ok_or_else(|| {
-            WebHookError::Usage(
-                "the secret of notices is not understood: expected `whsec_` and the base64 of 24 to 64 random bytes".to_owned(),
-            )
+            let why = "the secret of notices is not understood: expected `whsec_` and the base64 of 24 to 64 random bytes";
+            WebHookError::Usage(why.to_owned())
         })?;
-        let reach = Reach::Public;
-        let client = client(reach)?;
         Ok(Self {
             url,
             secret,
-            reach,
-            client,
+            reach: Reach::Public,
+            client: OnceCell::new(),
         })
     }
 
     /// To any address, those of this machine and its network too, and without TLS, if the URL says so.
-    pub fn within_network(self) -> Result<Self, WebHookError> {
-        let reach = Reach::Anywhere;
-        let client = client(reach)?;
-        Ok(Self {
-            reach,
-            client,
+    pub fn within_network(self) -> Self {
+        Self {
+            reach: Reach::Anywhere,
             ..self
-        })
+        }
     }
 
     /// As a hook.
@@ -141,7 +137,7 @@ impl WebHook {
         let unreachable = |error: &dyn std::error::Error| WebHookError::Unreachable(cause(error));
         let body = serde_json::to_string(&message).map_err(|error| unreachable(&error))?;
         let (id, at) = (signature::id(&body), now.timestamp());
-        let request = self.client.post(self.url.clone());
+        let request = self.client().await?.post(self.url.clone());
         let request = request
             .header("content-type", "application/json")
             .header("webhook-signature", self.secret.sign(&id, at, &body))
@@ -156,6 +152,19 @@ impl WebHook {
             status if status.is_success() => Ok(()),
             status => Err(WebHookError::Answer(status)),
         }
+    }
+
+    async fn client(&self) -> Result<&Client, WebHookError> {
+        let build = async || {
+            let client = client(self.url.scheme()).timeout(PATIENCE).no_proxy();
+            let client = match self.reach {
+                Reach::Public => client.dns_resolver(Arc::new(Outside)),
+                Reach::Anywhere => client,
+            };
+            let built = client.build();
+            built.map_err(|error| WebHookError::Unreachable(cause(&error)))
+        };
+        self.client.get_or_try_init(build).await
     }
 
     /// Whether it may send there. Names are looked at when they are resolved.
@@ -180,22 +189,6 @@ impl WebHook {
             _ => Ok(()),
         }
     }
-}
-
-fn client(reach: Reach) -> Result<Client, WebHookError> {
-    tls();
-    let client = Client::builder()
-        .user_agent(concat!("intendant/", env!("CARGO_PKG_VERSION")))
-        .timeout(PATIENCE)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy();
-    let client = match reach {
-        Reach::Public => client.dns_resolver(Arc::new(Outside)),
-        Reach::Anywhere => client,
-    };
-    client
-        .build()
-        .map_err(|error| WebHookError::Usage(cause(&error)))
 }
 
 /// Resolves names to addresses that everybody reaches. What it finds is what is connected to: another answer to a second

@@ -1,6 +1,6 @@
 //! What is around intents: kinds, workers, alerts, tokens, health.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::num::NonZeroU32;
 
 use chrono::{DateTime, Utc};
@@ -115,13 +115,19 @@ pub(super) struct WantedToken {
 }
 
 /// A token that has just been made.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 pub(crate) struct MadeToken {
     /// Its text, which is shown this once
     pub(crate) token: String,
     /// What is known of it
     #[serde(flatten)]
     pub(crate) record: TokenRecord,
+}
+
+impl fmt::Debug for MadeToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.record.fmt(f)
+    }
 }
 
 pub(super) async fn create_token(

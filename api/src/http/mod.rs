@@ -42,7 +42,7 @@ pub(crate) use around::MadeToken;
 pub(crate) use doors::Code;
 pub(crate) use intents::EventPage;
 pub(crate) use lanes::{AskedAt, Changed};
-pub(crate) use problem::UNKNOWN_KIND;
+pub(crate) use problem::{NO_METHOD, NO_ROUTE, UNKNOWN_KIND};
 pub(crate) use retention::Rule as RetentionRule;
 pub(crate) use verbs::SentMessage;
 

@@ -12,6 +12,10 @@ use crate::input::InputError;
 /// The code of a kind that nobody has told of.
 pub(crate) const UNKNOWN_KIND: &str = "unknown_kind";
 
+/// The codes of what no server has, or not this one.
+pub(crate) const NO_ROUTE: &str = "no_route";
+pub(crate) const NO_METHOD: &str = "no_method";
+
 /// What went wrong, as `application/problem+json`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Problem {
@@ -125,13 +129,13 @@ impl Problem {
     }
 
     pub(super) fn no_route() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "no_route", "there is no such route")
+        Self::new(StatusCode::NOT_FOUND, NO_ROUTE, "there is no such route")
     }
 
     pub(super) fn no_method() -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
-            "no_method",
+            NO_METHOD,
             "the route has no such method",
         )
     }

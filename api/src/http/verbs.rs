@@ -2,7 +2,7 @@
 
 use intendant::{Batch, IntentFilter, IntentId, IntentState, Preview, Sent, Verb, limits};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -316,6 +316,7 @@ pub(super) struct Bulk {
     /// Of a retry or a skip: the step; of a rerun: from this step on, of those that have failed
     step: Option<String>,
     /// Of a skip: the step's output
+    #[serde(default, deserialize_with = "said")]
     output: Option<Value>,
     /// Why; kept with the events
     #[schemars(length(max = 2000))]
@@ -323,6 +324,11 @@ pub(super) struct Bulk {
     /// Say how many there are, and do nothing
     #[serde(default)]
     dry_run: bool,
+}
+
+/// A value that is there, and may be null.
+fn said<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
 }
 
 /// Whether a filter lets everything through.

@@ -12,7 +12,7 @@ use super::words::one_line;
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 
-/// To the upper left, and what is left of a line.
+/// To the upper left, and away with the line.
 const HOME: &str = "\x1b[H";
 const REST: &str = "\x1b[K";
 
@@ -28,9 +28,15 @@ pub(crate) async fn again(
         print!("{first}");
         return Ok(());
     }
-    let screen = Screen::begin(terminal)?;
     let end = intendant::shutdown_signal();
     tokio::pin!(end);
+    // It is listened to before the screen is another one, which has to be left.
+    tokio::select! {
+        biased;
+        () = &mut end => return Ok(()),
+        () = std::future::ready(()) => {}
+    }
+    let screen = Screen::begin(terminal)?;
     let mut picture = first;
     loop {
         screen.show(&picture, every)?;
@@ -79,7 +85,7 @@ fn fitted(picture: &str, rows: usize, columns: usize, every: Duration) -> String
     lines.resize(room, "");
     let foot = format!("every {every:?}; Ctrl-C ends it");
     lines.push(&foot);
-    let line = |line: &str| format!("{}{REST}", truncate_str(line, columns, "…"));
+    let line = |line: &str| format!("{REST}{}", truncate_str(line, columns, "…"));
     let lines: Vec<_> = lines.into_iter().map(line).collect();
     format!("{HOME}{}", lines.join("\r\n"))
 }
@@ -98,7 +104,7 @@ mod tests {
             let lines: Vec<_> = text.trim_start_matches(HOME).split("\r\n").collect();
             assert_eq!(lines.len(), rows.max(1));
             for line in lines {
-                let line = line.trim_end_matches(REST);
+                let line = line.trim_start_matches(REST);
                 assert!(
                     console::measure_text_width(line) <= columns.max(1),
                     "{line:?}"

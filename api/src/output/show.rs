@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 use intendant::{EventRecord, IntentRecord, IntentState, LinkRecord, StepRecord, StepState};
+use serde_json::value::RawValue;
 
 use super::logs;
 use super::table::{Fit, Table};
@@ -160,10 +161,7 @@ fn tell_record(text: &mut String, record: &IntentRecord) -> std::fmt::Result {
         ),
         None => line("input", Some(record.input.get().to_owned())),
     }
-    line(
-        "output",
-        record.output.as_ref().map(|output| output.get().to_owned()),
-    );
+    line("output", said_output(record.output.as_deref()));
     line("parent", record.parent_id.map(|parent| parent.to_string()));
     Ok(())
 }
@@ -196,6 +194,12 @@ fn steps(steps: &[StepRecord], intent: IntentState, width: Option<usize>) -> Str
     format!("\n{}", table.render(width))
 }
 
+/// What it has come to, if that says anything.
+fn said_output(output: Option<&RawValue>) -> Option<String> {
+    let output = output.map(|output| output.get().to_owned());
+    output.filter(|output| output != "null")
+}
+
 fn says(step: &StepRecord, intent: IntentState) -> String {
     let queue = step.queue.as_ref();
     let queue = queue.map(|queue| format!("in queue {queue}"));
@@ -212,11 +216,10 @@ fn said(step: &StepRecord, intent: IntentState) -> String {
         .due_at
         .filter(|_| step.state == StepState::Waiting)
         .map(|at| format!("due {}", ahead(at)));
-    let output = step.output.as_ref().map(|output| output.get().to_owned());
     let said = step
         .error
         .clone()
-        .or(output)
+        .or_else(|| said_output(step.output.as_deref()))
         .or_else(|| step.progress_words());
     due.into_iter().chain(said).collect::<Vec<_>>().join(": ")
 }

@@ -1,6 +1,6 @@
 //! What a command looks at.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use intendant::{
@@ -14,11 +14,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Server, Site, filter, whole};
+use super::{Server, ServerError, Site, filter, whole};
 use crate::http::EventPage;
 
 /// How soon a server is asked again whether an intent is at rest.
 const AGAIN: Duration = Duration::from_millis(500);
+
+/// How long a server may be away while somebody waits.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why an intent waits: for people, and for programs.
 #[derive(Debug)]
@@ -82,7 +85,7 @@ impl Site {
         all_steps, "steps": StepRecord, |it| (it.started_at.is_none(), it.started_at);
         attempts, "attempts": AttemptRecord, |it| it.finished_at;
         logs, "logs": LogRecord, |it| it.at;
-        measurements, "measurements": MeasureRecord, |it| it.at;
+        measurements, "measurements": MeasureRecord, |it| it.step.clone();
         signals, "signals": SignalRecord, |it| it.id.0;
         children, "children": ChildRecord, |it| it.id;
         links, "links": LinkRecord, |it| it.at;
@@ -124,9 +127,18 @@ impl Site {
         if let Self::Database(engine) = self {
             return Ok(engine.at_rest(id).await?);
         }
-        let mut id = id;
+        let (mut id, mut heard) = (id, Instant::now());
         loop {
-            let record = self.get(id).await?;
+            let record = match self.get(id).await {
+                Ok(record) => record,
+                // A server may be started anew meanwhile.
+                Err(error) if may_pass(&error) && heard.elapsed() < PATIENCE => {
+                    tokio::time::sleep(AGAIN).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            heard = Instant::now();
             if !record.state.is_finished() {
                 tokio::time::sleep(AGAIN).await;
                 continue;
@@ -329,6 +341,15 @@ impl Server {
             Ok((part.items, part.next))
         })
         .await
+    }
+}
+
+/// Whether it may be otherwise in a moment.
+fn may_pass(error: &anyhow::Error) -> bool {
+    match error.downcast_ref() {
+        Some(ServerError::Unreachable { .. }) => true,
+        Some(ServerError::Refused { status, .. }) => status.is_server_error(),
+        _ => false,
     }
 }
 

@@ -6,7 +6,9 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::net::{cause, tls};
+use crate::http::{NO_METHOD, NO_ROUTE};
+use crate::net::{Hidden, cause, client};
+use crate::output::words::one_line;
 
 /// How long a server may take: longer than the longest that it allows itself.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -19,7 +21,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 pub(crate) struct Server {
     client: Client,
     base: Url,
-    token: Option<String>,
+    token: Option<Hidden>,
 }
 
 /// Why a server is of no use.
@@ -60,17 +62,30 @@ impl Server {
     /// The server at a URL, under which its API is. A token is not sent where others could read it, unless that is said.
     pub(crate) fn new(
         url: &str,
-        token: Option<String>,
+        token: Option<Hidden>,
         in_plain: bool,
     ) -> Result<Self, ServerError> {
         let usage = |what: String| ServerError::Usage(what);
-        let wrong = |why: &str| usage(format!("`{url}` is no server's URL: {why}"));
+        // What stands before an @ may be a password.
+        let shown = if url.contains('@') { "this" } else { url };
+        let wrong = |why: &str| usage(format!("`{shown}` is no server's URL: {why}"));
         let mut base = Url::parse(url).map_err(|error| wrong(&error.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
             return Err(wrong("expected http://… or https://…"));
         }
         if !base.username().is_empty() || base.password().is_some() {
             return Err(usage("a server's URL has no user: say --token".to_owned()));
+        }
+        // From a file it has a line's end.
+        let token = token.map(|Hidden(token)| token.trim().to_owned());
+        let token = token.filter(|token| !token.is_empty());
+        if token
+            .iter()
+            .any(|token| !token.bytes().all(|byte| byte.is_ascii_graphic()))
+        {
+            return Err(usage(
+                "this is no token: expected `intendant_ID.SECRET`".to_owned(),
+            ));
         }
         let is_near = match base.host() {
             Some(url::Host::Domain(name)) => name == "localhost",
@@ -80,7 +95,7 @@ impl Server {
         };
         if base.scheme() == "http" && token.is_some() && !is_near && !in_plain {
             return Err(usage(format!(
-                "anybody on the way to {url} could read the token: use https, or say --plain-http"
+                "anybody on the way to {shown} could read the token: use https, or say --plain-http"
             )));
         }
         if !base.path().ends_with('/') {
@@ -88,19 +103,17 @@ impl Server {
         }
         base.set_query(None);
         base.set_fragment(None);
-        tls();
-        let client = Client::builder()
-            .user_agent(concat!("intendant/", env!("CARGO_PKG_VERSION")))
+        let client = client(base.scheme())
             .connect_timeout(CONNECT)
-            .timeout(PATIENCE)
-            // A token goes to the server that was named, and to no other.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| usage(cause(&error)))?;
+            .timeout(PATIENCE);
+        let client = client.build().map_err(|error| ServerError::Unreachable {
+            url: base.to_string(),
+            what: cause(&error),
+        })?;
         Ok(Self {
             client,
             base,
-            token,
+            token: token.map(Hidden),
         })
     }
 
@@ -145,7 +158,7 @@ impl Server {
         }
         let request = self.client.request(method, url);
         match &self.token {
-            Some(token) => request.bearer_auth(token),
+            Some(Hidden(token)) => request.bearer_auth(token),
             None => request,
         }
     }
@@ -170,6 +183,13 @@ impl Server {
         };
         let (title, detail) = (problem.title, problem.detail);
         let message = detail.or(title).unwrap_or_else(|| status.to_string());
+        if matches!(problem.code.as_str(), NO_ROUTE | NO_METHOD) {
+            let what =
+                format!("{message}: is the URL right, or the server older than this program?");
+            return Err(self.unreachable(what));
+        }
+        // Somebody else's text moves no terminal's cursor.
+        let message = one_line(&message);
         let message = match status {
             StatusCode::UNAUTHORIZED => format!("{message}: say --token, or set INTENDANT_TOKEN"),
             _ => message,
@@ -196,7 +216,7 @@ mod tests {
     use super::*;
 
     fn said(url: &str, token: Option<&str>, in_plain: bool) -> String {
-        match Server::new(url, token.map(str::to_owned), in_plain) {
+        match Server::new(url, token.map(|token| Hidden(token.to_owned())), in_plain) {
             Ok(server) => server.base.to_string(),
             Err(error) => error.to_string(),
         }
@@ -216,6 +236,24 @@ mod tests {
         ] {
             assert!(said(url, token, in_plain).ends_with('/'), "{url}");
         }
+    }
+
+    #[test]
+    fn a_token_is_one_word_and_shown_nowhere() {
+        let server =
+            |token: &str| Server::new("http://localhost", Some(Hidden(token.to_owned())), false);
+        let from_a_file = server("a.b\n").expect("a server");
+        assert!(
+            from_a_file
+                .token
+                .as_ref()
+                .is_some_and(|token| token.0 == "a.b")
+        );
+        assert!(!format!("{from_a_file:?}").contains("a.b"));
+        assert!(server("  ").expect("a server").token.is_none());
+        assert!(server("a b").is_err() && server("a\u{7}b").is_err());
+        let said = said("http://ada:secret@example.com:x", None, false);
+        assert!(!said.contains("secret"), "{said}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use intendant::{
     Asked, Batch, IntentFilter, IntentId, IntentRecord, IntentState, Mode, NewToken, Partitions,
-    Preview, Rate, TokenId, TokenRecord, Verb,
+    Preview, Rate, TokenId, TokenRecord, Verb, limits,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -455,6 +455,7 @@ impl Server {
             all.done += batch.done;
             all.refused += batch.refused;
             all.refusals.extend(batch.refusals);
+            all.refusals.truncate(limits::REFUSALS);
             all.stopped = batch.stopped;
             match batch.next {
                 Some(next) if all.stopped.is_none() => {

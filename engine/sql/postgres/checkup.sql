@@ -9,7 +9,8 @@ union all select 'synchronous_commit', current_setting('synchronous_commit')
 union all select 'autovacuum', current_setting('autovacuum')
 union all select 'max_connections', current_setting('max_connections')
 union all select 'standby', case when pg_is_in_recovery() then 'yes' else 'no' end
-union all select 'connections', count(*)::text from pg_stat_activity where backend_type = 'client backend'
+union all select 'superuser_reserved_connections', current_setting('superuser_reserved_connections')
+union all select 'connections', sum(numbackends)::text from pg_stat_database
 union all select 'oldest_transaction_s', coalesce(extract(epoch from max(clock_timestamp() - xact_start)), 0)::bigint::text
             from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
 union all select 'prepared_transactions', count(*)::text from pg_prepared_xacts where database = current_database()

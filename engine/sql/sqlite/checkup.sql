@@ -4,4 +4,3 @@ union all select 'version', sqlite_version()
 union all select 'bytes', cast(c.page_count * s.page_size as text) from pragma_page_count c, pragma_page_size s
 union all select 'free_bytes', cast(f.freelist_count * s.page_size as text) from pragma_freelist_count f, pragma_page_size s
 union all select 'journal_mode', journal_mode from pragma_journal_mode
-union all select 'synchronous', cast(synchronous as text) from pragma_synchronous

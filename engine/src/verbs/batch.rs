@@ -161,13 +161,13 @@ impl Intendant {
     ) -> Result<Batch, Error> {
         crate::intent::check_name("actor", actor)?;
         let mut batch = Batch::default();
-        let begun = Instant::now();
         let is_bounded = filter.limit.is_some();
         let (all, next) = self.matching(filter, verb).await?;
+        let begun = Instant::now();
         batch.next = next;
         let mut last = None;
         for id in all {
-            if is_bounded && begun.elapsed() > limits::BATCH_TIME {
+            if is_bounded && last.is_some() && begun.elapsed() > limits::BATCH_TIME {
                 batch.next = last;
                 break;
             }

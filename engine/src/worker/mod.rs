@@ -389,7 +389,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// Calls this with what people should be told: alerts that were raised, and intents that failed, those of one sort and
     /// for one reason as one [`Notice`] with a count, each at most once in [`Watch::throttle`].
     ///
-    /// One worker tells, of those that have a hook; which one is recorded in the database. At least once: what the hook has
+    /// A worker has one hook, the last that it was given. One worker tells, of those that have a hook; which one is recorded in the database. At least once: what the hook has
     /// not taken, because it failed, panicked, took longer than [`limits::HOOK`], or its worker died, is told again.
     ///
     /// ```
@@ -414,6 +414,11 @@ impl<S: Send + Sync + 'static> Worker<S> {
     {
         self.settings.hook = Some(housekeeping::Hook::new(hook));
         self
+    }
+
+    /// Whether it has a hook ([`on_alert`](Self::on_alert)).
+    pub fn has_alert_hook(&self) -> bool {
+        self.settings.hook.is_some()
     }
 
     /// Runs something around every attempt at a step, of all kinds, undo functions among them: inside what was added before.

@@ -4,8 +4,9 @@ use std::process::Output;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use intendant::{StoreKind, Worker};
+use intendant::{Cx, Intent, Node, Plan, StepResult, StoreKind, Worker, fail, value};
 use intendant_tests::database::Database;
+use serde::{Deserialize, Serialize};
 
 use crate::{Door, Via, resize, run, stderr, stdout, with_history};
 
@@ -18,9 +19,13 @@ async fn one_asks_and_waits_at_a_server() -> Result<()> {
     let worker = tokio::spawn(worker.run(async {
         stopped.await.ok();
     }));
-    while intendant.kinds(None).await?.is_empty() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let known = async {
+        while intendant.kinds(None).await?.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(Duration::from_secs(30), known).await??;
     for looks in [
         &["kinds"][..],
         &["kinds", "server.resize", "--json"],
@@ -92,6 +97,127 @@ async fn one_asks_and_waits_at_a_server() -> Result<()> {
     ensure!(labelled.lines().count() == 2, "{labelled}");
     stop.send(()).ok();
     worker.await??;
+    Ok(())
+}
+
+#[derive(Serialize, Deserialize)]
+struct Audit {
+    fails: bool,
+}
+
+impl Intent for Audit {
+    const KIND: &'static str = "audit";
+    const DEADLINE: Option<Duration> = Some(Duration::from_millis(2_500));
+    type Output = ();
+
+    fn account(&self) -> Option<&str> {
+        Some("acme")
+    }
+}
+
+/// What comes to nothing, with a number.
+async fn check(cx: Cx<()>, fails: bool) -> StepResult<()> {
+    cx.measure("rows", 4.0);
+    match fails {
+        true => Err(fail("not in order")),
+        false => Ok(()),
+    }
+}
+
+fn audit(audit: &Audit, plan: &mut Plan<()>) -> Node<()> {
+    let books = plan.step("zeta", check).input(value(false));
+    let stock = plan.step("alpha", check).after(books);
+    let stock = stock.input(value(audit.fails));
+    plan.step("end", check).after(stock).input(value(false))
+}
+
+/// Without the times that go on.
+fn ageless(text: &str) -> String {
+    let text = text.replace(|c: char| c.is_ascii_digit(), "#");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_seen_at_a_server_is_what_is_seen_in_its_database() -> Result<()> {
+    let (database, intendant) = Database::open(StoreKind::Sqlite).await?;
+    let door = &Via::Server.door(&database).await?;
+    let here = &Door::Database(database.url.clone());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let worker = Worker::new(&intendant, ()).name("w").register(audit);
+    let worker = tokio::spawn(worker.run(async {
+        stopped.await.ok();
+    }));
+    let good = intendant.request(Audit { fails: false }).await?;
+    good.output().await?;
+    let bad = intendant
+        .request(Audit { fails: true })
+        .label("team", "a")
+        .await?;
+    ensure!(bad.output().await.is_err());
+    let many = intendant
+        .request_all((0..120).map(|_| Audit { fails: false }))
+        .await?;
+    for id in many {
+        intendant.at_rest(id).await?;
+    }
+    stop.send(()).ok();
+    worker.await??;
+    let (good, bad) = (good.id().to_string(), bad.id().to_string());
+    for words in [
+        &["list", "--limit", "1000", "-o", "jsonl"][..],
+        &["list", "--label", "team=a"],
+        &["show", &good],
+        &["show", &bad],
+        &["show", &bad, "-o", "json"],
+        &["show", &bad, "--graph", "dot"],
+        &["why", &bad],
+        &["why", &bad, "-o", "json"],
+        &["logs", &bad],
+        &["history", "--account", "acme"],
+        &["history", "--account", "nobody"],
+        &["failures", "--json"],
+        &["alerts", "--all", "--json"],
+        &["kinds"],
+        &["kinds", "audit", "--json"],
+        &["queue", "list"],
+        &["queue", "changes", "default"],
+        &["queue", "changes", "nobody"],
+        &["schedule", "list", "--json"],
+        &["schedule", "ticks", "nobody"],
+        &["schedule", "ticks", "nobody", "--limit", "0"],
+        &["retention", "list"],
+        &["worker", "list", "--json"],
+        &["token", "list"],
+        &["resume", &bad, "--dry-run"],
+        &["rerun", &bad, "--from", "alpha", "--dry-run"],
+        &["resume", &good, "--dry-run"],
+        &["retry", &bad, "--step", "nobody"],
+        &["resume", "--all", "--state", "succeeded", "--dry-run"],
+        &[
+            "skip",
+            "--all",
+            "--kind",
+            "audit",
+            "--step",
+            "alpha",
+            "--output",
+            "null",
+            "--dry-run",
+        ],
+        &["signal", &good, "go"],
+    ] {
+        let (one, other) = (run(here, words)?, run(door, words)?);
+        ensure!(
+            one.status.code() == other.status.code(),
+            "{words:?}: {one:?} {other:?}"
+        );
+        for say in [stdout, stderr] {
+            ensure!(
+                ageless(&say(&one)) == ageless(&say(&other)),
+                "{words:?}: {one:?} {other:?}"
+            );
+        }
+    }
     Ok(())
 }
 
@@ -177,7 +303,9 @@ async fn what_a_server_is_not_asked_is_said() -> Result<()> {
     let near = format!("http://{}", serving.address);
     let refuses = |words: &[&str], code: i32, says: &str| -> Result<()> {
         let mut command = std::process::Command::new(intendant_tests::binary::path("intendant")?);
-        let output = command.args(words).env("INTENDANT_TOKEN", "a.b").output()?;
+        command.args(words).env("INTENDANT_TOKEN", "a.b");
+        // What is said in plain is said to no proxy.
+        let output = command.env("HTTP_PROXY", "http://127.0.0.1:9").output()?;
         ensure!(
             output.status.code() == Some(code)
                 && output.stdout.is_empty()
@@ -202,6 +330,7 @@ async fn what_a_server_is_not_asked_is_said() -> Result<()> {
         5,
         "127.0.0.1:1",
     )?;
+    refuses(&["list", "--server", &near], 1, "a good token is needed")?;
     refuses(
         &["retention", "run", "--server", &near],
         2,
@@ -226,5 +355,10 @@ async fn what_a_server_is_not_asked_is_said() -> Result<()> {
         }
     });
     refuses(&["list", "--server", &other], 5, "is not understood")?;
+    refuses(
+        &["list", "--server", &format!("{near}/elsewhere")],
+        5,
+        "is the URL right",
+    )?;
     Ok(())
 }

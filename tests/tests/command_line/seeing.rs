@@ -31,9 +31,13 @@ async fn tops(via: Via) -> Result<()> {
         server: 1,
     };
     intendant.request(resize).await?;
-    while intendant.unfinished().await?.parked == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let parked = async {
+        while intendant.unfinished().await?.parked == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(Duration::from_secs(30), parked).await??;
     let top = stdout(&run(door, &["top", "--once"])?);
     ensure!(top.contains("1 parked; 1 worker\n"), "{top}");
     ensure!(
@@ -72,7 +76,7 @@ async fn on_a_terminal_it_is_seen_again_and_again() -> Result<()> {
         "--database-url",
         &database.url,
     ];
-    let ends = ["--foreground", "--preserve-status", "-s", "INT", "4"];
+    let ends = ["--foreground", "--preserve-status", "-s", "INT", "8"];
     let shown = terminal::run(100, "timeout".as_ref(), &[&ends[..], &top].concat())?;
     // The other screen and back; in between it is drawn several times, each time in place.
     ensure!(

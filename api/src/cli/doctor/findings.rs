@@ -1,6 +1,6 @@
 //! What follows from what was seen.
 
-use intendant::{Alert, Checkup, FailureGroup, IntentId, QueueRecord, StoreKind, WorkerRecord};
+use intendant::{Alert, Checkup, Failures, IntentId, QueueRecord, StoreKind, WorkerRecord};
 use serde::Serialize;
 
 use crate::output::words::count;
@@ -29,7 +29,7 @@ pub(super) struct Facts {
     pub(super) workers: Vec<WorkerRecord>,
     pub(super) queues: Vec<QueueRecord>,
     pub(super) alerts: Vec<Alert>,
-    pub(super) failures: Vec<FailureGroup>,
+    pub(super) failures: Option<Failures>,
     /// None: nobody looked.
     pub(super) breaches: Option<Vec<(String, IntentId)>>,
 }
@@ -42,7 +42,7 @@ impl Facts {
             workers: Vec::new(),
             queues: Vec::new(),
             alerts: Vec::new(),
-            failures: Vec::new(),
+            failures: None,
             breaches: None,
         }
     }
@@ -112,7 +112,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     found.push(workers(facts));
     found.extend(facts.queues.iter().filter_map(queue));
     found.extend(facts.alerts.iter().map(alert));
-    found.extend(failures(&facts.failures));
+    found.extend(facts.failures.as_ref().and_then(failures));
     found.extend(
         facts
             .breaches
@@ -178,18 +178,12 @@ fn durability(checkup: &Checkup) -> Vec<Finding> {
                 "a crash can take back what was committed",
             ),
         ],
-        StoreKind::Sqlite => &[
-            (
-                "journal_mode",
-                &["wal"],
-                "readers and the writer wait for each other",
-            ),
-            (
-                "synchronous",
-                &["2", "3"],
-                "a crash of the machine can take back what was committed",
-            ),
-        ],
+        // How much it syncs is said by each connection for itself.
+        StoreKind::Sqlite => &[(
+            "journal_mode",
+            &["wal"],
+            "readers and the writer wait for each other; is it a network's file system?",
+        )],
     };
     let wrong = wanted
         .iter()
@@ -227,7 +221,8 @@ fn room(checkup: &Checkup) -> Vec<Finding> {
     let figure = |name: &str| checkup.figure(name).unwrap_or_default();
     let warning = |subject, found: String| Finding::new(Level::Warning, subject, found);
     let mut found = Vec::new();
-    let (used, most) = (figure("connections"), figure("max_connections"));
+    let (used, all) = (figure("connections"), figure("max_connections"));
+    let most = all - figure("superuser_reserved_connections");
     if most > 0 && used * 10 > most * 9 {
         let says = format!("{used} of {most} are in use");
         found.push(
@@ -286,6 +281,13 @@ fn workers(facts: &Facts) -> Finding {
         (0, []) if facts.unfinished == 0 => {
             Finding::new(Level::Note, "workers", "none, and nothing to do")
         }
+        (0, silent) if facts.unfinished == 0 => {
+            let says = format!(
+                "none is alive, and nothing to do; silent: {}",
+                silent.join(", ")
+            );
+            Finding::new(Level::Warning, "workers", says).advice("look why they are silent")
+        }
         (0, _) => {
             let says = format!(
                 "none is alive, and {} to be done",
@@ -336,9 +338,13 @@ fn alert(alert: &Alert) -> Finding {
     Finding::new(Level::Warning, "alert", says)
 }
 
-fn failures(groups: &[FailureGroup]) -> Option<Finding> {
-    let failed: u64 = groups.iter().map(|group| group.count).sum();
-    let most = groups.iter().max_by_key(|group| group.count)?;
+fn failures(failures: &Failures) -> Option<Finding> {
+    let failed: u64 = failures.groups.iter().map(|group| group.count).sum();
+    let most = failures.groups.iter().max_by_key(|group| group.count)?;
+    let failed = match failures.more {
+        true => format!("at least {failed}"),
+        false => failed.to_string(),
+    };
     let says = format!(
         "{failed} failed, {} of them {}: {}",
         most.count, most.kind, most.error
@@ -397,7 +403,6 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_safe_is_trouble() {
         for (store, name, value) in [
-            (StoreKind::Sqlite, "synchronous", "1"),
             (StoreKind::Sqlite, "journal_mode", "delete"),
             (StoreKind::Postgres, "fsync", "off"),
             (StoreKind::Postgres, "synchronous_commit", "off"),

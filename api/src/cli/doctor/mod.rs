@@ -50,7 +50,7 @@ async fn facts(engine: &Intendant, rows: bool) -> Result<Facts> {
         facts.workers = engine.workers().await?;
         facts.queues = engine.queues().await?;
         facts.alerts = engine.alerts(AlertFilter::default()).await?;
-        facts.failures = engine.failures(IntentFilter::default()).await?.groups;
+        facts.failures = Some(engine.failures(IntentFilter::default()).await?);
         if rows {
             facts.breaches = Some(engine.invariant_breaches().await?);
         }

@@ -9,7 +9,7 @@
 //! curl -d '{"customer":"acme","item":"lamp"}' -H 'content-type: application/json' http://127.0.0.1:4680/orders
 //! ```
 //!
-//! Or the web and the workers apart, as many of each as it takes (on several machines with PostgreSQL):
+//! Or the web and the workers apart, as many of each as it takes:
 //!
 //! ```text
 //! cargo run -p intendant-examples --bin shop -- web
@@ -22,7 +22,7 @@ mod web;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, ValueEnum};
 use intendant::Intendant;
 use intendant_api::http::{Drained, serve};
@@ -58,6 +58,11 @@ enum Part {
 #[tokio::main]
 async fn main() -> Result<()> {
     let options = Options::parse();
+    // Whoever reaches it is taken for the shopkeeper.
+    ensure!(
+        options.listen.ip().is_loopback(),
+        "the shop listens on this machine alone"
+    );
     let intendant = Intendant::open(&options.database_url).await?;
     let orders = orders::open(&options.database_url).await?;
     let (stop, stopped) = watch::channel(false);

@@ -178,7 +178,12 @@ mod tests {
             ensure!(status == StatusCode::ACCEPTED, "{body}");
             let made: Value = serde_json::from_str(&body)?;
             let path = format!("/orders/{}", made["id"]);
+            let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
             loop {
+                ensure!(
+                    tokio::time::Instant::now() < deadline,
+                    "the {item} is not {state}"
+                );
                 let (_, body) = ask(&app, look(&path)?).await?;
                 let order: Value = serde_json::from_str(&body)?;
                 if order["state"] == state {
