@@ -153,6 +153,9 @@ async fn drain(
     place: &Place,
     intendant: &Intendant,
 ) -> Result<Run> {
+    if let Some(limited) = options.limited {
+        limited.begin(options, intendant).await?;
+    }
     let numbers = 0..options.intents;
     match workload {
         Workload::Chain => {

@@ -15,6 +15,8 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use self::setting::Limited;
+
 /// What to measure, and where.
 #[derive(Debug, Clone, Args)]
 pub struct BenchOptions {
@@ -60,6 +62,9 @@ pub struct BenchOptions {
     /// Be such a process
     #[arg(long, hide = true, value_name = "URL")]
     worker_of: Option<String>,
+    /// The queue has a limit that is never reached; compared with a queue without one
+    #[arg(long, value_name = "slots|rate|turns|cap", hide_possible_values = true)]
+    limited: Option<Limited>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -169,6 +174,7 @@ pub async fn run(options: BenchOptions) -> Result<()> {
     let usual = options.usual();
     let beside = match setting {
         Some(_) => Some(options.workload),
+        None if options.limited.is_some() => Some(options.workload),
         None => options.workload.beside(),
     };
     let (mut reports, mut others) = (Vec::new(), Vec::new());

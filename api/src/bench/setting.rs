@@ -2,14 +2,17 @@
 //! by worker processes of their own. Each is compared with the same workload without it, in turns.
 
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use intendant::{Intendant, Intent as _, IntentState, Retention};
+use clap::ValueEnum;
+use intendant::{Intendant, Intent as _, IntentState, Partitions, Rate, Retention};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 use tokio::process::{Child, Command};
 
+use super::measure::{start_workers, stop_workers};
 use super::place::Place;
 use super::work::Single;
 use super::{BenchOptions, Workload};
@@ -75,6 +78,7 @@ impl BenchOptions {
         Self {
             history: 0,
             snapshot: false,
+            limited: None,
             processes: self.processes.min(1),
             ..self.clone()
         }
@@ -94,6 +98,54 @@ impl BenchOptions {
                 .context("starting a worker process")
         };
         (0..self.processes).map(|_| start()).collect()
+    }
+}
+
+/// A limit of the queue that is never reached: what it costs to have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Limited {
+    /// Of how many of its steps run at once
+    Slots,
+    /// Of how many begin in a second
+    Rate,
+    /// Tasks take turns by account
+    Turns,
+    /// Of how many tasks are in line
+    Cap,
+}
+
+impl Limited {
+    pub(super) async fn begin(self, options: &BenchOptions, intendant: &Intendant) -> Result<()> {
+        // A queue is known once a worker has served it.
+        let (stop, workers, _) = start_workers(options, intendant, &Arc::default());
+        while intendant.queues().await?.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        stop_workers(stop, workers).await?;
+        let (queue, by) = ("default", "bench");
+        match self {
+            Self::Slots => {
+                intendant
+                    .limit_queue(queue, Some(1_000_000), by, None)
+                    .await?
+            }
+            Self::Rate => {
+                let rate = Rate::per_second(1_000_000);
+                intendant.rate_queue(queue, Some(rate), by, None).await?
+            }
+            Self::Turns => {
+                let turns = Partitions::by_account();
+                intendant
+                    .partition_queue(queue, Some(turns), by, None)
+                    .await?
+            }
+            Self::Cap => {
+                intendant
+                    .cap_queue(queue, Some(100_000_000), by, None)
+                    .await?
+            }
+        };
+        Ok(())
     }
 }
 

@@ -49,7 +49,7 @@ mod tests {
             ..IntentFilter::default()
         };
         let expected = json!({
-            "account": "acme", "label": "team=a=b", "requested_since": "2026-11-18T10:26:40.000001Z", "limit": 5,
+            "account": "acme", "label": "team=a=b", "requested_since": "2026-11-18T11:06:40.000001Z", "limit": 5,
         });
         assert_eq!(Value::Object(said(&filter)), expected);
         assert!(said(&IntentFilter::default()).is_empty());

@@ -61,6 +61,10 @@ async fn other_circumstances_are_measured(kind: StoreKind) -> Result<()> {
         ["--history", "300"],
         ["--processes", "2"],
         ["--snapshot", "--workers=2"],
+        ["--limited", "slots"],
+        ["--limited", "rate"],
+        ["--limited", "turns"],
+        ["--limited", "cap"],
     ] {
         let mut words = vec![
             "bench",
