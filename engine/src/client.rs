@@ -315,7 +315,7 @@ impl Intendant {
     /// or kind leaves out costs little; the other conditions are compared with the intent's record.
     ///
     /// Nothing is left out, in whatever order transactions are committed, and within one subscription nothing is told twice, unless
-    /// the database's clock is set back. A [`position`](IntentEvent::position) is kept by whoever is to go on after a restart; what
+    /// the database's clock is set back. A [`position`](crate::IntentEvent::position) is kept by whoever is to go on after a restart; what
     /// occurred within the last seconds before it may be told twice then, with the same time and event number. Ends and
     /// events of intents that retention has removed meanwhile are not told. On PostgreSQL this needs the primary: a standby shows
     /// commits when they arrive.
