@@ -27,6 +27,21 @@ pub(crate) enum CancelledHow {
     Stopping,
 }
 
+/// The verb's name, as a command and as a route of the API.
+pub(crate) fn word(verb: &Verb) -> &'static str {
+    match verb {
+        Verb::Resume => "resume",
+        Verb::Cancel => "cancel",
+        Verb::Undo => "undo",
+        Verb::Discard => "discard",
+        Verb::Rerun | Verb::RerunFrom { .. } => "rerun",
+        Verb::Retry { .. } => "retry",
+        Verb::Skip { .. } => "skip",
+        Verb::Amend { .. } => "amend",
+        _ => "do it",
+    }
+}
+
 /// Does it.
 pub(crate) async fn act(
     engine: &Intendant,

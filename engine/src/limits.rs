@@ -471,7 +471,7 @@ pub const RETENTION_BATCH: usize = 500;
 /// Most rows of steps, attempts, events and the like that go in one transaction with their intents; or payloads.
 pub(crate) const RETENTION_ROWS: i64 = 20_000;
 
-/// Most kinds that retention knows of, in the order of their names.
+/// Most kinds, in the order of their names, that retention and subscriptions look through for what has finished.
 pub(crate) const FINISHED_KINDS: usize = 10_000;
 
 /// Fewest, when a batch takes long.

@@ -195,6 +195,13 @@ fn explained(dialect: &str, explain: &str, name: &str) -> Result<AssertSqlSafe<S
     )))
 }
 
+/// How SQLite goes about a statement, a line for each of its steps.
+async fn plan_on_sqlite(pool: &sqlx::SqlitePool, name: &str) -> Result<Vec<String>> {
+    let plan = explained("sqlite", "explain query plan", name)?;
+    let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(plan).fetch_all(pool).await?;
+    Ok(plan.into_iter().map(|(.., line)| line).collect())
+}
+
 /// The arguments of a look that has to compare everything and finds nothing.
 macro_rules! bind_look {
     ($query:expr, $look:expr, $before:expr, $down_to:expr) => {{
@@ -429,11 +436,7 @@ async fn what_is_read_of_a_line_is_read_by_index_on_sqlite() -> Result<()> {
             "x USING INDEX intendant_line_among (resource=? AND among=? AND mode=?)",
         ),
     ] {
-        let plan: Vec<(i64, i64, i64, String)> =
-            sqlx::query_as(explained("sqlite", "explain query plan", name)?)
-                .fetch_all(&pool)
-                .await?;
-        let plan: Vec<String> = plan.into_iter().map(|(.., line)| line).collect();
+        let plan = plan_on_sqlite(&pool, name).await?;
         let searched = plan.iter().any(|line| *line == format!("SEARCH {index}"));
         let walked = |line: &String| {
             line.contains("TEMP B-TREE")
@@ -460,11 +463,7 @@ async fn a_subscription_reads_by_index_on_sqlite() -> Result<()> {
             "intendant_event USING INDEX intendant_event_at ((at,intent_id,seq)>(?,?,?) AND at<?)",
         ),
     ] {
-        let plan: Vec<(i64, i64, i64, String)> =
-            sqlx::query_as(explained("sqlite", "explain query plan", name)?)
-                .fetch_all(&pool)
-                .await?;
-        let plan: Vec<String> = plan.into_iter().map(|(.., line)| line).collect();
+        let plan = plan_on_sqlite(&pool, name).await?;
         let searched = plan.iter().any(|line| *line == format!("SEARCH {index}"));
         ensure!(searched, "{name}: {plan:#?}");
     }

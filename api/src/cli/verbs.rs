@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::args::{IntentArg, Place, label, resource, when};
 use super::exit::{self, Refusal};
 use super::program::{Program, complain};
-use crate::deed::{CancelledHow, Deed};
+use crate::deed::{self, CancelledHow, Deed};
 use crate::input;
 use crate::site::{self, Site};
 
@@ -204,7 +204,7 @@ fn is_agreed(would: &Batch, verb: &Verb) -> Result<bool> {
     if would.refused > 0 {
         intents += &format!(", of which {} would be refused", would.refused);
     }
-    let verb = word(verb);
+    let verb = deed::word(verb);
     if !std::io::stdin().is_terminal() {
         let refusal =
             format!("{intents}; to {verb} what matches where nobody can be asked, say --yes");
@@ -221,21 +221,6 @@ fn matching(intents: u64) -> String {
     match intents {
         1 => "1 intent matches".to_owned(),
         n => format!("{n} intents match"),
-    }
-}
-
-/// The command that does it.
-fn word(verb: &Verb) -> &'static str {
-    match verb {
-        Verb::Resume => "resume",
-        Verb::Cancel => "cancel",
-        Verb::Undo => "undo",
-        Verb::Discard => "discard",
-        Verb::Rerun | Verb::RerunFrom { .. } => "rerun",
-        Verb::Retry { .. } => "retry",
-        Verb::Skip { .. } => "skip",
-        Verb::Amend { .. } => "amend",
-        _ => "do it",
     }
 }
 

@@ -89,7 +89,7 @@ impl Site {
             Self::Server(server) => {
                 let mut body = said(verb);
                 body["dry_run"] = true.into();
-                let done: Value = server.of_intent(id, word(verb)?, &body).await?;
+                let done: Value = server.of_intent(id, route(verb)?, &body).await?;
                 Ok(serde_json::from_value(done["preview"].clone())?)
             }
         }
@@ -107,7 +107,7 @@ impl Site {
             Self::Server(server) => {
                 let mut body = said(verb);
                 body["reason"] = actor.reason().into();
-                return server.of_intent(id, word(verb)?, &body).await;
+                return server.of_intent(id, route(verb)?, &body).await;
             }
         };
         if let Verb::Skip { step, output } = verb {
@@ -441,7 +441,7 @@ impl Server {
         if let Verb::RerunFrom { step } = verb {
             body = json!({"step": step});
         }
-        body["verb"] = word(verb)?.into();
+        body["verb"] = route(verb)?.into();
         // Whoever gives the command has said so.
         body["all"] = true.into();
         for (name, value) in says.as_object().into_iter().flatten() {
@@ -483,22 +483,13 @@ pub(crate) fn operator(by: Option<String>) -> String {
     by.or_else(user).unwrap_or_else(|| "operator".to_owned())
 }
 
-/// The API's name of a verb.
-fn word(verb: &Verb) -> Result<&'static str> {
-    Ok(match verb {
-        Verb::Resume => "resume",
-        Verb::Cancel => "cancel",
-        Verb::Undo => "undo",
-        Verb::Discard => "discard",
-        Verb::Rerun | Verb::RerunFrom { .. } => "rerun",
-        Verb::Retry { .. } => "retry",
-        Verb::Skip { .. } => "skip",
-        Verb::Amend { .. } => {
-            let why = "a part of an input is amended in the database alone: say the whole --input";
-            return Err(Refusal::Usage(why.to_owned()).into());
-        }
-        other => anyhow::bail!("{other:?} is not known to this command line"),
-    })
+/// The route of a verb, of those that have one for what a verb says.
+fn route(verb: &Verb) -> Result<&'static str> {
+    if let Verb::Amend { .. } = verb {
+        let why = "a part of an input is amended in the database alone: say the whole --input";
+        return Err(Refusal::Usage(why.to_owned()).into());
+    }
+    Ok(deed::word(verb))
 }
 
 /// What a verb says, as the API takes it.

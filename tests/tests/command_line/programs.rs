@@ -342,6 +342,34 @@ async fn a_program_works_and_is_asked_on_postgres() -> Result<()> {
     works(StoreKind::Postgres).await
 }
 
+/// It is said before anything is carried out.
+#[tokio::test]
+async fn a_worker_sends_notices_to_nobody_unsafely() -> Result<()> {
+    let (fleet, _intendant) = Fleet::new(StoreKind::Sqlite).await?;
+    let secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    for (url, secret, why) in [
+        ("https://ops.example.com", None, "--notify-secret"),
+        ("https://ops.example.com", Some("guessed"), "whsec_"),
+        ("http://ops.example.com", Some(secret), "by https alone"),
+        (
+            "https://169.254.169.254",
+            Some(secret),
+            "no address within the network",
+        ),
+    ] {
+        let mut command = fleet.command(&["worker", "--notify", url])?;
+        command.env_remove("INTENDANT_NOTIFY_SECRET");
+        command.envs(secret.map(|secret| ("INTENDANT_NOTIFY_SECRET", secret)));
+        let output = command.output()?;
+        ensure!(
+            output.status.code() == Some(2) && stderr(&output).contains(why),
+            "{url}: {output:?}"
+        );
+        ensure!(!stderr(&output).contains("guessed"), "{output:?}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_worker_that_is_old_enough_asks_to_be_started_anew() -> Result<()> {
     let (fleet, _) = Fleet::new(StoreKind::Sqlite).await?;
