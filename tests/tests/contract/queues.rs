@@ -41,6 +41,46 @@ impl Intent for Other {
     type Output = ();
 }
 
+/// A queue without limits pays nothing for them: what they are kept in is not looked at. Nobody could, since it is not there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_without_limits_has_no_statement_of_theirs_on_sqlite() -> Result<()> {
+    let bench = Bench::open(StoreKind::Sqlite).await?;
+    let office = Office::open();
+    let running = start(bench.office(&office));
+    bench.rest(bench.mail(0).await?).await?;
+    let pool = sqlx::SqlitePool::connect(&bench.database.url).await?;
+    let rename = async |from: &str, to: &str| -> Result<()> {
+        for table in ["slot", "partition", "partition_task"] {
+            let sql =
+                format!("alter table intendant_{table}{from} rename to intendant_{table}{to}");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+                .execute(&pool)
+                .await?;
+        }
+        Ok(())
+    };
+    rename("", "_away").await?;
+    for number in 1..=50 {
+        bench.rest(bench.mail(number).await?).await?;
+    }
+    rename("_away", "").await?;
+    // With a limit it is there that they are counted.
+    bench
+        .intendant
+        .limit_queue("mail", Some(2), "ada", None)
+        .await?;
+    bench.rest(bench.mail(51).await?).await?;
+    bench
+        .until(|| async {
+            let held = bench.number("select count(*) from @slot").await?;
+            Ok((held > 0).then_some(()))
+        })
+        .await?;
+    pool.close().await;
+    running.stop().await?;
+    bench.check().await
+}
+
 /// A worker hears of a pause while its claim is on its way to the disk: what that brings is not begun with. The tick is held up by
 /// a lock on the session's row, and what it was told of queues is as of before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
