@@ -13,8 +13,8 @@ use crate::cx::{Cx, StepContext};
 use crate::id::IntentId;
 use crate::intent::Intent;
 use crate::notes::NotAsked;
-use crate::payload;
 use crate::request::describe;
+use crate::secret::encode_input;
 use crate::step::{StepError, fail};
 use crate::store::{Deadline, NewIntent};
 use crate::terms::Terms;
@@ -93,7 +93,7 @@ impl<T: Intent> StepRequest<T> {
     fn ask(self) -> Result<IntentId, StepError> {
         let clock = self.step.intendant.store().clock();
         let id = IntentId(clock.ordered_id());
-        let input = payload::encode(&self.intent).map_err(fail)?;
+        let input = encode_input(&self.intent).map_err(fail)?;
         let new = describe(&self.intent, id, input).map_err(fail)?;
         put(&self.step, new, self.terms)
     }
@@ -109,6 +109,7 @@ fn put(step: &StepContext, new: NewIntent, terms: Terms) -> Result<IntentId, Ste
     new.correlation_id = Some(by.correlation_id.clone().unwrap_or_else(root));
     // A tick is refused by no rule; the claim asks them.
     new.conflicts = None;
+    step.intendant.store().seal_now(&mut new).map_err(fail)?;
     let id = new.id;
     let asked = match step.recorded() {
         Some(_) => Err(NotAsked::HasResult),

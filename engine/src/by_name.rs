@@ -15,6 +15,7 @@ use crate::intent::{Intent, Resources, check_name};
 use crate::kinds::KindRecord;
 use crate::payload::{self, Payload, PayloadError};
 use crate::request::{answering, bare, check_resources, describe};
+use crate::secret::encode_input;
 use crate::store::{Deadline, NewIntent, Start};
 use crate::terms::Terms;
 
@@ -132,7 +133,7 @@ impl<'i> RequestByName<'i> {
                 let input = input.map_err(Error::payload("the input"))?;
                 let known = self.intendant.kind(&kind).await?;
                 let id = IntentId(store.clock().ordered_id());
-                of_kind(known, id, input)?
+                of_kind(known, id, &input)?
             }
         };
         let new = with(new, self.account, &self.resources)?;
@@ -215,12 +216,13 @@ impl Intendant {
 pub(crate) fn from_json<T: Intent>(id: IntentId, input: &Payload) -> Result<NewIntent, Error> {
     let what = "the input";
     let intent: T = payload::decode(input).map_err(Error::payload(what))?;
-    let input = payload::encode(&intent).map_err(Error::payload(what))?;
+    let input = encode_input(&intent).map_err(Error::payload(what))?;
     describe(&intent, id, input)
 }
 
 /// An intent as the database knows its kind.
-fn of_kind(known: KindRecord, id: IntentId, input: Payload) -> Result<NewIntent, Error> {
+fn of_kind(known: KindRecord, id: IntentId, input: &Payload) -> Result<NewIntent, Error> {
+    let input = known.marked(input).map_err(Error::payload("the input"))?;
     let conflicts = match &known.conflicts {
         None => None,
         Some(rules) => {

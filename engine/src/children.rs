@@ -327,7 +327,8 @@ fn wait_for(step: &StepContext, name: String, input_hash: Vec<u8>) {
 /// Puts a new child on the list of those that the step asks for.
 fn ask<T: Intent>(step: &StepContext, intent: &T, child: NewChild) -> Result<(), StepError> {
     let id = IntentId(step.intendant.store().clock().ordered_id());
-    let new = new_child(intent, id, child.input).map_err(fail)?;
+    let mut new = new_child(intent, id, child.input).map_err(fail)?;
+    step.intendant.store().seal_now(&mut new).map_err(fail)?;
     let asked = step.await_child(ChildRequest {
         name: child.name,
         input_hash: child.input_hash,

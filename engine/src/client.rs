@@ -67,11 +67,11 @@ struct Inner {
 }
 
 impl Intendant {
-    /// Connects, makes the SQLite file if there is none, and brings the schema up to date.
-    pub async fn open(url: impl Into<String>) -> Result<Self, Error> {
+    /// Connects by a URL, or by [`StoreOptions`]; makes the SQLite file if there is none, and brings the schema up to date.
+    pub async fn open(database: impl Into<StoreOptions>) -> Result<Self, Error> {
         let options = StoreOptions {
             create: true,
-            ..StoreOptions::new(url)
+            ..database.into()
         };
         let intendant = Self::with_options(&options).await?;
         intendant.migrate().await?;
@@ -79,8 +79,8 @@ impl Intendant {
     }
 
     /// Connects to a database that has the engine's schema already; changes nothing.
-    pub async fn connect(url: impl Into<String>) -> Result<Self, Error> {
-        let intendant = Self::with_options(&StoreOptions::new(url)).await?;
+    pub async fn connect(database: impl Into<StoreOptions>) -> Result<Self, Error> {
+        let intendant = Self::with_options(&database.into()).await?;
         intendant.store().check_schema().await?;
         Ok(intendant)
     }
@@ -162,9 +162,13 @@ impl Intendant {
         let mut requests = requests.into_iter();
         loop {
             let batch = requests.by_ref().take(limits::CLAIM);
-            let batch: Vec<NewIntent> = batch.map(Request::into_new).collect::<Result<_, _>>()?;
+            let mut batch: Vec<NewIntent> =
+                batch.map(Request::into_new).collect::<Result<_, _>>()?;
             if batch.is_empty() {
                 return Ok(ids);
+            }
+            for new in &mut batch {
+                self.store().seal(new).await?;
             }
             let caps = self.store().caps().await;
             ids.extend(self.store().ask(batch, caps).await?);
@@ -455,8 +459,9 @@ impl Intendant {
     }
 
     /// Makes a request, together with others that are made at the same time.
-    pub(crate) async fn gather(&self, new: NewIntent) -> Result<IntentId, Error> {
+    pub(crate) async fn gather(&self, mut new: NewIntent) -> Result<IntentId, Error> {
         let Inner { gather, offers, .. } = &*self.inner;
+        self.store().seal(&mut new).await?;
         let span = tracing::info_span!(
             target: "intendant::request",
             "request",

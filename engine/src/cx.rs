@@ -1,5 +1,6 @@
 //! What a step is given beside its input.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
@@ -18,6 +19,7 @@ use crate::id::{IntentId, TaskId};
 use crate::notes::Notes;
 use crate::payload::{self, Payload};
 use crate::request::ChildRequest;
+use crate::secret::Mask;
 use crate::step::{Ending, StepError};
 use crate::store::{ChildLoad, Once};
 use crate::waits::{KnownWait, WaitRequest};
@@ -58,6 +60,8 @@ pub(crate) struct IntentContext {
     pub(crate) requested_by: Option<String>,
     pub(crate) correlation_id: Option<String>,
     pub(crate) input: Payload,
+    /// What its steps are not to say.
+    pub(crate) mask: Mask,
 }
 
 /// One attempt at one step, without the application's types.
@@ -373,6 +377,10 @@ impl<S> Cx<S> {
     pub fn progress(&self, progress: impl Serialize) {
         match payload::encode(&progress) {
             Ok(json) => {
+                let json = match self.step.intent.mask.over(json.get()) {
+                    Cow::Borrowed(_) => json,
+                    Cow::Owned(masked) => payload::trusted(masked),
+                };
                 *self.step.said() = Said {
                     progress: Some(json),
                     told: false,

@@ -239,6 +239,14 @@ pub enum Error {
         /// The step.
         step: String,
     },
+    /// The secrets in an intent's input do not open here, and another intent was to have them too.
+    #[error("asking again for intent {id}: {error}")]
+    Sealed {
+        /// The intent.
+        id: IntentId,
+        /// Which one, and why.
+        error: String,
+    },
     /// An amended input is that of another operation.
     #[error("amending intent {id}: {what} would be another one; that is a new request")]
     Amended {
@@ -348,6 +356,7 @@ impl Error {
                 | Self::PastReturn { .. }
                 | Self::WrongStep { .. }
                 | Self::Amended { .. }
+                | Self::Sealed { .. }
                 | Self::KeyRace { .. }
                 | Self::Rejected { .. }
                 | Self::ScheduleDeclared { .. }

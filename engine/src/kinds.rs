@@ -8,6 +8,8 @@ use serde_json::value::RawValue;
 use crate::client::Intendant;
 use crate::error::Error;
 use crate::limits;
+use crate::payload::{self, Payload, PayloadError};
+use crate::secret;
 
 /// A kind of intents, as the workers that carry it out have described it. It is kept when they end.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -51,6 +53,18 @@ mod seconds {
         let seconds = Option::<f64>::deserialize(from)?;
         // A number that no span has becomes the longest that there is.
         Ok(seconds.map(|seconds| TimeDelta::microseconds((seconds * 1e6) as i64)))
+    }
+}
+
+impl KindRecord {
+    /// An input of this kind, with what its schema calls secret marked.
+    pub(crate) fn marked(&self, input: &Payload) -> Result<Payload, PayloadError> {
+        let schema = self.input_schema.as_ref();
+        let schema = schema.and_then(|schema| serde_json::from_str(schema.get()).ok());
+        match schema {
+            Some(schema) => payload::parse(&secret::mark(&schema, input.get())),
+            None => Ok(input.clone()),
+        }
     }
 }
 

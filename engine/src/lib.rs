@@ -61,6 +61,7 @@ mod retention;
 mod retry;
 mod schedule;
 mod seam;
+mod secret;
 mod signal;
 mod slots;
 mod state;
@@ -116,6 +117,7 @@ pub use retention::{KeptRecord, RemovalRecord, Removed, Retention, RetentionReco
 pub use schedule::{
     CatchUp, Schedule, ScheduleError, ScheduleRecord, Tick, TickRecord, TickState, UnknownTickState,
 };
+pub use secret::{KeyError, Secret, SecretKey};
 pub use signal::{Sent, Signal};
 pub use state::{AttemptFailure, FailureReason, IntentState, StepState, UnknownState};
 pub use step::{StepError, StepOutput, StepResult, fail, snooze};

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use crate::clock::Clock;
 use crate::limits;
+use crate::secret::Mask;
 use crate::store::{LogLine, NewIntent, NoteRow, Once};
 
 /// Name and value.
@@ -191,6 +192,7 @@ pub(crate) struct Lines {
 pub(crate) struct StepLog {
     clock: Arc<dyn Clock>,
     began: Instant,
+    mask: Mask,
     tail: Mutex<Tail>,
 }
 
@@ -203,10 +205,11 @@ struct Tail {
 }
 
 impl StepLog {
-    pub(crate) fn new(clock: Arc<dyn Clock>, began: Instant) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>, began: Instant, mask: Mask) -> Self {
         Self {
             clock,
             began,
+            mask,
             tail: Mutex::default(),
         }
     }
@@ -219,7 +222,7 @@ impl StepLog {
             us,
             level: level.to_owned(),
             target: target.to_owned(),
-            text,
+            text: self.mask.over(&text).into_owned(),
         });
     }
 
@@ -275,7 +278,11 @@ mod tests {
     use super::*;
 
     fn new() -> StepLog {
-        StepLog::new(Arc::new(crate::clock::SystemClock), Instant::now())
+        StepLog::new(
+            Arc::new(crate::clock::SystemClock),
+            Instant::now(),
+            Mask::default(),
+        )
     }
 
     fn kept(log: &StepLog) -> (Vec<LogLine>, i64, i64) {

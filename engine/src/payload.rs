@@ -12,7 +12,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::limits;
+use crate::{limits, secret};
 
 /// JSON text, checked once, shared, and handed on as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,10 +149,19 @@ pub(crate) fn decode<T: DeserializeOwned>(payload: &Payload) -> Result<T, Payloa
     })
 }
 
+/// What a payload is compared by: all of it but its secrets.
+fn value_of(payload: &Payload) -> Result<Value, serde_json::Error> {
+    let value = serde_json::from_str(payload.get());
+    match secret::is_marked(payload.get()) {
+        true => value.map(secret::blanked),
+        false => value,
+    }
+}
+
 /// SHA-256 of a body with its object keys sorted: two requests with one key are compared by it.
 pub(crate) fn canonical_hash(parts: &[&str], payload: &Payload) -> Vec<u8> {
-    let canonical = serde_json::from_str::<serde_json::Value>(payload.get())
-        .map_or_else(|_| payload.get().to_owned(), |value| sorted(&value));
+    let canonical =
+        value_of(payload).map_or_else(|_| payload.get().to_owned(), |value| sorted(&value));
     let mut hash = Sha256::new();
     for part in parts {
         hash.update(part.len().to_le_bytes());
@@ -165,8 +174,7 @@ pub(crate) fn canonical_hash(parts: &[&str], payload: &Payload) -> Vec<u8> {
 /// Whether two payloads say the same, as the databases compare them: neither the order of an object's names matters nor
 /// how a number is written.
 pub(crate) fn is_same(a: &Payload, b: &Payload) -> bool {
-    let value = |payload: &Payload| serde_json::from_str::<serde_json::Value>(payload.get());
-    match (value(a), value(b)) {
+    match (value_of(a), value_of(b)) {
         (Ok(a), Ok(b)) => is_same_value(&a, &b),
         _ => a == b,
     }

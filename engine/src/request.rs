@@ -20,6 +20,7 @@ use crate::id::IntentId;
 use crate::intent::{Intent, OnFailure, Resources, check_name, check_resource};
 use crate::limits;
 use crate::payload::{self, Payload};
+use crate::secret::encode_input;
 use crate::store::{Conn, Deadline, NewIntent, Start, StoreKind, insert_asked, nudge_within};
 use crate::terms::Terms;
 
@@ -122,7 +123,8 @@ impl<'i, T: Intent> Request<'i, T> {
             });
         }
         let intendant = self.intendant;
-        let new = self.into_new()?;
+        let mut new = self.into_new()?;
+        intendant.store().seal(&mut new).await?;
         let key = new.key.as_ref().map(|(key, _)| key.clone());
         let caps = intendant.store().caps_within();
         let ids = insert_asked(&mut conn, vec![new], &caps)
@@ -138,7 +140,7 @@ impl<'i, T: Intent> Request<'i, T> {
 
     /// Checks everything that can be checked before the database is asked.
     pub(crate) fn into_new(self) -> Result<NewIntent, Error> {
-        let input = payload::encode(&self.intent).map_err(Error::payload("the input"))?;
+        let input = encode_input(&self.intent).map_err(Error::payload("the input"))?;
         let id = IntentId(self.intendant.store().clock().ordered_id());
         let new = describe(&self.intent, id, input)?;
         self.terms
@@ -251,7 +253,7 @@ pub(crate) struct ChildRequest {
 
 /// Hash of a child's kind and input: a name means the same child every time.
 pub(crate) fn child_hash<T: Intent>(intent: &T) -> Result<(Payload, Vec<u8>), Error> {
-    let input = payload::encode(intent).map_err(Error::payload("the child's input"))?;
+    let input = encode_input(intent).map_err(Error::payload("the child's input"))?;
     let hash = payload::canonical_hash(&[T::KIND], &input);
     Ok((input, hash))
 }

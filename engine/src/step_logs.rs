@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::cx::StepContext;
 use crate::limits;
 use crate::notes::StepLog;
+use crate::secret::Mask;
 
 /// A layer for `tracing_subscriber` that keeps what steps log with their attempts: the last 200 lines, the last 32 KiB, and
 /// how much was cut before that. [`Intendant::logs`](crate::Intendant::logs) and `intendant logs ID` show it.
@@ -73,8 +74,8 @@ thread_local! {
 
 enum Opening {
     No,
-    /// With what its lines' times are made from.
-    Yes(Arc<dyn Clock>, Instant),
+    /// With what its lines' times are made from, and what they are not to say.
+    Yes(Arc<dyn Clock>, Instant, Mask),
     /// A layer keeps what is logged in it.
     Kept(Arc<StepLog>),
 }
@@ -82,7 +83,8 @@ enum Opening {
 /// Opens the span of an attempt; if there is a layer that keeps what is logged in it, it is kept in the attempt's notes.
 pub(crate) fn open(context: &StepContext) -> Span {
     let clock = context.intendant.store().clock().clone();
-    OPENING.set(Opening::Yes(clock, context.started));
+    let mask = context.intent.mask.clone();
+    OPENING.set(Opening::Yes(clock, context.started, mask));
     let once = &context.once;
     let span = tracing::info_span!(
         target: TARGET,
@@ -112,13 +114,13 @@ where
             return;
         }
         OPENING.with_borrow_mut(|opening| {
-            let Opening::Yes(clock, began) = &*opening else {
+            let Opening::Yes(clock, began, mask) = &*opening else {
                 return;
             };
             let Some(span) = context.span(id) else {
                 return;
             };
-            let log = Arc::new(StepLog::new(clock.clone(), *began));
+            let log = Arc::new(StepLog::new(clock.clone(), *began, mask.clone()));
             span.extensions_mut().replace(LogOf(log.clone()));
             *opening = Opening::Kept(log);
         });

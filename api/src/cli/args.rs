@@ -1,12 +1,13 @@
 //! Arguments that several commands take, and what is said of those that cannot be used.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Result;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use clap::Args;
-use intendant::{Intendant, IntentFilter, IntentId, IntentState};
+use intendant::{Intendant, IntentFilter, IntentId, IntentState, SecretKey, StoreOptions};
 use uuid::Uuid;
 
 use super::Refusal;
@@ -30,11 +31,45 @@ pub struct Database {
         value_name = "URL"
     )]
     pub database_url: String,
+    /// A file with the keys for secret fields of inputs, one a line: the first seals, all of them open
+    #[arg(long, env = "INTENDANT_SECRET_KEYS_FILE", value_name = "FILE")]
+    secret_keys_file: Option<PathBuf>,
 }
 
 impl Database {
+    /// How it is opened.
+    pub(super) fn options(&self) -> Result<StoreOptions> {
+        let secret_keys = match &self.secret_keys_file {
+            None => Vec::new(),
+            Some(file) => secret_keys(file).map_err(|why| {
+                let why = format!("the secret keys in {}: {why}", file.display());
+                Refusal::Usage(why)
+            })?,
+        };
+        Ok(StoreOptions {
+            secret_keys,
+            ..StoreOptions::new(&self.database_url)
+        })
+    }
+
     pub(super) async fn connect(&self) -> Result<Intendant> {
-        Ok(Intendant::connect(&self.database_url).await?)
+        Ok(Intendant::connect(self.options()?).await?)
+    }
+}
+
+/// The keys in a file: one a line, but for what is empty or begins with `#`. What is in the lines is not told.
+fn secret_keys(file: &Path) -> Result<Vec<SecretKey>, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let lines = text.lines().enumerate();
+    let lines = lines.filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    let key = |(at, line): (usize, &str)| {
+        line.parse()
+            .map_err(|error| format!("line {}: {error}", at + 1))
+    };
+    let keys = lines.map(key).collect::<Result<Vec<SecretKey>, String>>()?;
+    match keys.is_empty() {
+        true => Err("there is none".to_owned()),
+        false => Ok(keys),
     }
 }
 

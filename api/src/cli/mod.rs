@@ -351,14 +351,13 @@ async fn dispatch(command: Command, program: Program) -> Result<ExitCode> {
 async fn migrate(action: Migrate) -> Result<()> {
     match action {
         Migrate::Up(database) => {
-            let intendant = Intendant::open(&database.database_url).await?;
+            let intendant = Intendant::open(database.options()?).await?;
             for migration in intendant.migration_status().await? {
                 println!("{:04} {}: in place", migration.version, migration.name);
             }
         }
         Migrate::Status(database) => {
-            let options = intendant::StoreOptions::new(&database.database_url);
-            let intendant = Intendant::with_options(&options).await?;
+            let intendant = Intendant::with_options(&database.options()?).await?;
             for migration in intendant
                 .migration_status()
                 .await

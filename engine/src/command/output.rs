@@ -196,6 +196,7 @@ mod tests {
         let log = Arc::new(StepLog::new(
             Arc::new(crate::clock::SystemClock),
             Instant::now(),
+            crate::secret::Mask::default(),
         ));
         let mut lines = Lines::new(log.clone(), "cc".to_owned());
         lines.add(b"one\nt");

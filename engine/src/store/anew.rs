@@ -6,6 +6,7 @@ use serde_json::json;
 use super::args::{Args, Rows};
 use super::resume::{Actor, UNDONE_FROM, place};
 use super::rows::Start;
+use super::secrets::Copying;
 use super::verbs::note;
 use super::{Conn, IntentRecord, NewIntent, Store, history, load, request, retention, sql};
 use crate::error::Error;
@@ -21,9 +22,10 @@ impl Store {
         new: IntentId,
         actor: Actor,
     ) -> Result<(), Error> {
+        let keys = self.copying().await?;
         self.transact(move |mut conn| {
-            let actor = actor.clone();
-            Box::pin(async move { again(&mut conn, id, new, &actor).await })
+            let (actor, keys) = (actor.clone(), keys.clone());
+            Box::pin(async move { again(&mut conn, &keys, id, new, &actor).await })
         })
         .await
     }
@@ -36,9 +38,10 @@ impl Store {
         new: IntentId,
         actor: Actor,
     ) -> Result<IntentId, Error> {
+        let keys = self.copying().await?;
         self.transact(move |mut conn| {
-            let actor = actor.clone();
-            Box::pin(async move { undo_succeeded(&mut conn, id, new, &actor).await })
+            let (actor, keys) = (actor.clone(), keys.clone());
+            Box::pin(async move { undo_succeeded(&mut conn, &keys, id, new, &actor).await })
         })
         .await
     }
@@ -46,6 +49,7 @@ impl Store {
 
 async fn again(
     conn: &mut Conn<'_>,
+    keys: &Copying,
     id: IntentId,
     new: IntentId,
     actor: &Actor,
@@ -76,7 +80,7 @@ async fn again(
             });
         }
     }
-    request_copy(conn, record, new, actor).await?;
+    request_copy(conn, keys, record, new, actor).await?;
     note(conn, id, "rerun", actor, &json!({ "as": new })).await?;
     note(conn, new, "rerun", actor, &json!({ "of": id })).await
 }
@@ -85,6 +89,7 @@ async fn again(
 /// that out, as with any intent that is to be taken back.
 async fn undo_succeeded(
     conn: &mut Conn<'_>,
+    keys: &Copying,
     id: IntentId,
     new: IntentId,
     actor: &Actor,
@@ -122,7 +127,7 @@ async fn undo_succeeded(
         });
     }
     let record = history::whole(conn, id).await?;
-    request_copy(conn, record, new, actor).await?;
+    request_copy(conn, keys, record, new, actor).await?;
     for copy in [&sql::STARTED_COPY, &sql::STEP_COPY] {
         conn.execute(copy, Args::new().uuid(id.0).uuid(new.0))
             .await?;
@@ -140,18 +145,21 @@ async fn undo_succeeded(
 /// Asks for the same operation, as another intent, by somebody else, as nobody's child.
 async fn request_copy(
     conn: &mut Conn<'_>,
+    keys: &Copying,
     record: IntentRecord,
     id: IntentId,
     actor: &Actor,
 ) -> Result<(), Error> {
     let release_on_failure = load::release_on_failure(conn, record.id).await?;
+    let input = payload::trusted(record.input.get());
+    let input = keys.resealed(&input, record.account.as_deref(), record.id, id)?;
     let resources = record.resources.into_iter();
     let intent = NewIntent {
         id,
         kind: record.kind,
         queue: record.queue,
         account: record.account,
-        input: payload::trusted(record.input.get()),
+        input,
         priority: i32::try_from(record.priority).unwrap_or_default(),
         release_on_failure,
         start: Start::Now,

@@ -15,6 +15,7 @@ use crate::id::{IntentId, LeaseId, SessionId, TaskId};
 use crate::limits;
 use crate::payload;
 use crate::plan::Shape;
+use crate::secret::Mask;
 use crate::state::{IntentState, StepState};
 
 /// What was found of the intents that were asked for. Of those that are in neither there is no row.
@@ -80,6 +81,7 @@ fn intent(row: &Row, lease: LeaseId) -> Claimed {
         kind: row.name(1),
         account: row.opt_name(2),
         input: row.opt_json(3).unwrap_or_else(payload::null),
+        mask: Mask::default(),
         requested: row.time(4),
         requested_by: row.opt_text(5),
         parent: row.opt_uuid(6),

@@ -8,6 +8,7 @@ use crate::clock::Micros;
 use crate::id::{IntentId, LeaseId, TaskId};
 use crate::payload::Payload;
 use crate::plan::Shape;
+use crate::secret::Mask;
 use crate::state::{FailureReason, IntentState, StepState};
 use crate::waits::Sort;
 
@@ -21,6 +22,8 @@ pub(crate) struct Claimed {
     pub(crate) kind: Arc<str>,
     pub(crate) account: Option<Arc<str>>,
     pub(crate) input: Payload,
+    /// What its steps are not to say: the secrets in its input, once that is opened.
+    pub(crate) mask: Mask,
     pub(crate) requested: Micros,
     pub(crate) requested_by: Option<String>,
     pub(crate) parent: Option<IntentId>,
@@ -56,6 +59,7 @@ impl Claimed {
             kind: new.kind.into(),
             account: new.account.map(Arc::from),
             input: new.input,
+            mask: Mask::default(),
             requested,
             requested_by: new.requested_by,
             parent: new.parent.map(|(parent, _)| parent),

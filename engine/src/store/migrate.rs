@@ -71,6 +71,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     25 large_removals "0025_large_removals.sql",
     26 backlogs "0026_backlogs.sql",
     27 events_in_order "0027_events_in_order.sql",
+    28 secrets "0028_secrets.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

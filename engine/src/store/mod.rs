@@ -54,6 +54,7 @@ mod rows;
 mod savepoint;
 mod schedule;
 mod schedule_records;
+mod secrets;
 mod session;
 mod sharing;
 mod signal;
@@ -82,11 +83,13 @@ use sqlx::sqlite::SqlitePool;
 
 use self::backlog::Gauge;
 use self::moments::Moments;
+use self::secrets::Secrets;
 use self::writers::Writers;
 use crate::clock::{Clock, Micros};
 use crate::error::Error;
 use crate::limits;
 use crate::seam::Seam;
+use crate::secret::SecretKey;
 
 pub(crate) use alerts::{Due, Turn};
 pub(crate) use cancel::CancelBy;
@@ -163,6 +166,9 @@ pub struct StoreOptions {
     pub sync_every_commit: bool,
     /// PostgreSQL: most connections for requests, transactions of steps and ticks.
     pub connections: u32,
+    /// What the secrets of inputs are sealed with ([`Secret`](crate::Secret)): the first seals, all of them open, so a key
+    /// is changed by putting the new one first. None: a key seals that the database has itself.
+    pub secret_keys: Vec<SecretKey>,
 }
 
 impl StoreOptions {
@@ -173,9 +179,22 @@ impl StoreOptions {
             create: false,
             sync_every_commit: true,
             connections: 10,
+            secret_keys: Vec::new(),
         }
     }
 }
+
+/// The defaults, for this URL.
+macro_rules! from_url {
+    ($($url:ty),*) => {$(
+        impl From<$url> for StoreOptions {
+            fn from(url: $url) -> Self {
+                Self::new(url)
+            }
+        }
+    )*};
+}
+from_url!(String, &String, &str);
 
 /// A handle on the database, cheap to clone.
 #[derive(Clone, Debug)]
@@ -187,6 +206,7 @@ pub(crate) struct Store {
     rehearses: bool,
     gauge: Gauge,
     moments: Moments,
+    secrets: Secrets,
 }
 
 #[derive(Clone, Debug)]
@@ -227,6 +247,7 @@ impl Store {
             seam: Seam::default(),
             rehearses: false,
             gauge: Gauge::default(),
+            secrets: Secrets::new(options.secret_keys.clone()),
         })
     }
 

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::id::{IntentId, LeaseId, SessionId};
 use crate::limits;
 use crate::payload::{self, Payload};
+use crate::secret;
 
 /// A lease that is to be made together with its intents.
 pub(crate) type LeaseFor = (LeaseId, SessionId);
@@ -109,6 +110,11 @@ async fn request(
     lease: Option<LeaseFor>,
     caps: &Caps,
 ) -> Result<Requested, Error> {
+    if intents.iter().any(|new| secret::has_plain(new.input.get())) {
+        return Err(Error::Setup(
+            "a secret was to be stored that is not sealed".to_owned(),
+        ));
+    }
     let mut ids: Vec<IntentId> = intents.iter().map(|intent| intent.id).collect();
     let known = claim_keys(conn, &intents).await?;
     let joined = match join(conn, &intents, &known).await {

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::id::{IntentId, LeaseId, TaskId};
 use crate::limits;
 use crate::payload;
+use crate::secret::Mask;
 use crate::state::StepState;
 
 /// Sends steps off: a row and a token for each. Their intents' wait rows are opened by the caller.
@@ -126,6 +127,7 @@ fn step_of(row: &Row, lease: LeaseId) -> Claimed {
         kind: row.name(6),
         account: row.opt_name(7),
         input: row.opt_json(8).unwrap_or_else(payload::null),
+        mask: Mask::default(),
         requested: row.time(9),
         requested_by: row.opt_text(10),
         parent: None,

@@ -316,6 +316,7 @@ statements! {
         SCHEDULE_PAUSE = "schedule_pause",
         SCHEDULE_REMOVE = "schedule_remove",
         SCHEDULE_RESUME = "schedule_resume",
+        SECRET_KEY_READ = "secret_key_read",
         SESSION_BEAT = "session_beat",
         SESSION_DELETE = "session_delete",
         SESSION_INSERT = "session_insert",

@@ -10,7 +10,8 @@ use super::resume::{
     Actor, Revival, failed_parents, into_line, place, resume_parents, revive_family, withdraw,
     withdraw_one,
 };
-use super::{Conn, RoutedEnd, Store, checkpoint, finish, history, retention, routed, sql};
+use super::secrets::Copying;
+use super::{Conn, RoutedEnd, Store, checkpoint, finish, history, kinds, retention, routed, sql};
 use crate::error::Error;
 use crate::id::{IntentId, TaskId};
 use crate::payload::{self, Payload};
@@ -82,9 +83,10 @@ impl Store {
         amendment: Amendment,
         actor: Actor,
     ) -> Result<(), Error> {
+        let keys = self.copying().await?;
         self.transact(move |mut conn| {
-            let (amendment, actor) = (amendment.clone(), actor.clone());
-            Box::pin(async move { amend(&mut conn, id, &amendment, &actor).await })
+            let (amendment, actor, keys) = (amendment.clone(), actor.clone(), keys.clone());
+            Box::pin(async move { amend(&mut conn, &keys, id, &amendment, &actor).await })
         })
         .await
     }
@@ -298,6 +300,7 @@ async fn discard(conn: &mut Conn<'_>, id: IntentId, actor: &Actor) -> Result<usi
 
 async fn amend(
     conn: &mut Conn<'_>,
+    keys: &Copying,
     id: IntentId,
     amendment: &Amendment,
     actor: &Actor,
@@ -315,15 +318,21 @@ async fn amend(
             expected: "only a failed intent's input can be amended",
         });
     }
+    // Not before the outcome is held: two people may change different parts at the same time.
+    let record = history::whole(conn, id).await?;
+    let what = "the input";
     let input = match amendment {
         Amendment::Whole(input) => input.clone(),
         Amendment::Part(changes) => {
-            // Not before the outcome is held: two people may change different parts at the same time.
-            let record = history::whole(conn, id).await?;
             let before = payload::trusted(record.input.get());
-            payload::merged(&before, changes).map_err(Error::payload("the input"))?
+            payload::merged(&before, changes).map_err(Error::payload(what))?
         }
     };
+    let input = match kinds::of(conn, &record.kind).await? {
+        Some(kind) => kind.marked(&input).map_err(Error::payload(what))?,
+        None => input,
+    };
+    let input = keys.sealed(&input, record.account.as_deref(), id)?;
     let args = Args::new().uuid(id.0).text(actor.name.as_str());
     let args = args.opt_text(actor.reason.as_deref()).now();
     conn.execute(&sql::REVISION_INSERT, args).await?;

@@ -15,6 +15,7 @@ use crate::id::IntentId;
 use crate::intent::{Intent, check_name};
 use crate::payload;
 use crate::request::describe;
+use crate::secret::encode_input;
 use crate::state::IntentState;
 use crate::store::{Actor, Amendment, CancelBy, Revival, StepVerb};
 
@@ -244,7 +245,7 @@ impl Intendant {
         actor: &str,
         reason: Option<&str>,
     ) -> Result<(), Error> {
-        let input = payload::encode(intent).map_err(Error::payload("the input"))?;
+        let input = encode_input(intent).map_err(Error::payload("the input"))?;
         let record = self.get(id).await?;
         let new = describe(intent, id, input.clone())?;
         let mut resources: Vec<_> = record.resources.into_iter().collect();

@@ -9,10 +9,29 @@ use super::telling;
 use crate::cancel;
 use crate::clock::Micros;
 use crate::limits;
+use crate::secret;
 use crate::state::{FailureReason, IntentState};
 use crate::store::{CancelLoad, Claimed, Finish, Goal, ParkReason, ParkRow};
 
 impl<S: Send + Sync + 'static> Engine<S> {
+    /// Opens the secrets in the inputs of claimed tasks, before anything is counted by their lengths. What does not open is
+    /// refused for it.
+    pub(super) fn open_inputs(&self, claimed: &mut [Claimed]) {
+        let Some(keys) = self.store().keys() else {
+            return;
+        };
+        let marked = |task: &&mut Claimed| secret::is_marked(task.input.get());
+        for task in claimed.iter_mut().filter(marked) {
+            match keys.open(&task.input, task.account.as_deref(), task.intent) {
+                Ok((input, mask)) => (task.input, task.mask) = (input, mask),
+                Err(error) => {
+                    let unfit = (FailureReason::Undecodable, error.to_string());
+                    task.unfit.get_or_insert(unfit);
+                }
+            }
+        }
+    }
+
     /// Takes claimed tasks in hand.
     pub(super) fn take_claimed(&mut self, claimed: Vec<Claimed>, claimed_at: Micros) {
         telling::claimed(&claimed);

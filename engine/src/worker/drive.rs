@@ -172,6 +172,7 @@ impl<S> Drive<S> {
                 requested_by: claimed.requested_by,
                 correlation_id: claimed.correlation_id,
                 input: claimed.input,
+                mask: claimed.mask,
             }),
             kind,
             plan,

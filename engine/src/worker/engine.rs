@@ -364,12 +364,13 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     self.hear_ended(ended, &mut ears.ended, committer.is_some())
                         .await
                 }
-                Heard::Committed(ready, Committed::Done(answer)) => {
+                Heard::Committed(ready, Committed::Done(mut answer)) => {
                     committer = Some(ready);
                     let Some(request) = self.inflight.take() else {
                         continue;
                     };
                     self.report.adopted += answer.adopted;
+                    self.open_inputs(&mut answer.claimed);
                     self.tick_heard(&request, &answer);
                     if self.pending.has_writes() && answer.is_plain() {
                         // The disk works on the next tick while the answer to this one is taken in.

@@ -72,6 +72,7 @@ use crate::plan::{MakePlan, Plan, PlanOutput, make_plan, make_single_step};
 use crate::request::describe;
 use crate::retention::Retention;
 use crate::schedule::{Schedule, Tick};
+use crate::secret::encode_input;
 use crate::step::{StepOutput, StepResult};
 
 pub use stop::shutdown_signal;
@@ -497,7 +498,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// ```
     pub async fn plan<T: Intent>(&self, intent: &T) -> Result<DryRun, Error> {
         let kind = self.known(T::KIND)?;
-        let input = payload::encode(intent).map_err(Error::payload("the input"))?;
+        let input = encode_input(intent).map_err(Error::payload("the input"))?;
         let id = IntentId(self.intendant.store().clock().ordered_id());
         self.dry_run(kind, describe(intent, id, input)?).await
     }
@@ -527,7 +528,14 @@ impl<S: Send + Sync + 'static> Worker<S> {
         let output = payload::encode(output).map_err(Error::payload(what))?;
         let record = self.intendant.get(id).await?;
         let kind = self.known(&record.kind)?;
-        match kind.accepts(&payload::trusted(record.input.get()), step, &output) {
+        let input = payload::trusted(record.input.get());
+        let keys = self.intendant.store().secrets().await?;
+        let opened = keys.open(&input, record.account.as_deref(), id);
+        let (input, _) = opened.map_err(|error| Error::NoPlan {
+            kind: record.kind.clone(),
+            error: error.to_string(),
+        })?;
+        match kind.accepts(&input, step, &output) {
             registry::Accepts::Yes => {}
             registry::Accepts::No(error) => return Err(Error::Payload { what, error }),
             registry::Accepts::NoStep => {

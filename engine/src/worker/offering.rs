@@ -65,10 +65,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// Takes in hand what was leased to this session when it was requested.
     pub(super) fn arrived(&mut self, arrival: Arrival) {
         let Arrival {
-            tasks,
+            mut tasks,
             claimed_at,
             promise,
         } = arrival;
+        self.open_inputs(&mut tasks);
         self.bytes += tasks
             .iter()
             .map(|task| task.input.get().len())

@@ -189,7 +189,7 @@ async fn bounded(
     }
     let (failure, error) = match ended {
         Ok(Ok(result)) => return result,
-        Ok(Err(panic)) => (AttemptFailure::Panic, clip(panic_message(&*panic))),
+        Ok(Err(panic)) => (AttemptFailure::Panic, panic_message(&*panic)),
         Err(Over::Cancelled) => (
             AttemptFailure::Cancelled,
             "it was stopped, since the intent was cancelled; what it had done is unknown"
@@ -213,11 +213,13 @@ async fn cancelled(context: &StepContext, grace: Duration) {
 }
 
 fn end_of(result: Result<StepDone, StepError>, context: &StepContext) -> StepEnd {
+    // Before it is clipped: half of a secret is not found.
+    let said = |error: String| clip(context.intent.mask.over(&error).into_owned());
     match result {
         Ok(StepDone::Output(Ok(output))) => StepEnd::Output(output),
         Ok(StepDone::Output(Err(error))) => StepEnd::Failed {
             failure: AttemptFailure::OutputRefused,
-            error: error.to_string(),
+            error: said(error.to_string()),
         },
         Ok(StepDone::Recorded) => StepEnd::Failed {
             failure: AttemptFailure::OutputRefused,
@@ -226,18 +228,18 @@ fn end_of(result: Result<StepDone, StepError>, context: &StepContext) -> StepEnd
         Err(StepError(ending)) => match *ending {
             Ending::Failed { failure, error } => StepEnd::Failed {
                 failure,
-                error: clip(error),
+                error: said(error),
             },
-            Ending::Undecodable { error } => StepEnd::Undecodable { error },
+            Ending::Undecodable { error } => StepEnd::Undecodable { error: said(error) },
             Ending::Snoozed(time) => StepEnd::Snoozed(time.min(limits::FUTURE)),
             Ending::Awaits => StepEnd::Awaits(context.take_awaited()),
             Ending::SignalRefused { name, error } => StepEnd::SignalRefused {
                 name,
-                error: clip(error),
+                error: said(error),
             },
             Ending::ChildFailed(failed) => StepEnd::Failed {
                 failure: AttemptFailure::GaveUp,
-                error: clip(failed.to_string()),
+                error: said(failed.to_string()),
             },
             Ending::Left => StepEnd::Left,
         },

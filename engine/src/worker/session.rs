@@ -114,6 +114,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     }
 
     async fn try_session(&self) -> Result<Session, Error> {
+        self.store().secrets().await?;
         let id = SessionId(self.store().clock().secret_id());
         let lock = self.lock_directory().and_then(|directory| match SessionLock::take(&directory, id) {
             Ok(lock) => Some(lock),

@@ -76,6 +76,7 @@ mod routed_undo;
 mod schedules;
 mod schedules_in_time;
 mod schedules_in_trouble;
+mod secrets;
 mod sharing;
 mod signals;
 mod signals_of_sql;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use intendant::{AlertFilter, Intendant, IntentFilter, StoreOptions};
+use intendant::{AlertFilter, Intendant, IntentFilter};
 
 use self::findings::{Facts, Finding, Level, findings};
 use super::args::Database;
@@ -29,8 +29,7 @@ pub(super) struct Options {
 
 pub(super) async fn doctor(options: Options) -> Result<ExitCode> {
     // A database without its tables is looked at as well.
-    let store = StoreOptions::new(&options.database.database_url);
-    let engine = Intendant::with_options(&store).await?;
+    let engine = Intendant::with_options(&options.database.options()?).await?;
     let found = findings(&facts(&engine, options.rows).await?);
     match options.json {
         true => println!("{}", serde_json::to_string_pretty(&found)?),

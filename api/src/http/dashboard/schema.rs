@@ -18,7 +18,11 @@ const PREFIX: &str = "input.";
 #[derive(Debug, Clone, PartialEq)]
 enum Kind {
     Text,
-    Number { integer: bool },
+    /// Text that is not shown, here or later.
+    Secret,
+    Number {
+        integer: bool,
+    },
     Flag,
     OneOf(Vec<String>),
     Json,
@@ -79,6 +83,7 @@ fn kind(schema: &Value, of: &Value) -> Kind {
         _ => None,
     };
     match word {
+        Some("string") if of.get("writeOnly") == Some(&Value::Bool(true)) => Kind::Secret,
         Some("string") => Kind::Text,
         Some("integer") => Kind::Number { integer: true },
         Some("number") => Kind::Number { integer: false },
@@ -104,6 +109,7 @@ fn input(field: &Field<'_>) -> Markup {
             span { (field.name) @if !field.required { span .muted { " (not needed)" } } }
             @match &field.kind {
                 Kind::Text => { input type="text" name=(name) required[field.required] spellcheck="false"; },
+                Kind::Secret => { input type="password" name=(name) required[field.required] autocomplete="off" spellcheck="false"; },
                 Kind::Number { integer } => { input type="number" step=(if *integer { "1" } else { "any" }) name=(name) required[field.required]; },
                 Kind::Flag => { select name=(name) { @if !field.required { option value="" { "" } } option { "false" } option { "true" } } },
                 Kind::OneOf(all) => { select name=(name) { @if !field.required { option value="" { "" } } @for one in all { option value=(one) { (one) } } } },
@@ -133,7 +139,7 @@ pub(super) fn said(schema: Option<&Value>, form: &Form) -> Result<String, Proble
 fn value(field: &Field<'_>, text: &str) -> Result<Value, Problem> {
     let wrong = |what: &str| Problem::invalid(format!("`{}` is to be {what}", field.name));
     Ok(match &field.kind {
-        Kind::Text | Kind::OneOf(_) => Value::String(text.to_owned()),
+        Kind::Text | Kind::Secret | Kind::OneOf(_) => Value::String(text.to_owned()),
         Kind::Flag => match text {
             "true" => Value::Bool(true),
             "false" => Value::Bool(false),
@@ -179,6 +185,18 @@ mod tests {
             input,
             json!({"account": "12", "cores": 12, "size": "large", "hot": true, "tags": [1]})
         );
+    }
+
+    #[test]
+    fn a_secret_is_typed_unseen() {
+        let schema = json!({"properties": {
+            "password": {"type": "string", "writeOnly": true},
+            "token": {"type": ["string", "null"], "writeOnly": true},
+        }});
+        let form = inputs(Some(&schema)).into_string();
+        assert_eq!(form.matches("type=\"password\"").count(), 2, "{form}");
+        let said = said(Some(&schema), &Form::text("input.password=p&input.token=t")).unwrap();
+        assert_eq!(said, r#"{"password":"p","token":"t"}"#);
     }
 
     #[test]

@@ -1,0 +1,160 @@
+//! Marks: which values of an input are secret, plain as long as it is on its way, sealed from then on.
+//!
+//! Inputs are walked as text: what is not marked stays as it is, with all the digits of its numbers.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// The only member of an object that is a mark.
+const MARK: &str = "$secret";
+/// How that stands in an input.
+const QUOTED: &str = "\"$secret\"";
+/// How every sealed text begins.
+pub(super) const SEALED: &str = "intendant:v1:";
+
+/// JSON, marked.
+pub(super) fn plain(json: &str) -> String {
+    format!("{{\"{MARK}\":{{\"plain\":{json}}}}}")
+}
+
+/// A mark that is still plain.
+#[derive(Serialize)]
+pub(super) struct Plain<'a, T> {
+    #[serde(rename = "$secret")]
+    mark: Within<'a, T>,
+}
+
+#[derive(Serialize)]
+struct Within<'a, T> {
+    plain: &'a T,
+}
+
+impl<'a, T> Plain<'a, T> {
+    pub(super) fn of(value: &'a T) -> Self {
+        Self {
+            mark: Within { plain: value },
+        }
+    }
+}
+
+/// The value of a plain mark, and any other as it is.
+pub(super) fn unmarked(mut value: Value) -> Value {
+    let mut plain = || {
+        let mark = value.as_object_mut().filter(|members| members.len() == 1)?;
+        let plain = mark.get_mut(MARK)?.as_object_mut();
+        plain.filter(|members| members.len() == 1)?.remove("plain")
+    };
+    plain().unwrap_or(value)
+}
+
+/// Whether a text can have marks: most inputs have none, and are looked at no further.
+pub(crate) fn is_marked(text: &str) -> bool {
+    text.contains(QUOTED)
+}
+
+/// Whether a text has a mark that is not sealed: such a row is not made.
+pub(crate) fn has_plain(text: &str) -> bool {
+    let mut each = |_: &str, mark: Mark<'_>| match mark {
+        Mark::Plain(_) => Err(()),
+        Mark::Sealed(_) => Ok(String::new()),
+    };
+    is_marked(text) && replaced(text, &mut String::new(), &mut each).is_err()
+}
+
+/// Whether a value is a mark.
+pub(crate) fn is_mark(value: &Value) -> bool {
+    let members = value.as_object().filter(|members| members.len() == 1);
+    members.is_some_and(|members| match members.get(MARK) {
+        Some(Value::String(sealed)) => sealed.starts_with(SEALED),
+        Some(Value::Object(plain)) => plain.len() == 1 && plain.contains_key("plain"),
+        _ => false,
+    })
+}
+
+/// A value with every secret in it blanked: what two inputs are compared by.
+pub(crate) fn blanked(value: Value) -> Value {
+    match value {
+        mark if is_mark(&mark) => Value::from(super::mask::INSTEAD),
+        Value::Object(members) => {
+            let members = members.into_iter();
+            let blank = members.map(|(name, value)| (name, blanked(value)));
+            Value::Object(blank.collect())
+        }
+        Value::Array(items) => items.into_iter().map(blanked).collect(),
+        scalar => scalar,
+    }
+}
+
+/// What a mark says.
+pub(super) enum Mark<'a> {
+    /// JSON, not sealed yet.
+    Plain(&'a RawValue),
+    /// The sealed text.
+    Sealed(&'a str),
+}
+
+/// What comes of one: it is told where it is (a JSON pointer, RFC 6901), and says the JSON in its place.
+pub(super) type Each<'a, E> = dyn FnMut(&str, Mark<'_>) -> Result<String, E> + 'a;
+
+/// A JSON text with each of its marks replaced.
+pub(super) fn replaced<E>(
+    text: &str,
+    at: &mut String,
+    each: &mut Each<'_, E>,
+) -> Result<String, E> {
+    if !is_marked(text) {
+        return Ok(text.to_owned());
+    }
+    if let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) {
+        if let Some(mark) = mark_of(&members) {
+            return match mark {
+                Found::Plain(value) => each(at, Mark::Plain(value)),
+                Found::Sealed(sealed) => each(at, Mark::Sealed(&sealed)),
+            };
+        }
+        let mut parts = Vec::with_capacity(members.len());
+        for (name, member) in members {
+            let member = within(at, &name, |at| replaced(member.get(), at, each))?;
+            parts.push(format!("{}:{member}", Value::from(name)));
+        }
+        return Ok(format!("{{{}}}", parts.join(",")));
+    }
+    if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text) {
+        let mut parts = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            let index = index.to_string();
+            parts.push(within(at, &index, |at| replaced(item.get(), at, each))?);
+        }
+        return Ok(format!("[{}]", parts.join(",")));
+    }
+    // A string that has such a text in it.
+    Ok(text.to_owned())
+}
+
+/// Does something one level deeper.
+pub(super) fn within<R>(at: &mut String, name: &str, then: impl FnOnce(&mut String) -> R) -> R {
+    let before = at.len();
+    at.push('/');
+    at.push_str(&name.replace('~', "~0").replace('/', "~1"));
+    let done = then(at);
+    at.truncate(before);
+    done
+}
+
+enum Found<'a> {
+    Plain(&'a RawValue),
+    Sealed(String),
+}
+
+fn mark_of<'a>(members: &BTreeMap<String, &'a RawValue>) -> Option<Found<'a>> {
+    let mark = members.get(MARK).filter(|_| members.len() == 1)?;
+    if let Ok(sealed) = serde_json::from_str::<String>(mark.get()) {
+        return sealed.starts_with(SEALED).then_some(Found::Sealed(sealed));
+    }
+    let plain: BTreeMap<String, &'a RawValue> = serde_json::from_str(mark.get()).ok()?;
+    let value = plain.get("plain").filter(|_| plain.len() == 1)?;
+    Some(Found::Plain(value))
+}
