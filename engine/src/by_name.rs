@@ -18,6 +18,7 @@ use crate::request::{answering, bare, check_resources, describe};
 use crate::secret::encode_input;
 use crate::store::{Deadline, NewIntent, Start};
 use crate::terms::Terms;
+use crate::trace::TraceParent;
 
 /// What came of asking by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +121,12 @@ impl<'i> RequestByName<'i> {
     /// [`Request::correlation_id`](crate::Request::correlation_id).
     pub fn correlation_id(mut self, id: impl Into<String>) -> Self {
         self.terms.correlation_id = Some(id.into());
+        self
+    }
+
+    /// [`Request::traceparent`](crate::Request::traceparent).
+    pub fn traceparent(mut self, trace: TraceParent) -> Self {
+        self.terms.traceparent = Some(trace);
         self
     }
 

@@ -29,6 +29,7 @@ use crate::store::{
     StoreKind, StoreOptions, Unfinished,
 };
 use crate::subscription::Subscribe;
+use crate::trace;
 use crate::why::{Reason, Why, explain};
 use crate::worker::Asker;
 
@@ -469,6 +470,7 @@ impl Intendant {
             intent = %new.id,
             correlation_id = new.correlation_id,
         );
+        trace::follow(&span, new.traceparent);
         let request = async {
             let caps = self.store().caps().await;
             match caps.refusal(std::iter::once(&new)) {

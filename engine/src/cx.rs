@@ -22,6 +22,7 @@ use crate::request::ChildRequest;
 use crate::secret::Mask;
 use crate::step::{Ending, StepError};
 use crate::store::{ChildLoad, Once};
+use crate::trace::{self, TraceParent};
 use crate::waits::{KnownWait, WaitRequest};
 
 /// The context of one attempt at one step: the application's state, the intent that it is for, and the ways to talk to
@@ -59,6 +60,7 @@ pub(crate) struct IntentContext {
     pub(crate) account: Option<Arc<str>>,
     pub(crate) requested_by: Option<String>,
     pub(crate) correlation_id: Option<String>,
+    pub(crate) traceparent: Option<TraceParent>,
     pub(crate) input: Payload,
     /// What its steps are not to say.
     pub(crate) mask: Mask,
@@ -338,6 +340,13 @@ impl<S> Cx<S> {
     /// What runs through the intent's whole tree.
     pub fn correlation_id(&self) -> Option<&str> {
         self.step.intent.correlation_id.as_deref()
+    }
+
+    /// The trace in which the intent was asked for, or whose parent was: for the header `traceparent` of what the step calls.
+    /// With the feature `opentelemetry`, and a layer that records spans, it names the span in which the step is now, be there
+    /// a caller's trace or not.
+    pub fn traceparent(&self) -> Option<TraceParent> {
+        trace::here().or(self.step.intent.traceparent)
     }
 
     /// The step's name.

@@ -71,6 +71,7 @@ mod store;
 mod subscription;
 mod terms;
 mod token;
+mod trace;
 mod transaction;
 mod undo;
 mod verbs;
@@ -130,6 +131,7 @@ pub use store::{
 };
 pub use subscription::{IntentEvent, Occurred, Position, Subscribe, Subscription, UnknownPosition};
 pub use token::{IssuedToken, NewToken, Scope, TokenRecord, UnknownScope};
+pub use trace::{NoTraceParent, TraceParent};
 pub use transaction::{Committed, StepConnection};
 pub use verbs::{Batch, Preview, Undone, Verb};
 pub use waits::{SignalWait, SignalWithin};

@@ -249,6 +249,7 @@ mod tests {
             root: IntentId(Uuid::nil()),
             depth: 0,
             correlation_id: None,
+            traceparent: None,
             resources: Vec::new(),
             labels: Vec::new(),
             key: None,

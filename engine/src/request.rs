@@ -23,6 +23,7 @@ use crate::payload::{self, Payload};
 use crate::secret::encode_input;
 use crate::store::{Conn, Deadline, NewIntent, Start, StoreKind, insert_asked, nudge_within};
 use crate::terms::Terms;
+use crate::trace::TraceParent;
 
 /// A request that is being put together. Awaiting it writes it to the database, in a transaction of its own or, with
 /// [`within`](Self::within), in the caller's.
@@ -107,6 +108,14 @@ impl<'i, T: Intent> Request<'i, T> {
     /// An id that runs through the intent and all its children, the web request's for example.
     pub fn correlation_id(mut self, id: impl Into<String>) -> Self {
         self.terms.correlation_id = Some(id.into());
+        self
+    }
+
+    /// The trace in which it is asked for: the header `traceparent` of the web request, as a rule. Steps hand it on
+    /// ([`Cx::traceparent`](crate::Cx::traceparent)), children have it too, and its trace's id is the correlation id where
+    /// none is said.
+    pub fn traceparent(mut self, trace: TraceParent) -> Self {
+        self.terms.traceparent = Some(trace);
         self
     }
 
@@ -230,6 +239,7 @@ pub(crate) fn bare(
         root: id,
         depth: 0,
         correlation_id: None,
+        traceparent: None,
         resources: resources
             .map(|(name, mode)| (name.to_owned(), mode))
             .collect(),

@@ -22,6 +22,7 @@ use crate::cx::StepContext;
 use crate::limits;
 use crate::notes::StepLog;
 use crate::secret::Mask;
+use crate::trace;
 
 /// A layer for `tracing_subscriber` that keeps what steps log with their attempts: the last 200 lines, the last 32 KiB, and
 /// how much was cut before that. [`Intendant::logs`](crate::Intendant::logs) and `intendant logs ID` show it.
@@ -86,16 +87,27 @@ pub(crate) fn open(context: &StepContext) -> Span {
     let mask = context.intent.mask.clone();
     OPENING.set(Opening::Yes(clock, context.started, mask));
     let once = &context.once;
-    let span = tracing::info_span!(
-        target: TARGET,
-        "step",
-        kind = &*context.intent.kind,
-        intent = %context.intent.id,
-        root = %context.intent.root,
-        step = &*once.step,
-        attempt = once.attempt,
-        correlation_id = context.intent.correlation_id.as_deref(),
-    );
+    macro_rules! span {
+        ($($more:tt)*) => {
+            tracing::info_span!(
+                target: TARGET,
+                "step",
+                $($more)*
+                kind = &*context.intent.kind,
+                intent = %context.intent.id,
+                root = %context.intent.root,
+                step = &*once.step,
+                attempt = once.attempt,
+                correlation_id = context.intent.correlation_id.as_deref(),
+            )
+        };
+    }
+    // In a trace, spans are read by their names.
+    #[cfg(feature = "opentelemetry")]
+    let span = span!(otel.name = %format_args!("{}: {}", context.intent.kind, once.step),);
+    #[cfg(not(feature = "opentelemetry"))]
+    let span = span!();
+    trace::follow(&span, context.intent.traceparent);
     if let Opening::Kept(log) = OPENING.replace(Opening::No) {
         context.notes.set_log(log);
     }

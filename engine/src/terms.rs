@@ -10,6 +10,7 @@ use crate::intent::check_name;
 use crate::limits;
 use crate::payload;
 use crate::store::{Deadline, NewIntent, Start};
+use crate::trace::TraceParent;
 
 /// Who asks, under which key, how urgently, from when on.
 #[derive(Debug, Clone)]
@@ -19,6 +20,7 @@ pub(crate) struct Terms {
     pub(crate) priority: i32,
     pub(crate) start: Start,
     pub(crate) correlation_id: Option<String>,
+    pub(crate) traceparent: Option<TraceParent>,
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) deadline: Option<Deadline>,
 }
@@ -31,6 +33,7 @@ impl Default for Terms {
             priority: 0,
             start: Start::Now,
             correlation_id: None,
+            traceparent: None,
             labels: Vec::new(),
             deadline: None,
         }
@@ -98,7 +101,9 @@ impl Terms {
         new.requested_by = self.requested_by;
         new.priority = self.priority;
         new.start = self.start;
-        new.correlation_id = self.correlation_id;
+        let trace = self.traceparent.map(|trace| trace.trace_id());
+        new.correlation_id = self.correlation_id.or(trace);
+        new.traceparent = self.traceparent;
         new.labels = self.labels;
         new.deadline = self.deadline.or(new.deadline);
         Ok(new)

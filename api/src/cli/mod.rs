@@ -20,6 +20,8 @@ mod signal;
 mod start;
 mod token;
 mod top;
+#[cfg_attr(not(feature = "opentelemetry"), path = "traces_off.rs")]
+mod traces;
 mod values;
 mod verbs;
 mod worker;
@@ -284,11 +286,13 @@ async fn run(words: Vec<OsString>, program: Program) -> ExitCode {
         // Help is no error, and goes to stdout.
         Err(error) => error.exit(),
     };
-    start::prepare(
-        &name,
-        matches!(&command, Command::Worker(worker) if worker.runs()),
-    );
-    match dispatch(command, program).await {
+    let works = matches!(&command, Command::Worker(worker) if worker.runs());
+    let prepared = start::prepare(&name, works);
+    let done = match &prepared {
+        Ok(_) => dispatch(command, program).await,
+        Err(error) => Err(Refusal::Usage(format!("{error:#}")).into()),
+    };
+    match done {
         Ok(code) => code,
         Err(error) => {
             complain(&name, &format_args!("{error:#}"));

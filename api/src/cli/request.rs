@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use clap::Args;
-use intendant::{Asked, Intendant, IntentRecord, IntentState, RequestByName};
+use intendant::{Asked, Intendant, IntentRecord, IntentState, RequestByName, TraceParent};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -54,6 +54,9 @@ pub(super) struct Options {
     /// An id that runs through it and all its children
     #[arg(long, value_name = "ID")]
     correlation_id: Option<String>,
+    /// The trace in which it is asked for, as W3C Trace Context has it [default: $TRACEPARENT]
+    #[arg(long, value_name = "HEADER")]
+    traceparent: Option<TraceParent>,
     /// Who asks [default: $USER; at a server, whose token it is]
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
@@ -139,8 +142,15 @@ fn wanted<'a>(options: &'a Options, input: &'a RawValue) -> Wanted<'a> {
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect(),
         correlation_id: options.correlation_id.as_deref(),
+        traceparent: trace(options),
         requested_by: options.by.as_deref(),
     }
+}
+
+/// The trace that was said, or that this process is part of. What cannot be read of the environment is passed over.
+fn trace(options: &Options) -> Option<TraceParent> {
+    let inherited = || std::env::var("TRACEPARENT").ok()?.parse().ok();
+    options.traceparent.or_else(inherited)
 }
 
 /// Says everything that the options say beside the input.
@@ -166,6 +176,9 @@ async fn say(mut request: RequestByName<'_>, options: &Options) -> Result<Asked>
     }
     if let Some(id) = &options.correlation_id {
         request = request.correlation_id(id);
+    }
+    if let Some(trace) = trace(options) {
+        request = request.traceparent(trace);
     }
     Ok(request.await?)
 }

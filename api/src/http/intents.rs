@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use intendant::{
     Asked as AskedFor, AttemptRecord, ChildRecord, EventRecord, Failures, Graph, IntentFilter,
     IntentId, IntentPage, IntentRecord, IntentState, LinkRecord, LogRecord, Mark, MeasureRecord,
-    Mode, Part, Resources, SignalRecord, StepRecord, limits,
+    Mode, Part, Resources, SignalRecord, StepRecord, TraceParent, limits,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::access::Access;
-use super::parts::{Answer, Asked, Body, Id, IdempotencyKey, Made, Moment, Search};
+use super::parts::{Answer, Asked, Body, Id, IdempotencyKey, Made, Moment, Search, Traced};
 use super::problem::Problem;
 use super::verbs::one_key;
 
@@ -120,6 +120,8 @@ pub(super) struct Wanted {
     labels: BTreeMap<String, String>,
     /// An id that runs through it and all its children
     correlation_id: Option<String>,
+    /// In which trace; the same as the header `traceparent`, of which one that cannot be read is passed over
+    traceparent: Option<TraceParent>,
     /// Who asks, if that is not the token's name, which the label `intendant.token` then has; of a token that is for one
     /// account, its own name
     requested_by: Option<String>,
@@ -155,6 +157,7 @@ pub(super) async fn request(
     access: Access,
     Asked(path): Asked,
     IdempotencyKey(key): IdempotencyKey,
+    Traced(trace): Traced,
     Body(wanted): Body<Wanted>,
 ) -> Result<Made<IntentRecord>, Problem> {
     let key = one_key(key, wanted.key)?;
@@ -192,6 +195,9 @@ pub(super) async fn request(
     }
     if let Some(id) = wanted.correlation_id {
         request = request.correlation_id(id);
+    }
+    if let Some(trace) = wanted.traceparent.or(trace) {
+        request = request.traceparent(trace);
     }
     match request.await? {
         AskedFor::Now(id) => Ok(Made::New {

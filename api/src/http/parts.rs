@@ -8,7 +8,7 @@ use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Query, RawPathPa
 use axum::http::{HeaderValue, StatusCode, header, request};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Datelike as _, Utc};
-use intendant::{IntentId, TokenId, limits};
+use intendant::{IntentId, TokenId, TraceParent, limits};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -255,6 +255,29 @@ impl Described for IdempotencyKey {
         let says = "Asked for again with the same key and the same body, it is the same intent";
         let key = parameter("header", "Idempotency-Key", false, key, says);
         operation.parameters.push(key);
+    }
+}
+
+/// The caller's trace. A header that cannot be read is as if there was none: it is no reason to refuse anything.
+pub(super) struct Traced(pub(super) Option<TraceParent>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Traced {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, Problem> {
+        let mut headers = parts.headers.get_all("traceparent").iter();
+        let only = headers.next().filter(|_| headers.next().is_none());
+        let text = only.and_then(|header| header.to_str().ok());
+        Ok(Self(text.and_then(|text| text.parse().ok())))
+    }
+}
+
+impl Described for Traced {
+    fn describe(operation: &mut Operation, _: &mut Schemas) {
+        let says = "The caller's trace (W3C Trace Context): kept with the intent, and handed on by its steps";
+        let trace = json!({"type": "string"});
+        let trace = parameter("header", "traceparent", false, trace, says);
+        operation.parameters.push(trace);
     }
 }
 

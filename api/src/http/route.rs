@@ -73,6 +73,7 @@ operate!(A);
 operate!(A B);
 operate!(A B C);
 operate!(A B C D);
+operate!(A B C D E);
 
 /// A route as it stands in the document.
 #[derive(Debug, Clone, Copy)]

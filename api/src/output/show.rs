@@ -129,6 +129,7 @@ fn tell_record(text: &mut String, record: &IntentRecord) -> std::fmt::Result {
     }
     line("requested by", record.requested_by.clone());
     line("correlation", record.correlation_id.clone());
+    line("trace", record.traceparent.map(|trace| trace.to_string()));
     let at = record.requested_at;
     line("requested", Some(format!("{} ({})", time(at), age(at))));
     let waited = between(Some(at), record.started_at).unwrap_or_default();

@@ -6,7 +6,7 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use intendant::{
     Asked, Batch, IntentFilter, IntentId, IntentRecord, IntentState, Mode, NewToken, Partitions,
-    Preview, Rate, TokenId, TokenRecord, Verb, limits,
+    Preview, Rate, TokenId, TokenRecord, TraceParent, Verb, limits,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -43,6 +43,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) deadline_at: Option<DateTime<Utc>>,
     pub(crate) labels: BTreeMap<&'a str, &'a str>,
     pub(crate) correlation_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) traceparent: Option<TraceParent>,
     /// If that is not the token's name.
     pub(crate) requested_by: Option<&'a str>,
 }

@@ -9,7 +9,7 @@ select i.id, i.kind, i.queue, i.account, i.input, i.priority::bigint, i.requeste
             else 'ready' end as state,
        coalesce(o.started_at, s.started_at,
                 case when l.claimed_at is not null then greatest(l.claimed_at, i.requested_at) end),
-       o.finished_at, o.output, o.reason, o.error, o.step, coalesce(o.plan_hash, s.plan_hash), p.reason, p.due_at, o.payload_removed_at
+       o.finished_at, o.output, o.reason, o.error, o.step, coalesce(o.plan_hash, s.plan_hash), p.reason, p.due_at, o.payload_removed_at, i.traceparent
   from intendant.intent i
   left join intendant.outcome o on o.intent_id = i.id
   left join intendant.started s on s.intent_id = i.id

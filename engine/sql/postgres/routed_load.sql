@@ -8,7 +8,8 @@ select r.task_id, r.intent_id, r.step, r.generation::bigint, r.queue, r.input, i
        c.actor, c.reason, c.goal,
        (extract(epoch from clock_timestamp() - s.begun_at) * 1000000)::bigint,
        (extract(epoch from clock_timestamp() - coalesce(b.again_at, b.started_at, r.sent_at)) * 1000000)::bigint,
-       exists (select from intendant.checkpoint k where k.intent_id = r.intent_id and k.step = r.step)
+       exists (select from intendant.checkpoint k where k.intent_id = r.intent_id and k.step = r.step),
+       i.traceparent
   from intendant.routed r
   join intendant.intent i on i.id = r.intent_id
   left join intendant.cancel c on c.intent_id = r.intent_id and r.step not like 'undo(%'

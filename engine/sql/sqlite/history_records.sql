@@ -11,7 +11,7 @@ select i.id, i.kind, i.queue, i.account, i.input, i.priority, i.requested_by, i.
             when l.claimed_at is not null then 'running'
             else 'ready' end as state,
        coalesce(o.started_at, s.started_at, max(l.claimed_at, i.requested_at)), o.finished_at, o.output, o.reason,
-       o.error, o.step, coalesce(o.plan_hash, s.plan_hash), p.reason, p.due_at, o.payload_removed_at
+       o.error, o.step, coalesce(o.plan_hash, s.plan_hash), p.reason, p.due_at, o.payload_removed_at, i.traceparent
   from intendant_intent i
   left join intendant_outcome o on o.intent_id = i.id
   left join intendant_started s on s.intent_id = i.id

@@ -7,7 +7,8 @@ select r.task_id, r.intent_id, r.step, r.generation, r.queue, r.input, i.kind, i
          where a.intent_id = r.intent_id and a.step = r.step and a.generation = r.generation),
        c.actor, c.reason, c.goal, ?2 - max(s.begun_at, 0),
        ?2 - coalesce(b.again_at, b.started_at, r.sent_at),
-       exists (select 1 from intendant_checkpoint k where k.intent_id = r.intent_id and k.step = r.step)
+       exists (select 1 from intendant_checkpoint k where k.intent_id = r.intent_id and k.step = r.step),
+       i.traceparent
   from intendant_routed r
   join intendant_intent i on i.id = r.intent_id
   left join intendant_cancel c on c.intent_id = r.intent_id and r.step not like 'undo(%'

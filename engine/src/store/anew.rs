@@ -168,6 +168,8 @@ async fn request_copy(
         root: id,
         depth: 0,
         correlation_id: record.correlation_id,
+        // Whoever asks again is another caller.
+        traceparent: None,
         resources: resources.map(|used| (used.resource, used.mode)).collect(),
         labels: record.labels.into_iter().collect(),
         key: None,

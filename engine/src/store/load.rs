@@ -17,6 +17,7 @@ use crate::payload;
 use crate::plan::Shape;
 use crate::secret::Mask;
 use crate::state::{IntentState, StepState};
+use crate::trace::TraceParent;
 
 /// What was found of the intents that were asked for. Of those that are in neither there is no row.
 #[derive(Default)]
@@ -87,6 +88,7 @@ fn intent(row: &Row, lease: LeaseId) -> Claimed {
         parent: row.opt_uuid(6),
         root: row.uuid(7),
         correlation_id: row.opt_text(8),
+        traceparent: TraceParent::kept(row.opt_text(12)),
         release_on_failure: row.bool(9),
         locks: row.bool(10),
         depth: row.small(11),

@@ -10,6 +10,7 @@ use crate::payload::Payload;
 use crate::plan::Shape;
 use crate::secret::Mask;
 use crate::state::{FailureReason, IntentState, StepState};
+use crate::trace::TraceParent;
 use crate::waits::Sort;
 
 /// A task that the worker holds from now on.
@@ -30,6 +31,7 @@ pub(crate) struct Claimed {
     pub(crate) root: IntentId,
     pub(crate) depth: usize,
     pub(crate) correlation_id: Option<String>,
+    pub(crate) traceparent: Option<TraceParent>,
     pub(crate) release_on_failure: bool,
     pub(crate) locks: bool,
     /// Why it cannot be carried out, whatever the code says.
@@ -66,6 +68,7 @@ impl Claimed {
             root: new.root,
             depth: new.depth,
             correlation_id: new.correlation_id,
+            traceparent: new.traceparent,
             release_on_failure: new.release_on_failure,
             unfit: None,
             started: None,

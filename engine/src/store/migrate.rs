@@ -72,6 +72,7 @@ static MIGRATIONS: &[Migration] = migrations! {
     26 backlogs "0026_backlogs.sql",
     27 events_in_order "0027_events_in_order.sql",
     28 secrets "0028_secrets.sql",
+    29 traces "0029_traces.sql",
 };
 
 const RECORD_POSTGRES: &str = "\

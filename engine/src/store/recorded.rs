@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::id::IntentId;
 use crate::payload::Payload;
 use crate::state::{IntentState, StepState};
+use crate::trace::TraceParent;
 
 pub(super) fn step_record(row: &Row) -> Result<StepRecord, Error> {
     let mut row = Reading::of(row, "step");
@@ -111,6 +112,7 @@ pub(super) fn intent_record(row: &Row) -> IntentRecord {
         parent_step: row.opt_text(10),
         root_id: row.uuid(11),
         correlation_id: row.opt_text(12),
+        traceparent: TraceParent::kept(row.opt_text(24)),
         state: row.word(13, IntentState::Failed),
         started_at: None,
         finished_at: None,

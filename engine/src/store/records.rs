@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use crate::id::{IntentId, SignalId};
 use crate::intent::Mode;
 use crate::state::{IntentState, StepState};
+use crate::trace::TraceParent;
 
 /// Which intents a list shall have; all of them by default.
 ///
@@ -109,6 +110,9 @@ pub struct IntentRecord {
     pub root_id: IntentId,
     /// What runs through its whole tree.
     pub correlation_id: Option<String>,
+    /// The trace in which it was asked for, or whose parent was.
+    #[serde(default)]
+    pub traceparent: Option<TraceParent>,
     /// The stored shape of its plan.
     pub plan_hash: Option<String>,
     /// When retention has removed its payloads, if it has ([`Retention`](crate::Retention)): its input is null then and no request's,

@@ -418,6 +418,7 @@ fn intents(new: &[&NewIntent]) -> Rows {
         .uuids(all().map(|i| i.root))
         .ints(all().map(|i| i.depth as i64))
         .opt_texts(all().map(|i| i.correlation_id.as_deref()))
+        .opt_texts(all().map(|i| i.traceparent.map(|trace| trace.to_string())))
 }
 
 fn resources(new: &[&NewIntent]) -> Rows {

@@ -14,6 +14,7 @@ use crate::limits;
 use crate::payload;
 use crate::secret::Mask;
 use crate::state::StepState;
+use crate::trace::TraceParent;
 
 /// Sends steps off: a row and a token for each. Their intents' wait rows are opened by the caller.
 pub(super) async fn send(conn: &mut Conn<'_>, routed: &[RoutedRow]) -> Result<(), Error> {
@@ -134,6 +135,7 @@ fn step_of(row: &Row, lease: LeaseId) -> Claimed {
         root: row.uuid(11),
         depth: row.small(13),
         correlation_id: row.opt_text(12),
+        traceparent: TraceParent::kept(row.opt_text(26)),
         release_on_failure: false,
         locks: false,
         unfit: None,

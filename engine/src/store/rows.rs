@@ -17,6 +17,7 @@ use crate::limits;
 use crate::payload::Payload;
 use crate::slots::SlotsSeen;
 use crate::state::{AttemptFailure, FailureReason, IntentState, StepState};
+use crate::trace::TraceParent;
 use crate::waits::Sort;
 
 /// When an intent may start.
@@ -61,6 +62,7 @@ pub(crate) struct NewIntent {
     /// How far below the root of its tree.
     pub(crate) depth: usize,
     pub(crate) correlation_id: Option<String>,
+    pub(crate) traceparent: Option<TraceParent>,
     pub(crate) resources: Vec<(String, Mode)>,
     /// Name and value.
     pub(crate) labels: Vec<(String, String)>,

@@ -138,6 +138,7 @@ mod tests {
                 root: id(parent),
                 depth: 1,
                 correlation_id: None,
+                traceparent: None,
                 resources: Vec::new(),
                 labels: Vec::new(),
                 key: None,

@@ -171,6 +171,7 @@ impl<S> Drive<S> {
                 account: claimed.account,
                 requested_by: claimed.requested_by,
                 correlation_id: claimed.correlation_id,
+                traceparent: claimed.traceparent,
                 input: claimed.input,
                 mask: claimed.mask,
             }),

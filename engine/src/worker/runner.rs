@@ -24,6 +24,7 @@ use crate::state::AttemptFailure;
 use crate::step::{Ending, StepError, StepResult};
 use crate::step_logs;
 use crate::store::Ran;
+use crate::trace;
 
 /// How an attempt ended.
 #[derive(Debug)]
@@ -135,6 +136,9 @@ pub(super) fn spawn<S: Send + Sync + 'static>(
             Some(output) => StepEnd::Recorded(output),
             None => end_of(result, &context),
         };
+        if let StepEnd::Failed { error, .. } | StepEnd::Undecodable { error } = &end {
+            trace::failed(error);
+        }
         let now = store.clock().monotonic();
         // The worker is gone: so is the attempt.
         let _ = ended.send(Ended {

@@ -88,6 +88,7 @@ mod superseding;
 mod superseding_failed;
 mod support;
 mod telling;
+mod traces;
 mod trees;
 mod two_applications;
 mod undo;
