@@ -7,6 +7,7 @@ pub mod bench;
 pub mod cli;
 mod deed;
 pub mod demo;
+mod drawing;
 mod hook;
 pub mod http;
 pub mod input;

@@ -118,7 +118,7 @@ pub use retention::{KeptRecord, RemovalRecord, Removed, Retention, RetentionReco
 pub use schedule::{
     CatchUp, Schedule, ScheduleError, ScheduleRecord, Tick, TickRecord, TickState, UnknownTickState,
 };
-pub use secret::{KeyError, Secret, SecretKey};
+pub use secret::{KeyError, Secret, SecretKey, is_sealed};
 pub use signal::{Sent, Signal};
 pub use state::{AttemptFailure, FailureReason, IntentState, StepState, UnknownState};
 pub use step::{StepError, StepOutput, StepResult, fail, snooze};

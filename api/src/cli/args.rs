@@ -11,6 +11,7 @@ use intendant::{Intendant, IntentFilter, IntentId, IntentState, SecretKey, Store
 use uuid::Uuid;
 
 use super::Refusal;
+use super::terms::Terms;
 use super::values::span_of_time;
 use crate::net::Hidden;
 use crate::site::{Server, Site};
@@ -120,6 +121,9 @@ impl Place {
 /// Which of many intents a page shows.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Page {
+    /// What the options below say, in one text: `kind=server.resize state=failed since=2h`
+    #[arg(long = "where", value_name = "TERMS")]
+    terms: Option<Terms>,
     /// On this resource, `type:id`
     #[arg(long, value_name = "TYPE:ID", value_parser = resource)]
     pub(super) resource: Option<String>,
@@ -170,7 +174,7 @@ impl Page {
             Some(id) => anyhow::Ok(Some(id.resolve(site).await?)),
             None => Ok(None),
         };
-        Ok(IntentFilter {
+        let options = IntentFilter {
             account,
             resource: self.resource,
             kind: self.kind,
@@ -185,7 +189,8 @@ impl Page {
             before: resolve(self.before).await?,
             after: resolve(self.after).await?,
             limit: Some(limit),
-        })
+        };
+        Ok(self.terms.unwrap_or_default().and(options))
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
 use clap::{ValueEnum, value_parser};
 use intendant::{Graph, IntentFilter, IntentPage, limits};
 
 use super::args::{IntentArg, Page, Place};
 use super::exit::Refusal;
+use crate::drawing;
 use crate::output;
 use crate::output::screen::again;
 use crate::output::words::count;
@@ -49,16 +50,24 @@ pub(super) enum Drawing {
     Dot,
     /// For Mermaid
     Mermaid,
+    /// As a picture
+    Svg,
 }
 
 impl Drawing {
     /// The drawing.
-    pub(super) fn of(self, graph: &Graph) -> String {
-        match self {
+    pub(super) fn of(self, graph: &Graph) -> Result<String> {
+        Ok(match self {
             Self::Text => graph.text(),
             Self::Dot => graph.dot(),
             Self::Mermaid => graph.mermaid(),
-        }
+            Self::Svg => {
+                let picture = drawing::Drawing::of(graph).alone();
+                picture.context(
+                    "the plan has too many steps for a picture; draw it with `--graph dot`",
+                )?
+            }
+        })
     }
 }
 
@@ -70,7 +79,7 @@ pub(super) struct Show {
     /// Its plan only, as a drawing
     #[arg(
         long,
-        value_name = "text|dot|mermaid",
+        value_name = "text|dot|mermaid|svg",
         value_enum,
         hide_possible_values = true
     )]
@@ -162,7 +171,7 @@ pub(super) async fn show(show: Show) -> Result<()> {
             "intent {id} has no plan yet: no worker has made it"
         ))
     })?;
-    print!("{}", drawing.of(&graph));
+    print!("{}", drawing.of(&graph)?);
     Ok(())
 }
 

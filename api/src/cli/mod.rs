@@ -18,6 +18,7 @@ mod schedule;
 mod serve;
 mod signal;
 mod start;
+mod terms;
 mod token;
 mod top;
 #[cfg_attr(not(feature = "opentelemetry"), path = "traces_off.rs")]
@@ -329,11 +330,14 @@ async fn dispatch(command: Command, program: Program) -> Result<ExitCode> {
         Command::Cancel(act) => return act.run(&Verb::Cancel, program).await,
         Command::Undo(act) => return act.run(&Verb::Undo, program).await,
         Command::Discard(act) => return act.run(&Verb::Discard, program).await,
-        Command::Retry(on) => return on.act.run(&Verb::Retry { step: on.step }, program).await,
+        Command::Retry(on) => {
+            let (step, act) = on.split()?;
+            return act.run(&Verb::Retry { step }, program).await;
+        }
         Command::Skip(skip) => {
-            let output = serde_json::from_str(skip.output.get())?;
-            let step = skip.on.step;
-            return skip.on.act.run(&Verb::Skip { step, output }, program).await;
+            let output = serde_json::from_str(skip.output.read()?.get())?;
+            let (step, act) = skip.on.split()?;
+            return act.run(&Verb::Skip { step, output }, program).await;
         }
         Command::Rerun(rerun) => {
             let verb = match rerun.from {

@@ -28,7 +28,7 @@ pub(super) struct Options {
     /// The plan only, as a drawing
     #[arg(
         long,
-        value_name = "text|dot|mermaid",
+        value_name = "text|dot|mermaid|svg",
         value_enum,
         hide_possible_values = true
     )]
@@ -68,7 +68,7 @@ pub(super) async fn plan(options: Options, program: Program) -> Result<()> {
     match options.graph {
         None if options.json => println!("{}", serde_json::to_string_pretty(&dry_run)?),
         None => print!("{dry_run}"),
-        Some(drawing) => print!("{}", drawing.of(&dry_run.graph)),
+        Some(drawing) => print!("{}", drawing.of(&dry_run.graph)?),
     }
     Ok(())
 }

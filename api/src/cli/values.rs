@@ -44,13 +44,13 @@ impl InputArg {
             Self::Json(json) => return Ok(json.clone()),
             Self::File(path) => {
                 let file = std::fs::File::open(path);
-                let file = file.with_context(|| format!("reading the input from {path}"))?;
+                let file = file.with_context(|| format!("reading {path}"))?;
                 (read(file)?, path.as_str())
             }
             Self::Stdin => (read(std::io::stdin())?, "stdin"),
         };
         RawValue::from_string(text).map_err(|error| {
-            Refusal::Usage(format!("the input from {place} is not JSON: {error}")).into()
+            Refusal::Usage(format!("what is in {place} is not JSON: {error}")).into()
         })
     }
 }

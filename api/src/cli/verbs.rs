@@ -11,6 +11,8 @@ use serde_json::value::RawValue;
 use super::args::{IntentArg, Place, label, resource, when};
 use super::exit::{self, Refusal};
 use super::program::{Program, complain};
+use super::terms::Terms;
+use super::values::InputArg;
 use crate::deed::{self, CancelledHow, Deed};
 use crate::input;
 use crate::site::{self, Site};
@@ -39,6 +41,9 @@ struct Which {
     /// All that match, in whatever state it can be done in, children left to their parents
     #[arg(long, conflicts_with = "ids")]
     all: bool,
+    /// All that match this, as `--all` with options: `kind=server.resize state=failed since=2h`
+    #[arg(long = "where", value_name = "TERMS", conflicts_with_all = ["ids", "all"])]
+    terms: Option<Terms>,
     /// With --all: of this kind
     #[arg(long, requires = "all")]
     kind: Option<String>,
@@ -66,8 +71,13 @@ struct Which {
 }
 
 impl Which {
+    /// Not some by their ids.
+    fn is_many(&self) -> bool {
+        self.all || self.terms.is_some()
+    }
+
     fn filter(self) -> IntentFilter {
-        IntentFilter {
+        let options = IntentFilter {
             account: self.account,
             resource: self.resource,
             kind: self.kind,
@@ -77,7 +87,8 @@ impl Which {
             requested_since: self.since,
             error: self.error,
             ..IntentFilter::default()
-        }
+        };
+        self.terms.unwrap_or_default().and(options)
     }
 }
 
@@ -85,13 +96,13 @@ impl Which {
 #[derive(Debug, Args)]
 pub(super) struct Act {
     /// The intents' ids, or the beginnings of them
-    #[arg(required_unless_present = "all", value_name = "ID")]
-    ids: Vec<IntentArg>,
+    #[arg(required_unless_present_any = ["all", "terms"], value_name = "ID")]
+    ids: Vec<String>,
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
-    /// With --all: do not ask first
-    #[arg(long, requires = "all")]
+    /// With --all or --where: do not ask first
+    #[arg(long)]
     yes: bool,
     #[command(flatten)]
     which: Which,
@@ -104,19 +115,35 @@ pub(super) struct Act {
 /// The same for one step.
 #[derive(Debug, Args)]
 pub(super) struct OnStep {
-    /// The step
+    /// The step, if it does not stand after the ids
     #[arg(long)]
-    pub(super) step: String,
+    step: Option<String>,
     #[command(flatten)]
-    pub(super) act: Act,
+    act: Act,
+}
+
+impl OnStep {
+    /// The step, and to which intents it is done: `retry ID… STEP` says the same as `retry ID… --step STEP`.
+    pub(super) fn split(self) -> Result<(String, Act)> {
+        let Self { step, mut act } = self;
+        let step = match step {
+            Some(step) => step,
+            None if act.ids.len() > 1 => act.ids.pop().unwrap_or_default(),
+            None => {
+                let why = "which step? say it after the id, or by --step";
+                bail!(Refusal::Usage(why.to_owned()))
+            }
+        };
+        Ok((step, act))
+    }
 }
 
 /// A step with what it is to have come to.
 #[derive(Debug, Args)]
 pub(super) struct Skip {
-    /// Its output, as JSON; for an undo, `undo(volume)`, it is `null`
-    #[arg(long, value_name = "JSON", value_parser = json)]
-    pub(super) output: Box<RawValue>,
+    /// Its output, as JSON, `@FILE`, or `-` for stdin; for an undo, `undo(volume)`, it is `null`
+    #[arg(long, value_name = "JSON")]
+    pub(super) output: InputArg,
     #[command(flatten)]
     pub(super) on: OnStep,
 }
@@ -136,7 +163,7 @@ pub(super) struct Rerun {
 pub(super) struct Amend {
     /// The whole input, as JSON. Checked by its kind's schema, where there is one; whether the kind's code can read it shows
     /// when the intent is resumed
-    #[arg(long, value_name = "JSON", value_parser = json, required_unless_present = "change", conflicts_with = "all")]
+    #[arg(long, value_name = "JSON", value_parser = json, required_unless_present = "change", conflicts_with_all = ["all", "terms"])]
     input: Option<Box<RawValue>>,
     /// What is another one of it, as a JSON merge patch: its members replace those of the input, null takes one out
     #[arg(long, value_name = "JSON", value_parser = json, conflicts_with = "input")]
@@ -150,12 +177,18 @@ fn json(text: &str) -> Result<Box<RawValue>, String> {
 }
 
 impl Act {
+    /// The intents that are named.
+    fn ids(&self) -> Result<Vec<IntentArg>> {
+        let ids = self.ids.iter().map(|id| id.parse());
+        Ok(ids.collect::<Result<_, _>>().map_err(Refusal::Usage)?)
+    }
+
     /// Does it to each of them. One that cannot be done is told, and the others are done all the same.
     pub(super) async fn run(self, verb: &Verb, program: Program) -> Result<ExitCode> {
         let name = program.name.clone();
         let site = self.place.connect().await?;
-        let actor = self.actor.at(&site)?;
-        if self.which.all {
+        let actor = self.actor.clone().at(&site)?;
+        if self.which.is_many() {
             let filter = self.which.filter();
             if !self.dry_run && !self.yes {
                 let would = site.count_all(filter.clone(), verb).await?;
@@ -175,7 +208,7 @@ impl Act {
             _ => Vec::new(),
         };
         let mut code = ExitCode::SUCCESS;
-        for id in &self.ids {
+        for id in self.ids()? {
             let done = async {
                 let id = id.resolve(&site).await?;
                 match self.dry_run {
@@ -291,8 +324,8 @@ pub(super) async fn amend(options: Amend, program: Program) -> Result<ExitCode> 
         ));
     }
     let site = act.place.connect().await?;
-    let actor = act.actor.at(&site)?;
-    for id in &act.ids {
+    let actor = act.actor.clone().at(&site)?;
+    for id in act.ids()? {
         let id = id.resolve(&site).await?;
         let kind = site.get(id).await?.kind;
         if let Some(schema) = site.kind(&kind).await?.input_schema {

@@ -74,6 +74,17 @@ pub(crate) fn is_mark(value: &Value) -> bool {
     })
 }
 
+/// Whether a value of an input is a secret that is sealed, as records of intents show it.
+///
+/// ```
+/// # use serde_json::json;
+/// assert!(intendant::is_sealed(&json!({"$secret": "intendant:v1:0f0f0f0f:…"})));
+/// assert!(!intendant::is_sealed(&json!("hunter2")));
+/// ```
+pub fn is_sealed(value: &Value) -> bool {
+    is_mark(value) && value[MARK].is_string()
+}
+
 /// A value with every secret in it blanked: what two inputs are compared by.
 pub(crate) fn blanked(value: Value) -> Value {
     match value {

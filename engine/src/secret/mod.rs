@@ -20,6 +20,7 @@ use serde_json::Value;
 
 pub(crate) use keys::Keyring;
 pub use keys::{KeyError, SecretKey};
+pub use marks::is_sealed;
 pub(crate) use marks::{blanked, has_plain, is_marked};
 pub(crate) use mask::Mask;
 pub(crate) use schema::mark;

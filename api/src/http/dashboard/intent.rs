@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::Utc;
 use intendant::{
-    AttemptRecord, ChildRecord, EventRecord, IntentRecord, IntentState, LinkRecord, SignalRecord,
-    StepRecord, StepState,
+    AttemptRecord, ChildRecord, EventRecord, Graph, IntentId, IntentRecord, IntentState,
+    LinkRecord, SignalRecord, StepRecord, StepState,
 };
 use maud::{Markup, html};
 use serde_json::Value;
@@ -14,10 +14,11 @@ use super::act;
 use super::form::Asked;
 use super::frame::{self, Html, Live};
 use super::place::{Place, Seat};
+use super::timeline;
 use super::words::{
     ago, ahead, badge, exact, id, line, linked, payload, short_payload, step_badge, what,
 };
-use super::{graph, timeline};
+use crate::drawing::Drawing;
 use crate::http::intents::{self, Since};
 use crate::http::parts::{Answer, Id, Search};
 use crate::http::problem::Problem;
@@ -67,7 +68,7 @@ pub(super) async fn page(seat: Seat, Id(intent): Id, Asked(form): Asked) -> Resu
         @if let Some(plan) = plan.as_ref().filter(|plan| plan.steps.len() > 1) {
             section aria-labelledby="h-graph" {
                 h2 #h-graph { "Graph" }
-                div #graph data-part { (graph::drawing(place, record.id, plan)) }
+                div #graph data-part { (drawing(place, record.id, plan)) }
             }
         }
         section aria-labelledby="h-steps" { h2 #h-steps { "Steps" } div #steps data-part { (table(place, &record, &steps, from)) } }
@@ -168,6 +169,22 @@ fn facts(place: &Place, record: &IntentRecord) -> Markup {
             }
             @if let Some(parent) = record.parent_id { dt { "Parent" } dd { (id(place, parent)) @if let Some(step) = &record.parent_step { ", its step " a href=(place.step(parent, step)) { (step) } } } }
             @if let Some(correlation) = &record.correlation_id { dt { "Correlation" } dd { code { (correlation) } } }
+        }
+    }
+}
+
+/// The plan as a picture, as far as there is something to see.
+fn drawing(place: &Place, id: IntentId, graph: &Graph) -> Markup {
+    let drawing = Drawing::of(graph);
+    let (boxes, steps) = (drawing.boxes(), drawing.steps);
+    html! {
+        @match drawing.on_page(|step| place.step(id, step)) {
+            _ if boxes < 2 => {},
+            Some(picture) => {
+                div .scroll.graph tabindex="0" role="region" aria-label="Graph of the plan" { (picture) }
+                @if boxes < steps { p .muted { (steps) " steps, folded by name." } }
+            },
+            None => { p .muted { (steps) " steps of " (boxes) " sorts, each after many others: too many for a picture." } },
         }
     }
 }

@@ -6,7 +6,7 @@ use intendant::{AttemptRecord, IntentRecord, StepRecord, StepState};
 use maud::{Markup, html};
 
 use super::place::Place;
-use super::words::stem;
+use crate::drawing::stem;
 use crate::output::words;
 
 /// Most rows; more steps than that are folded by their names.

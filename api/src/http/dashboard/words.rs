@@ -1,5 +1,6 @@
 //! How the pages say things: states, times, ids, texts that somebody else has written.
 
+use crate::drawing::step_sign;
 use chrono::{DateTime, Utc};
 use intendant::{IntentId, IntentRecord, IntentState, StepState};
 use maud::{Markup, html};
@@ -27,18 +28,6 @@ pub(super) fn badge(state: IntentState) -> Markup {
         IntentState::Cancelled => "–",
     };
     signed(state.as_str(), sign)
-}
-
-pub(super) fn step_sign(state: StepState) -> &'static str {
-    match state {
-        StepState::Pending => "○",
-        StepState::Running => "▶",
-        StepState::Waiting => "◔",
-        StepState::Succeeded => "✓",
-        StepState::Failed => "✕",
-        StepState::Skipped => "»",
-        StepState::Undone => "↺",
-    }
 }
 
 pub(super) fn step_badge(state: StepState) -> Markup {
@@ -204,22 +193,6 @@ fn pretty(json: &str) -> String {
     laid_out.unwrap_or_else(|| json.to_owned())
 }
 
-/// A name without what tells it from its like: `resize[…]` of `resize[3]`, `project_#` of `project_17`.
-pub(super) fn stem(name: &str) -> String {
-    if let Some((array, _)) = name.split_once('[') {
-        return format!("{array}[…]");
-    }
-    let mut stem = String::new();
-    for letter in name.chars() {
-        match letter.is_ascii_digit() {
-            false => stem.push(letter),
-            true if stem.ends_with('#') => {}
-            true => stem.push('#'),
-        }
-    }
-    stem
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,14 +227,6 @@ mod tests {
                 .collect();
             assert_eq!(whole, text, "{text:?}");
         }
-    }
-
-    #[test]
-    fn names_of_the_same_sort_have_one_stem() {
-        assert_eq!(stem("resize[3]"), "resize[…]");
-        assert_eq!(stem("resize[3].a[4]"), stem("resize[77]"));
-        assert_eq!(stem("mProject_ID0000012"), "mProject_ID#");
-        assert_eq!(stem("boot"), "boot");
     }
 
     #[test]

@@ -1,13 +1,14 @@
-//! The plan of an intent as a drawing: its steps with their states, folded by name where there are too many to look at.
+//! The plan of an intent as a drawing: its steps with their states, folded by name where there are too many to look at. On a
+//! page its colours are the page's; by itself it has some of its own.
+
+mod layered;
 
 use std::collections::HashMap;
 
-use intendant::{Graph, IntentId, StepState};
+use intendant::{Graph, StepState};
 use maud::{Markup, html};
 
-use super::layered::{Layout, Sizes, layout};
-use super::place::Place;
-use super::words::{stem, step_sign};
+use self::layered::{Layout, Sizes, layout};
 
 /// More steps than this are folded by their names.
 const STEPS: usize = 150;
@@ -32,22 +33,47 @@ struct Node {
     state: StepState,
 }
 
-pub(super) fn drawing(place: &Place, id: IntentId, graph: &Graph) -> Markup {
-    let (nodes, edges) = match graph.steps.len() > STEPS {
-        true => folded(graph),
-        false => plain(graph),
-    };
-    if nodes.len() < 2 {
-        return html! {};
+/// A plan, drawn.
+pub(crate) struct Drawing {
+    nodes: Vec<Node>,
+    /// None: there are too many for a picture.
+    layout: Option<Layout>,
+    /// How many steps the plan has.
+    pub(crate) steps: usize,
+}
+
+/// Colours for a picture that stands by itself, light or dark as its reader is.
+const STYLE: &str = include_str!("alone.css");
+
+impl Drawing {
+    pub(crate) fn of(graph: &Graph) -> Self {
+        let (nodes, edges) = match graph.steps.len() > STEPS {
+            true => folded(graph),
+            false => plain(graph),
+        };
+        let is_picture = nodes.len() <= BOXES && edges.len() <= EDGES;
+        let layout = is_picture.then(|| layout(nodes.len(), &edges, SIZES));
+        Self {
+            nodes,
+            layout: layout.flatten(),
+            steps: graph.steps.len(),
+        }
     }
-    let is_picture = nodes.len() <= BOXES && edges.len() <= EDGES;
-    let drawn = is_picture.then(|| layout(nodes.len(), &edges, SIZES));
-    let Some(drawn) = drawn.flatten() else {
-        return html! { p .muted { (graph.steps.len()) " steps of " (nodes.len()) " sorts, each after many others: too many for a picture." } };
-    };
-    html! {
-        div .scroll.graph tabindex="0" role="region" aria-label="Graph of the plan" { (svg(place, id, &nodes, &drawn)) }
-        @if nodes.len() < graph.steps.len() { p .muted { (graph.steps.len()) " steps, folded by name." } }
+
+    /// How many boxes there are: fewer than steps where they are folded.
+    pub(crate) fn boxes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The picture as a part of a page, where each step is a link.
+    pub(crate) fn on_page(&self, link: impl Fn(&str) -> String) -> Option<Markup> {
+        Some(svg(&self.nodes, self.layout.as_ref()?, Some(&link), None))
+    }
+
+    /// The picture by itself, as a file.
+    pub(crate) fn alone(&self) -> Option<String> {
+        let picture = svg(&self.nodes, self.layout.as_ref()?, None, Some(STYLE));
+        Some(picture.into_string())
     }
 }
 
@@ -124,10 +150,20 @@ fn worse(a: StepState, b: StepState) -> StepState {
     if weight(b) > weight(a) { b } else { a }
 }
 
-fn svg(place: &Place, id: IntentId, nodes: &[Node], drawn: &Layout) -> Markup {
+fn svg(
+    nodes: &[Node],
+    drawn: &Layout,
+    link: Option<&dyn Fn(&str) -> String>,
+    style: Option<&str>,
+) -> Markup {
     let (width, height) = (drawn.width + 2.0 * MARGIN, drawn.height + 2.0 * MARGIN);
+    let own = style.map(|_| "http://www.w3.org/2000/svg");
     html! {
-        svg width=(width) height=(height) viewBox={ (-MARGIN) " " (-MARGIN) " " (width) " " (height) } role="group" aria-label="Graph of the plan" {
+        svg xmlns=[own] class=[style.map(|_| "graph")] width=(width) height=(height) viewBox={ (-MARGIN) " " (-MARGIN) " " (width) " " (height) } role="group" aria-label="Graph of the plan" {
+            @if let Some(style) = style {
+                style { (maud::PreEscaped(style)) }
+                rect .ground x=(-MARGIN) y=(-MARGIN) width=(width) height=(height) {}
+            }
             @for points in &drawn.edges { path .edge d=(curve(points)) {} }
             @for (node, (x, y)) in nodes.iter().zip(&drawn.nodes) {
                 @let inner = html! {
@@ -136,7 +172,10 @@ fn svg(place: &Place, id: IntentId, nodes: &[Node], drawn: &Layout) -> Markup {
                     text class={ "sign t-" (node.state) } x=(x + 9.0) y=(y + 17.5) { (step_sign(node.state)) }
                     text x=(x + 25.0) y=(y + 17.5) { (label(node)) }
                 };
-                @if node.count == 1 { a href=(place.step(id, &node.name)) { (inner) } } @else { g { (inner) } }
+                @match link.filter(|_| node.count == 1) {
+                    Some(link) => { a href=(link(&node.name)) { (inner) } },
+                    None => { g { (inner) } },
+                }
             }
         }
     }
@@ -179,6 +218,35 @@ fn curve(points: &[(f64, f64)]) -> String {
     path
 }
 
+/// What stands for a state where there is room for one letter.
+pub(crate) fn step_sign(state: StepState) -> &'static str {
+    match state {
+        StepState::Pending => "○",
+        StepState::Running => "▶",
+        StepState::Waiting => "◔",
+        StepState::Succeeded => "✓",
+        StepState::Failed => "✕",
+        StepState::Skipped => "»",
+        StepState::Undone => "↺",
+    }
+}
+
+/// A name without what tells it from its like: `resize[…]` of `resize[3]`, `project_#` of `project_17`.
+pub(crate) fn stem(name: &str) -> String {
+    if let Some((array, _)) = name.split_once('[') {
+        return format!("{array}[…]");
+    }
+    let mut stem = String::new();
+    for letter in name.chars() {
+        match letter.is_ascii_digit() {
+            false => stem.push(letter),
+            true if stem.ends_with('#') => {}
+            true => stem.push('#'),
+        }
+    }
+    stem
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,5 +276,41 @@ mod tests {
         assert_eq!(worse(Succeeded, Running), Running);
         assert_eq!(worse(Failed, Running), Failed);
         assert_eq!(worse(Succeeded, Pending), Pending);
+    }
+
+    #[test]
+    fn names_of_the_same_sort_have_one_stem() {
+        assert_eq!(stem("resize[3]"), "resize[…]");
+        assert_eq!(stem("resize[3].a[4]"), stem("resize[77]"));
+        assert_eq!(stem("mProject_ID0000012"), "mProject_ID#");
+        assert_eq!(stem("boot"), "boot");
+    }
+
+    #[test]
+    fn a_picture_by_itself_is_whole() {
+        let graph: Graph = serde_json::from_value(serde_json::json!({
+            "steps": [
+                {"name": "make <it>", "after": [], "state": "succeeded", "output": false},
+                {"name": "boot", "after": ["make <it>"], "state": "failed", "output": true},
+            ],
+        }))
+        .unwrap();
+        let picture = Drawing::of(&graph).alone().unwrap();
+        assert!(
+            picture.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\""),
+            "{picture}"
+        );
+        for part in [
+            "make &lt;it&gt;",
+            "b-failed",
+            "<path",
+            "prefers-color-scheme: dark",
+        ] {
+            assert!(picture.contains(part), "{part}: {picture}");
+        }
+        assert!(
+            !picture.contains("<a ") && !picture.contains("<it>"),
+            "{picture}"
+        );
     }
 }
