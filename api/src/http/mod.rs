@@ -7,6 +7,7 @@ mod access;
 mod around;
 mod dashboard;
 mod doors;
+mod etag;
 mod input_account;
 mod intents;
 mod lanes;

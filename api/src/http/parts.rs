@@ -26,7 +26,13 @@ impl Described for Access {
     fn describe(_: &mut Operation, _: &mut Schemas) {}
 }
 
-fn parameter(place: &str, name: &str, required: bool, schema: Value, says: &str) -> Value {
+pub(super) fn parameter(
+    place: &str,
+    name: &str,
+    required: bool,
+    schema: Value,
+    says: &str,
+) -> Value {
     json!({"in": place, "name": name, "required": required, "schema": schema, "description": says})
 }
 

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use axum::Router;
 use axum::handler::Handler;
 use axum::http::Method;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, on};
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::doors::{Guarded, Needs, check};
+use super::etag;
 use super::problem::Problem;
 
 /// What is known of a route, as it is put together from the types of its function.
@@ -121,6 +122,9 @@ impl Routes {
     {
         let mut operation = Operation::default();
         H::describe(&mut operation, &mut self.schemas);
+        if entry.method == "GET" {
+            etag::describe(&mut operation);
+        }
         let lower = entry.method.to_ascii_lowercase();
         let in_path = self.paths.entry(entry.path).or_default();
         in_path.insert(lower, document(needs, entry, operation));
@@ -132,7 +136,12 @@ impl Routes {
         };
         debug_assert!(Method::from_bytes(entry.method.as_bytes()).is_ok());
         let guard = from_fn_with_state((self.guarded.clone(), needs), check);
-        let route = on(method, handler).layer(guard);
+        let mut route = on(method, handler);
+        if entry.method == "GET" {
+            // Within the guard: who is not let in learns of nothing, not even that it is as it was.
+            route = route.layer(from_fn(etag::tag));
+        }
+        let route = route.layer(guard);
         self.router = self.router.route(entry.path, route);
         self
     }

@@ -41,6 +41,15 @@ async fn searches_history(via: Via) -> Result<()> {
     ensure!(found(&["--until", "2020-01-01"])?.is_empty());
     ensure!(found(&["--finished-since", "1h", "--state", "failed"])? == [bad.as_str()]);
     ensure!(found(&["--after", &good])? == [labelled.as_str(), bad.as_str()]);
+    let terms = r#"by=ada state=failed since=1h error="no such server""#;
+    ensure!(found(&["--where", terms])? == [bad.as_str()]);
+    ensure!(found(&["--where", "kind=server.resize", "--state", "succeeded"])? == [good.as_str()]);
+    let wrong = run(door, &["list", "--where", "kid=server.resize"])?;
+    ensure!(
+        wrong.status.code() == Some(2)
+            && stderr(&wrong).contains("there is no `kid`; expected account, kind"),
+        "{wrong:?}"
+    );
     let wrong = run(door, &["list", "--since", "yesterday"])?;
     ensure!(
         wrong.status.code() == Some(2) && stderr(&wrong).contains("or how long ago as in `90s`"),
@@ -147,6 +156,11 @@ async fn a_plan_is_drawn() -> Result<()> {
     let mermaid = drawn(&bad, "mermaid")?;
     let last = mermaid.lines().last().context("a line")?;
     ensure!(last == r#"  s0(["run<br>failed"])"#, "{mermaid}");
+    let svg = drawn(&bad, "svg")?;
+    ensure!(
+        svg.starts_with("<svg xmlns=") && svg.contains("b-failed") && svg.contains(">run<"),
+        "{svg}"
+    );
     Ok(())
 }
 

@@ -66,6 +66,29 @@ async fn verbs(via: Via) -> Result<()> {
     )?;
     state(&bad, "failed")?;
 
+    says(
+        &[
+            "resume",
+            "--where",
+            "account=acme state=failed",
+            "--dry-run",
+        ],
+        "1 intent matches; nothing was done\n",
+    )?;
+    says(
+        &["resume", "--where", "account=other", "--yes"],
+        "0 intents match; done for 0, refused for 0\n",
+    )?;
+    refuses(&["resume", "--where", "state=odd"], 2, "state: ")?;
+    refuses(
+        &["resume", &bad, "--where", "state=failed"],
+        2,
+        "cannot be used with",
+    )?;
+    refuses(&["resume", "--where", "state=failed"], 2, "say --yes")?;
+    refuses(&["retry", &bad, "nobody"], 3, "has no step `nobody`")?;
+    refuses(&["retry", &bad], 2, "say it after the id, or by --step")?;
+    refuses(&["retry", "nonsense", "run"], 2, "nonsense")?;
     refuses(
         &["retry", &bad, "--step", "nobody"],
         3,

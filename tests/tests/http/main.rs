@@ -22,3 +22,4 @@ mod shield;
 mod streams;
 mod support;
 mod tokens;
+mod traces;

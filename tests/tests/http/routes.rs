@@ -54,6 +54,21 @@ async fn an_intent_is_asked_for_once_with_a_key(server: Server) -> Result<()> {
     let at = made.header("location");
     ensure!(at == format!("/api/v1/intents/{id}"), "{at}");
     ensure!(server.get(at).await?.json == made.json);
+    let record = server.get(at).await?;
+    let known = |tag: &str| {
+        let token = format!("Bearer {}", server.admin);
+        let request = Request::get(at).header(header::AUTHORIZATION, token);
+        request
+            .header(header::IF_NONE_MATCH, tag)
+            .body(Body::empty())
+    };
+    let same = server.send(known(record.header("etag"))?).await?;
+    ensure!(same.status == 304 && same.text.is_empty(), "{same:?}");
+    let other = server.send(known("\"0\"")?).await?;
+    ensure!(
+        other.status == 200 && other.json == record.json,
+        "{other:?}"
+    );
     let again = ask(&server, "click", &wanted(1)).await?;
     ensure!(again.status == 200 && again.json["id"] == id, "{again:?}");
     let other = ask(&server, "click", &wanted(3)).await?;
