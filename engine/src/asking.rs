@@ -107,7 +107,8 @@ fn put(step: &StepContext, new: NewIntent, terms: Terms) -> Result<IntentId, Ste
     new.requested_by = by.requested_by.clone();
     let root = || by.root.to_string();
     new.correlation_id = Some(by.correlation_id.clone().unwrap_or_else(root));
-    new.traceparent = by.traceparent;
+    // That of the step, where it is recorded: `apply` has found it.
+    new.traceparent = new.traceparent.or(by.traceparent);
     // A tick is refused by no rule; the claim asks them.
     new.conflicts = None;
     step.intendant.store().seal_now(&mut new).map_err(fail)?;

@@ -20,6 +20,7 @@ use crate::request::{ChildRequest, child_hash, new_child};
 use crate::state::{FailureReason, IntentState};
 use crate::step::{Ending, StepError, fail};
 use crate::store::ChildLoad;
+use crate::trace;
 
 /// How a child ended that did not succeed. The parent decides what that means: it may go on without the child, ask for
 /// another one under another name, or fail.
@@ -329,6 +330,7 @@ fn ask<T: Intent>(step: &StepContext, intent: &T, child: NewChild) -> Result<(),
     let id = IntentId(step.intendant.store().clock().ordered_id());
     let mut new = new_child(intent, id, child.input).map_err(fail)?;
     step.intendant.store().seal_now(&mut new).map_err(fail)?;
+    new.traceparent = trace::here();
     let asked = step.await_child(ChildRequest {
         name: child.name,
         input_hash: child.input_hash,

@@ -113,7 +113,7 @@ impl<'i, T: Intent> Request<'i, T> {
 
     /// The trace in which it is asked for: the header `traceparent` of the web request, as a rule. Steps hand it on
     /// ([`Cx::traceparent`](crate::Cx::traceparent)), children have it too, and its trace's id is the correlation id where
-    /// none is said.
+    /// none is said. With the feature `opentelemetry` it is, unless said, the span in which the request is made.
     pub fn traceparent(mut self, trace: TraceParent) -> Self {
         self.terms.traceparent = Some(trace);
         self

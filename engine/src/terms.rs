@@ -10,7 +10,7 @@ use crate::intent::check_name;
 use crate::limits;
 use crate::payload;
 use crate::store::{Deadline, NewIntent, Start};
-use crate::trace::TraceParent;
+use crate::trace::{self, TraceParent};
 
 /// Who asks, under which key, how urgently, from when on.
 #[derive(Debug, Clone)]
@@ -101,9 +101,10 @@ impl Terms {
         new.requested_by = self.requested_by;
         new.priority = self.priority;
         new.start = self.start;
-        let trace = self.traceparent.map(|trace| trace.trace_id());
+        let caller = self.traceparent.or_else(trace::here);
+        let trace = caller.map(|trace| trace.trace_id());
         new.correlation_id = self.correlation_id.or(trace);
-        new.traceparent = self.traceparent;
+        new.traceparent = caller;
         new.labels = self.labels;
         new.deadline = self.deadline.or(new.deadline);
         Ok(new)

@@ -32,8 +32,13 @@ impl Drop for Serving {
 impl Serving {
     /// Serves a database, on a port of its own.
     pub fn start(url: &str) -> Result<Self> {
+        Self::start_at(url, "127.0.0.1:0")
+    }
+
+    /// Serves a database at this address.
+    pub fn start_at(url: &str, address: &str) -> Result<Self> {
         let mut child = Command::new(binary::path("intendant")?)
-            .args(["serve", "--listen", "127.0.0.1:0", "--database-url", url])
+            .args(["serve", "--listen", address, "--database-url", url])
             .stderr(Stdio::piped())
             .spawn()?;
         let mut said = BufReader::new(child.stderr.take().context("its stderr")?);

@@ -110,6 +110,7 @@ mod tests {
     use intendant::{Cx, Intendant, Intent, StepResult, TraceParent, Worker, fail};
     use serde::{Deserialize, Serialize};
     use serde_json::{Value, json};
+    use tracing::Instrument as _;
     use tracing_subscriber::prelude::*;
 
     use super::*;
@@ -169,6 +170,9 @@ mod tests {
         let intendant = Intendant::open("sqlite::memory:").await.unwrap();
         let trace: TraceParent = CALLER.parse().unwrap();
         let asked = intendant.request(Ring).traceparent(trace).await.unwrap();
+        let within = async { intendant.request(Ring).await.unwrap().id() };
+        let within = within.instrument(tracing::info_span!("web request")).await;
+        let within = intendant.get(within).await.unwrap().traceparent.unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let worker = Worker::new(&intendant, ()).register_step(ring);
         let working = tokio::spawn(worker.run(async {
@@ -195,12 +199,20 @@ mod tests {
         let spans: Vec<&Value> = spans
             .flat_map(|of| of["spans"].as_array().unwrap())
             .collect();
+        let of_caller = |span: &&&Value| span["traceId"] == "4bf92f3577b34da6a3ce929d0e0e4736";
+        let (mut spans, others): (Vec<&Value>, Vec<&Value>) =
+            spans.iter().partition(|span| of_caller(&span));
+        spans.extend(others);
         let span = |name: &str| *spans.iter().find(|span| span["name"] == name).unwrap();
         for name in ["request", "bell.ring: run"] {
             let span = span(name);
             assert_eq!(span["traceId"], "4bf92f3577b34da6a3ce929d0e0e4736");
             assert_eq!(span["parentSpanId"], "00f067aa0ba902b7");
         }
+        // One that was asked for within a span of the program.
+        let web = span("web request");
+        assert_eq!(web["traceId"], within.trace_id());
+        assert_eq!(web["spanId"], within.span_id());
         // The step told where it was, and failed with that.
         let step = span("bell.ring: run");
         let here = format!(

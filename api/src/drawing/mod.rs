@@ -16,7 +16,7 @@ const STEPS: usize = 150;
 const BOXES: usize = 300;
 const EDGES: usize = 3_000;
 const SIZES: Sizes = Sizes {
-    width: 164.0,
+    width: 172.0,
     height: 26.0,
     gap_x: 44.0,
     gap_y: 10.0,

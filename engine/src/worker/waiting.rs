@@ -244,7 +244,7 @@ impl<S> Drive<S> {
             new.root = self.root;
             new.depth = self.depth + 1;
             new.correlation_id = self.context.correlation_id.clone();
-            new.traceparent = self.context.traceparent;
+            new.traceparent = new.traceparent.or(self.context.traceparent);
             new.requested_by = self.context.requested_by.clone();
             self.children.add(ChildLoad {
                 parent: self.id,

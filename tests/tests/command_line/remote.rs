@@ -1,11 +1,13 @@
 //! What is otherwise at a server: who may do what, and what it is to ask there and to wait.
 
-use std::process::Output;
-use std::time::Duration;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use intendant::{Cx, Intent, Node, Plan, StepResult, StoreKind, Worker, fail, value};
+use intendant_tests::binary;
 use intendant_tests::database::Database;
+use intendant_tests::serving::Serving;
 use serde::{Deserialize, Serialize};
 
 use crate::{Door, Via, resize, run, stderr, stdout, with_history};
@@ -97,6 +99,69 @@ async fn one_asks_and_waits_at_a_server() -> Result<()> {
     ensure!(labelled.lines().count() == 2, "{labelled}");
     stop.send(()).ok();
     worker.await??;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_at_a_server_outlives_its_restart() -> Result<()> {
+    let (database, intendant) = Database::open(StoreKind::Sqlite).await?;
+    let work = || {
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let worker = Worker::new(&intendant, ()).register_step(resize);
+        let worker = worker.run(async {
+            stopped.await.ok();
+        });
+        (stop, tokio::spawn(worker))
+    };
+    let until = async |what: &str, is_so: &dyn Fn(usize, usize) -> bool| {
+        let start = Instant::now();
+        loop {
+            let (kinds, intents) = (
+                intendant.kinds(None).await?,
+                intendant.list(Default::default()).await?,
+            );
+            if is_so(kinds.len(), intents.len()) {
+                return Ok(());
+            }
+            ensure!(start.elapsed() < Duration::from_secs(30), "{what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let (stop, worker) = work();
+    until("the kind is not known", &|kinds, _| kinds == 1).await?;
+    stop.send(()).ok();
+    worker.await??;
+
+    let serving = Serving::start(&database.url)?;
+    let address = serving.address.clone();
+    let mut asking = Command::new(binary::path("intendant")?);
+    asking.args([
+        "request",
+        "server.resize",
+        "--account",
+        "acme",
+        "--wait",
+        "-o",
+        "id",
+    ]);
+    asking.args(["--input", r#"{"account":"acme","server":1}"#]);
+    let asking = asking
+        .args(["--server", &format!("http://{address}")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    until("nothing was asked for", &|_, intents| intents == 1).await?;
+    drop(serving);
+    // It asks a second time at the least while nobody is there.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let _serving = Serving::start_at(&database.url, &address)?;
+    let (stop, worker) = work();
+    let asked = asking.wait_with_output()?;
+    stop.send(()).ok();
+    worker.await??;
+    ensure!(asked.status.success(), "{asked:?}");
+    let record = intendant.list(Default::default()).await?.remove(0);
+    ensure!(stdout(&asked).trim() == record.id.to_string(), "{asked:?}");
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Notices to a URL: signed, sent again until they are taken, and to nobody within the network unless that is said.
 
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,9 +15,11 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use intendant::{Cx, Intent, StepResult, StoreKind, Watch, Worker, fail};
 use intendant_api::WebHook;
+use intendant_tests::binary;
 use intendant_tests::database::Database;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::to_raw_value;
+use serde_json::{Value, json};
 use sha2::Sha256;
 
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -203,5 +206,44 @@ async fn nothing_is_sent_within_the_network_unless_that_is_said() -> Result<()> 
     // It would have been counted.
     let within = WebHook::new(&near.replace("http", "https"), SECRET)?.within_network();
     ensure!(within.hook()(Vec::new()).await.is_err() && *came.lock().unwrap() == 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_on_the_command_line_sends_notices_to_the_url_that_it_is_told() -> Result<()> {
+    let (database, engine) = Database::open(StoreKind::Sqlite).await?;
+    let receiver = Receiver::default();
+    let url = receiver.listen().await?;
+    let directory = tempfile::tempdir()?;
+    let mut worker = Command::new(binary::path("fleet")?)
+        .args(["worker", "--notify", &url, "--notify-within-network"])
+        .args(["--database-url", &database.url])
+        .env("INTENDANT_NOTIFY_SECRET", SECRET)
+        .env("FLEET_DIRECTORY", directory.path())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let told = async {
+        while engine.kind("server.resize").await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // Its code finds another account in the input: it fails before anything is done.
+        let input = json!({"account": "globex", "server": 1, "cores": 4});
+        let input = to_raw_value(&input)?;
+        let asked = engine
+            .request_by_name("server.resize", &input)
+            .account("acme");
+        let id = asked.await?.id();
+        while receiver.came.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        anyhow::Ok(id)
+    };
+    let told = tokio::time::timeout(Duration::from_secs(90), told).await;
+    worker.kill()?;
+    worker.wait()?;
+    let id = told??;
+    let body = receiver.came.lock().unwrap()[0].body.clone();
+    let notice = &body["data"][0];
+    ensure!(notice["newest"] == id.to_string(), "{body}");
     Ok(())
 }

@@ -14,6 +14,7 @@ mod pages;
 mod pages_browser;
 mod pages_forms;
 mod pages_hostile;
+mod pages_large;
 mod pages_matrix;
 mod parts;
 mod routes;

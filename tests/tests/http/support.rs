@@ -281,6 +281,9 @@ impl Server {
             .split(';')
             .next()
             .unwrap_or_default();
+        if said.text.is_empty() && answer.is_object() && answer.get("content").is_none() {
+            return Ok(());
+        }
         let content = &answer["content"][kind];
         ensure!(
             content.is_object(),
