@@ -15,7 +15,7 @@ use crate::intent::{Intent, Resources, check_name};
 use crate::kinds::KindRecord;
 use crate::payload::{self, Payload, PayloadError};
 use crate::request::{answering, bare, check_resources, describe};
-use crate::secret::encode_input;
+use crate::secret::{Given, encode_input};
 use crate::store::{Deadline, NewIntent, Start};
 use crate::terms::Terms;
 use crate::trace::TraceParent;
@@ -199,7 +199,10 @@ impl Intendant {
     /// # Ok::<(), intendant::Error>(()) }).unwrap();
     /// ```
     pub fn request_by_name(&self, kind: &str, input: &RawValue) -> RequestByName<'_> {
-        let (kind, input) = (kind.to_owned(), payload::parse(input.get()));
+        let (kind, input) = (
+            kind.to_owned(),
+            payload::parse_given(input.get(), Given::New),
+        );
         self.by_name(What::Kind { kind, input })
     }
 

@@ -386,7 +386,7 @@ impl<S> Cx<S> {
     pub fn progress(&self, progress: impl Serialize) {
         match payload::encode(&progress) {
             Ok(json) => {
-                let json = match self.step.intent.mask.over(json.get()) {
+                let json = match self.step.intent.mask.over_json(json.get()) {
                     Cow::Borrowed(_) => json,
                     Cow::Owned(masked) => payload::trusted(masked),
                 };

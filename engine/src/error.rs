@@ -239,9 +239,11 @@ pub enum Error {
         /// The step.
         step: String,
     },
-    /// The secrets in an intent's input do not open here, and another intent was to have them too.
-    #[error("asking again for intent {id}: {error}")]
+    /// The secrets in an intent's input do not open: here, or where they stand in the new input.
+    #[error("{verb} intent {id}: {error}")]
     Sealed {
+        /// What was to be done.
+        verb: &'static str,
         /// The intent.
         id: IntentId,
         /// Which one, and why.

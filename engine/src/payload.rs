@@ -12,7 +12,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::{limits, secret};
+use crate::limits;
+use crate::secret::{self, Given};
 
 /// JSON text, checked once, shared, and handed on as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +67,24 @@ pub enum PayloadError {
         /// The limit.
         limit: usize,
     },
+    /// A secret that is serialized together with other members: flattened, or within an enum with a tag of its own.
+    #[error(
+        "a secret at `{at}` of the input is no value of its own: `#[serde(flatten)]` and enums with `#[serde(tag)]` merge it \
+         with what is beside it; put it into a field"
+    )]
+    LooseSecret {
+        /// Where, as a JSON pointer.
+        at: String,
+    },
+    /// An input that somebody has written has marks of secrets in it that it cannot have.
+    #[error(
+        "the input has a member `$secret`: give a secret as it is; a sealed one is kept when its own intent is amended, and \
+         is of no use in another place"
+    )]
+    MarkedSecret,
+    /// A part of a sealed secret was to be changed.
+    #[error("a part of a secret cannot be changed: it is sealed as a whole; give the whole input")]
+    PartOfSecret,
     /// A string has the character U+0000, which PostgreSQL cannot keep.
     #[error("a string in the payload has the character U+0000, which a database cannot keep")]
     Nul,
@@ -87,6 +106,15 @@ pub(crate) fn parse(text: &str) -> Result<Payload, PayloadError> {
     stored(text)
 }
 
+/// Parses and checks an input that somebody has written.
+pub(crate) fn parse_given(text: &str, given: Given) -> Result<Payload, PayloadError> {
+    let payload = parse(text)?;
+    match secret::is_given_well(text, given) {
+        true => Ok(payload),
+        false => Err(PayloadError::MarkedSecret),
+    }
+}
+
 /// A payload with some of it changed, as a JSON merge patch says (RFC 7386). What is not changed is handed on as it is:
 /// numbers have more digits than a parser keeps.
 pub(crate) fn merged(payload: &Payload, changes: &Value) -> Result<Payload, PayloadError> {
@@ -97,6 +125,11 @@ fn merge(text: &str, changes: &Value) -> Result<String, PayloadError> {
     let Value::Object(changes) = changes else {
         return Ok(changes.to_string());
     };
+    if secret::is_marked(text)
+        && serde_json::from_str(text).is_ok_and(|value| secret::is_sealed(&value))
+    {
+        return Err(PayloadError::PartOfSecret);
+    }
     // What is no object is replaced by one.
     let members = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(text);
     let mut members = members.unwrap_or_default();

@@ -288,12 +288,8 @@ async fn run(words: Vec<OsString>, program: Program) -> ExitCode {
         Err(error) => error.exit(),
     };
     let works = matches!(&command, Command::Worker(worker) if worker.runs());
-    let prepared = start::prepare(&name, works);
-    let done = match &prepared {
-        Ok(_) => dispatch(command, program).await,
-        Err(error) => Err(Refusal::Usage(format!("{error:#}")).into()),
-    };
-    match done {
+    let _traces = start::prepare(&name, works);
+    match dispatch(command, program).await {
         Ok(code) => code,
         Err(error) => {
             complain(&name, &format_args!("{error:#}"));

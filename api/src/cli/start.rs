@@ -3,11 +3,11 @@
 use std::io::IsTerminal as _;
 use std::io::Write as _;
 
-use anyhow::Result;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::prelude::*;
 
 use super::NAME;
+use super::program::complain;
 use super::traces::{self, Traces};
 
 /// What a shell says of a program whose reader went away.
@@ -43,7 +43,7 @@ fn with_examples_of(command: clap::Command, name: &str) -> clap::Command {
 }
 
 /// Sets up the process for a command. What comes back is kept until its end.
-pub(super) fn prepare(name: &str, works: bool) -> Result<Traces> {
+pub(super) fn prepare(name: &str, works: bool) -> Traces {
     bear_lost_readers(name.to_owned());
     let default = match works {
         true => "info",
@@ -57,14 +57,18 @@ pub(super) fn prepare(name: &str, works: bool) -> Result<Traces> {
         .with_filter(filter);
     // What steps say is kept with them; whoever has a subscriber of their own adds this layer to it.
     let logs = works.then(intendant::StepLogs::new);
-    let (traced, traces) = traces::layer(name)?;
+    // That spans cannot be sent is no reason to do nothing.
+    let (traced, traces) = traces::layer(name).unwrap_or_else(|error| {
+        complain(name, &format_args!("{error:#}; no spans are sent"));
+        traces::none()
+    });
     let subscriber = tracing_subscriber::registry()
         .with(said)
         .with(logs)
         .with(traced);
     // A program that has one already keeps it.
     let _ = subscriber.try_init();
-    Ok(traces)
+    traces
 }
 
 /// A reader that has seen enough (`| head`) is no reason for a backtrace, and a full disk is none either.

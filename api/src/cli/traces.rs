@@ -4,6 +4,8 @@
 //! `…_PROTOCOL` (`http/protobuf` unless said, or `http/json`), `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`,
 //! `OTEL_TRACES_SAMPLER`, `OTEL_SDK_DISABLED`.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, bail};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{
@@ -20,13 +22,16 @@ use tracing_subscriber::registry::LookupSpan;
 /// Whose spans are sent: the engine's, and those within them.
 const LEVEL: LevelFilter = LevelFilter::INFO;
 
+/// How long the last spans may take on their way.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// What sends spans. What has ended is sent, at the latest, when it goes.
 pub(super) struct Traces(Option<SdkTracerProvider>);
 
 impl Drop for Traces {
     fn drop(&mut self) {
         if let Some(provider) = &self.0
-            && let Err(error) = provider.shutdown()
+            && let Err(error) = provider.shutdown_with_timeout(PATIENCE)
         {
             tracing::warn!(%error, "the last spans were not sent");
         }
@@ -35,13 +40,18 @@ impl Drop for Traces {
 
 type Sent<S> = Filtered<OpenTelemetryLayer<S, Tracer>, FilterFn, S>;
 
+/// Nothing is recorded.
+pub(super) fn none<S>() -> (Option<Sent<S>>, Traces) {
+    (None, Traces(None))
+}
+
 /// The layer that records spans, if there is somebody to send them to.
 pub(super) fn layer<S>(name: &str) -> Result<(Option<Sent<S>>, Traces)>
 where
     S: Subscriber + for<'s> LookupSpan<'s>,
 {
     if !is_wanted() {
-        return Ok((None, Traces(None)));
+        return Ok(none());
     }
     let exporter = by_http(protocol()?).build().context("sending spans")?;
     let (layer, traces) = recording(exporter, name);
@@ -69,10 +79,12 @@ where
         .with_resource(resource.build())
         .build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("intendant"));
-    // What the exporter's own client says would be sent by it, and say something again.
+    // Spans, and not what is said in them: log lines are nobody's business beyond this machine. Nor those of the exporter's
+    // own client, which would be sent by it, and make others.
     let ours = |metadata: &tracing::Metadata<'_>| {
         let own = ["hyper", "reqwest", "h2", "opentelemetry", "tower"];
-        *metadata.level() <= LEVEL && !own.iter().any(|one| metadata.target().starts_with(one))
+        let is_own = own.iter().any(|one| metadata.target().starts_with(one));
+        metadata.is_span() && *metadata.level() <= LEVEL && !is_own
     };
     let layer = layer.with_filter(filter_fn(ours as fn(&tracing::Metadata<'_>) -> bool));
     (layer, Traces(Some(provider)))
@@ -201,7 +213,7 @@ mod tests {
             .collect();
         let of_caller = |span: &&&Value| span["traceId"] == "4bf92f3577b34da6a3ce929d0e0e4736";
         let (mut spans, others): (Vec<&Value>, Vec<&Value>) =
-            spans.iter().partition(|span| of_caller(&span));
+            spans.iter().partition(|span| of_caller(span));
         spans.extend(others);
         let span = |name: &str| *spans.iter().find(|span| span["name"] == name).unwrap();
         for name in ["request", "bell.ring: run"] {

@@ -290,9 +290,10 @@ mod tests {
     fn a_picture_by_itself_is_whole() {
         let graph: Graph = serde_json::from_value(serde_json::json!({
             "steps": [
-                {"name": "make <it>", "after": [], "state": "succeeded", "output": false},
-                {"name": "boot", "after": ["make <it>"], "state": "failed", "output": true},
+                {"name": "make <it>", "after": [], "state": "succeeded", "queue": null},
+                {"name": "boot", "after": ["make <it>"], "state": "failed", "queue": null},
             ],
+            "output": "boot",
         }))
         .unwrap();
         let picture = Drawing::of(&graph).alone().unwrap();

@@ -15,7 +15,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::marks::{self, Mark, SEALED};
-use super::mask::Mask;
+use super::mask::{Mask, Words};
 use crate::clock::Clock;
 use crate::id::IntentId;
 use crate::payload::{self, Payload, PayloadError};
@@ -131,6 +131,7 @@ impl Keyring {
             let sealed = match mark {
                 Mark::Sealed(sealed) => sealed.to_owned(),
                 Mark::Plain(value) => self.sealed(value.get(), of, at, clock),
+                Mark::Loose(_) => return Err(PayloadError::LooseSecret { at: at.to_owned() }),
             };
             Ok(serde_json::json!({ "$secret": sealed }).to_string())
         };
@@ -168,18 +169,20 @@ impl Keyring {
         intent: IntentId,
     ) -> Result<(Payload, Mask), OpenError> {
         let of = Of { account, intent };
-        let mut mask = Mask::default();
+        let mut words = Words::default();
         let mut each = |at: &str, mark: Mark<'_>| -> Result<String, OpenError> {
             let opened = match mark {
                 Mark::Plain(value) => value.get().to_owned(),
+                Mark::Loose(object) => return Ok(object.to_owned()),
                 Mark::Sealed(sealed) => self.opened(sealed, of, at)?,
             };
             let value = serde_json::from_str::<Value>(&opened);
-            mask.add(&value.map_err(|_| OpenError::Broken { at: at.to_owned() })?);
+            words.add(&value.map_err(|_| OpenError::Broken { at: at.to_owned() })?);
             Ok(opened)
         };
         let opened = marks::replaced(input.get(), &mut String::new(), &mut each)?;
-        Ok((payload::stored(&opened).map_err(OpenError::Payload)?, mask))
+        let opened = payload::stored(&opened).map_err(OpenError::Payload)?;
+        Ok((opened, Mask::of(words)))
     }
 
     /// An input with all its secrets as plain marks again, to be sealed for another intent.
@@ -193,6 +196,7 @@ impl Keyring {
         let mut each = |at: &str, mark: Mark<'_>| -> Result<String, OpenError> {
             let plain = match mark {
                 Mark::Plain(value) => value.get().to_owned(),
+                Mark::Loose(object) => return Ok(object.to_owned()),
                 Mark::Sealed(sealed) => self.opened(sealed, of, at)?,
             };
             Ok(marks::plain(&plain))

@@ -2,7 +2,8 @@
 //!
 //! Inputs are walked as text: what is not marked stays as it is, with all the digits of its numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -58,7 +59,7 @@ pub(crate) fn is_marked(text: &str) -> bool {
 /// Whether a text has a mark that is not sealed: such a row is not made.
 pub(crate) fn has_plain(text: &str) -> bool {
     let mut each = |_: &str, mark: Mark<'_>| match mark {
-        Mark::Plain(_) => Err(()),
+        Mark::Plain(_) | Mark::Loose(_) => Err(()),
         Mark::Sealed(_) => Ok(String::new()),
     };
     is_marked(text) && replaced(text, &mut String::new(), &mut each).is_err()
@@ -105,6 +106,9 @@ pub(super) enum Mark<'a> {
     Plain(&'a RawValue),
     /// The sealed text.
     Sealed(&'a str),
+    /// A plain one with other members beside it, as serde makes it of a secret that is flattened, or within an enum with a tag
+    /// of its own: the whole object.
+    Loose(&'a str),
 }
 
 /// What comes of one: it is told where it is (a JSON pointer, RFC 6901), and says the JSON in its place.
@@ -120,11 +124,11 @@ pub(super) fn replaced<E>(
         return Ok(text.to_owned());
     }
     if let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) {
-        if let Some(mark) = mark_of(&members) {
-            return match mark {
-                Found::Plain(value) => each(at, Mark::Plain(value)),
-                Found::Sealed(sealed) => each(at, Mark::Sealed(&sealed)),
-            };
+        match mark_of(&members) {
+            Some(Found::Plain(value)) => return each(at, Mark::Plain(value)),
+            Some(Found::Sealed(sealed)) => return each(at, Mark::Sealed(&sealed)),
+            Some(Found::Loose) => return each(at, Mark::Loose(text)),
+            None => {}
         }
         let mut parts = Vec::with_capacity(members.len());
         for (name, member) in members {
@@ -158,14 +162,93 @@ pub(super) fn within<R>(at: &mut String, name: &str, then: impl FnOnce(&mut Stri
 enum Found<'a> {
     Plain(&'a RawValue),
     Sealed(String),
+    Loose,
 }
 
 fn mark_of<'a>(members: &BTreeMap<String, &'a RawValue>) -> Option<Found<'a>> {
-    let mark = members.get(MARK).filter(|_| members.len() == 1)?;
+    let (mark, is_alone) = (members.get(MARK)?, members.len() == 1);
     if let Ok(sealed) = serde_json::from_str::<String>(mark.get()) {
-        return sealed.starts_with(SEALED).then_some(Found::Sealed(sealed));
+        let is_sealed = is_alone && sealed.starts_with(SEALED);
+        return is_sealed.then_some(Found::Sealed(sealed));
     }
     let plain: BTreeMap<String, &'a RawValue> = serde_json::from_str(mark.get()).ok()?;
-    let value = plain.get("plain").filter(|_| plain.len() == 1)?;
-    Some(Found::Plain(value))
+    let value = plain.get("plain")?;
+    match is_alone && plain.len() == 1 {
+        true => Some(Found::Plain(value)),
+        false => Some(Found::Loose),
+    }
+}
+
+/// Which marks an input may have that somebody has written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// None: it is asked for with its secrets as they are, and what they are is for its kind to say.
+    New,
+    /// Sealed ones: it was read from a record.
+    Amended,
+}
+
+/// Whether an input that somebody has written has other marks than it may have, however its names are escaped.
+pub(crate) fn is_given_well(input: &str, given: Given) -> bool {
+    fn is_well(value: &Value, given: Given) -> bool {
+        match value {
+            sealed if given == Given::Amended && is_sealed(sealed) => true,
+            Value::Object(members) => {
+                !members.contains_key(MARK) && members.values().all(|member| is_well(member, given))
+            }
+            Value::Array(items) => items.iter().all(|item| is_well(item, given)),
+            _ => true,
+        }
+    }
+    // Whether it is JSON at all is said elsewhere.
+    serde_json::from_str(input).map_or(true, |value| is_well(&value, given))
+}
+
+/// Where sealed secrets are in an input.
+pub(crate) fn sealed_at(input: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut each = |at: &str, mark: Mark<'_>| {
+        if matches!(mark, Mark::Sealed(_)) {
+            found.insert(at.to_owned());
+        }
+        Ok::<_, Infallible>(String::new())
+    };
+    let _ = replaced(input, &mut String::new(), &mut each);
+    found
+}
+
+/// An input with what stands at these places marked.
+pub(crate) fn marked_at(input: &str, at: &mut String, places: &BTreeSet<String>) -> String {
+    if places.contains(at.as_str()) {
+        return marked_whole(input);
+    }
+    let below = format!("{at}/");
+    if !places.iter().any(|place| place.starts_with(&below)) {
+        return input.to_owned();
+    }
+    if let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(input) {
+        let members = members.into_iter().map(|(name, member)| {
+            let member = within(at, &name, |at| marked_at(member.get(), at, places));
+            format!("{}:{member}", Value::from(name))
+        });
+        return format!("{{{}}}", members.collect::<Vec<_>>().join(","));
+    }
+    if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(input) {
+        let items = items.into_iter().enumerate().map(|(index, item)| {
+            within(at, &index.to_string(), |at| {
+                marked_at(item.get(), at, places)
+            })
+        });
+        return format!("[{}]", items.collect::<Vec<_>>().join(","));
+    }
+    input.to_owned()
+}
+
+/// A value as a mark: unless it is one, or nothing at all.
+pub(super) fn marked_whole(input: &str) -> String {
+    let value = serde_json::from_str::<Value>(input).unwrap_or_default();
+    match value.is_null() || is_mark(&value) {
+        true => input.to_owned(),
+        false => plain(input),
+    }
 }

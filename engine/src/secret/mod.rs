@@ -18,10 +18,10 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-pub(crate) use keys::Keyring;
 pub use keys::{KeyError, SecretKey};
+pub(crate) use keys::{Keyring, OpenError};
 pub use marks::is_sealed;
-pub(crate) use marks::{blanked, has_plain, is_marked};
+pub(crate) use marks::{Given, blanked, has_plain, is_given_well, is_marked, marked_at, sealed_at};
 pub(crate) use mask::Mask;
 pub(crate) use schema::mark;
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::marks::{is_mark, plain};
+use super::marks::marked_whole;
 
 /// Deepest chain of references and alternatives that is followed.
 const DEPTH: usize = 64;
@@ -39,8 +39,7 @@ fn expand<'a>(root: &'a Value, node: &'a Value, into: &mut Vec<&'a Value>, depth
         return;
     }
     into.push(node);
-    let reference = node.get("$ref").and_then(Value::as_str);
-    let referred = reference.and_then(|it| root.pointer(it.strip_prefix('#')?));
+    let referred = node.get("$ref").and_then(|it| referred(root, it));
     let lists = ["allOf", "anyOf", "oneOf"].into_iter();
     let lists = lists
         .filter_map(|name| node.get(name)?.as_array())
@@ -59,9 +58,33 @@ fn expand<'a>(root: &'a Value, node: &'a Value, into: &mut Vec<&'a Value>, depth
     }
 }
 
+/// What a reference within the document leads to.
+fn referred<'a>(root: &'a Value, reference: &Value) -> Option<&'a Value> {
+    let fragment = reference.as_str()?.strip_prefix('#')?;
+    let mut bytes = Vec::with_capacity(fragment.len());
+    let mut rest = fragment.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after
+            .get(..2)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match byte.filter(|_| *first == b'%') {
+            Some(byte) => (bytes.push(byte), rest = &after[2..]),
+            None => (bytes.push(*first), rest = after),
+        };
+    }
+    root.pointer(std::str::from_utf8(&bytes).ok()?)
+}
+
 fn marked(root: &Value, nodes: &[&Value], input: &str) -> String {
     let input = input.trim();
-    let is_secret = |node: &&Value| node.get("writeOnly") == Some(&Value::Bool(true));
+    // What a reference that cannot be followed says is not known: better a secret too many.
+    let is_lost = |node: &Value| {
+        let reference = node.get("$ref").or_else(|| node.get("$dynamicRef"));
+        reference.is_some_and(|reference| referred(root, reference).is_none())
+    };
+    let is_secret =
+        |node: &&Value| node.get("writeOnly") == Some(&Value::Bool(true)) || is_lost(node);
     if nodes.iter().any(is_secret) {
         return marked_whole(input);
     }
@@ -91,15 +114,6 @@ fn marked(root: &Value, nodes: &[&Value], input: &str) -> String {
         return format!("[{}]", items.collect::<Vec<_>>().join(","));
     }
     input.to_owned()
-}
-
-/// A value as a mark: unless it is one, or nothing at all.
-fn marked_whole(input: &str) -> String {
-    let value = serde_json::from_str::<Value>(input).unwrap_or_default();
-    if value.is_null() || is_mark(&value) {
-        return input.to_owned();
-    }
-    plain(input)
 }
 
 /// What a schema says of a member. Of patterns all are taken: better a secret too many.

@@ -232,8 +232,6 @@ fn a_text_that_only_looks_like_a_mark_stays_as_it_is() {
     for text in [
         r#"{"note":"say \"$secret\" here"}"#,
         r#"{"$secret":"mine"}"#,
-        r#"{"$secret":{"plain":1},"b":2}"#,
-        r#"{"$secret":{"plain":1,"b":2}}"#,
         r#"["\"$secret\""]"#,
     ] {
         let input = payload::parse(text).unwrap();
@@ -242,4 +240,121 @@ fn a_text_that_only_looks_like_a_mark_stays_as_it_is() {
         let (opened, _) = keyring(1).open(&sealed, None, id(1)).unwrap();
         assert_eq!(opened.get(), text);
     }
+}
+
+#[test]
+fn a_secret_that_serde_merges_with_others_is_refused() {
+    #[derive(Serialize)]
+    struct Login {
+        user: String,
+    }
+    #[derive(Serialize)]
+    struct Flat {
+        server: u64,
+        #[serde(flatten)]
+        login: Secret<Login>,
+    }
+    #[derive(Serialize)]
+    #[serde(tag = "type")]
+    enum Tagged {
+        Token(Secret<String>),
+    }
+    let flat = Flat {
+        server: 1,
+        login: Secret::new(Login {
+            user: "root-user".to_owned(),
+        }),
+    };
+    let tagged = Tagged::Token(Secret::new("t0ken".to_owned()));
+    for input in [
+        encode_input(&flat),
+        encode_input(&tagged),
+        encode_input(&[&flat]),
+    ] {
+        let input = input.unwrap();
+        assert!(has_plain(input.get()));
+        let error = keyring(1)
+            .seal(&input, None, id(1), &SystemClock)
+            .unwrap_err();
+        assert!(error.to_string().contains("put it into a field"), "{error}");
+    }
+}
+
+#[test]
+fn what_somebody_has_written_has_no_marks_but_sealed_ones_that_stay() {
+    let sealed = r#"{"password":{"$secret":"intendant:v1:00000000:AAAA"},"n":1}"#;
+    assert!(is_given_well(sealed, Given::Amended) && !is_given_well(sealed, Given::New));
+    for wrong in [
+        r#"{"$secret":{"plain":{"account":"other"}}}"#,
+        r#"{"a":[{"\u0024secret":{"plain":"x"}}]}"#,
+        r#"{"a":{"$secret":"mine"}}"#,
+    ] {
+        assert!(
+            !is_given_well(wrong, Given::New) && !is_given_well(wrong, Given::Amended),
+            "{wrong}"
+        );
+    }
+    assert!(is_given_well(r#"{"a":"$secret"}"#, Given::New));
+}
+
+#[test]
+fn what_was_sealed_is_sealed_again_wherever_it_is_changed() {
+    let stored = sealed(None, id(1));
+    let places = sealed_at(stored.get());
+    assert_eq!(
+        places.iter().collect::<Vec<_>>(),
+        ["/password", "/pin", "/tokens/a~1b"]
+    );
+    let changed = r#"{"password":"new","pin":null,"server":1.10,"tokens":{"a/b":"x","c":"y"}}"#;
+    assert_eq!(
+        marked_at(changed, &mut String::new(), &places),
+        r#"{"password":{"$secret":{"plain":"new"}},"pin":null,"server":1.10,"tokens":{"a/b":{"$secret":{"plain":"x"}},"c":"y"}}"#
+    );
+    let part = json!({"password": {"more": 1}});
+    let error = payload::merged(&stored, &part).unwrap_err().to_string();
+    assert!(error.contains("a part of a secret"), "{error}");
+}
+
+#[test]
+fn progress_stays_json_without_secrets() {
+    let stored = sealed(None, id(1));
+    let (_, mask) = keyring(1).open(&stored, None, id(1)).unwrap();
+    let check = |json: Value, expected: Value| {
+        let masked = mask.over_json(&json.to_string()).into_owned();
+        assert_eq!(serde_json::from_str::<Value>(&masked).unwrap(), expected);
+    };
+    check(
+        json!({"done": 19_876_541, "total": 3, "message": "with t0ken", "t0ken": [true, null]}),
+        json!({"done": "[secret]", "total": 3, "message": "with [secret]", "[secret]": [true, null]}),
+    );
+    check(json!({"done": 3}), json!({"done": 3}));
+}
+
+#[test]
+fn of_very_many_secrets_nothing_is_said_at_all() {
+    let lines: Vec<String> = (0..50_000).map(|nth| format!("line {nth}")).collect();
+    let input = json!({"text": {"$secret": {"plain": lines.join("\n")}}});
+    let input = payload::encode(&input).unwrap();
+    let sealed = keyring(1).seal(&input, None, id(1), &SystemClock).unwrap();
+    let start = std::time::Instant::now();
+    let (_, mask) = keyring(1).open(&sealed, None, id(1)).unwrap();
+    assert_eq!(mask.over("anything"), "[secret]");
+    assert!(start.elapsed() < std::time::Duration::from_secs(2));
+}
+
+#[test]
+fn a_reference_that_leads_nowhere_hides_what_it_is_about() {
+    let secret = json!({"properties": {"key": {"writeOnly": true}}});
+    let schema = json!({
+        "$defs": {"Creds<A>": secret},
+        "properties": {
+            "a": {"$ref": "#/$defs/Creds%3CA%3E"},
+            "b": {"$ref": "#nowhere"},
+        },
+    });
+    let marked = mark(&schema, r#"{"a":{"key":"x","n":1},"b":{"n":1}}"#);
+    assert_eq!(
+        marked,
+        r#"{"a":{"key":{"$secret":{"plain":"x"}},"n":1},"b":{"$secret":{"plain":{"n":1}}}}"#
+    );
 }

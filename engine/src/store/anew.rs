@@ -22,7 +22,7 @@ impl Store {
         new: IntentId,
         actor: Actor,
     ) -> Result<(), Error> {
-        let keys = self.copying().await?;
+        let keys = self.copying().await;
         self.transact(move |mut conn| {
             let (actor, keys) = (actor.clone(), keys.clone());
             Box::pin(async move { again(&mut conn, &keys, id, new, &actor).await })
@@ -38,7 +38,7 @@ impl Store {
         new: IntentId,
         actor: Actor,
     ) -> Result<IntentId, Error> {
-        let keys = self.copying().await?;
+        let keys = self.copying().await;
         self.transact(move |mut conn| {
             let (actor, keys) = (actor.clone(), keys.clone());
             Box::pin(async move { undo_succeeded(&mut conn, &keys, id, new, &actor).await })

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::payload::Payload;
-use crate::secret::{self, Keyring, SecretKey};
+use crate::secret::{self, Keyring, OpenError, SecretKey};
 
 /// The user's keys, and all of them once the database's own has been read.
 #[derive(Debug, Clone)]
@@ -82,23 +82,29 @@ impl Store {
     }
 }
 
-/// What it takes to ask for the same input again: its secrets are bound to their intent.
+/// What it takes to change an input, or to ask for it again: its secrets are bound to their intent and their places.
 #[derive(Debug, Clone)]
 pub(super) struct Copying {
-    keys: Arc<Keyring>,
+    /// None where they cannot be read, which matters to inputs with secrets only.
+    keys: Option<Arc<Keyring>>,
     clock: Arc<dyn Clock>,
 }
 
 impl Store {
-    pub(super) async fn copying(&self) -> Result<Copying, Error> {
-        Ok(Copying {
-            keys: self.secrets().await?,
+    pub(super) async fn copying(&self) -> Copying {
+        Copying {
+            keys: self.secrets().await.ok(),
             clock: self.clock().clone(),
-        })
+        }
     }
 }
 
 impl Copying {
+    fn keys(&self) -> Result<&Keyring, Error> {
+        let none = || Error::Setup("the keys for secrets cannot be read".to_owned());
+        self.keys.as_deref().ok_or_else(none)
+    }
+
     /// An intent's input, for another one of its account.
     pub(super) fn resealed(
         &self,
@@ -110,22 +116,43 @@ impl Copying {
         if !secret::is_marked(input.get()) {
             return Ok(input.clone());
         }
-        let marked = self.keys.marked(input, account, from);
-        let marked = marked.map_err(|error| Error::Sealed {
+        let marked = self.keys()?.marked(input, account, from);
+        let sealed = |error: OpenError| Error::Sealed {
+            verb: "asking again for",
             id: from,
             error: error.to_string(),
-        })?;
-        self.sealed(&marked, account, to)
+        };
+        self.sealed(&marked.map_err(sealed)?, account, to)
     }
 
-    /// An input with its secrets sealed.
-    pub(super) fn sealed(
+    /// An intent's input that was changed. What stays sealed has to open where it stands now, as far as its key is at hand.
+    pub(super) fn amended(
         &self,
         input: &Payload,
         account: Option<&str>,
         id: IntentId,
     ) -> Result<Payload, Error> {
-        let sealed = self.keys.seal(input, account, id, &*self.clock);
+        if !secret::is_marked(input.get()) {
+            return Ok(input.clone());
+        }
+        let input = self.sealed(input, account, id)?;
+        match self.keys()?.open(&input, account, id) {
+            Ok(_) | Err(OpenError::UnknownKey { .. }) => Ok(input),
+            Err(error) => Err(Error::Sealed {
+                verb: "amending",
+                id,
+                error: error.to_string(),
+            }),
+        }
+    }
+
+    fn sealed(
+        &self,
+        input: &Payload,
+        account: Option<&str>,
+        id: IntentId,
+    ) -> Result<Payload, Error> {
+        let sealed = self.keys()?.seal(input, account, id, &*self.clock);
         sealed.map_err(Error::payload("the input"))
     }
 }

@@ -15,6 +15,7 @@ use super::{Conn, RoutedEnd, Store, checkpoint, finish, history, kinds, retentio
 use crate::error::Error;
 use crate::id::{IntentId, TaskId};
 use crate::payload::{self, Payload};
+use crate::secret;
 use crate::state::StepState;
 
 /// What is done to a step that has failed, or waits for its retry.
@@ -83,7 +84,7 @@ impl Store {
         amendment: Amendment,
         actor: Actor,
     ) -> Result<(), Error> {
-        let keys = self.copying().await?;
+        let keys = self.copying().await;
         self.transact(move |mut conn| {
             let (amendment, actor, keys) = (amendment.clone(), actor.clone(), keys.clone());
             Box::pin(async move { amend(&mut conn, &keys, id, &amendment, &actor).await })
@@ -332,7 +333,11 @@ async fn amend(
         Some(kind) => kind.marked(&input).map_err(Error::payload(what))?,
         None => input,
     };
-    let input = keys.sealed(&input, record.account.as_deref(), id)?;
+    // What was secret stays so, whether a schema says it or not.
+    let before = secret::sealed_at(record.input.get());
+    let input = secret::marked_at(input.get(), &mut String::new(), &before);
+    let input = payload::parse(&input).map_err(Error::payload(what))?;
+    let input = keys.amended(&input, record.account.as_deref(), id)?;
     let args = Args::new().uuid(id.0).text(actor.name.as_str());
     let args = args.opt_text(actor.reason.as_deref()).now();
     conn.execute(&sql::REVISION_INSERT, args).await?;

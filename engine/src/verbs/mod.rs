@@ -15,7 +15,7 @@ use crate::id::IntentId;
 use crate::intent::{Intent, check_name};
 use crate::payload;
 use crate::request::describe;
-use crate::secret::encode_input;
+use crate::secret::{self, Given, encode_input};
 use crate::state::IntentState;
 use crate::store::{Actor, Amendment, CancelBy, Revival, StepVerb};
 
@@ -287,6 +287,11 @@ impl Intendant {
         reason: Option<&str>,
     ) -> Result<(), Error> {
         let actor = acting(actor, reason)?;
+        if !secret::is_given_well(&changes.to_string(), Given::New) {
+            return Err(Error::payload("the input")(
+                crate::PayloadError::MarkedSecret,
+            ));
+        }
         self.store()
             .amend(id, Amendment::Part(changes.clone()), actor)
             .await
@@ -301,7 +306,8 @@ impl Intendant {
         actor: &str,
         reason: Option<&str>,
     ) -> Result<(), Error> {
-        let input = payload::parse(input.get()).map_err(Error::payload("the input"))?;
+        let input = payload::parse_given(input.get(), Given::Amended);
+        let input = input.map_err(Error::payload("the input"))?;
         let actor = acting(actor, reason)?;
         self.store().amend(id, Amendment::Whole(input), actor).await
     }

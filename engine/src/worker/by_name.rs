@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::id::IntentId;
 use crate::intent::Resources;
 use crate::payload;
+use crate::secret::{self, Given};
 use crate::store::NewIntent;
 
 impl<S: Send + Sync + 'static> Worker<S> {
@@ -69,9 +70,15 @@ impl<S: Send + Sync + 'static> Worker<S> {
 
     fn described(&self, kind: &str, input: &RawValue) -> Result<(&Kind<S>, NewIntent), Error> {
         let kind = self.known(kind)?;
-        let input = payload::parse(input.get()).map_err(Error::payload("the input"))?;
+        let what = "the input";
+        let input = payload::parse_given(input.get(), Given::New).map_err(Error::payload(what))?;
         let id = IntentId(self.intendant.store().clock().ordered_id());
-        let new = (kind.describe)(id, &input)?;
+        let mut new = (kind.describe)(id, &input)?;
+        // What its type calls secret is marked; its schema may say more.
+        if let Some(schema) = kind.about.input_schema() {
+            let marked = secret::mark(schema, new.input.get());
+            new.input = payload::parse(&marked).map_err(Error::payload(what))?;
+        }
         Ok((kind, new))
     }
 

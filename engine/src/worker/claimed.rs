@@ -149,6 +149,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
     /// An intent that has no plan fails at once, and says why.
     fn refuse(&mut self, task: Claimed, claimed_at: Micros, refusal: Refusal) {
+        let refusal = Refusal {
+            error: task.mask.over(&refusal.error).into_owned(),
+            ..refusal
+        };
         tracing::warn!(intent = %task.intent, kind = &*task.kind, error = refusal.error, "an intent has no plan");
         self.release(task.lease);
         self.bytes = self.bytes.saturating_sub(task.input.get().len());

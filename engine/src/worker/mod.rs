@@ -531,7 +531,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
         let input = payload::trusted(record.input.get());
         let keys = self.intendant.store().secrets().await?;
         let opened = keys.open(&input, record.account.as_deref(), id);
-        let (input, _) = opened.map_err(|error| Error::NoPlan {
+        let (input, mask) = opened.map_err(|error| Error::NoPlan {
             kind: record.kind.clone(),
             error: error.to_string(),
         })?;
@@ -543,7 +543,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
                 return Err(Error::NoStep { id, step });
             }
             registry::Accepts::NoPlan(error) => {
-                let kind = record.kind;
+                let (kind, error) = (record.kind, mask.over(&error).into_owned());
                 return Err(Error::NoPlan { kind, error });
             }
         }

@@ -95,6 +95,9 @@ async fn carry_out_of(cx: Cx<Counter>, _: String) -> StepResult<u64> {
 }
 
 fn plan(intent: &Enrol, plan: &mut Plan<Counter>) -> Node<u64> {
+    if intent.how == "has no plan" {
+        panic!("not with {}", intent.password.expose());
+    }
     let step = plan.step("enrol", carry_out_of).attempts(1);
     step.input(value(intent.how.clone()))
 }
@@ -182,6 +185,9 @@ async fn what_steps_say_of_a_secret_is_masked(bench: Bench) -> Result<()> {
     let record = done(&bench, enrol("panics")).await?;
     let error = record.error.context("an error")?;
     ensure!(error.contains("panicked: [secret]"), "{error}");
+    let record = done(&bench, enrol("has no plan")).await?;
+    let error = record.error.context("an error")?;
+    ensure!(error.contains("panicked: not with [secret]"), "{error}");
     // With serde it does not come out at all.
     let record = done(&bench, enrol("returns")).await?;
     let error = record.error.context("an error")?;
@@ -271,6 +277,25 @@ async fn an_amended_and_a_repeated_input_keep_their_secrets(bench: Bench) -> Res
     let failed = done(&bench, enrol("returns")).await?.id;
     let engine = &bench.intendant;
     let changes = json!({"how": "", "password": "another-long-one"});
+    // What is sealed stays where it is, and is replaced as a whole.
+    let moved =
+        json!({"how": "", "password": "p", "more": {"other": {"$secret": "intendant:v1:x"}}});
+    let refused = engine
+        .amend_part(failed, &moved, "ada", None)
+        .await
+        .unwrap_err();
+    ensure!(
+        refused.to_string().contains("give a secret as it is"),
+        "{refused}"
+    );
+    let input = engine.get(failed).await?.input;
+    let swapped = input.get().replace("\"pin\"", "\"pan\"");
+    let swapped = serde_json::value::RawValue::from_string(swapped)?;
+    let refused = engine
+        .amend_json(failed, &swapped, "ada", None)
+        .await
+        .unwrap_err();
+    ensure!(refused.to_string().contains("does not open"), "{refused}");
     engine.amend_part(failed, &changes, "ada", None).await?;
     engine.resume(failed, "ada", None).await?;
     let running = start(bench.worker(Counter::default()).register(plan));
@@ -333,10 +358,24 @@ async fn a_sealed_text_is_of_no_use_in_another_intent(bench: Bench) -> Result<()
     let asked = bench
         .intendant
         .request_by_name("enrol", &copied)
-        .account("acme")
-        .await?;
+        .account("acme");
+    let refused = asked.await.unwrap_err().to_string();
+    ensure!(refused.contains("give a secret as it is"), "{refused}");
+    // Past the engine, it does not open there.
+    let other = bench.intendant.request(enrol("")).await?.id();
+    let copied = copied.get().replace('\'', "''");
+    let sql = match bench.database.kind {
+        StoreKind::Sqlite => format!(
+            "update @intent set input = '{copied}' where id = x'{}'",
+            other.to_string().replace("-", "")
+        ),
+        StoreKind::Postgres => {
+            format!("update @intent set input = '{copied}' where id = '{other}'")
+        }
+    };
+    bench.run_sql(&sql).await?;
     let running = start(bench.worker(Counter::default()).register(plan));
-    let record = bench.rest(asked.id()).await?;
+    let record = bench.rest(other).await?;
     running.stop().await?;
     let error = record.error.context("an error")?;
     ensure!(error.contains("does not open"), "{error}");
