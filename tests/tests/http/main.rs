@@ -9,6 +9,7 @@ mod accounts;
 mod bulk;
 mod hooks;
 mod hostile;
+mod leaks;
 mod matrix;
 mod pages;
 mod pages_browser;
