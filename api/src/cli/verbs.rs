@@ -179,8 +179,11 @@ fn json(text: &str) -> Result<Box<RawValue>, String> {
 impl Act {
     /// The intents that are named.
     fn ids(&self) -> Result<Vec<IntentArg>> {
-        let ids = self.ids.iter().map(|id| id.parse());
-        Ok(ids.collect::<Result<_, _>>().map_err(Refusal::Usage)?)
+        let ids = self.ids.iter().map(|id| {
+            let parsed = id.parse::<IntentArg>();
+            parsed.map_err(|error| Refusal::Usage(format!("`{id}`: {error}")))
+        });
+        Ok(ids.collect::<Result<_, _>>()?)
     }
 
     /// Does it to each of them. One that cannot be done is told, and the others are done all the same.

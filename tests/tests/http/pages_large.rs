@@ -51,7 +51,10 @@ async fn with_long_history(server: &Server, count: usize) -> Result<Vec<IntentId
 }
 
 fn paths(ids: &[IntentId]) -> Vec<String> {
-    let (old, failed) = (ids[ids.len() / 2 + 1], ids[FAILED * (ids.len() / FAILED / 2)]);
+    let (old, failed) = (
+        ids[ids.len() / 2 + 1],
+        ids[FAILED * (ids.len() / FAILED / 2)],
+    );
     let searches = [
         "",
         "?state=failed",
