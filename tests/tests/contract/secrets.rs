@@ -364,15 +364,10 @@ async fn a_sealed_text_is_of_no_use_in_another_intent(bench: Bench) -> Result<()
     // Past the engine, it does not open there.
     let other = bench.intendant.request(enrol("")).await?.id();
     let copied = copied.get().replace('\'', "''");
-    let sql = match bench.database.kind {
-        StoreKind::Sqlite => format!(
-            "update @intent set input = '{copied}' where id = x'{}'",
-            other.to_string().replace("-", "")
-        ),
-        StoreKind::Postgres => {
-            format!("update @intent set input = '{copied}' where id = '{other}'")
-        }
-    };
+    // The only one that has not finished.
+    let sql = format!(
+        "update @intent set input = '{copied}' where id not in (select intent_id from @outcome)"
+    );
     bench.run_sql(&sql).await?;
     let running = start(bench.worker(Counter::default()).register(plan));
     let record = bench.rest(other).await?;
