@@ -10,15 +10,11 @@ use crate::client::Intendant;
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::limits;
-use crate::state::IntentState;
-use crate::store::{IntentFilter, IntentRecord};
+use crate::store::{Failed, IntentFilter};
 
-/// How many failed intents are read at a time: their inputs come with them.
-const AT_ONCE: u32 = 100;
-
-/// How many looks are taken at most: as many as the newest [`limits::FAILURES`] take where all of them match. Where few do, a look
-/// goes back through [`limits::LOOK_BACK`] intents and may find none.
-const LOOKS: usize = limits::FAILURES.div_ceil(AT_ONCE as usize);
+/// How many looks are taken at most. The newest [`limits::FAILURES`] take a tenth of them where all of them match; where few do, a
+/// look goes back through [`limits::LOOK_BACK`] intents and may find none.
+const LOOKS: usize = 100;
 
 /// Failed intents of one kind that say the same of why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -82,16 +78,15 @@ impl Intendant {
     /// ```
     pub async fn failures(&self, filter: IntentFilter) -> Result<Failures, Error> {
         let mut filter = IntentFilter {
-            state: Some(IntentState::Failed),
-            limit: Some(AT_ONCE),
+            limit: Some(limits::PAGE),
             ..filter
         };
         let (mut groups, mut looked, mut looks) = (Groups::default(), 0, 0);
         loop {
-            let page = self.page(filter.clone()).await?;
-            looked += page.intents.len();
+            let page = self.store().failed(filter.clone()).await?;
+            looked += page.failed.len();
             looks += 1;
-            page.intents.iter().for_each(|record| groups.add(record));
+            page.failed.into_iter().for_each(|one| groups.add(one));
             let more = page.next.is_some();
             if !more || looked >= limits::FAILURES || looks >= LOOKS {
                 let groups = groups.sorted();
@@ -112,27 +107,25 @@ impl Intendant {
 struct Groups(HashMap<(String, Option<String>, String), FailureGroup>);
 
 impl Groups {
-    fn add(&mut self, record: &IntentRecord) {
-        let error = record.error.clone().unwrap_or_default();
-        let at = record.finished_at.unwrap_or(record.requested_at);
+    fn add(&mut self, failed: Failed) {
         let key = (
-            record.kind.clone(),
-            record.failed_step.as_deref().map(without_numbers),
-            without_numbers(&error),
+            failed.kind.clone(),
+            failed.step.as_deref().map(without_numbers),
+            without_numbers(&failed.error),
         );
         let group = self.0.entry(key).or_insert_with(|| FailureGroup {
             count: 0,
-            kind: record.kind.clone(),
-            reason: record.reason.clone().unwrap_or_default(),
-            step: record.failed_step.clone(),
-            error,
-            since: at,
-            last: at,
-            newest: record.id,
+            kind: failed.kind,
+            reason: failed.reason,
+            step: failed.step,
+            error: failed.error,
+            since: failed.at,
+            last: failed.at,
+            newest: failed.id,
         });
         group.count += 1;
-        group.since = group.since.min(at);
-        group.last = group.last.max(at);
+        group.since = group.since.min(failed.at);
+        group.last = group.last.max(failed.at);
     }
 
     fn sorted(self) -> Vec<FailureGroup> {

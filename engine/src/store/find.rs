@@ -5,9 +5,11 @@
 //! What is found by an index of its own (account, resource, label, an unfinished state, what failed or was cancelled) fills
 //! a page with one look; what is only compared on the way (kind, requester, times, text in the error) may need more.
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::args::Args;
+use super::conn::Row;
 use super::history::{records, records_in_part};
 use super::reading::{Reading, readable};
 use super::sql::Statement;
@@ -45,6 +47,22 @@ enum Reach {
     Rows,
 }
 
+/// Why an intent has failed, without what it carries.
+pub(crate) struct Failed {
+    pub id: IntentId,
+    pub kind: String,
+    pub reason: String,
+    pub step: Option<String>,
+    pub error: String,
+    pub at: DateTime<Utc>,
+}
+
+/// Failed intents, newest first, and where to go on.
+pub(crate) struct FailedPage {
+    pub failed: Vec<Failed>,
+    pub next: Option<IntentId>,
+}
+
 /// One look: what drives it, and what is asked.
 struct Look {
     drive: Drive,
@@ -78,6 +96,24 @@ impl Store {
                 let (ids, next) = Look::new(filter).ids(&mut conn).await?;
                 let versions = versions(&mut conn, &ids).await?;
                 Ok(Versions { versions, next })
+            })
+        })
+        .await
+    }
+
+    /// The same look, for why what it finds has failed.
+    pub(crate) async fn failed(&self, filter: IntentFilter) -> Result<FailedPage, Error> {
+        self.snapshot(move |mut conn| {
+            Box::pin(async move {
+                let filter = IntentFilter {
+                    state: Some(IntentState::Failed),
+                    ..filter
+                };
+                let (ids, next) = Look::new(filter).ids(&mut conn).await?;
+                let args = Args::new().ids(ids);
+                let rows = conn.fetch(&sql::FAILURE_LOAD, args).await?;
+                let failed = rows.iter().map(failed).collect();
+                Ok(FailedPage { failed, next })
             })
         })
         .await
@@ -259,6 +295,20 @@ impl Look {
             .opt_text(filter.account.as_deref())
             .opt_text(filter.resource.as_deref())
             .opt_text(filter.correlation_id.as_deref())
+    }
+}
+
+/// What cannot be read of a failed intent stays empty: it is counted with the others.
+fn failed(row: &Row) -> Failed {
+    let mut row = Reading::of(row, "outcome");
+    let at = row.opt_time(5).or_else(|| row.opt_time(6));
+    Failed {
+        id: row.uuid(0),
+        kind: row.text(1),
+        reason: row.text(2),
+        step: row.opt_text(3),
+        error: row.text(4),
+        at: at.unwrap_or_default().to_utc(),
     }
 }
 

@@ -99,6 +99,7 @@ pub(crate) use checkpoint::Kept;
 pub(crate) use circle::Round;
 pub(crate) use conflict::Superseded;
 pub(crate) use conn::Conn;
+pub(crate) use find::Failed;
 pub(crate) use loaded::{
     AttemptLoad, AwaitedLoad, CancelLoad, ChildLoad, Claimed, Failure, Goal, OutcomeRow,
     RoutedLoad, StepLoad, ToStop,

@@ -130,6 +130,7 @@ statements! {
         EVENT_UNDONE_BY = "event_undone_by",
         EVENT_UNDO_OF = "event_undo_of",
         EVENT_TAKEOVER = "event_takeover",
+        FAILURE_LOAD = "failure_load",
         FINISHED_KINDS = "finished_kinds",
         FIND_ACCOUNT = "find_account",
         FIND_ALL = "find_all",
