@@ -76,6 +76,12 @@ pub enum PayloadError {
         /// Where, as a JSON pointer.
         at: String,
     },
+    /// A secret that the cipher refuses.
+    #[error("the secret at `{at}` of the input cannot be sealed: it is too long for the cipher")]
+    Unsealed {
+        /// Where, as a JSON pointer.
+        at: String,
+    },
     /// An input that somebody has written has marks of secrets in it that it cannot have.
     #[error(
         "the input has a member `$secret`: give a secret as it is; a sealed one is kept when its own intent is amended, and \

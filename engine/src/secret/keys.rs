@@ -130,7 +130,9 @@ impl Keyring {
         let mut each = |at: &str, mark: Mark<'_>| -> Result<String, PayloadError> {
             let sealed = match mark {
                 Mark::Sealed(sealed) => sealed.to_owned(),
-                Mark::Plain(value) => self.sealed(value.get(), of, at, clock),
+                Mark::Plain(value) => self
+                    .sealed(value.get(), of, at, clock)
+                    .ok_or_else(|| PayloadError::Unsealed { at: at.to_owned() })?,
                 Mark::Loose(_) => return Err(PayloadError::LooseSecret { at: at.to_owned() }),
             };
             Ok(serde_json::json!({ "$secret": sealed }).to_string())
@@ -142,8 +144,9 @@ impl Keyring {
         )?)
     }
 
-    fn sealed(&self, plain: &str, of: Of<'_>, at: &str, clock: &dyn Clock) -> String {
-        let key = &self.0[0];
+    /// None if the cipher refuses, as it does for texts of 64 GiB.
+    fn sealed(&self, plain: &str, of: Of<'_>, at: &str, clock: &dyn Clock) -> Option<String> {
+        let key = self.0.first()?;
         // Of a random UUID all bits but these of the middle are random.
         let random = clock.secret_id().into_bytes();
         let mut nonce = [0; NONCE];
@@ -154,11 +157,9 @@ impl Keyring {
             msg: plain.as_bytes(),
             aad: &aad,
         };
-        // It fails for texts of 64 GiB.
-        let text = cipher(key, of).encrypt(&nonce.into(), sealing);
-        let mut bytes = nonce.to_vec();
-        bytes.extend(text.unwrap_or_default());
-        format!("{SEALED}{}:{}", key.id(), BASE64.encode(bytes))
+        let text = cipher(key, of)?.encrypt(&nonce.into(), sealing).ok()?;
+        let bytes = [nonce.as_slice(), &text].concat();
+        Some(format!("{SEALED}{}:{}", key.id(), BASE64.encode(bytes)))
     }
 
     /// An input with all its secrets opened, and what to keep out of what its steps say.
@@ -222,20 +223,20 @@ impl Keyring {
                 msg: text,
                 aad: &aad,
             };
-            cipher(key, of).decrypt(&(*nonce).into(), sealing).ok()
+            cipher(key, of)?.decrypt(&(*nonce).into(), sealing).ok()
         };
         let opened = known.find_map(open).ok_or_else(broken)?;
         String::from_utf8(opened).map_err(|_| broken())
     }
 }
 
-fn cipher(key: &SecretKey, of: Of<'_>) -> Aes256Gcm {
+/// None if no key of this length can be derived; of 8,160 bytes it could.
+fn cipher(key: &SecretKey, of: Of<'_>) -> Option<Aes256Gcm> {
     let mut derived = [0; 32];
     let info = [b"intendant secret v1", of.intent.0.as_bytes().as_slice()];
-    // It fails for keys of more than 8,160 bytes.
-    let expanded = Hkdf::<Sha256>::new(None, &key.0).expand_multi_info(&info, &mut derived);
-    debug_assert!(expanded.is_ok());
-    Aes256Gcm::new(&derived.into())
+    let kdf = Hkdf::<Sha256>::new(None, &key.0);
+    kdf.expand_multi_info(&info, &mut derived).ok()?;
+    Some(Aes256Gcm::new(&derived.into()))
 }
 
 impl Of<'_> {

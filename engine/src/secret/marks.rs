@@ -9,6 +9,8 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::level::Level;
+
 /// The only member of an object that is a mark.
 const MARK: &str = "$secret";
 /// How that stands in an input.
@@ -123,40 +125,16 @@ pub(super) fn replaced<E>(
     if !is_marked(text) {
         return Ok(text.to_owned());
     }
-    if let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) {
-        match mark_of(&members) {
+    let level = Level::of(text);
+    if let Level::Object(members) = &level {
+        match mark_of(members) {
             Some(Found::Plain(value)) => return each(at, Mark::Plain(value)),
             Some(Found::Sealed(sealed)) => return each(at, Mark::Sealed(&sealed)),
             Some(Found::Loose) => return each(at, Mark::Loose(text)),
             None => {}
         }
-        let mut parts = Vec::with_capacity(members.len());
-        for (name, member) in members {
-            let member = within(at, &name, |at| replaced(member.get(), at, each))?;
-            parts.push(format!("{}:{member}", Value::from(name)));
-        }
-        return Ok(format!("{{{}}}", parts.join(",")));
     }
-    if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text) {
-        let mut parts = Vec::with_capacity(items.len());
-        for (index, item) in items.into_iter().enumerate() {
-            let index = index.to_string();
-            parts.push(within(at, &index, |at| replaced(item.get(), at, each))?);
-        }
-        return Ok(format!("[{}]", parts.join(",")));
-    }
-    // A string that has such a text in it.
-    Ok(text.to_owned())
-}
-
-/// Does something one level deeper.
-pub(super) fn within<R>(at: &mut String, name: &str, then: impl FnOnce(&mut String) -> R) -> R {
-    let before = at.len();
-    at.push('/');
-    at.push_str(&name.replace('~', "~0").replace('/', "~1"));
-    let done = then(at);
-    at.truncate(before);
-    done
+    level.rebuilt(|part, text| part.within(at, |at| replaced(text, at, each)))
 }
 
 enum Found<'a> {
@@ -226,22 +204,10 @@ pub(crate) fn marked_at(input: &str, at: &mut String, places: &BTreeSet<String>)
     if !places.iter().any(|place| place.starts_with(&below)) {
         return input.to_owned();
     }
-    if let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(input) {
-        let members = members.into_iter().map(|(name, member)| {
-            let member = within(at, &name, |at| marked_at(member.get(), at, places));
-            format!("{}:{member}", Value::from(name))
-        });
-        return format!("{{{}}}", members.collect::<Vec<_>>().join(","));
-    }
-    if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(input) {
-        let items = items.into_iter().enumerate().map(|(index, item)| {
-            within(at, &index.to_string(), |at| {
-                marked_at(item.get(), at, places)
-            })
-        });
-        return format!("[{}]", items.collect::<Vec<_>>().join(","));
-    }
-    input.to_owned()
+    let rebuilt = Level::of(input).rebuilt(|part, text| {
+        Ok::<_, Infallible>(part.within(at, |at| marked_at(text, at, places)))
+    });
+    rebuilt.unwrap_or_else(|never| match never {})
 }
 
 /// A value as a mark: unless it is one, or nothing at all.

@@ -5,6 +5,7 @@
 //! views, events, pages and answers have the sealed text. A worker opens it as it takes the intent in hand.
 
 mod keys;
+mod level;
 mod marks;
 mod mask;
 mod schema;

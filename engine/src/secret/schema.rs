@@ -1,11 +1,11 @@
 //! Which fields of an input are secret by the schema of its kind: those that say `writeOnly`, as JSON Schema and OpenAPI
 //! have it. For inputs that come as JSON, from who does not have the type.
 
-use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
+use super::level::{Level, Part};
 use super::marks::marked_whole;
 
 /// Deepest chain of references and alternatives that is followed.
@@ -88,32 +88,18 @@ fn marked(root: &Value, nodes: &[&Value], input: &str) -> String {
     if nodes.iter().any(is_secret) {
         return marked_whole(input);
     }
-    let of = |next: Vec<&Value>, member: &RawValue| {
-        let mut nodes = Vec::new();
+    let rebuilt = Level::of(input).rebuilt(|part, text| {
+        let next = nodes.iter().flat_map(|node| match part {
+            Part::Member(name) => of_member(node, name),
+            Part::Element(index) => of_item(node, index),
+        });
+        let mut below = Vec::new();
         for node in next {
-            expand(root, node, &mut nodes, DEPTH);
+            expand(root, node, &mut below, DEPTH);
         }
-        marked(root, &nodes, member.get())
-    };
-    if let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(input) {
-        let members = members.into_iter().map(|(name, member)| {
-            let next = nodes.iter().flat_map(|node| of_member(node, &name));
-            format!(
-                "{}:{}",
-                Value::from(name.as_str()),
-                of(next.collect(), member)
-            )
-        });
-        return format!("{{{}}}", members.collect::<Vec<_>>().join(","));
-    }
-    if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(input) {
-        let items = items.into_iter().enumerate().map(|(index, item)| {
-            let next = nodes.iter().flat_map(|node| of_item(node, index));
-            of(next.collect(), item)
-        });
-        return format!("[{}]", items.collect::<Vec<_>>().join(","));
-    }
-    input.to_owned()
+        Ok::<_, Infallible>(marked(root, &below, text))
+    });
+    rebuilt.unwrap_or_else(|never| match never {})
 }
 
 /// What a schema says of a member. Of patterns all are taken: better a secret too many.
