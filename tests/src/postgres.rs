@@ -50,7 +50,14 @@ pub fn server_url() -> String {
 
 const SCRIPT: &str = r#"
 set -eu
-dir=$(mktemp -d "${TMPDIR:-/tmp}/intendant-pg.XXXXXX")
+clusters="${TMPDIR:-/tmp}/intendant-pg"
+# What is left of scripts that were killed themselves. Their servers stop when their files are gone.
+for left in "$clusters".*; do
+  pid=$(cat "$left/pid" 2>/dev/null) || continue
+  kill -0 "$pid" 2>/dev/null || rm -rf "$left" || true
+done
+dir=$(mktemp -d "$clusters.XXXXXX")
+echo $$ >"$dir/pid"
 trap 'kill -INT "$server" 2>/dev/null; wait "$server" 2>/dev/null; rm -rf "$dir"' EXIT
 trap '' INT TERM HUP
 server=
