@@ -3,6 +3,7 @@
 mod alerts;
 mod looking;
 mod measuring;
+mod naming;
 mod programs;
 mod queueing;
 mod refusals;

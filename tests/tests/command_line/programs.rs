@@ -121,6 +121,11 @@ async fn plans(kind: StoreKind) -> Result<()> {
     );
     let dot = stdout(&fleet.run(&["plan", "server.resize", "--input", INPUT, "--graph", "dot"])?);
     ensure!(dot.starts_with("digraph"), "{dot}");
+    let svg = stdout(&fleet.run(&["plan", "server.resize", "--input", INPUT, "--graph", "svg"])?);
+    ensure!(
+        svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"),
+        "{svg}"
+    );
     let json = fleet.run(&["plan", "server.resize", "--input", INPUT, "--json"])?;
     let json: serde_json::Value = serde_json::from_slice(&json.stdout)?;
     ensure!(json["resources"][0]["resource"] == "server:42", "{json}");

@@ -183,10 +183,14 @@ async fn steps(via: Via) -> Result<()> {
     );
     let (database, _, bad) = with_history(via.store()).await?;
     let door = &via.door(&database).await?;
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("output.json");
+    std::fs::write(&file, "7")?;
+    let output = format!("@{}", file.display());
     let skip = run(
         door,
         &[
-            "skip", &bad, "--step", "run", "--output", "7", "--by", "ada",
+            "skip", &bad, "--step", "run", "--output", &output, "--by", "ada",
         ],
     )?;
     ensure!(
