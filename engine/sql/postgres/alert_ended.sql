@@ -1,7 +1,7 @@
 -- Housekeeping: resolves open alerts whose cause is gone as the rows say: what was late is done, what was slow has ended, a
 -- worker is back or has been away for so long that nobody misses it, a kind is trusted again, or what
 -- it was about has been removed. Index alert_open, primary keys. 1 how long a worker is missed (microseconds).
-update intendant.alert a set resolved_at = clock_timestamp()
+update intendant.alert a set resolved_at = greatest(clock_timestamp(), a.raised_at)
  where a.resolved_at is null
    and (a.intent_id is not null and not exists (select from intendant.intent i where i.id = a.intent_id)
         or case a.kind

@@ -1,7 +1,7 @@
 -- Housekeeping: resolves open alerts whose cause is gone as the rows say: what was late is done, what was slow has ended, a
 -- worker is back or has been away for so long that nobody misses it, a kind is trusted again, or what
 -- it was about has been removed. Index alert_open, primary keys. 1 how long a worker is missed (microseconds), 2 now.
-update intendant_alert as a set resolved_at = ?2
+update intendant_alert as a set resolved_at = max(?2, a.raised_at)
  where a.resolved_at is null
    and (a.intent_id is not null and not exists (select 1 from intendant_intent i where i.id = a.intent_id)
         or case a.kind
