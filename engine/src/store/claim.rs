@@ -115,7 +115,7 @@ async fn try_kind(
 ) -> Result<Vec<Taken>, Error> {
     let lane = &probe.lane;
     for kind in lane.kinds.iter() {
-        if !poison::may_try(conn, kind, probe.intents).await? {
+        if !poison::may_try(conn, (&lane.queue, kind), probe.intents).await? {
             return Ok(Vec::new());
         }
     }

@@ -92,9 +92,14 @@ pub(super) async fn blame(
     Ok((intents > 1).then_some((backs_off, alert)))
 }
 
-/// Whether this session may try a kind that backs off.
-pub(super) async fn may_try(conn: &mut Conn<'_>, kind: &str, intents: u32) -> Result<bool, Error> {
+/// Whether this session may try a kind that backs off. Where there is nothing of it in the queue, its turn is left to a queue
+/// that has something.
+pub(super) async fn may_try(
+    conn: &mut Conn<'_>,
+    (queue, kind): (&str, &str),
+    intents: u32,
+) -> Result<bool, Error> {
     let wait = crash::back_off(intents).unwrap_or_default();
-    let args = Args::new().text(kind).int(micros(wait)).now();
+    let args = Args::new().text(kind).int(micros(wait)).text(queue).now();
     Ok(conn.fetch_one(&sql::PROBE_TAKE, args).await?.is_some())
 }

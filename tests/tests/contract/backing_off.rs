@@ -13,6 +13,7 @@ use crate::support::{Bench, Counter, on_both, start};
 on_both! {
     a_kind_that_backs_off_is_left_in_line_and_says_so_and_the_others_go_on;
     what_is_tried_and_succeeds_is_trusted_again;
+    what_backs_off_is_tried_in_the_queue_in_which_it_waits;
     two_poisons_in_a_row_make_their_kind_back_off_and_one_does_not;
 }
 
@@ -113,6 +114,18 @@ async fn what_is_tried_and_succeeds_is_trusted_again(bench: Bench) -> Result<()>
         ensure!(bench.rest(id).await?.state == IntentState::Succeeded);
     }
     ensure!(bench.number("select count(*) from @poison").await? == 0);
+    worker.stop().await?;
+    bench.check().await
+}
+
+/// Its worker serves other queues as well, in which there is nothing.
+async fn what_backs_off_is_tried_in_the_queue_in_which_it_waits(bench: Bench) -> Result<()> {
+    mark(&bench, "now").await?;
+    let bad = bench.intendant.request(Bad {}).await?;
+    let worker = bench.worker(Counter::default());
+    let worker = worker.queue("annex", 2).queue("other", 2);
+    let worker = start(worker.register_step(mended));
+    ensure!(bench.rest(bad.id()).await?.state == IntentState::Succeeded);
     worker.stop().await?;
     bench.check().await
 }

@@ -42,7 +42,7 @@ impl Side for Wants {
             }
             (Wish::Try, 0) => {
                 let query = sqlx::query(statement("probe_take")?);
-                let query = query.bind("bad").bind(MINUTE);
+                let query = query.bind("bad").bind(MINUTE).bind("default");
                 self.has_it = query.fetch_optional(&mut **tx).await?.is_some();
             }
             (Wish::Raise, 0) => {
@@ -80,7 +80,10 @@ async fn one_of_two(wish: Wish) -> Result<()> {
         sqlx::raw_sql(
             "update intendant.turn set at = 'epoch', session_id = null; delete from intendant.alert; \
              delete from intendant.poison; \
-             insert into intendant.poison values ('bad', 2, gen_random_uuid(), now(), 'epoch')",
+             insert into intendant.poison values ('bad', 2, gen_random_uuid(), now(), 'epoch'); \
+             delete from intendant.ready; \
+             insert into intendant.ready (queue, kind, crashes, position, intent_id, started, locks) \
+             values ('default', 'bad', 0, 0, gen_random_uuid(), false, false)",
         )
         .execute(&pool)
         .await?;
