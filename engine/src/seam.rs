@@ -1,5 +1,5 @@
-//! The seam at which the test kit ([`testing`](crate::testing)) watches a worker: before and after each commit, before
-//! each attempt at a step, and whenever its loop has nothing to do.
+//! The seam at which the test kit ([`testing`](crate::testing)) watches a worker: before a transaction that writes begins, before and
+//! after its commit, before each attempt at a step, whenever its loop has nothing to do, and instead of its heartbeat's clock.
 //!
 //! Outside the kit there is nobody at it, and each of these is a look at an empty option. It is in every build, so that
 //! what is tested is what runs. So is the place before each statement, at which two transactions can be made to take turns.
@@ -14,7 +14,7 @@ use futures_util::future::{BoxFuture, Either};
 
 use crate::cx::StepContext;
 use crate::error::Error;
-use crate::id::IntentId;
+use crate::id::{IntentId, SessionId};
 use crate::payload::Payload;
 use crate::plan::RunStep;
 use crate::state::AttemptFailure;
@@ -25,6 +25,10 @@ use crate::step::{Ending, StepError, fail};
 pub(crate) trait Watch: Send + Sync + fmt::Debug {
     /// The process still lives.
     fn alive(&self) -> Result<(), Error>;
+    /// The loop of a session begins; it has ended when what this returns is dropped.
+    fn enter(&self) -> Box<dyn Any + Send>;
+    /// A transaction that writes is about to begin; it does when this completes.
+    fn begin(&self) -> BoxFuture<'static, ()>;
     /// A transaction is about to be committed; `Err`: it is rolled back instead.
     fn before_commit(&self) -> Result<(), Error>;
     /// One was; `Err`: nobody learns of it.
@@ -33,8 +37,11 @@ pub(crate) trait Watch: Send + Sync + fmt::Debug {
     fn crash(&self);
     /// An attempt is about to begin; it does when this completes.
     fn turn(&self, step: Upcoming) -> BoxFuture<'static, Turn>;
-    /// The loop has nothing to do before `due`; it looks again when this completes.
+    /// The loop has nothing to do by itself; it does what this completes with.
     fn idle(&self, idle: Idle) -> BoxFuture<'static, Poke>;
+    /// The next heartbeat is due when this completes; it has been made when what it returns is dropped. None: there is none
+    /// any more.
+    fn beat(&self) -> BoxFuture<'static, Option<Box<dyn Any + Send>>>;
     /// Something is done beside the loop, until what this returns is dropped.
     fn busy(&self) -> Box<dyn Any + Send>;
 }
@@ -46,6 +53,10 @@ pub(crate) struct Idle {
     pub(crate) running: usize,
     /// Until something of its own is due.
     pub(crate) due: Option<Duration>,
+    /// A tick is on its way to the database.
+    pub(crate) ticks: bool,
+    /// So is a look for work.
+    pub(crate) looks: bool,
 }
 
 /// What a loop that waits is to do.
@@ -55,6 +66,8 @@ pub(crate) enum Poke {
     Look,
     /// Do what is due: time has passed.
     Due,
+    /// This session has been silent for too long: end it.
+    Reap(SessionId),
 }
 
 /// An attempt that is about to begin.
@@ -118,13 +131,20 @@ impl Seam {
         Self(Some(watch))
     }
 
-    /// The worker's time is a test's: it has no heartbeat, and hears of nothing but through its own process.
+    /// The worker's time is a test's: its heart beats when it is told to, and it hears of nothing but through its own process.
     pub(crate) fn is_watched(&self) -> bool {
         self.0.is_some()
     }
 
     pub(crate) fn alive(&self) -> Result<(), Error> {
         self.0.as_ref().map_or(Ok(()), |watch| watch.alive())
+    }
+
+    /// Waits for leave to begin a transaction that writes.
+    pub(crate) async fn begin(&self) {
+        if let Some(watch) = &self.0 {
+            watch.begin().await;
+        }
     }
 
     pub(crate) fn before_commit(&self) -> Result<(), Error> {
@@ -137,16 +157,27 @@ impl Seam {
         self.0.as_ref().map_or(Ok(()), |watch| watch.after_commit())
     }
 
+    pub(crate) fn enter(&self) -> Option<Box<dyn Any + Send>> {
+        self.0.as_ref().map(|watch| watch.enter())
+    }
+
     pub(crate) fn busy(&self) -> Option<Box<dyn Any + Send>> {
         self.0.as_ref().map(|watch| watch.busy())
     }
 
-    /// Completes when the loop is to look again, which is never outside the kit. `idle`: none while it waits for the
-    /// database.
-    pub(crate) async fn idle(&self, idle: Option<Idle>) -> Poke {
-        match (&self.0, idle) {
-            (Some(watch), Some(idle)) => watch.idle(idle).await,
-            (None, _) | (Some(_), None) => pending().await,
+    /// Completes when there is to be a heartbeat; what it returns is kept until that has been made.
+    pub(crate) async fn beat(&self) -> Option<Box<dyn Any + Send>> {
+        match &self.0 {
+            Some(watch) => watch.beat().await,
+            None => None,
+        }
+    }
+
+    /// Completes when the loop is to look again, which is never outside the kit.
+    pub(crate) async fn idle(&self, idle: Idle) -> Poke {
+        match &self.0 {
+            Some(watch) => watch.idle(idle).await,
+            None => pending().await,
         }
     }
 

@@ -272,6 +272,8 @@ impl Store {
     pub(crate) fn watched(&self, seam: Seam) -> Self {
         Self {
             seam,
+            moments: Moments::new(self.clock.monotonic()),
+            gauge: Gauge::default(),
             ..self.clone()
         }
     }

@@ -123,6 +123,7 @@ impl Store {
 
     /// The same; also between which moments the transaction's time was taken.
     async fn begin_at(&self, flush: Flush) -> Result<(OpenTx, Began), Error> {
+        self.seam.begin().await;
         self.seam.alive()?;
         match &self.db {
             Db::Pg { pool, .. } => {

@@ -15,6 +15,7 @@ const BEGIN_US: i64 = 1_893_456_000_000_000;
 pub(super) struct VirtualClock {
     start: Instant,
     passed_us: AtomicI64,
+    ahead_us: AtomicI64,
     ids: AtomicU64,
     randoms: AtomicU64,
 }
@@ -24,6 +25,7 @@ impl VirtualClock {
         Self {
             start: Instant::now(),
             passed_us: AtomicI64::new(0),
+            ahead_us: AtomicI64::new(0),
             ids: AtomicU64::new(0),
             randoms: AtomicU64::new(0),
         }
@@ -36,11 +38,17 @@ impl VirtualClock {
     pub(super) fn passed(&self) -> Duration {
         Duration::from_micros(self.passed_us.load(Ordering::SeqCst).unsigned_abs())
     }
+
+    /// Sets the wall clock, as an administrator or a time server does: no time passes by that.
+    pub(super) fn set(&self, ahead_us: i64) {
+        self.ahead_us.store(ahead_us, Ordering::SeqCst);
+    }
 }
 
 impl Clock for VirtualClock {
     fn wall_us(&self) -> i64 {
-        BEGIN_US + self.passed_us.load(Ordering::SeqCst)
+        let ahead = self.ahead_us.load(Ordering::SeqCst);
+        BEGIN_US + ahead + self.passed_us.load(Ordering::SeqCst)
     }
 
     fn monotonic(&self) -> Instant {
@@ -85,5 +93,8 @@ mod tests {
         assert_eq!(clock.secret_id().get_version_num(), 4);
         assert_eq!(clock.monotonic() - before.1, Duration::from_secs(3600));
         assert_eq!(clock.wall_us() - before.0, 3_600_000_000);
+        clock.set(-1_000_000);
+        assert_eq!(clock.wall_us() - before.0, 3_599_000_000);
+        assert_eq!(clock.passed(), Duration::from_secs(3600));
     }
 }

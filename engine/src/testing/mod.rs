@@ -10,10 +10,13 @@ mod database;
 mod director;
 mod ended;
 mod outcome;
+mod process;
 mod recovery;
 mod report;
 mod script;
 mod stage;
+#[doc(hidden)]
+pub mod troupe;
 #[doc(hidden)]
 pub mod turns;
 

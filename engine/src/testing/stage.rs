@@ -4,30 +4,22 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
-
 use super::clock::VirtualClock;
 use super::database::Database;
 use super::director::{Director, Standing};
 use super::ended::Ended;
+use super::process::Process;
 use super::script::{Ran, Script};
 use super::{Fault, Register, TestError};
 use crate::client::Intendant;
-use crate::error::Error;
 use crate::id::IntentId;
 use crate::intent::Intent;
 use crate::limits;
 use crate::seam::{Injected, Poke, Seam, Upcoming, What, When};
-use crate::worker::{WorkReport, Worker};
-
-/// How long, in real time, nothing may happen: then a step hangs, and the test says which.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::worker::Worker;
 
 /// How often a worker is made to look again without anything coming of it, before that counts as waiting for ever.
 const VAIN_LOOKS: usize = 1_000;
-
-/// A worker's lease, and its poll: its heart does not beat, and it looks when it is told to.
-const FOR_EVER: Duration = limits::FUTURE;
 
 /// One run in a test. Made by [`Kit::stage`](super::Kit::stage).
 ///
@@ -52,19 +44,6 @@ pub(super) struct CancelAt {
     /// The attempt does nothing, or all it does.
     pub(super) when: When,
     pub(super) intent: IntentId,
-}
-
-/// One life of the worker.
-struct Process {
-    intendant: Intendant,
-    director: Arc<Director>,
-    task: JoinHandle<Result<WorkReport, Error>>,
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl<S> std::fmt::Debug for Stage<S> {
@@ -214,7 +193,7 @@ impl<S: Send + Sync + 'static> Stage<S> {
                     (looked, vain) = (None, 0);
                     continue;
                 }
-                Standing::Still { idle, next } => (idle, next),
+                Standing::Still { idle, next, .. } => (idle, next),
                 Standing::Moving => continue,
             };
             let commits = Some(self.script().commits.len());
@@ -239,42 +218,15 @@ impl<S: Send + Sync + 'static> Stage<S> {
 
     /// Waits until nothing happens by itself.
     async fn still(&mut self) -> Result<Standing, TestError> {
-        loop {
-            if self.process.is_none() {
-                self.start();
-            }
-            let Some(process) = &mut self.process else {
-                continue;
-            };
-            let changed = process.director.changed().clone();
-            let mut changed = std::pin::pin!(changed.notified());
-            changed.as_mut().enable();
-            match process.director.standing() {
-                Standing::Moving => {}
-                standing => return Ok(standing),
-            }
-            tokio::select! {
-                () = changed => {}
-                ended = &mut process.task => {
-                    if matches!(process.director.standing(), Standing::Dead) {
-                        return Ok(Standing::Dead);
-                    }
-                    self.process = None;
-                    return match ended {
-                        Ok(Ok(_)) => Err(TestError::WorkerGone),
-                        Ok(Err(error)) => Err(error.into()),
-                        Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
-                        Err(_) => Err(TestError::WorkerGone),
-                    };
-                }
-                () = tokio::time::sleep(PATIENCE) => {
-                    return Err(match process.director.on_stage() {
-                        Some(step) => TestError::Hangs { kind: step.kind.to_string(), step: step.step.to_string() },
-                        None => TestError::WorkerGone,
-                    });
-                }
-            }
+        if self.process.is_none() {
+            self.start();
         }
+        let process = self.process.as_mut().ok_or(TestError::WorkerGone)?;
+        let standing = process.still().await;
+        if standing.is_err() {
+            self.process = None;
+        }
+        standing
     }
 
     fn director(&self) -> Result<&Arc<Director>, TestError> {
@@ -305,7 +257,7 @@ impl<S: Send + Sync + 'static> Stage<S> {
             }
         }
         let injected = self.script().run(&next);
-        self.director()?.grant(stop.or(injected));
+        self.director()?.grant(&next, stop.or(injected));
         Ok(())
     }
 
@@ -335,45 +287,24 @@ impl<S: Send + Sync + 'static> Stage<S> {
     /// The worker hears what has been done from outside.
     fn tell(&self) {
         if let Some(process) = &self.process {
-            process.intendant.wake_here();
-            process.intendant.cancels().notify_one();
+            process.tell();
         }
     }
 
     fn start(&mut self) {
         self.workers += 1;
-        let director = Director::new(self.script.clone());
-        let intendant = self
-            .database
-            .intendant
-            .watched(Seam::of(director.clone() as Arc<_>));
+        let director = Director::new(self.script.clone(), false);
+        let intendant = &self.database.intendant;
+        let intendant = intendant.watched(Seam::of(director.clone() as Arc<_>));
         let worker = (self.register)(Worker::sharing(&intendant, self.app.clone()));
-        let worker = worker
-            .name(format!("worker-{}", self.workers))
-            .lease(FOR_EVER)
-            .poll(FOR_EVER);
-        let task = tokio::spawn(worker.run(std::future::pending()));
-        self.process = Some(Process {
-            intendant,
-            director,
-            task,
-        });
+        let worker = worker.name(format!("worker-{}", self.workers));
+        self.process = Some(Process::start(director, intendant, worker));
     }
 
     /// The worker has died with no goodbye. When its lease is over, its session is found dead; another one takes over.
     async fn take_over(&mut self) -> Result<(), TestError> {
-        if let Some(mut process) = self.process.take() {
-            process.task.abort();
-            if !process.task.is_finished() {
-                (&mut process.task).await.ok();
-            }
-            let gone = async {
-                while !process.director.is_empty() {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-            };
-            // What blocks its thread cannot be stopped; a dead machine's steps would not be waited for, either.
-            tokio::time::timeout(PATIENCE, gone).await.ok();
+        if let Some(process) = self.process.take() {
+            process.die().await;
         }
         self.script().crashes += 1;
         self.clock.advance(limits::LEASE);

@@ -148,7 +148,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
         self.lanes.iter_mut().for_each(|lane| lane.hint = true);
         let (store, kind) = (self.store().clone(), kind.clone());
+        let busy = store.seam().busy();
         tokio::spawn(async move {
+            let _busy = busy;
             // If it cannot be written now, the next heartbeat brings the mark back, and the next success tries again.
             if let Err(error) = store.trust(kind.clone()).await {
                 tracing::warn!(%error, kind = &*kind, "a kind could not be trusted again yet");

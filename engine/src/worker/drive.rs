@@ -77,6 +77,8 @@ pub(super) struct Drive<S> {
     pub(super) recall: Recall,
     /// Steps have waited by names.
     pub(super) has_awaited: bool,
+    /// A message was there for it, and which it is is being asked: until then it is not parked, since nobody would wake it.
+    pub(super) looks_up: bool,
     /// Why it fails as soon as nothing of it runs any more, whatever its steps come to.
     pub(super) refusal: Option<(FailureReason, String)>,
     /// It has been asked to stop.
@@ -197,6 +199,7 @@ impl<S> Drive<S> {
             has_wait,
             recall: Recall::No,
             has_awaited: !claimed.awaits.is_empty(),
+            looks_up: false,
             refusal: None,
             cancel: claimed.cancel,
             others_unsure: false,

@@ -66,11 +66,6 @@ impl Drop for Ears {
 }
 
 impl Ears {
-    /// Nothing is asked of the database at present.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.tick.is_none() && self.peek.is_none()
-    }
-
     /// The next thing; `due`: when a timer is. Nothing is lost if the future is dropped.
     pub(super) async fn hear(&mut self, due: Option<Duration>) -> Heard {
         tokio::select! {

@@ -325,6 +325,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             // It looks when it is told to, and never while the database is at something else.
             ears.poll.reset();
         }
+        let inside = seam.enter();
         self.confirmed = self.now();
         self.cancels = 0;
         self.lanes.iter_mut().for_each(|lane| lane.hint = true);
@@ -342,10 +343,12 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 pulse.made_progress();
             }
             let due = self.due_in(stop_by);
-            let idle = ears.is_quiet().then_some(Idle {
+            let idle = Idle {
                 running: self.running.len(),
                 due,
-            });
+                ticks: ears.tick.is_some(),
+                looks: ears.peek.is_some(),
+            };
             // Who is watched is told what time it is.
             let due = due.filter(|due| due.is_zero() || !seam.is_watched());
             let heard = tokio::select! {
@@ -357,6 +360,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 poke = seam.idle(idle) => match poke {
                     Poke::Look => Heard::Poll,
                     Poke::Due => Heard::Timer,
+                    Poke::Reap(session) => Heard::Pulse(Pulse::Silent(session, None)),
                 },
             };
             match heard {
@@ -431,6 +435,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 }
             }
         };
+        drop(inside);
         if let Some(tick) = &ears.tick {
             // A tick that was fenced by the heartbeat's word ends by itself; nothing of it will be written.
             tick.abort();

@@ -83,7 +83,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
             circles: self.housekeeping.circles.clone(),
         };
         let (store, hook) = (self.store().clone(), self.settings.hook.clone());
+        let busy = store.seam().busy();
         self.housekeeping.task = Some(tokio::spawn(async move {
+            let _busy = busy;
             if let Err(error) = store.look(turn.clone()).await {
                 tracing::warn!(%error, "looking for what deserves an alert");
             }

@@ -122,6 +122,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
         match drive.next(now, stopping) {
             Move::Nothing => {}
+            Move::Park(_) if drive.looks_up => {}
             Move::Later(due) => self.timers.push(Reverse((due, id))),
             Move::Start { steps, due } => {
                 let is_map = |step: &usize| drive.plan.is_map(*step);

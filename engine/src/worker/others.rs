@@ -44,8 +44,14 @@ impl<S> Drive<S> {
             .of(self.step_name(index), self.slots[index].generation)
     }
 
-    /// Takes in what has become of the steps in other queues.
-    pub(super) fn set_sent(&mut self, sent: &[StepLoad], now: Duration, tick: &mut TickRequest) {
+    /// Takes in what has become of the steps in other queues. Those that the next tick sends, or one that is on its way, are
+    /// under way, although the answer does not know them.
+    pub(super) fn set_sent(
+        &mut self,
+        sent: &[StepLoad],
+        now: Duration,
+        (tick, on_its_way): (&mut TickRequest, Option<&TickRequest>),
+    ) {
         for step in sent {
             match self.plan.shape.find(&step.name) {
                 Some(index) if self.slots[index].status == Status::Routed => {
@@ -61,7 +67,16 @@ impl<S> Drive<S> {
         }
         if self.cancel.is_some() {
             // Since it is to stop nothing is sent off, and what was about to be is not known to the database.
-            let is_known = |name: &str| sent.iter().any(|step| step.name == name);
+            let id = self.id;
+            let sends = |tick: &TickRequest, name: &str| {
+                let mut rows = tick.routed.iter();
+                rows.any(|row| row.intent == id && &*row.step == name)
+            };
+            let is_known = |name: &str| {
+                sent.iter().any(|step| step.name == name)
+                    || sends(tick, name)
+                    || on_its_way.is_some_and(|tick| sends(tick, name))
+            };
             for (index, slot) in self.slots.iter_mut().enumerate() {
                 if slot.status == Status::Routed && !is_known(&self.plan.shape.steps[index].name) {
                     slot.status = Status::Pending;

@@ -53,7 +53,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let intendant = self.intendant.clone();
         let reaping = self.reaping.clone();
         let (backing_off, found_at) = (self.backing_off.clone(), self.now());
+        let busy = store.seam().busy();
         tokio::spawn(async move {
+            let _busy = busy;
             let mut answer = store.reap(session, beat).await;
             // Who was found gone by its lock is found so once: whoever found it has to see it through.
             for _ in 0..REAP_TRIES {

@@ -94,7 +94,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
         };
         let pulse = retaining.pulse.clone();
         let store = self.store().clone();
+        let busy = store.seam().busy();
         self.retaining.task = Some(tokio::spawn(async move {
+            let _busy = busy;
             match store.remove_all_old(&by, &pulse).await {
                 Ok(removed) if removed == Default::default() => {}
                 Ok(removed) => tracing::info!(

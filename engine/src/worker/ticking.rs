@@ -43,6 +43,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
             let watching = watching.map(|drive| drive.id);
             request.watch = watching.filter(|id| !request.reload.contains(id)).collect();
         }
+        // There may be two reasons to ask what has come for an intent; to take in the answer twice would be to act on it twice.
+        let mut asked = HashSet::new();
+        request.reload.retain(|id| asked.insert(*id));
         let away = |id: &IntentId| {
             let drive = self.drives.get(&TaskId::from(*id));
             drive.is_some_and(|drive| drive.away() > 0)
@@ -176,6 +179,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.start_waiting(&ask.queue);
         }
         let refused: HashSet<TaskId> = answer.refused.iter().map(|(task, _)| *task).collect();
+        // Before anything goes on, which may find that nothing of an intent runs any more.
+        self.taken_heard(&answer.taken);
         self.steps_recorded(request, &refused);
         self.intents_left(request, &answer, &refused);
         self.start_announced(request);
@@ -187,8 +192,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             {
                 drive.recall = Recall::Looking;
             }
+            self.look_up(*intent);
         }
-        self.taken_heard(answer.taken.iter().chain(&request.recalls));
         self.others_heard(request, &answer);
         for (task, error) in answer.refused {
             self.refused(request, task, error);
@@ -365,15 +370,33 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
     }
 
-    /// Messages were there already for steps that have just begun to wait: which ones is asked for.
-    fn taken_heard<'i>(&mut self, taken: impl IntoIterator<Item = &'i IntentId>) {
+    /// Messages were there already for steps that have just begun to wait: which ones is asked for. An intent that the next
+    /// tick was to park, since nothing else of it runs, stays: nobody would wake it. One that leaves otherwise has no use for them.
+    fn taken_heard(&mut self, taken: &HashSet<IntentId>) {
         for intent in taken {
-            let drive = self.drives.get(&TaskId::from(*intent));
-            if drive.is_some_and(|drive| drive.phase == Phase::Active)
-                && !self.pending.reload.contains(intent)
-            {
-                self.pending.reload.push(*intent);
+            let task = TaskId::from(*intent);
+            let Some(drive) = self.drives.get_mut(&task) else {
+                continue;
+            };
+            let parks = self.pending.parks.extract_if(.., |row| row.task == task);
+            let parked = parks.last();
+            if parked.is_some() {
+                drive.phase = Phase::Active;
             }
+            drive.looks_up = drive.phase == Phase::Active;
+            if let Some(park) = parked {
+                self.rejoin(park.lease);
+            }
+            self.look_up(*intent);
+        }
+    }
+
+    /// Asks what has come for an intent in hand.
+    fn look_up(&mut self, intent: IntentId) {
+        let drive = self.drives.get(&TaskId::from(intent));
+        let is_active = drive.is_some_and(|drive| drive.phase == Phase::Active);
+        if is_active && !self.pending.reload.contains(&intent) {
+            self.pending.reload.push(intent);
         }
     }
 
@@ -395,6 +418,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             if let Some(unreadable) = unreadable {
                 let error = super::runner::clip(unreadable.clone());
                 drive.refusal = Some((FailureReason::Undecodable, error));
+                drive.looks_up = false;
             }
             let Some(&arrived) = answer.arrived.get(intent) else {
                 match unreadable {
@@ -409,12 +433,14 @@ impl<S: Send + Sync + 'static> Engine<S> {
             // What stands in for a word that cannot be read is not to be written down as if it were one.
             if recalled && unreadable.is_none() {
                 let sent = answer.sent.get(intent).map_or(&[][..], Vec::as_slice);
-                drive.set_sent(sent, now, &mut self.pending);
+                let under_way = self.inflight.as_deref();
+                drive.set_sent(sent, now, (&mut self.pending, under_way));
             }
             drive.recalled(recalled);
             if let Some(awaited) = answer.awaited.get(intent) {
                 drive.set_awaited(awaited.clone(), now);
             }
+            drive.looks_up = false;
             self.go_on(task);
         }
         for intent in &request.watch {

@@ -21,6 +21,7 @@ on_both! {
     a_message_stays_the_steps_in_every_attempt;
     a_message_reaches_an_intent_that_is_in_hand;
     a_message_that_is_there_when_a_branch_begins_to_wait_is_taken_at_once;
+    a_message_that_is_taken_as_another_step_ends_is_not_lost;
     a_failure_does_not_wait_for_a_message_and_a_resume_waits_on;
     a_message_nobody_waits_for_does_no_harm;
     more_messages_than_one_tick_counts_all_arrive;
@@ -380,6 +381,42 @@ async fn a_message_that_is_there_when_a_branch_begins_to_wait_is_taken_at_once(
     let worker = bench.worker((begun.clone(), gate.clone()));
     let worker = start(worker.register::<Invoice, _>(beside));
     ensure!(handle.output().await? == 51 && begun.get() == 1);
+    worker.stop().await?;
+    bench.check().await
+}
+
+/// The message has been counted before its intent goes on from a sleep. While the tick that takes it is on its way to the disk
+/// the other results come, after which nothing of the intent runs any more.
+async fn a_message_that_is_taken_as_another_step_ends_is_not_lost(bench: Bench) -> Result<()> {
+    const COUNT: u64 = 40;
+    async fn add(_: Cx<()>, (one, ms): (u64, u64)) -> StepResult<u64> {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        Ok(one)
+    }
+    async fn sum(_: Cx<()>, (ones, approval): (Vec<u64>, Approval)) -> StepResult<u64> {
+        Ok(ones.iter().sum::<u64>() + approval.cents)
+    }
+    let plan = |invoice: &Invoice, plan: &mut Plan<()>| -> Node<u64> {
+        let pause = plan.sleep("pause", Duration::from_millis(300));
+        let pause = pause.input(value(1u64));
+        let approval = plan.signal::<Approval>("approve").after(pause).input(());
+        let ones = ["first", "second"].map(|name| {
+            let ms = value(invoice.0 % 8);
+            plan.step(name, add).input((pause, ms))
+        });
+        plan.step("sum", sum).input((ones.to_vec(), approval))
+    };
+    let worker = bench.worker(()).concurrency(200);
+    let worker = start(worker.register::<Invoice, _>(plan));
+    let ids = bench.intendant.request_all((0..COUNT).map(Invoice)).await?;
+    for id in &ids {
+        bench.reach(*id, IntentState::Waiting).await?;
+        let signal = bench.intendant.signal(*id, "approve", &approval(50));
+        signal.await?;
+    }
+    for id in ids {
+        bench.reach(id, IntentState::Succeeded).await?;
+    }
     worker.stop().await?;
     bench.check().await
 }
