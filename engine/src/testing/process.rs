@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A worker's lease, and its poll: its heart does not beat, and it looks when it is told to.
 const FOR_EVER: Duration = limits::FUTURE;
 
+/// How many tasks there may be from one who is told something to the last who hears of it.
+const HEARSAY: usize = 8;
+
 pub(super) struct Process {
     intendant: Intendant,
     pub(super) director: Arc<Director>,
@@ -53,6 +56,7 @@ impl Process {
             changed.as_mut().enable();
             match self.director.standing() {
                 Standing::Moving => {}
+                Standing::Still { said, .. } if !self.stays_still(said).await => continue,
                 standing => return Ok(standing),
             }
             tokio::select! {
@@ -76,6 +80,14 @@ impl Process {
                 }
             }
         }
+    }
+
+    /// Whether it is still after everybody who has been told something has had time to hear of it.
+    async fn stays_still(&self, said_before: u64) -> bool {
+        for _ in 0..HEARSAY {
+            tokio::task::yield_now().await;
+        }
+        matches!(self.director.standing(), Standing::Still { said, .. } if said == said_before)
     }
 
     /// It hears what has been done from outside.

@@ -92,7 +92,13 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 }
                 let mut drive = Drive::new(task, claimed_at, kind, bound, now);
                 drive.stop_at_interrupted(&mut self.pending);
-                if source == Source::Made && drive.cancel.is_none() && !self.write_plan(&drive) {
+                let is_written = drive.cancel.is_some()
+                    || match source {
+                        Source::Stored => true,
+                        Source::Made => self.write_plan(&drive),
+                        Source::Mended => self.write_own_plan(&drive),
+                    };
+                if !is_written {
                     drive.phase = Phase::Planning;
                 }
                 self.drives.insert(id, drive);
@@ -130,21 +136,20 @@ impl<S: Send + Sync + 'static> Engine<S> {
                     .push((kind.clone(), hash.clone()));
                 false
             }
-            (Some(_), _) | (None, Some(_)) => {
-                if !self
-                    .pending
-                    .plans
-                    .iter()
-                    .any(|(planned, _)| planned == hash)
-                {
-                    self.pending
-                        .plans
-                        .push((hash.clone(), drive.plan.stored.clone()));
-                }
-                self.pending.started.extend(drive.started_row());
-                false
-            }
+            (Some(_), _) | (None, Some(_)) => self.write_own_plan(drive),
         }
+    }
+
+    /// The same, in a row of its own, whatever the session's plan of its kind is.
+    fn write_own_plan(&mut self, drive: &Drive<S>) -> bool {
+        let hash = &drive.plan.hash;
+        let mut planned = self.pending.plans.iter();
+        if !planned.any(|(planned, _)| planned == hash) {
+            let plan = (hash.clone(), drive.plan.stored.clone());
+            self.pending.plans.push(plan);
+        }
+        self.pending.started.extend(drive.started_row());
+        false
     }
 
     /// An intent that has no plan fails at once, and says why.

@@ -47,6 +47,8 @@ pub(super) enum Source {
     Stored,
     /// Made just now.
     Made,
+    /// The same, and what is on disk for it is another one, which a reaper has assumed.
+    Mended,
 }
 
 /// Whether a step can have an output that a person gives it.
@@ -159,7 +161,7 @@ impl<S: Send + Sync + 'static> Kind<S> {
         if assumed == Some(build) && claimed.steps.is_empty() && claimed.attempts.is_empty() {
             return Ok(Bound {
                 plan: BoundPlan::own(shape, hash, defs),
-                source: Source::Made,
+                source: Source::Mended,
             });
         }
         // One that is to stop begins nothing any more; what it needs for taking back is looked for there.

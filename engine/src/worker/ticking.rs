@@ -350,12 +350,15 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// Intents whose plan is on disk now may start.
     fn plans_written(&mut self, request: &TickRequest) {
         let mut ready: Vec<TaskId> = Vec::new();
+        // They have a row of their own to wait for, whatever the session's plan is.
+        let own: HashSet<IntentId> = self.pending.started.iter().map(|row| row.intent).collect();
         for (kind, hash) in &request.session_plans {
             self.session_plans.insert(kind.clone(), hash.clone());
             let waiting = self.drives.values().filter(|drive| {
                 drive.phase == Phase::Planning
                     && drive.context.kind == *kind
                     && drive.plan.hash == *hash
+                    && !own.contains(&drive.id)
             });
             ready.extend(waiting.map(|drive| drive.task));
         }
