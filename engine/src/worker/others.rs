@@ -45,7 +45,7 @@ impl<S> Drive<S> {
     }
 
     /// Takes in what has become of the steps in other queues. Those that the next tick sends, or one that is on its way, are
-    /// under way, although the answer does not know them.
+    /// under way, although the answer does not know them; what it knows of them may be what they came to before a resume.
     pub(super) fn set_sent(
         &mut self,
         sent: &[StepLoad],
@@ -54,7 +54,7 @@ impl<S> Drive<S> {
     ) {
         for step in sent {
             match self.plan.shape.find(&step.name) {
-                Some(index) if self.slots[index].status == Status::Routed => {
+                Some(index) if self.slots[index].is_sent(step) => {
                     self.slots[index].set_step(step.clone(), now);
                     if self.slots[index].status == Status::Done {
                         // Of one that takes back, what that means for its step goes with whatever is next.
@@ -72,13 +72,13 @@ impl<S> Drive<S> {
                 let mut rows = tick.routed.iter();
                 rows.any(|row| row.intent == id && &*row.step == name)
             };
-            let is_known = |name: &str| {
-                sent.iter().any(|step| step.name == name)
-                    || sends(tick, name)
-                    || on_its_way.is_some_and(|tick| sends(tick, name))
-            };
             for (index, slot) in self.slots.iter_mut().enumerate() {
-                if slot.status == Status::Routed && !is_known(&self.plan.shape.steps[index].name) {
+                let name = &self.plan.shape.steps[index].name;
+                let mut known = sent.iter().filter(|step| *step.name == **name);
+                let is_known = known.any(|step| slot.is_sent(step))
+                    || sends(tick, name)
+                    || on_its_way.is_some_and(|tick| sends(tick, name));
+                if slot.status == Status::Routed && !is_known {
                     slot.status = Status::Pending;
                 }
             }

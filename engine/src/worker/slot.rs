@@ -109,6 +109,11 @@ impl Slot {
         self.status = if ended { Status::Done } else { Status::Pending };
     }
 
+    /// It is under way in another queue, and this is what has become of it; not of a time round before it, which has been taken back.
+    pub(super) fn is_sent(&self, step: &StepLoad) -> bool {
+        self.status == Status::Routed && step.generation == self.generation
+    }
+
     /// Takes in what is recorded of a step.
     pub(super) fn set_step(&mut self, step: StepLoad, now: Duration) {
         debug_assert!(step.attempt >= 1 || step.state != StepState::Succeeded);
