@@ -1,4 +1,4 @@
-//! Two transactions, statement by statement, in every order.
+//! Two transactions, or three, statement by statement, in every order.
 //!
 //! On PostgreSQL these are all orders of their turns. SQLite has one writer, which takes its turn before its first
 //! statement: whoever comes second waits until the first has ended, so what is left there are the places of the first one
@@ -13,6 +13,7 @@ use intendant::StoreKind;
 use intendant::testing::turns::{Pause, paused};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
 use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 /// How long a statement may take before it counts as waiting for the other transaction. If it was only slow, the order is
@@ -79,7 +80,7 @@ pub fn orders_on(kind: StoreKind, turns: usize) -> Vec<u32> {
     all
 }
 
-/// One of the two, waiting for its turns.
+/// One of them, waiting for its turns.
 #[derive(Debug)]
 pub struct Turns {
     go: mpsc::UnboundedReceiver<()>,
@@ -99,14 +100,14 @@ impl Turns {
     }
 }
 
-/// Who gives one of the two its turns.
+/// Who gives one of them its turns.
 struct Reins {
     go: mpsc::UnboundedSender<()>,
     told: mpsc::UnboundedReceiver<()>,
     is_on: bool,
     has_begun: bool,
     is_over: bool,
-    /// It has not come to the end of a turn in time: it waits for the other one, as far as anybody can see.
+    /// It has not come to the end of a turn in time: it waits for another one, as far as anybody can see.
     is_blocked: bool,
 }
 
@@ -130,7 +131,7 @@ impl Reins {
         (reins, turns)
     }
 
-    /// Gives it a turn; one that is still at its last one, since it waits for the other one or is slow, goes on with that.
+    /// Gives it a turn; one that is still at its last one, since it waits for another one or is slow, goes on with that.
     async fn turn(&mut self, patience: Duration) {
         if self.is_over {
             return;
@@ -151,6 +152,58 @@ impl Reins {
     }
 }
 
+/// So many of them, and who gives them their turns.
+fn sides<const N: usize>() -> (Vec<Reins>, [Turns; N]) {
+    let mut reins = Vec::with_capacity(N);
+    let turns = std::array::from_fn(|_| {
+        let (own, turns) = Reins::new();
+        reins.push(own);
+        turns
+    });
+    (reins, turns)
+}
+
+/// How long one of them may take for its turn.
+fn patience(reins: &[Reins], side: usize, blocked: Duration) -> Duration {
+    let others = reins.iter().enumerate().filter(|(nth, _)| *nth != side);
+    let others: Vec<&Reins> = others
+        .map(|(_, other)| other)
+        .filter(|other| other.has_begun && !other.is_over)
+        .collect();
+    if others.is_empty() {
+        // There is nobody to wait for.
+        SLOW
+    } else if reins[side].is_blocked && others.iter().any(|other| !other.is_blocked) {
+        // What it waits for is the end of another one, so until then it is only looked whether it was slow.
+        Duration::ZERO
+    } else {
+        blocked
+    }
+}
+
+/// Gives them their turns in this order, until all have come to their end.
+async fn give_turns(mut reins: Vec<Reins>, order: impl Iterator<Item = usize>, blocked: Duration) {
+    let sides = reins.len();
+    // Those who were blocked, or slow, or have more turns, go on at the end, in turn.
+    let rest = (0..10_000).map(|turn| turn % sides);
+    for side in order.chain(rest) {
+        if reins.iter().all(|reins| reins.is_over) {
+            break;
+        }
+        let patience = patience(&reins, side, blocked);
+        reins[side].turn(patience).await;
+    }
+}
+
+/// Whose each turn of two is, in an order of so many turns each.
+fn whose(order: u32, turns: usize) -> impl Iterator<Item = usize> {
+    (0..2 * turns).map(move |turn| ((order >> turn) & 1) as usize)
+}
+
+async fn ended<T>(side: JoinHandle<Result<T>>) -> Result<T> {
+    tokio::time::timeout(Duration::from_secs(60), side).await??
+}
+
 /// Runs both in one order of so many turns each. One that waits for the other, which it is taken to do when a turn takes
 /// longer than `blocked`, loses its turns until that one has gone on.
 pub async fn take_turns<A, B, FutA, FutB>(
@@ -165,34 +218,41 @@ where
     FutA: Future<Output = Result<A>> + Send + 'static,
     FutB: Future<Output = Result<B>> + Send + 'static,
 {
-    let (mut reins, ends): (Vec<Reins>, Vec<Turns>) = (0..2).map(|_| Reins::new()).unzip();
-    let [one, other]: [Turns; 2] = ends.try_into().map_err(|_| anyhow::anyhow!("two"))?;
+    let (reins, [one, other]) = sides::<2>();
     let first = tokio::spawn(first(one));
     let second = tokio::spawn(second(other));
-    let whose = (0..2 * turns).map(|turn| ((order >> turn) & 1) as usize);
-    // Those who were blocked, or slow, or have more turns, go on at the end, in turn.
-    let rest = (0..10_000).map(|turn| turn % 2);
-    for side in whose.chain(rest) {
-        if reins.iter().all(|reins| reins.is_over) {
-            break;
-        }
-        let other = &reins[1 - side];
-        let patience = if !other.has_begun || other.is_over {
-            // There is nobody to wait for.
-            SLOW
-        } else if reins[side].is_blocked && !other.is_blocked {
-            // What it waits for is the end of the other one, so until then it is only looked whether it was slow.
-            Duration::ZERO
-        } else {
-            blocked
-        };
-        reins[side].turn(patience).await;
-    }
-    drop(reins);
-    let limit = Duration::from_secs(60);
-    let first = tokio::time::timeout(limit, first).await???;
-    let second = tokio::time::timeout(limit, second).await???;
-    Ok((first, second))
+    give_turns(reins, whose(order, turns), blocked).await;
+    Ok((ended(first).await?, ended(second).await?))
+}
+
+/// The same, and a third one, which has its only turn at this place among theirs: 0 is before the first of them.
+pub async fn take_turns_of_three<A, B, C, FutA, FutB, FutC>(
+    first: impl FnOnce(Turns) -> FutA,
+    second: impl FnOnce(Turns) -> FutB,
+    third: impl FnOnce(Turns) -> FutC,
+    (order, turns, place): (u32, usize, usize),
+    blocked: Duration,
+) -> Result<(A, B, C)>
+where
+    A: Send + 'static,
+    B: Send + 'static,
+    C: Send + 'static,
+    FutA: Future<Output = Result<A>> + Send + 'static,
+    FutB: Future<Output = Result<B>> + Send + 'static,
+    FutC: Future<Output = Result<C>> + Send + 'static,
+{
+    let (reins, [one, other, last]) = sides::<3>();
+    let first = tokio::spawn(first(one));
+    let second = tokio::spawn(second(other));
+    let third = tokio::spawn(third(last));
+    let mut order: Vec<usize> = whose(order, turns).collect();
+    order.insert(place, 2);
+    give_turns(reins, order.into_iter(), blocked).await;
+    Ok((
+        ended(first).await?,
+        ended(second).await?,
+        ended(third).await?,
+    ))
 }
 
 /// Runs two transactions on PostgreSQL in one order.
@@ -254,5 +314,25 @@ mod tests {
         assert_eq!(two, ["0011", "0101", "1010", "1100"]);
         assert_eq!(orders_on(StoreKind::Sqlite, 5).len(), 10);
         assert_eq!(orders_on(StoreKind::Postgres, 5).len(), 252);
+    }
+
+    #[tokio::test]
+    async fn a_third_one_has_its_turn_at_its_place() -> Result<()> {
+        let said = Arc::new(std::sync::Mutex::new(String::new()));
+        let says = |who: char, turns: usize| {
+            let said = said.clone();
+            move |mut own: Turns| async move {
+                for _ in 0..turns {
+                    own.next().await;
+                    said.lock().expect("nobody panics").push(who);
+                }
+                Ok(())
+            }
+        };
+        let (first, second, third) = (says('a', 2), says('b', 2), says('c', 1));
+        // Nobody waits for anybody.
+        take_turns_of_three(first, second, third, (0b0110, 2, 3), SLOW).await?;
+        assert_eq!(*said.lock().expect("nobody panics"), "abbca");
+        Ok(())
     }
 }

@@ -10,7 +10,7 @@ use intendant::testing::turns::{Held, Session, Tick, Ticked, Wish, ask};
 use intendant::{Intendant, IntentId, IntentState, Resources, StoreKind, StoreOptions};
 
 use crate::database::Database;
-use crate::orders::{by_turns, orders_on, take_turns};
+use crate::orders::{by_turns, orders_on, take_turns, take_turns_of_three};
 
 /// So many orders are played at the same time on PostgreSQL: mostly they wait.
 const BESIDE: usize = 4;
@@ -21,8 +21,11 @@ const BLOCKED: Duration = Duration::from_millis(12);
 /// The kind of everybody in a scene.
 pub const KIND: &str = "k";
 
+/// The statements before which a turn ends.
+pub type Before = &'static [&'static str];
+
 /// A tick, and the statements of it before which a turn ends.
-pub type By = (Tick, &'static [&'static str]);
+pub type By = (Tick, Before);
 
 /// One order of the turns of two sessions.
 #[derive(Debug)]
@@ -124,7 +127,7 @@ impl Scene {
     pub async fn race_of<T: Send + 'static, F>(
         &self,
         does: [impl FnOnce(Intendant) -> F; 2],
-        before: &'static [&'static str],
+        before: Before,
     ) -> Result<(T, T)>
     where
         F: Future<Output = Result<T>> + Send + 'static,
@@ -136,6 +139,28 @@ impl Scene {
             |own| by_turns(own, before, first),
             |own| by_turns(own, before, second),
             (self.order, self.turns),
+            BLOCKED,
+        )
+        .await
+    }
+
+    /// Three at the same time: two in this order, and one that has its only turn at this place among theirs.
+    pub async fn race_of_three<A, B, C>(
+        &self,
+        (first, before_first): (impl Future<Output = Result<A>> + Send + 'static, Before),
+        (second, before_second): (impl Future<Output = Result<B>> + Send + 'static, Before),
+        (third, place): (impl Future<Output = Result<C>> + Send + 'static, usize),
+    ) -> Result<(A, B, C)>
+    where
+        A: Send + 'static,
+        B: Send + 'static,
+        C: Send + 'static,
+    {
+        take_turns_of_three(
+            |own| by_turns(own, before_first, first),
+            |own| by_turns(own, before_second, second),
+            |own| by_turns(own, &[], third),
+            (self.order, self.turns, place),
             BLOCKED,
         )
         .await

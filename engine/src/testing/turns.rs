@@ -1,8 +1,11 @@
 //! Turns: a worker's ticks by hand, and a stop before each of their statements. For the engine's own tests, which drive two
-//! transactions statement by statement through every order; no part of the kit, and free to change.
+//! transactions, or three, statement by statement through every order; no part of the kit, and free to change.
 //!
 //! What runs is the engine's code for a tick, not an imitation of it, so a test also shows what it decides on what it has
-//! read. There is no worker, no heartbeat and nobody who looks for work: what is not ticked does not happen.
+//! read. There is no worker, no heartbeat that is not made by hand and nobody who looks for work: what is not ticked does not
+//! happen.
+
+mod heart;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -19,13 +22,14 @@ use crate::intent::Resources;
 use crate::payload;
 use crate::request::bare;
 use crate::seam::PAUSE;
-use crate::state::{FailureReason, IntentState};
+use crate::state::{FailureReason, IntentState, StepState};
 use crate::store::{
     ChildRow, Claimed, Finish, Lane, NewIntent, ParkReason, ParkRow, Round, SessionRow, StartedRow,
-    Store, TickEnd, TickRequest, Turn,
+    StepRow, Store, TickEnd, TickRequest, Turn, When,
 };
 
 pub use crate::seam::Pause;
+pub use heart::{Heart, Seen};
 
 /// The step of all children.
 const STEP: &str = "run";
@@ -91,13 +95,19 @@ pub struct Held {
     depth: usize,
     releases: bool,
     unfit: Option<(FailureReason, String)>,
+    results: Vec<String>,
+    stops: bool,
 }
 
 impl Held {
     fn new(claimed: Claimed, claimed_at: Micros) -> Self {
         let has_wait = claimed.waits();
         let started = claimed.started.as_ref().map(|load| load.started);
+        let steps = claimed.steps.iter();
+        let done = steps.filter(|step| step.state == StepState::Succeeded);
         Self {
+            results: done.map(|step| step.name.clone()).collect(),
+            stops: claimed.cancel.is_some(),
             lease: claimed.lease,
             root: claimed.root,
             depth: claimed.depth,
@@ -133,6 +143,24 @@ impl Held {
     pub fn unfit(&self) -> Option<&str> {
         self.unfit.as_ref().map(|(_, error)| error.as_str())
     }
+
+    /// Which of its steps had a result when it was claimed.
+    pub fn results(&self) -> &[String] {
+        &self.results
+    }
+
+    /// It had been asked to stop when it was claimed.
+    pub fn stops(&self) -> bool {
+        self.stops
+    }
+
+    fn start(&self) -> StartedRow {
+        StartedRow {
+            intent: self.intent(),
+            started: self.finish.started,
+            plan: None,
+        }
+    }
 }
 
 /// What a tick is to do.
@@ -142,12 +170,14 @@ pub struct Tick(TickRequest);
 impl Tick {
     /// Claims up to so many of a queue's intents of one kind, and lets them in.
     pub fn claim(mut self, queue: &str, kind: &str, room: usize) -> Self {
-        self.0.claim.push(Lane {
-            queue: queue.into(),
-            kinds: Arc::from([Arc::from(kind)]),
-            room,
-            turns: None,
-        });
+        self.0.claim.push(lane(queue, kind, room));
+        self.0.claim_bytes = 1 << 30;
+        self
+    }
+
+    /// Claims one of those whose session has been ended.
+    pub fn claim_suspect(mut self, queue: &str, kind: &str) -> Self {
+        self.0.claim_suspect.push(lane(queue, kind, 1));
         self.0.claim_bytes = 1 << 30;
         self
     }
@@ -155,6 +185,32 @@ impl Tick {
     /// What a kind does about others; said where it is claimed.
     pub fn rules(mut self, kind: &str, conflicts: Conflicts) -> Self {
         self.0.rules = Arc::new(HashMap::from([(Arc::from(kind), Arc::new(conflicts))]));
+        self
+    }
+
+    /// It has begun, and this step of it has a result, by this attempt.
+    pub fn record(mut self, held: &Held, step: &str, attempt: u32) -> Self {
+        self.0.started.push(held.start());
+        self.0.steps.push(StepRow {
+            first: true,
+            task: held.intent().into(),
+            intent: held.intent(),
+            name: step.into(),
+            generation: 1,
+            state: StepState::Succeeded,
+            attempt,
+            output: Some(payload::null()),
+            error: None,
+            progress: None,
+            due_in: None,
+            started: Some(When::Now),
+            finished: Some(When::Now),
+            point_of_no_return: false,
+            queue: None,
+            reason: None,
+            spare: None,
+            waits: None,
+        });
         self
     }
 
@@ -174,6 +230,19 @@ impl Tick {
             reason: Some(reason),
             error: Some(error),
             frees: held.finish.frees && held.releases,
+            ..held.finish.clone()
+        });
+        self
+    }
+
+    /// It is cancelled, as it was asked to be.
+    pub fn cancelled(mut self, held: &Held) -> Self {
+        self.0.stopping.insert(held.intent().into());
+        self.0.finishes.push(Finish {
+            state: IntentState::Cancelled,
+            output: None,
+            error: Some("cancelled by hand".to_owned()),
+            taken_back: true,
             ..held.finish.clone()
         });
         self
@@ -206,11 +275,7 @@ impl Tick {
 
     /// It is parked until so many of its children have finished.
     pub fn park(mut self, held: &Held, wake_at: i64) -> Self {
-        self.0.started.push(StartedRow {
-            intent: held.intent(),
-            started: held.finish.started,
-            plan: None,
-        });
+        self.0.started.push(held.start());
         self.0.parks.push(ParkRow {
             task: held.intent().into(),
             lease: held.lease,
@@ -219,6 +284,15 @@ impl Tick {
             wake_at: Some(wake_at),
         });
         self
+    }
+}
+
+fn lane(queue: &str, kind: &str, room: usize) -> Lane {
+    Lane {
+        queue: queue.into(),
+        kinds: Arc::from([Arc::from(kind)]),
+        room,
+        turns: None,
     }
 }
 
@@ -267,26 +341,33 @@ impl Session {
         })
     }
 
-    /// Commits a tick.
+    /// Commits a tick of a session that lives.
     pub async fn tick(&mut self, tick: Tick) -> Result<Ticked, Error> {
+        self.try_tick(tick).await?.ok_or_else(gone)
+    }
+
+    /// Commits a tick; none: the session has been ended, and nothing is written.
+    pub async fn try_tick(&mut self, tick: Tick) -> Result<Option<Ticked>, Error> {
         self.number += 1;
+        let lease = || Some(LeaseId(self.store.clock().secret_id()));
         let request = TickRequest {
             worker: "by hand".into(),
-            lease: Some(LeaseId(self.store.clock().secret_id())),
+            lease: lease(),
+            suspect_lease: lease(),
             ..tick.0
         };
         let end = self.store.tick(self.id, self.number, Arc::new(request));
         let TickEnd::Done(answer) = end.await? else {
-            return Err(Error::Unreachable("the session is gone".to_owned()));
+            return Ok(None);
         };
         let claimed = answer.claimed.into_iter();
-        Ok(Ticked {
+        Ok(Some(Ticked {
             held: claimed
                 .map(|task| Held::new(task, answer.claimed_at))
                 .collect(),
             stays: !answer.not_parked.is_empty(),
             readied: answer.readied,
-        })
+        }))
     }
 
     /// What housekeeping does from time to time: looks for those who wait for each other. Returns false if somebody else
@@ -312,4 +393,8 @@ impl Session {
     pub fn child_id(&self) -> IntentId {
         IntentId(self.store.clock().ordered_id())
     }
+}
+
+fn gone() -> Error {
+    Error::Unreachable("the session is gone".to_owned())
 }

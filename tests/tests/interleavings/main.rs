@@ -1,14 +1,17 @@
-//! Two transactions, statement by statement, in every order.
+//! Two transactions, or three, statement by statement, in every order.
 
 mod backlogs;
 mod cancel;
 mod cancel_of_sql;
 mod children;
+mod claims;
 mod families;
 mod keys;
 mod partitions;
 mod rates;
+mod reaping;
 mod resources;
+mod resumes;
 mod retention;
 mod routed;
 mod schedules;
