@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::id::IntentId;
 use crate::limits;
+use crate::planted::{Slip, is_planted};
 
 /// What a reaper does with an unfinished task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,11 @@ pub(crate) enum Verdict {
 /// alone says that it was its own doing.
 pub(crate) fn verdict(crashes_before: u32, alone: bool, leaving: bool) -> Verdict {
     if leaving {
+        return Verdict::Suspect {
+            crashes: crashes_before,
+        };
+    }
+    if is_planted(Slip::CrashesUncounted) {
         return Verdict::Suspect {
             crashes: crashes_before,
         };

@@ -53,6 +53,7 @@ mod part;
 mod partitions;
 mod payload;
 mod plan;
+mod planted;
 mod progress;
 mod queue;
 mod rate;

@@ -271,6 +271,9 @@ pub const AGE_SPREAD: u32 = 10;
 /// milliseconds; an intent that moves every time is hardly thinkable.
 pub const CANCEL_TRIES: usize = 100;
 
+/// How often an event is written anew whose number somebody else has taken meanwhile.
+pub const EVENT_TRIES: usize = 100;
+
 /// How long a worker goes on with slots of a limited queue before it looks whether others wait for them: so long does each have
 /// its turn where there are more workers than slots. One small statement a second, of workers that are at their limit.
 pub const SLOT_TERM: Duration = Duration::from_secs(1);

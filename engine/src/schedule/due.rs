@@ -6,6 +6,7 @@ use super::CatchUp;
 use super::times::Times;
 use crate::clock::{Micros, micros};
 use crate::limits;
+use crate::planted::{Slip, is_planted};
 
 /// What becomes of the ticks that are due.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +65,10 @@ pub(crate) fn decide(
     now: Micros,
     catch_up: CatchUp,
 ) -> Option<Decision> {
+    let last = match is_planted(Slip::ScheduleFromNow) {
+        true => last.max(Micros(now.0 - 1_000_000)),
+        false => last,
+    };
     let first = times.after(last).filter(|tick| *tick <= now)?;
     let due = due(times, first, now);
     let (latest, rest) = (due.latest, due.before);

@@ -3,7 +3,8 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::args::{Args, Rows};
+use super::args::Args;
+use super::events::{self, Event};
 use super::reading::readable;
 use super::{CancelBy, Store, sql};
 use crate::error::Error;
@@ -55,10 +56,12 @@ impl Store {
                 let mine = conn.fetch_one(&sql::CANCEL_ANSWERED, mine).await?;
                 if let (Some(_), Some(refused)) = (mine, refused) {
                     let detail = json!({ "refused": refused }).to_string();
-                    let rows = Rows::new().uuids([intent]).texts([detail.as_str()]);
-                    let args = Args::new().text(by.actor).text("cancel refused");
-                    let args = args.opt_text(by.reason).rows(rows).now();
-                    conn.execute(&sql::EVENT_INSERT, args).await?;
+                    let event = Event {
+                        intent,
+                        reason: by.reason,
+                        detail: Some(detail),
+                    };
+                    events::write(&mut conn, &by.actor, "cancel refused", vec![event]).await?;
                 }
                 Ok(())
             })

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::admit::{holders_of, mode};
 use super::args::{Args, Rows};
 use super::conn::Row;
+use super::events::{self, Event};
 use super::finish::wake_parents;
 use super::line::{self, Lines};
 use super::reading::{Reading, readable};
@@ -417,18 +418,16 @@ async fn end_losers(conn: &mut Conn<'_>, admission: &Admission) -> Result<(), Er
         }
     }
     for verb in ["reject", "join"] {
-        let of_verb = || losers.iter().filter(|(_, of, ..)| *of == verb);
-        if of_verb().next().is_some() {
-            let detail = |rival: &Rival| {
-                serde_json::json!({"resource": rival.resource, "other": rival.intent}).to_string()
-            };
-            let rows = Rows::new()
-                .uuids(of_verb().map(|(loser, ..)| *loser))
-                .texts(of_verb().map(|(_, _, rival, _)| detail(rival)));
-            let args = Args::new().text(ACTOR).text(verb).opt_text(None::<&str>);
-            conn.execute(&sql::EVENT_INSERT, args.rows(rows).now())
-                .await?;
-        }
+        let detail = |rival: &Rival| {
+            serde_json::json!({"resource": rival.resource, "other": rival.intent}).to_string()
+        };
+        let of_verb = losers.iter().filter(|(_, of, ..)| *of == verb);
+        let noted = of_verb.map(|(loser, _, rival, _)| Event {
+            intent: *loser,
+            reason: None,
+            detail: Some(detail(rival)),
+        });
+        events::write(conn, ACTOR, verb, noted.collect()).await?;
     }
     wake_parents(conn, parents).await?;
     Ok(())

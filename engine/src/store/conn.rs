@@ -37,7 +37,7 @@ impl Conn<'_> {
         seam::before(statement.name).await;
         match self {
             Self::Pg(conn) => {
-                let rows = bind_pg(statement.postgres, args)
+                let rows = bind_pg(statement.postgres(), args)
                     .fetch_all(&mut **conn)
                     .await;
                 Ok(rows
@@ -68,7 +68,7 @@ impl Conn<'_> {
         seam::before(statement.name).await;
         match self {
             Self::Pg(conn) => {
-                let mut rows = bind_pg(statement.postgres, args).fetch(&mut **conn);
+                let mut rows = bind_pg(statement.postgres(), args).fetch(&mut **conn);
                 while let Some(row) = rows.try_next().await.map_err(|e| named(e, statement))? {
                     each(Row::Pg(row))?;
                 }
@@ -94,7 +94,7 @@ impl Conn<'_> {
         seam::before(statement.name).await;
         match self {
             Self::Pg(conn) => {
-                bind_pg(statement.postgres, args)
+                bind_pg(statement.postgres(), args)
                     .execute(&mut **conn)
                     .await
                     .map_err(|e| named(e, statement))?;
@@ -175,7 +175,7 @@ fn sqlite_queries(
         now: timed,
     } = args;
     let now = timed.then_some(now.0);
-    let sql = statement.sqlite;
+    let sql = statement.sqlite();
     if !statement.takes_values() {
         let query = list.iter().fold(sqlx::query(sql), bind_sqlite);
         let query = now.into_iter().fold(query, |query, now| query.bind(now));

@@ -20,6 +20,7 @@ mod claim;
 mod conflict;
 mod conn;
 mod deadlines;
+mod events;
 mod find;
 mod finish;
 mod history;
@@ -129,6 +130,8 @@ pub(crate) use rows::{
 };
 pub(crate) use schedule::{Declaration, NewTick, ScheduleLoad, Standing};
 pub(crate) use signal::NewSignal;
+#[cfg(all(test, feature = "planted-bugs"))]
+pub(crate) use sql::texts_of;
 pub(crate) use tick_rows::{KindRules, Lane, Life, Probe, TickAnswer, TickEnd, TickRequest};
 pub(crate) use token::NewTokenRow;
 pub(crate) use transactions::{Flush, OpenTx};

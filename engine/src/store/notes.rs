@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::args::{Args, Rows};
 use super::conn::Row;
+use super::events::{self, Event};
 use super::reading::Reading;
 use super::records::{LogRecord, MeasureRecord};
 use super::{Conn, NewIntent, Store, checkpoint, insert_requests, sql};
@@ -68,13 +69,12 @@ async fn write_requests(conn: &mut Conn<'_>, notes: &[NoteRow]) -> Result<usize,
         let ids = insert_requests(conn, note.requests.clone()).await?;
         asked += ids.len();
         let detail = json!({"step": note.step, "intents": ids}).to_string();
-        let rows = Rows::new().uuids([note.intent]).texts([detail]);
-        let args = Args::new()
-            .text(ACTOR)
-            .text("request")
-            .opt_text(None::<&str>);
-        conn.execute(&sql::EVENT_INSERT, args.rows(rows).now())
-            .await?;
+        let event = Event {
+            intent: note.intent,
+            reason: None,
+            detail: Some(detail),
+        };
+        events::write(conn, ACTOR, "request", vec![event]).await?;
     }
     Ok(asked)
 }

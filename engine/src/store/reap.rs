@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use serde_json::json;
+
 use super::args::{Args, Rows};
+use super::events::{self, Event};
 use super::quarantine::quarantine;
 use super::reading::{Reading, readable};
 use super::savepoint::Savepoint;
@@ -331,16 +334,17 @@ async fn note_takeover(
         let most = intents.entry(intent).or_default();
         *most = (*most).max(*crashes);
     }
-    let rows = Rows::new()
-        .uuids(intents.keys().copied())
-        .ints(intents.values().map(|crashes| i64::from(*crashes)));
     let reason = if leaving {
         format!("taken over from worker {worker}, which stopped and left it running")
     } else {
         format!("taken over after a crash of worker {worker}")
     };
-    let args = Args::new().text(worker).text(reason).rows(rows).now();
-    conn.execute(&sql::EVENT_TAKEOVER, args).await
+    let noted = intents.into_iter().map(|(intent, crashes)| Event {
+        intent,
+        reason: Some(reason.clone()),
+        detail: Some(json!({ "worker": worker, "crashes": crashes }).to_string()),
+    });
+    events::write(conn, "intendant", "take over", noted.collect()).await
 }
 
 /// What the session has of limited queues, others may have.

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::args::{Args, Rows};
+use super::events::{self, Event};
 use super::{Conn, Goal, Store, history, retention, sql, taking_back};
 use crate::error::Error;
 use crate::id::IntentId;
@@ -409,11 +410,13 @@ pub(super) async fn withdraw(
         conn.execute(&sql::STARTED_INSERT, Args::new().rows(rows))
             .await?;
     }
-    let rows = Rows::new().uuids(withdrawn.iter().copied()).texts(details);
-    let args = Args::new().text(actor.name.as_str()).text(verb);
-    let args = args.opt_text(actor.reason.as_deref());
-    conn.execute(&sql::EVENT_INSERT, args.rows(rows).now())
-        .await?;
+    let noted = withdrawn.iter().zip(details);
+    let noted = noted.map(|(id, detail)| Event {
+        intent: *id,
+        reason: actor.reason.clone(),
+        detail: Some(detail),
+    });
+    events::write(conn, &actor.name, verb, noted.collect()).await?;
     Ok(withdrawn)
 }
 

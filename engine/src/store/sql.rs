@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+#[cfg(feature = "planted-bugs")]
+use crate::planted::bugs::{self, Dialect};
+
 /// One statement in both dialects.
 #[derive(Debug)]
 pub(super) struct Statement {
     pub(super) name: &'static str,
-    pub(super) postgres: &'static str,
-    pub(super) sqlite: &'static str,
+    postgres: &'static str,
+    sqlite: &'static str,
 }
 
 /// Where a statement for SQLite takes its set of rows as bound values: it is written for one row, and this comment stands
@@ -19,10 +22,32 @@ pub(super) struct Statement {
 /// (docs/PERFORMANCE.md).
 const MORE_ROWS: &str = "/* more rows */";
 
+#[cfg(not(feature = "planted-bugs"))]
+impl Statement {
+    pub(super) fn postgres(&self) -> &'static str {
+        self.postgres
+    }
+
+    pub(super) fn sqlite(&self) -> &'static str {
+        self.sqlite
+    }
+}
+
+#[cfg(feature = "planted-bugs")]
+impl Statement {
+    pub(super) fn postgres(&self) -> &'static str {
+        bugs::text(self.name, Dialect::Postgres, self.postgres)
+    }
+
+    pub(super) fn sqlite(&self) -> &'static str {
+        bugs::text(self.name, Dialect::Sqlite, self.sqlite)
+    }
+}
+
 impl Statement {
     /// Whether this statement takes its rows as values on SQLite.
     pub(super) fn takes_values(&self) -> bool {
-        self.sqlite.contains(MORE_ROWS)
+        self.sqlite().contains(MORE_ROWS)
     }
 
     /// The statement for SQLite with room for `rows` rows of `columns` columns.
@@ -32,7 +57,7 @@ impl Statement {
         let text = known.entry((self.name, rows)).or_insert_with(|| {
             let row = format!(", ({}?)", "?, ".repeat(columns - 1));
             let more = row.repeat(rows - 1);
-            Arc::from(self.sqlite.replace(MORE_ROWS, &more))
+            Arc::from(self.sqlite().replace(MORE_ROWS, &more))
         });
         Arc::clone(text)
     }
@@ -61,6 +86,8 @@ macro_rules! statements {
             postgres: "select 1",
             sqlite: include_str!(concat!("../../sql/sqlite/", $lite_file, ".sql")),
         };)*
+        #[cfg(all(test, feature = "planted-bugs"))]
+        static ALL: &[&Statement] = &[$(&$both,)* $(&$pg,)* $(&$lite,)*];
     };
 }
 
@@ -126,10 +153,8 @@ statements! {
         EVENT_INSERT = "event_insert",
         EVENT_PAGE = "event_page",
         EVENT_SINCE = "event_since",
-        EVENT_UNDO = "event_undo",
         EVENT_UNDONE_BY = "event_undone_by",
         EVENT_UNDO_OF = "event_undo_of",
-        EVENT_TAKEOVER = "event_takeover",
         FAILURE_LOAD = "failure_load",
         FINISHED_KINDS = "finished_kinds",
         FIND_ACCOUNT = "find_account",
@@ -422,4 +447,11 @@ statements! {
         REQUEST_READY = "request_ready",
         REQUEST_RESOURCE = "request_resource",
     }
+}
+
+/// A statement by its name, on both databases.
+#[cfg(all(test, feature = "planted-bugs"))]
+pub(crate) fn texts_of(name: &str) -> Option<(&'static str, &'static str)> {
+    let statement = ALL.iter().find(|statement| statement.name == name)?;
+    Some((statement.postgres, statement.sqlite))
 }

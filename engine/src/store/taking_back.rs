@@ -1,6 +1,7 @@
 //! Taking back: what of a tick says that intents are taken back, that steps have been, and that they run again then.
 
 use super::args::{Args, Rows};
+use super::events::{self, Event};
 use super::{Conn, Goal, StepAt, TickRequest, checkpoint, sql};
 use crate::error::Error;
 use crate::id::IntentId;
@@ -15,17 +16,14 @@ pub(super) async fn write(conn: &mut Conn<'_>, request: &TickRequest) -> Result<
         let rows = request.undos.iter().zip(goals);
         let rows = rows.map(|(row, goal)| (row.intent, Some(row.reason.clone()), goal));
         let begun = insert_goals(conn, "intendant", rows.collect()).await?;
-        let noted = || {
-            request
-                .undos
-                .iter()
-                .filter(|row| begun.contains(&row.intent))
-        };
-        let rows = Rows::new()
-            .uuids(noted().map(|row| row.intent))
-            .texts(noted().map(|row| row.reason.as_str()));
-        conn.execute(&sql::EVENT_UNDO, Args::new().rows(rows).now())
-            .await?;
+        let noted = request.undos.iter();
+        let noted = noted.filter(|row| begun.contains(&row.intent));
+        let noted = noted.map(|row| Event {
+            intent: row.intent,
+            reason: Some(row.reason.clone()),
+            detail: None,
+        });
+        events::write(conn, "intendant", "undo", noted.collect()).await?;
     }
     if !request.undone.is_empty() {
         let rows = Rows::new()

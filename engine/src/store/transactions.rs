@@ -12,6 +12,7 @@ use super::{Conn, Db, Store, StoreKind};
 use crate::clock::Micros;
 use crate::error::Error;
 use crate::limits;
+use crate::planted::{Slip, is_planted};
 use crate::seam::{self, Seam};
 
 /// What a connection outside a transaction is for.
@@ -66,6 +67,13 @@ impl OpenTx {
     }
 
     pub(crate) async fn commit(self) -> Result<(), Error> {
+        match self.try_commit().await {
+            Err(_) if is_planted(Slip::CommitTakenForGranted) => Ok(()),
+            committed => committed,
+        }
+    }
+
+    async fn try_commit(self) -> Result<(), Error> {
         seam::before("commit").await;
         match self {
             Self::Pg(tx) => tx.commit().await?,

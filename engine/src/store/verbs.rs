@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::args::{Args, Rows};
+use super::events::{self, Event};
 use super::resume::{
     Actor, Revival, failed_parents, into_line, place, resume_parents, revive_family, withdraw,
     withdraw_one,
@@ -353,9 +354,10 @@ pub(super) async fn note(
     actor: &Actor,
     detail: &serde_json::Value,
 ) -> Result<(), Error> {
-    let rows = Rows::new().uuids([id]).texts([detail.to_string()]);
-    let args = Args::new().text(actor.name.as_str()).text(verb);
-    let args = args.opt_text(actor.reason.as_deref());
-    conn.execute(&sql::EVENT_INSERT, args.rows(rows).now())
-        .await
+    let event = Event {
+        intent: id,
+        reason: actor.reason.clone(),
+        detail: Some(detail.to_string()),
+    };
+    events::write(conn, &actor.name, verb, vec![event]).await
 }

@@ -75,7 +75,7 @@ impl Store {
 
     /// A number that changes when another connection has written to the file.
     pub(crate) async fn data_version(conn: &mut PoolConnection<Sqlite>) -> Result<i64, Error> {
-        let row = sqlx::query(sql::DATA_VERSION.sqlite)
+        let row = sqlx::query(sql::DATA_VERSION.sqlite())
             .fetch_one(&mut **conn)
             .await?;
         Ok(row.try_get(0)?)

@@ -20,6 +20,13 @@ pub mod troupe;
 #[doc(hidden)]
 pub mod turns;
 
+/// Bugs that can be planted, with the feature `planted-bugs`.
+#[cfg(feature = "planted-bugs")]
+#[doc(hidden)]
+pub mod planted {
+    pub use crate::planted::bugs::{BUGS, Bug, VARIABLE};
+}
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;

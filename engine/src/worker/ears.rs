@@ -12,7 +12,9 @@ use super::heartbeat::Pulse;
 use super::listen::{Listener, Told};
 use super::runner::Ended;
 use crate::error::Error;
+use crate::limits;
 use crate::offer::Arrival;
+use crate::planted::{Slip, is_planted};
 use crate::store::Peek;
 
 /// What the loop hears of.
@@ -51,6 +53,10 @@ pub(super) struct Ears {
 
 /// A poll that does not hurry after it was late.
 pub(super) fn poll(every: Duration) -> Interval {
+    let every = match is_planted(Slip::PollOff) {
+        true => limits::FUTURE,
+        false => every,
+    };
     let mut poll = tokio::time::interval(every);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     poll

@@ -13,6 +13,7 @@ use crate::intent::{Intent, OnFailure};
 use crate::middleware::Layers;
 use crate::payload::{Payload, PayloadError};
 use crate::plan::{self, BindError, BoundPlan, For, MakePlan, PlanFailure, Shape, undone_of};
+use crate::planted::{Slip, is_planted};
 use crate::state::{FailureReason, StepState};
 use crate::store::{Claimed, NewIntent, RoutedLoad};
 
@@ -161,7 +162,10 @@ impl<S: Send + Sync + 'static> Kind<S> {
         if assumed == Some(build) && claimed.steps.is_empty() && claimed.attempts.is_empty() {
             return Ok(Bound {
                 plan: BoundPlan::own(shape, hash, defs),
-                source: Source::Mended,
+                source: match is_planted(Slip::AssumedPlanKept) {
+                    true => Source::Made,
+                    false => Source::Mended,
+                },
             });
         }
         // One that is to stop begins nothing any more; what it needs for taking back is looked for there.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use intendant::{
     Cancelled, Cx, Error, Handle, Intent, IntentFilter, IntentId, IntentState, Node, Plan,
-    Resources, StepResult, StepState, fail, snooze, value, why::Reason,
+    Resources, StepResult, StepState, StoreKind, fail, snooze, value, why::Reason,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -571,5 +571,39 @@ async fn every_cancel_has_one_winner_against_finishing_and_claiming(bench: Bench
         worker.stop().await?;
     }
     ensure!(bench.intendant.unfinished().await?.total() == 0);
+    bench.check().await
+}
+
+/// Two who note something of one intent at once have one number each: whoever comes second waits, and takes the next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_is_written_meanwhile_has_a_number_of_its_own_on_postgres() -> Result<()> {
+    let bench = Bench::open(StoreKind::Postgres).await?;
+    let job = bench.intendant.request(Job {
+        name: "a".to_owned(),
+        holds: None,
+    });
+    let id = job.await?.id();
+    let pool = sqlx::PgPool::connect(&bench.database.url).await?;
+    let mut other = pool.begin().await?;
+    let note = "insert into intendant.event (intent_id, seq, at, actor, verb)
+                select id, 1, now(), 'ada', 'request' from intendant.intent";
+    sqlx::query(note).execute(&mut *other).await?;
+    let intendant = bench.intendant.clone();
+    let cancel = tokio::spawn(async move { intendant.cancel(id, "bob", None).await });
+    bench
+        .until(|| async {
+            let waiting = bench.number("select count(*) from pg_locks where not granted");
+            Ok((waiting.await? > 0).then_some(()))
+        })
+        .await?;
+    other.commit().await?;
+    ensure!(cancel.await?? == Cancelled::Now);
+    let events = bench.intendant.events(id).await?;
+    let told: Vec<_> = events
+        .iter()
+        .map(|it| (it.seq, it.actor.as_str()))
+        .collect();
+    ensure!(told == [(1, "ada"), (2, "bob")], "{told:?}");
+    pool.close().await;
     bench.check().await
 }

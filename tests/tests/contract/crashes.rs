@@ -4,7 +4,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use intendant::{Cx, Intendant, Intent, IntentState, Node, Plan, StepResult, StepState, Worker, fail, value};
+use intendant::{
+    Cx, Intendant, Intent, IntentState, Node, Plan, StepResult, StepState, Worker, fail, value,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::support::{Bench, Counter, on_both, start};
@@ -294,7 +296,9 @@ async fn a_plan_that_was_assumed_of_the_dead_is_mended_before_anything_goes_by_i
         let runtime = { runtime }.enable_all().build()?;
         runtime.block_on(async {
             let worker = Worker::new(&Intendant::connect(&url).await?, state);
-            let worker = worker.lease(Duration::from_secs(1)).register::<Move, _>(slow);
+            let worker = worker
+                .lease(Duration::from_secs(1))
+                .register::<Move, _>(slow);
             let until = async {
                 stopped.await.ok();
             };
