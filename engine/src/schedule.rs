@@ -61,6 +61,11 @@ impl When {
                     let found = Duration::from_micros(found.unsigned_abs());
                     return Err(ScheduleError::TooOften { found, least });
                 }
+                let most = limits::FUTURE;
+                if found > micros(most) {
+                    let found = Duration::from_micros(found.unsigned_abs());
+                    return Err(ScheduleError::TooSeldom { found, most });
+                }
                 Ok(Times::Every {
                     every_us: found,
                     from_us: from.map_or(0, |from| from.0),
@@ -137,6 +142,14 @@ pub enum ScheduleError {
         found: Duration,
         /// The least.
         least: Duration,
+    },
+    /// An interval that is too long.
+    #[error("an interval of {found:?} is too long for a schedule; the most is {most:?}")]
+    TooSeldom {
+        /// What was given.
+        found: Duration,
+        /// The most.
+        most: Duration,
     },
     /// It is to catch up with too many ticks, or with none.
     #[error("it is to catch up with {found} ticks; expected 1 to {most}, or `CatchUp::Skip`")]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Result;
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, TimeDelta, Utc};
 use clap::Args;
 use intendant::{Intendant, IntentFilter, IntentId, IntentState, SecretKey, StoreOptions};
 use uuid::Uuid;
@@ -205,6 +205,14 @@ pub(super) fn label(text: &str) -> Result<(String, String), String> {
 
 /// A time, or how long ago one was.
 pub(super) fn when(text: &str) -> Result<DateTime<Utc>, String> {
+    // What the databases have for times goes further, but not equally far.
+    let is_kept = |time: &DateTime<Utc>| (0..=9999).contains(&time.year());
+    let time = moment(text)?;
+    let of_years = || "expected a time within the years 0 to 9999".to_owned();
+    Some(time).filter(is_kept).ok_or_else(of_years)
+}
+
+fn moment(text: &str) -> Result<DateTime<Utc>, String> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.to_utc());
     }

@@ -28,6 +28,15 @@ impl Times {
         let zone: Tz = zone.parse().map_err(|_| ScheduleError::Zone {
             zone: zone.to_owned(),
         })?;
+        // The parser takes it for a set of nothing, and would look for that through thousands of years.
+        let lists = expression.split_whitespace();
+        let mut parts = lists.flat_map(|list| list.trim_start_matches('+').split(','));
+        if parts.any(str::is_empty) {
+            return Err(ScheduleError::Cron {
+                cron: expression.to_owned(),
+                error: "a list has an empty part".to_owned(),
+            });
+        }
         let parser = CronParser::builder().seconds(Seconds::Optional).build();
         let cron = parser
             .parse(expression)

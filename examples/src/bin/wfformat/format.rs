@@ -140,6 +140,10 @@ fn check_id(id: &str) -> Result<()> {
         !id.chars().any(char::is_control),
         "the id of a task has a control character: {id:?}"
     );
+    ensure!(
+        !(id.starts_with("undo(") && id.ends_with(')')),
+        "the id of a task is named like what takes a step back: {id:?}"
+    );
     Ok(())
 }
 
