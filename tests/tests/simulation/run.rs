@@ -36,6 +36,7 @@ pub(crate) enum Telling {
     #[default]
     None,
     Printed,
+    Kept,
 }
 
 /// What came of a run.
@@ -48,6 +49,8 @@ pub(crate) struct Played {
     pub events: u64,
     /// What must not be.
     pub breach: Option<String>,
+    /// The story, where it is kept.
+    pub told: Vec<String>,
 }
 
 /// An intent that was asked for.
@@ -175,8 +178,11 @@ impl Run {
     }
 
     pub(crate) fn tell(&mut self, what: impl FnOnce() -> String) {
-        if self.script.telling == Telling::Printed {
-            println!("{:5} {}", self.event, what());
+        let event = self.event;
+        match self.script.telling {
+            Telling::None => {}
+            Telling::Printed => println!("{event:5} {}", what()),
+            Telling::Kept => self.played.told.push(format!("{event:5} {}", what())),
         }
     }
 
