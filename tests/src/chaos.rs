@@ -170,9 +170,20 @@ impl Chaos {
         backlog: impl IntoIterator<Item = Work>,
         concurrency: usize,
     ) -> Result<Self> {
+        let intendant = Intendant::open(&database.url).await?;
+        let chaos = Self::over(database, intendant, concurrency).await?;
+        chaos.intendant.request_all(backlog).await?;
+        Ok(chaos)
+    }
+
+    /// The same without a backlog, whatever schema there is.
+    pub async fn over(
+        database: Database,
+        intendant: Intendant,
+        concurrency: usize,
+    ) -> Result<Self> {
         let turn = AT_ONCE.acquire().await?;
         let kind = database.kind;
-        let intendant = Intendant::open(&database.url).await?;
         let create = "create table effect (intent text not null)";
         match kind {
             StoreKind::Sqlite => {
@@ -186,7 +197,6 @@ impl Chaos {
                 pool.close().await;
             }
         }
-        intendant.request_all(backlog).await?;
         let directory = tempfile::tempdir()?;
         Ok(Self {
             _turn: turn,
@@ -203,14 +213,31 @@ impl Chaos {
         self.directory.path().join("ledger")
     }
 
+    /// What is in the ledger so far.
+    pub fn lines(&self) -> Result<Vec<Line>> {
+        read(&self.ledger())
+    }
+
+    /// What a worker process is told.
+    pub fn arguments(&self) -> Result<[String; 3]> {
+        let ledger = self.ledger();
+        let ledger = ledger.to_str().context("a path")?;
+        Ok([
+            self.database.url.clone(),
+            ledger.to_owned(),
+            self.concurrency.to_string(),
+        ])
+    }
+
     /// Starts one more worker process.
     pub fn spawn(&mut self) -> Result<u32> {
-        let child = Command::new(binary::path("chaos-worker")?)
-            .args([
-                &self.database.url,
-                self.ledger().to_str().context("a path")?,
-                &self.concurrency.to_string(),
-            ])
+        self.spawn_of(&binary::path("chaos-worker")?)
+    }
+
+    /// Starts one more worker process, of this program.
+    pub fn spawn_of(&mut self, program: &Path) -> Result<u32> {
+        let child = Command::new(program)
+            .args(self.arguments()?)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -222,17 +249,20 @@ impl Chaos {
 
     /// Kills the worker at this place (modulo their number) and starts another one. True: a step of it was running.
     pub fn kill_one(&mut self, which: usize) -> Result<bool> {
-        let place = which % self.workers.len();
-        let pid = {
-            let mut worker = self.workers.swap_remove(place);
-            let killed = worker.kill();
-            worker.wait()?;
-            killed?;
-            worker.id()
-        };
-        let running = self.is_running_a_step(pid)?;
+        let pid = self.workers[which % self.workers.len()].id();
+        let running = self.kill(pid)?;
         self.spawn()?;
         Ok(running)
+    }
+
+    /// Kills a worker. True: a step of it was running.
+    pub fn kill(&mut self, pid: u32) -> Result<bool> {
+        let place = self.workers.iter().position(|worker| worker.id() == pid);
+        let mut worker = self.workers.swap_remove(place.context("no such worker")?);
+        let killed = worker.kill();
+        worker.wait()?;
+        killed?;
+        self.is_running_a_step(pid)
     }
 
     /// Whether a step has started in this process and not ended.
@@ -467,11 +497,17 @@ impl Drop for Chaos {
     }
 }
 
-struct Line {
-    started: bool,
-    intent: String,
-    step: String,
-    pid: String,
+/// A line of the ledger.
+#[derive(Debug)]
+pub struct Line {
+    /// A step has started; otherwise it has ended.
+    pub started: bool,
+    /// The intent's id.
+    pub intent: String,
+    /// The step.
+    pub step: String,
+    /// The process.
+    pub pid: String,
 }
 
 fn read(ledger: &Path) -> Result<Vec<Line>> {

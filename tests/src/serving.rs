@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
@@ -37,7 +38,12 @@ impl Serving {
 
     /// Serves a database at this address.
     pub fn start_at(url: &str, address: &str) -> Result<Self> {
-        let mut child = Command::new(binary::path("intendant")?)
+        Self::of(&binary::path("intendant")?, url, address)
+    }
+
+    /// The same, by this program.
+    pub fn of(program: &Path, url: &str, address: &str) -> Result<Self> {
+        let mut child = Command::new(program)
             .args(["serve", "--listen", address, "--database-url", url])
             .stderr(Stdio::piped())
             .spawn()?;
