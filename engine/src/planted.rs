@@ -24,8 +24,6 @@ pub(crate) enum Slip {
     PollOff,
     /// A plan that was assumed is not mended on disk.
     AssumedPlanKept,
-    /// An answer to an older question has steps sent twice.
-    AnswerTakenTwice,
 }
 
 /// Whether this rule is switched off. Without the feature it never is, and the compiler takes the question out.

@@ -150,22 +150,6 @@ pub static BUGS: &[Bug] = &[
         "a cancel is written as it was decided, whatever has moved since",
         Slip::CancelUncompared,
     ),
-    in_sql(
-        "finish-uncompared",
-        "an outcome takes the place of the one that was there",
-        &[
-            pg(
-                "outcome_insert",
-                "on conflict (intent_id) do nothing",
-                "on conflict (intent_id) do update set state = excluded.state, output = excluded.output",
-            ),
-            lite(
-                "outcome_insert",
-                "on conflict (intent_id) do nothing",
-                "on conflict (intent_id) do update set state = excluded.state, output = excluded.output",
-            ),
-        ],
-    ),
     in_code(
         "crashes-uncounted",
         "what crashes its worker is counted only where it fails",
@@ -239,26 +223,6 @@ pub static BUGS: &[Bug] = &[
         &[pg("once_record", RECORDED, ""), lite("once_record", RECORDED, "")],
     ),
     in_sql(
-        "once-unfenced",
-        "a step's transaction is committed although its worker's session was ended",
-        &[
-            pg(
-                "once_fence",
-                "select s.worker from intendant.session s
-  join intendant.lease l on l.session_id = s.id
- where s.id = $1::uuid and l.id = $2::uuid and $3::uuid = any (l.tasks)
-   for key share of s",
-                "select 'nobody' where $1::uuid is not null and $2::uuid is not null and $3::uuid is not null",
-            ),
-            lite(
-                "once_fence",
-                "select s.worker from intendant_session s join intendant_lease l on l.session_id = s.id
- where s.id = ?1 and l.id = ?2 and exists (select 1 from jsonb_each(l.tasks) t where t.value = ?3)",
-                "select 'nobody' where ?1 is not null and ?2 is not null and ?3 is not null",
-            ),
-        ],
-    ),
-    in_sql(
         "message-taken-twice",
         "a message goes to every step that waits for one of its name",
         &[
@@ -294,11 +258,6 @@ pub static BUGS: &[Bug] = &[
         "assumed-plan-kept",
         "a plan that a reaper assumed is not mended on disk by who knows better",
         Slip::AssumedPlanKept,
-    ),
-    in_code(
-        "answer-taken-twice",
-        "what has come for an intent is acted on as often as it was asked for",
-        Slip::AnswerTakenTwice,
     ),
 ];
 

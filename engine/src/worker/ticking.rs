@@ -12,7 +12,6 @@ use super::telling::{self, Ends};
 use crate::crash;
 use crate::id::{IntentId, LeaseId, TaskId};
 use crate::limits;
-use crate::planted::{Slip, is_planted};
 use crate::state::{FailureReason, IntentState, StepState};
 use crate::store::{ChildLoad, ChildRow, Lane, Life, TickAnswer, TickRequest};
 
@@ -46,8 +45,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
         // There may be two reasons to ask what has come for an intent; to take in the answer twice would be to act on it twice.
         let mut asked = HashSet::new();
-        let is_twice = is_planted(Slip::AnswerTakenTwice);
-        request.reload.retain(|id| asked.insert(*id) || is_twice);
+        request.reload.retain(|id| asked.insert(*id));
         let away = |id: &IntentId| {
             let drive = self.drives.get(&TaskId::from(*id));
             drive.is_some_and(|drive| drive.away() > 0)

@@ -1,12 +1,7 @@
 //! Recovery and resume within one process: a worker is dropped in the middle, the code is fixed, the plan changes.
 
-use std::sync::Mutex;
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
-use intendant::{
-    Cx, Intendant, Intent, IntentState, Node, Plan, StepResult, StepState, Worker, fail, value,
-};
+use intendant::{Cx, Intent, IntentState, Node, Plan, StepResult, StepState, fail, value};
 use serde::{Deserialize, Serialize};
 
 use crate::support::{Bench, Counter, on_both, start};
@@ -18,7 +13,6 @@ on_both! {
     an_intent_goes_on_by_the_plan_that_it_started_with;
     only_a_failed_intent_can_be_resumed;
     plans_whose_shape_depends_on_the_input_run_as_planned;
-    a_plan_that_was_assumed_of_the_dead_is_mended_before_anything_goes_by_it;
     a_resumed_intent_is_not_in_its_old_lease_any_more;
     a_row_that_cannot_be_read_fails_its_intent_only;
     a_suspect_that_is_refused_does_not_stop_its_worker;
@@ -255,81 +249,6 @@ async fn only_a_failed_intent_can_be_resumed(bench: Bench) -> Result<()> {
             && bench.intendant.events(handle.id()).await?.is_empty()
     );
     worker.stop().await?;
-    bench.check().await
-}
-
-/// Of two steps the first counts; the second hangs, as long as the code is not mended.
-fn of_steps(intent: &Move, plan: &mut Plan<Counter>, is_mended: bool) -> Node<u64> {
-    let one = plan.step("one", count).input(value(0u64));
-    match (intent.steps, is_mended) {
-        (1, _) => one,
-        (_, false) => plan.step("two", hang).input(one),
-        (_, true) => plan.step("two", count).input(one),
-    }
-}
-
-/// A worker dies with an intent in hand of which it has not said by which plan it goes, and the reaper writes down the one that its
-/// kind has as a rule, which is another one. Whoever goes on knows better, and says so on disk; else the next one, when that dies in
-/// its turn, would go on by the wrong one.
-async fn a_plan_that_was_assumed_of_the_dead_is_mended_before_anything_goes_by_it(
-    bench: Bench,
-) -> Result<()> {
-    let counter = Counter::default();
-    let (release, held) = std::sync::mpsc::channel::<()>();
-    let (held, planning) = (Mutex::new(Some(held)), Counter::default());
-    let slow = {
-        let planning = planning.clone();
-        move |intent: &Move, plan: &mut Plan<Counter>| -> Node<u64> {
-            let held = held.lock().unwrap().take_if(|_| intent.steps == 2);
-            if let Some(held) = held {
-                planning.add();
-                held.recv().ok();
-            }
-            of_steps(intent, plan, false)
-        }
-    };
-    // All of it stands still while it plans, its heart as well.
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let (url, state) = (bench.database.url.clone(), counter.clone());
-    let first = std::thread::spawn(move || -> Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = { runtime }.enable_all().build()?;
-        runtime.block_on(async {
-            let worker = Worker::new(&Intendant::connect(&url).await?, state);
-            let worker = worker
-                .lease(Duration::from_secs(1))
-                .register::<Move, _>(slow);
-            let until = async {
-                stopped.await.ok();
-            };
-            worker.run(until).await?;
-            Ok(())
-        })
-    });
-    let usual = bench.intendant.request(Move { steps: 1 }).await?;
-    ensure!(usual.output().await? == 1);
-    let other = bench.intendant.request(Move { steps: 2 }).await?;
-    let is_planning = || async { Ok((planning.get() == 1).then_some(())) };
-    bench.until(is_planning).await?;
-    let second = bench.worker(counter.clone()).name("second");
-    let second = start(second.register::<Move, _>(|intent, plan| of_steps(intent, plan, false)));
-    let is_recorded = || async {
-        let steps = bench.intendant.steps(other.id()).await?;
-        Ok(steps.iter().any(|step| step.name == "one").then_some(()))
-    };
-    bench.until(is_recorded).await?;
-    stop.send(()).ok();
-    drop(release);
-    let first = tokio::task::spawn_blocking(|| first.join()).await?;
-    first.map_err(|_| anyhow::anyhow!("it has panicked"))??;
-    second.kill().await;
-    let third = bench.worker(counter.clone());
-    let third = start(third.register::<Move, _>(|intent, plan| of_steps(intent, plan, true)));
-    ensure!(other.output().await? == 2);
-    let events = bench.intendant.events(other.id()).await?;
-    let takeovers = events.iter().filter(|event| event.verb == "take over");
-    ensure!(takeovers.count() == 2, "{events:?}");
-    third.stop().await?;
     bench.check().await
 }
 

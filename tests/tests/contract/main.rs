@@ -82,6 +82,7 @@ mod signals;
 mod signals_of_sql;
 mod sleeps;
 mod slots;
+mod stalled;
 mod step_logs;
 mod subscriptions;
 mod superseding;

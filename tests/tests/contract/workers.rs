@@ -24,6 +24,7 @@ on_both! {
     what_a_leaving_worker_leaves_behind_has_not_crashed;
     a_kind_registered_twice_is_refused;
     a_worker_that_is_taken_for_dead_while_it_stops_ends_all_the_same;
+    an_idle_worker_that_was_taken_for_dead_begins_anew;
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -390,6 +391,23 @@ async fn a_worker_that_is_taken_for_dead_while_it_stops_ends_all_the_same(
     ensure!(report.finished == 0, "{report:?}");
     ensure!(!bench.intendant.state(job.id()).await?.is_finished());
     Ok(())
+}
+
+/// It has nothing to write, so it is its heartbeat that tells it.
+async fn an_idle_worker_that_was_taken_for_dead_begins_anew(bench: Bench) -> Result<()> {
+    let running = start(bench.worker(Counter::default()).register(two_steps));
+    let is_there = || async {
+        let sessions = bench.number("select count(*) from @session").await?;
+        Ok((sessions == 1).then_some(()))
+    };
+    bench.until(is_there).await?;
+    let ended = "delete from @session_kind; delete from @session";
+    bench.run_sql(ended).await?;
+    bench.until(is_there).await?;
+    let job = bench.intendant.request(Job { ms: 1 }).await?;
+    ensure!(job.output().await? == 2);
+    running.stop().await?;
+    bench.check().await
 }
 
 async fn a_kind_registered_twice_is_refused(bench: Bench) -> Result<()> {
