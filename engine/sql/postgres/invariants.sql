@@ -130,6 +130,7 @@ union all
 select 'I7: the times are out of order', o.intent_id from intendant.outcome o
   join intendant.intent i on i.id = o.intent_id
  where o.requested_at <> i.requested_at or o.started_at < i.requested_at or o.finished_at < o.started_at
+    or o.finished_at < i.requested_at
 union all
 select 'I10: the account has changed', o.intent_id from intendant.outcome o
   join intendant.intent i on i.id = o.intent_id where o.account is distinct from i.account

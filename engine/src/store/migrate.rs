@@ -298,6 +298,7 @@ async fn applied(tx: &mut OpenTx) -> Result<Vec<(i64, String)>, Error> {
 /// The newest version that is applied; an error if it is not one of ours.
 fn check(applied: &[(i64, String)], kind: StoreKind) -> Result<i64, Error> {
     let known = MIGRATIONS.last().map_or(0, |migration| migration.version);
+    let newest = applied.last().map_or(0, |(version, _)| *version);
     for (version, checksum) in applied {
         match MIGRATIONS
             .iter()
@@ -305,7 +306,7 @@ fn check(applied: &[(i64, String)], kind: StoreKind) -> Result<i64, Error> {
         {
             None => {
                 return Err(Error::NewerSchema {
-                    found: *version,
+                    found: newest,
                     known,
                 });
             }
@@ -315,5 +316,5 @@ fn check(applied: &[(i64, String)], kind: StoreKind) -> Result<i64, Error> {
             Some(_) => {}
         }
     }
-    Ok(applied.last().map_or(0, |(version, _)| *version))
+    Ok(newest)
 }

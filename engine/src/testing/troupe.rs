@@ -54,11 +54,6 @@ impl Attempt {
     pub fn step(&self) -> &str {
         &self.0.step
     }
-
-    /// Its number, from 1.
-    pub fn number(&self) -> u32 {
-        self.0.attempt
-    }
 }
 
 /// A worker: one process after the other.
@@ -127,11 +122,6 @@ impl<S: Send + Sync + 'static> Troupe<S> {
     /// The database's URL.
     pub fn database_url(&self) -> &str {
         &self.database.url
-    }
-
-    /// Time that has passed.
-    pub fn passed(&self) -> Duration {
-        self.clock.passed()
     }
 
     /// Lets time pass.

@@ -34,6 +34,8 @@ mod few_at_once;
 mod flips;
 mod history;
 mod invariants;
+mod invariants_of_queues;
+mod invariants_others;
 mod keys_of_sql;
 mod labels;
 mod limits;

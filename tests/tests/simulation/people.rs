@@ -1,6 +1,6 @@
 //! People: who asks for what, and what is done about it by hand.
 
-use intendant::{IntentId, IntentState, StepState};
+use intendant::{Error, IntentId, IntentState, StepState};
 use rand::RngExt as _;
 
 use crate::judge;
@@ -9,6 +9,15 @@ use crate::run::{Asked, Run, Stop};
 
 /// Who acts, when somebody does.
 const ACTOR: &str = "operator";
+
+/// Whether the state of the intent allowed it.
+fn could_be<T>(answer: Result<T, Error>) -> Result<bool, Stop> {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_conflict() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
 
 impl Run {
     pub(crate) async fn ask(&mut self) -> Result<(), Stop> {
@@ -56,14 +65,9 @@ impl Run {
         let id = self.asked[which].id;
         let cancelled = self.troupe.intendant().cancel(id, ACTOR, None).await;
         self.tell(|| format!("cancels {id}: {cancelled:?}"));
-        match cancelled {
-            Ok(_) => {
-                self.asked[which].is_stopped = true;
-                Ok(true)
-            }
-            Err(error) if error.is_conflict() => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        let could_be = could_be(cancelled)?;
+        self.asked[which].is_stopped |= could_be;
+        Ok(could_be)
     }
 
     pub(crate) async fn undo(&mut self, which: usize) -> Result<bool, Stop> {
@@ -74,40 +78,26 @@ impl Run {
         }
         let undone = self.troupe.intendant().undo(id, ACTOR, None).await;
         self.tell(|| format!("has {id} taken back: {undone:?}"));
-        match undone {
-            Ok(_) => {
-                self.asked[which].is_stopped = true;
-                Ok(true)
-            }
-            Err(error) if error.is_conflict() => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        let could_be = could_be(undone)?;
+        self.asked[which].is_stopped |= could_be;
+        Ok(could_be)
     }
 
     pub(crate) async fn discard(&mut self, which: usize) -> Result<bool, Stop> {
         let id = self.asked[which].id;
         let discarded = self.troupe.intendant().discard(id, ACTOR, None).await;
         self.tell(|| format!("gives {id} up: {discarded:?}"));
-        match discarded {
-            Ok(_) => {
-                self.asked[which].is_stopped = true;
-                self.asked[which].is_discarded = true;
-                Ok(true)
-            }
-            Err(error) if error.is_conflict() => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        let could_be = could_be(discarded)?;
+        self.asked[which].is_stopped |= could_be;
+        self.asked[which].is_discarded |= could_be;
+        Ok(could_be)
     }
 
     /// Whether it could be.
     pub(crate) async fn resume(&mut self, id: IntentId) -> Result<bool, Stop> {
         let resumed = self.troupe.intendant().resume(id, ACTOR, None).await;
         self.tell(|| format!("resumes {id}: {resumed:?}"));
-        match resumed {
-            Ok(_) => Ok(true),
-            Err(error) if error.is_conflict() => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        could_be(resumed)
     }
 
     /// A message to each that waits for one. How many there were.
