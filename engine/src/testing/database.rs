@@ -9,8 +9,8 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use super::TestError;
 use super::clock::VirtualClock;
+use super::{Fresh, TestError};
 use crate::client::Intendant;
 use crate::store::StoreOptions;
 
@@ -45,7 +45,7 @@ pub(super) struct Database {
 }
 
 impl Database {
-    pub(super) async fn open(clock: Arc<VirtualClock>) -> Result<Self, TestError> {
+    async fn open(clock: Arc<VirtualClock>) -> Result<Self, TestError> {
         let template = TEMPLATE.get_or_try_init(template).await?;
         let directory = Directory::new()?;
         let path = directory.0.join("test.db");
@@ -63,6 +63,16 @@ impl Database {
             _directory: directory,
         })
     }
+}
+
+/// A fresh world: its clock, its database, and the application's state in it.
+pub(super) async fn world<S>(
+    fresh: &Fresh<S>,
+) -> Result<(Arc<VirtualClock>, Database, Arc<S>), TestError> {
+    let clock = Arc::new(VirtualClock::new());
+    let database = Database::open(clock.clone()).await?;
+    let app = fresh(database.url.clone()).await;
+    Ok((clock, database, Arc::new(app)))
 }
 
 async fn template() -> Result<Vec<u8>, TestError> {

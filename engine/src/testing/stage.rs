@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::clock::VirtualClock;
-use super::database::Database;
+use super::database::{Database, world};
 use super::director::{Director, Standing};
 use super::ended::Ended;
 use super::process::Process;
@@ -66,9 +66,7 @@ impl<S: Send + Sync + 'static> Stage<S> {
         fresh: &super::Fresh<S>,
         register: Register<S>,
     ) -> Result<Self, TestError> {
-        let clock = Arc::new(VirtualClock::new());
-        let database = Database::open(clock.clone()).await?;
-        let app = Arc::new(fresh(database.url.clone()).await);
+        let (clock, database, app) = world(fresh).await?;
         Ok(Self {
             app,
             register,

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::clock::VirtualClock;
-use super::database::Database;
+use super::database::{Database, world};
 use super::director::{Director, Standing};
 use super::process::Process;
 use super::script::Script;
@@ -87,9 +87,7 @@ impl<S: Send + Sync + 'static> Kit<S> {
     /// So many workers in a fresh world.
     #[doc(hidden)]
     pub async fn troupe(&self, workers: usize) -> Result<Troupe<S>, TestError> {
-        let clock = Arc::new(VirtualClock::new());
-        let database = Database::open(clock.clone()).await?;
-        let app = Arc::new((self.fresh)(database.url.clone()).await);
+        let (clock, database, app) = world(&self.fresh).await?;
         let actor = |_| Actor {
             process: None,
             lives: 0,

@@ -19,8 +19,8 @@ on_both! {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Move {
-    steps: u64,
+pub(crate) struct Move {
+    pub(crate) steps: u64,
 }
 
 impl Intent for Move {

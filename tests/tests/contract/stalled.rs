@@ -7,10 +7,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
-use intendant::{Cx, Intendant, Intent, Node, Plan, StepResult, Worker, value};
-use serde::{Deserialize, Serialize};
+use intendant::{Cx, Intendant, Node, Plan, StepResult, Worker, value};
 use tokio::sync::oneshot;
 
+use crate::crashes::Move;
 use crate::support::{Bench, Counter, on_both, start};
 
 on_both! {
@@ -70,16 +70,6 @@ impl Alone {
         let ended = tokio::task::spawn_blocking(|| self.thread.join()).await?;
         ended.map_err(|_| anyhow!("it has panicked"))?
     }
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Move {
-    steps: u64,
-}
-
-impl Intent for Move {
-    const KIND: &'static str = "move";
-    type Output = u64;
 }
 
 async fn count(_: Cx<Counter>, before: u64) -> StepResult<u64> {
