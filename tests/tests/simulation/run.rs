@@ -36,7 +36,6 @@ pub(crate) enum Telling {
     #[default]
     None,
     Printed,
-    Kept,
 }
 
 /// What came of a run.
@@ -49,8 +48,6 @@ pub(crate) struct Played {
     pub events: u64,
     /// What must not be.
     pub breach: Option<String>,
-    /// The story, where it is kept.
-    pub told: Vec<String>,
 }
 
 /// An intent that was asked for.
@@ -178,11 +175,8 @@ impl Run {
     }
 
     pub(crate) fn tell(&mut self, what: impl FnOnce() -> String) {
-        let event = self.event;
-        match self.script.telling {
-            Telling::None => {}
-            Telling::Printed => println!("{event:5} {}", what()),
-            Telling::Kept => self.played.told.push(format!("{event:5} {}", what())),
+        if self.script.telling == Telling::Printed {
+            println!("{:5} {}", self.event, what());
         }
     }
 
