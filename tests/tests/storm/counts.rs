@@ -1,0 +1,104 @@
+//! What was hit how often: a storm that has hit nothing shows nothing.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use intendant::StoreKind;
+
+/// How often each thing has happened.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    /// Workers killed.
+    pub(crate) killed: u64,
+    /// Of these, those of which a step was running.
+    pub(crate) amid_a_step: u64,
+    /// Workers stopped for longer than their lease, and woken.
+    pub(crate) paused: u64,
+    /// Ticks that were refused, of workers that lived to tell it.
+    pub(crate) refused: u64,
+    /// Servers killed.
+    pub(crate) servers: u64,
+    /// Crashes of the database.
+    pub(crate) crashes: u64,
+    /// Silences of the network.
+    pub(crate) silences: u64,
+    /// Connections cut at a message that is no COMMIT.
+    pub(crate) resets: u64,
+    /// COMMITs of ticks, steps and requests whose answer was lost.
+    pub(crate) answers_lost: u64,
+    /// And those that were never sent.
+    pub(crate) never_sent: u64,
+    /// Intents asked for.
+    pub(crate) intents: u64,
+    /// Of these, those that a server has acknowledged.
+    pub(crate) acknowledged: u64,
+}
+
+/// How often at least, in a minute of faults on two cores.
+const ON_POSTGRES: Counts = Counts {
+    killed: 100,
+    amid_a_step: 10,
+    paused: 4,
+    // Who wakes finds its connection gone as often as not.
+    refused: 0,
+    servers: 6,
+    crashes: 6,
+    silences: 2,
+    resets: 10,
+    answers_lost: 15,
+    never_sent: 15,
+    intents: 500,
+    acknowledged: 50,
+};
+
+const ON_SQLITE: Counts = Counts {
+    killed: 120,
+    amid_a_step: 20,
+    paused: 4,
+    refused: 1,
+    servers: 6,
+    crashes: 0,
+    silences: 0,
+    resets: 0,
+    answers_lost: 0,
+    never_sent: 0,
+    intents: 2_000,
+    acknowledged: 50,
+};
+
+impl Counts {
+    /// Prints all of them, and fails if something has not happened often enough.
+    pub(crate) fn check(&self, kind: StoreKind, lasts: Duration) -> Result<()> {
+        let least = match kind {
+            StoreKind::Sqlite => &ON_SQLITE,
+            StoreKind::Postgres => &ON_POSTGRES,
+        };
+        let mut short = Vec::new();
+        for ((what, found), (_, a_minute)) in self.named().into_iter().zip(least.named()) {
+            let least = a_minute * lasts.as_secs() / 60;
+            println!("{}: {what}: {found} (at least {least})", kind.as_str());
+            if found < least {
+                short.push(format!("{what}: {found} of {least}"));
+            }
+        }
+        ensure!(short.is_empty(), "not enough was hit: {short:?}");
+        Ok(())
+    }
+
+    fn named(&self) -> [(&'static str, u64); 12] {
+        [
+            ("workers killed", self.killed),
+            ("of these amid a step", self.amid_a_step),
+            ("workers paused beyond their lease", self.paused),
+            ("stale ticks tried and refused", self.refused),
+            ("servers killed", self.servers),
+            ("crashes of the database", self.crashes),
+            ("silences of the network", self.silences),
+            ("connections reset", self.resets),
+            ("answers to COMMITs lost", self.answers_lost),
+            ("COMMITs never sent", self.never_sent),
+            ("intents", self.intents),
+            ("of these acknowledged by a server", self.acknowledged),
+        ]
+    }
+}
