@@ -1,5 +1,5 @@
-//! Planted bugs: each rule that can be switched off is missed by at least one suite. A suite that has never failed shows nothing; here
-//! each has to, once for each bug.
+//! Planted bugs: for each rule that can be switched off there is a suite that fails without it. One that has never failed shows nothing;
+//! here it has to, and if it passes with a bug, this test fails.
 //!
 //! ```sh
 //! cargo test --workspace --test planted -- --nocapture                            # the quickest suite for each bug
