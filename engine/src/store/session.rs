@@ -128,7 +128,10 @@ impl Store {
                         let of_queue = |lane: &&Lane| lane.queue == seen.queue;
                         let lane = lanes.iter().find(of_queue).map(std::slice::from_ref);
                         let lane = lane.unwrap_or_default();
-                        seen.ready = self::peek(&mut conn, lane, i64::MAX).await?.ready;
+                        let found = self::peek(&mut conn, lane, i64::MAX).await?;
+                        seen.ready = found.ready;
+                        // Who asks for a slot for ordinary tasks, and finds none, has lost its place in line for one.
+                        peek.suspects |= found.suspects && seen.to_be_had;
                         peek.slots.push(seen);
                     }
                 }

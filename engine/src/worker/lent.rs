@@ -16,8 +16,10 @@ pub(super) struct Lent {
     held: usize,
     /// How many of them it may go on to use.
     usable: usize,
-    /// It has use for more, and waits.
+    /// It has use for more, and nobody has said since that there is more.
     denied: bool,
+    /// By its row it waits, and others who began to wait later do so behind it.
+    in_line: bool,
     known: Known,
 }
 
@@ -38,6 +40,7 @@ impl Lent {
         held: 0,
         usable: 0,
         denied: false,
+        in_line: false,
         known: Known::No,
     };
 
@@ -57,6 +60,7 @@ impl Lent {
             held: has.held,
             usable: has.usable,
             denied: has.denied,
+            in_line: has.denied,
             known: Known::Since(now),
         };
     }
@@ -96,7 +100,7 @@ impl Lent {
         };
         let more = wanted > self.held && !self.denied;
         // Nobody is to wait for one who does not.
-        let less = wanted <= self.held && self.denied;
+        let less = wanted <= self.held && self.in_line;
         let gives_back = self.held > wanted.min(self.usable).max(running);
         !is_known || more || less || gives_back
     }

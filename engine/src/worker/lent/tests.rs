@@ -282,6 +282,35 @@ impl World {
         self.start(who);
     }
 
+    /// Whatever the events are; then all that was on its way has arrived.
+    fn played(kinds: &[usize], events: Vec<(u8, usize, usize)>) -> Self {
+        let mut world = World::new(kinds);
+        for (what, who, many) in events {
+            match what {
+                0..=3 => world.send(who),
+                4..=6 => world.commit(who),
+                7..=9 => world.hear(who),
+                10..=11 => world.end(who),
+                12 => world.look(who),
+                13 => world.ready[kinds[who]] += many,
+                14 => world.now += Duration::from_millis(150 * many as u64),
+                // People cancel it.
+                15 => world.ready[kinds[who]] = 0,
+                _ => world.limit(many as i64),
+            }
+            world.check();
+        }
+        if world.limit.is_none() {
+            world.limit(2);
+        }
+        (0..4).for_each(|who| {
+            world.commit(who);
+            world.hear(who);
+        });
+        world.comes_to_rest();
+        world
+    }
+
     fn tick(&mut self, who: usize) {
         self.send(who);
         self.commit(who);
@@ -392,8 +421,33 @@ fn long_steps_keep_their_slots_and_nobody_asks_for_them_again_and_again() {
     assert_eq!((world.rows[0].held, world.rows[1].held), (1, 1));
 }
 
+#[test]
+fn who_finds_a_slot_and_nothing_to_use_it_for_leaves_the_line() {
+    let mut world = World::new(&[0, 1]);
+    world.limit(1);
+    (0..2).for_each(|who| world.look(who));
+    world.ready[1] = 1;
+    world.tick(1);
+    assert_eq!(world.members[1].lane.running, 1);
+    world.ready[0] = 1;
+    world.tick(0);
+    assert!(world.rows[0].hungry_at.is_some());
+    // People cancel it, and the slot is given back before anybody has looked.
+    world.ready[0] = 0;
+    world.end(1);
+    (0..3).for_each(|_| world.tick(1));
+    assert_eq!(world.lent, 0);
+    world.look(0);
+    world.tick(0);
+    world.ready[1] = 1;
+    for _ in 0..10 {
+        world.goes_on();
+    }
+    assert_eq!(world.members[1].done, 2);
+}
+
 fn event() -> impl Strategy<Value = (u8, usize, usize)> {
-    (0u8..16, 0usize..4, 1usize..8)
+    (0u8..17, 0usize..4, 1usize..8)
 }
 
 proptest! {
@@ -404,25 +458,7 @@ proptest! {
         events in prop::collection::vec(event(), 1..250),
         kinds in prop::collection::vec(0usize..3, 4),
     ) {
-        let mut world = World::new(&kinds);
-        for (what, who, many) in events {
-            match what {
-                0..=3 => world.send(who),
-                4..=6 => world.commit(who),
-                7..=9 => world.hear(who),
-                10..=11 => world.end(who),
-                12 => world.look(who),
-                13 => world.ready[kinds[who]] += many,
-                14 => world.now += Duration::from_millis(150 * many as u64),
-                _ => world.limit(many as i64),
-            }
-            world.check();
-        }
-        if world.limit.is_none() {
-            world.limit(2);
-        }
-        (0..4).for_each(|who| { world.commit(who); world.hear(who); });
-        world.comes_to_rest();
+        let mut world = World::played(&kinds, events);
         // One kind never runs out.
         world.ready[kinds[0]] += 1_000_000;
         for _ in 0..800 {
@@ -433,5 +469,21 @@ proptest! {
             prop_assert!(!known || world.ready[kind] == 0, "{} of {kind} are left: {world:#?}", world.ready[kind]);
         }
         world.comes_to_rest();
+    }
+
+    #[test]
+    fn nobody_stands_in_line_who_has_no_use_for_a_slot(
+        events in prop::collection::vec(event(), 1..250),
+        kinds in prop::collection::vec(0usize..3, 4),
+    ) {
+        let mut world = World::played(&kinds, events);
+        for _ in 0..400 {
+            world.goes_on();
+        }
+        for kind in kinds {
+            prop_assert!(world.ready[kind] == 0, "{} of {kind} are left: {world:#?}", world.ready[kind]);
+        }
+        let waits = |member: &Member| member.lane.in_hand() > 0;
+        prop_assert!(!world.members.iter().any(waits), "{world:#?}");
     }
 }
