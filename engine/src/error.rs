@@ -1,6 +1,7 @@
 //! The engine's error.
 
 use chrono::{DateTime, Utc};
+use sqlx::postgres::PgDatabaseError;
 
 use crate::conflict::ConflictsError;
 use crate::id::{IntentId, TokenId};
@@ -491,7 +492,9 @@ impl Error {
         match self {
             Self::Database(sqlx::Error::Database(database)) => {
                 let code = database.code().unwrap_or_default();
-                !passes(&code) && !is_of_the_schema(&code, database.message())
+                !passes(&code)
+                    && !is_of_the_schema(&code, database.message())
+                    && !is_of_the_files(&code, database.try_downcast_ref())
             }
             Self::Database(
                 sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. },
@@ -512,6 +515,12 @@ fn passes(code: &str) -> bool {
             .iter()
             .any(|class| code.starts_with(class)),
     }
+}
+
+/// Whether PostgreSQL's storage says what it has no code for: that a quota is used up (`EDQUOT`), or that a file may not grow
+/// (`EFBIG`). Its messages are in the server's language, the names of its source files are not.
+fn is_of_the_files(code: &str, error: Option<&PgDatabaseError>) -> bool {
+    code == "XX000" && error.and_then(|error| error.file()) == Some("md.c")
 }
 
 /// Whether an error says that the engine's tables are not what they should be, or may not be used.

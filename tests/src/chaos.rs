@@ -13,12 +13,27 @@ use intendant::{
     Committed, Cx, Intendant, Intent, IntentId, IntentState, Node, Plan, StepResult, StoreKind,
     value,
 };
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, SqliteConnection};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::binary;
 use crate::database::Database;
+
+/// Tells a worker process how long its lease is, in milliseconds.
+pub const LEASE_MS: &str = "INTENDANT_TEST_LEASE_MS";
+
+/// The lease of a worker process that was told nothing: short, so that much happens.
+const LEASE: Duration = Duration::from_secs(1);
+
+/// The lease that this process was told to have.
+pub fn lease_of_this_process() -> Result<Duration> {
+    match std::env::var(LEASE_MS) {
+        Ok(ms) => Ok(Duration::from_millis(ms.parse().context(LEASE_MS)?)),
+        Err(_) => Ok(LEASE),
+    }
+}
 
 /// An operation of three steps: an effect outside, an effect in the database, an effect outside.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -61,7 +76,7 @@ pub struct Effects {
 
 impl Effects {
     /// Appends one line; a line is one write, so that lines of several processes do not mix.
-    fn note(&self, what: &str, cx: &Cx<Effects>) -> std::io::Result<()> {
+    pub(crate) fn note(&self, what: &str, cx: &Cx<Effects>) -> std::io::Result<()> {
         let line = format!(
             "{what} {} {} {}\n",
             cx.intent_id(),
@@ -88,17 +103,27 @@ async fn outside(cx: Cx<Effects>, work: Work) -> StepResult<Work> {
 
 async fn inside(cx: Cx<Effects>, work: Work) -> StepResult<Committed<Work>> {
     cx.state().note("start", &cx)?;
+    let done = effect(&cx, work).await?;
+    cx.state().note("end", &cx)?;
+    Ok(done)
+}
+
+/// One effect in the database, together with what the step comes to.
+pub(crate) async fn effect<T>(cx: &Cx<Effects>, output: T) -> StepResult<Committed<T>>
+where
+    T: Serialize + DeserializeOwned + Send + 'static,
+{
     let id = cx.intent_id().to_string();
-    let done = match cx.state().kind {
+    match cx.state().kind {
         StoreKind::Sqlite => {
             cx.transaction(async |db: &mut SqliteConnection| {
                 sqlx::query("insert into effect (intent) values (?1)")
                     .bind(&id)
                     .execute(&mut *db)
                     .await?;
-                Ok(work)
+                Ok(output)
             })
-            .await?
+            .await
         }
         StoreKind::Postgres => {
             cx.transaction(async |db: &mut PgConnection| {
@@ -106,18 +131,26 @@ async fn inside(cx: Cx<Effects>, work: Work) -> StepResult<Committed<Work>> {
                     .bind(&id)
                     .execute(&mut *db)
                     .await?;
-                Ok(work)
+                Ok(output)
             })
-            .await?
+            .await
         }
-    };
-    cx.state().note("end", &cx)?;
-    Ok(done)
+    }
 }
 
 async fn number(cx: Cx<Effects>, work: Work) -> StepResult<usize> {
     outside(cx, work).await.map(|work| work.number)
 }
+
+/// Steps of a plan by name, and those that each has to wait for.
+pub type Steps = &'static [(&'static str, &'static [&'static str])];
+
+/// The steps of [`Work`].
+const STEPS: Steps = &[
+    ("first", &[]),
+    ("second", &["first"]),
+    ("third", &["second"]),
+];
 
 /// The plan of [`Work`].
 pub fn plan(work: &Work, plan: &mut Plan<Effects>) -> Node<usize> {
@@ -236,7 +269,12 @@ impl Chaos {
 
     /// Starts one more worker process, of this program.
     pub fn spawn_of(&mut self, program: &Path) -> Result<u32> {
-        let child = Command::new(program)
+        self.spawn_by(Command::new(program))
+    }
+
+    /// Starts one more worker process, by a command that ends with the program.
+    pub fn spawn_by(&mut self, mut command: Command) -> Result<u32> {
+        let child = command
             .args(self.arguments()?)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -388,6 +426,17 @@ impl Chaos {
         failed: usize,
         stale: usize,
     ) -> Result<Judgement> {
+        self.judge_steps(STEPS, intents, failed, stale).await
+    }
+
+    /// The same of intents that have these steps.
+    pub async fn judge_steps(
+        &self,
+        steps: Steps,
+        intents: usize,
+        failed: usize,
+        stale: usize,
+    ) -> Result<Judgement> {
         self.check().await?;
         let unfinished = self.intendant.unfinished().await?;
         ensure!(unfinished.total() == 0, "lost: {unfinished:?}");
@@ -402,41 +451,38 @@ impl Chaos {
             "{succeeded} of {intents} succeeded"
         );
 
-        let mut runs: HashMap<(String, String), usize> = HashMap::new();
-        let mut furthest: HashMap<String, usize> = HashMap::new();
+        // How often each step of each intent has started.
+        let mut runs: HashMap<String, Vec<usize>> = HashMap::new();
         let mut again = Vec::new();
         for line in read(&self.ledger())?
             .into_iter()
             .filter(|line| line.started)
         {
-            let order = ["first", "second", "third"]
-                .iter()
-                .position(|step| *step == line.step)
-                .context("a step")?;
-            let reached = furthest.entry(line.intent.clone()).or_default();
-            // A step starts only when the one before it is recorded: seeing an earlier one again after that is a
-            // recorded result that was run again.
-            if order < *reached {
-                again.push(format!("{} ran `{}` again", line.intent, line.step));
+            let place = steps.iter().position(|(name, _)| *name == line.step);
+            let place = place.context("a step")?;
+            let text = format!("{} ran `{}` again", line.intent, line.step);
+            let runs = runs
+                .entry(line.intent)
+                .or_insert_with(|| vec![0; steps.len()]);
+            // A step starts only when those before it are recorded: seeing one of these again after that is a recorded
+            // result that was run again.
+            let mut started = steps.iter().zip(runs.iter()).filter(|(_, runs)| **runs > 0);
+            if started.any(|((_, before), _)| before.contains(&line.step.as_str())) {
+                again.push(text);
             }
-            *reached = order.max(*reached);
-            *runs.entry((line.intent, line.step)).or_default() += 1;
+            runs[place] += 1;
         }
         ensure!(
             again.len() <= stale,
             "what was recorded ran again: {again:?}"
         );
-        ensure!(
-            furthest.len() == intents,
-            "{} of {intents} ran",
-            furthest.len()
-        );
+        ensure!(runs.len() == intents, "{} of {intents} ran", runs.len());
         let doubled = self.doubled_effects(intents).await?;
         ensure!(
             doubled == 0,
             "{doubled} intents have not exactly one effect in the database"
         );
-        let repeated = runs.values().filter(|count| **count > 1).count();
+        let repeated = runs.values().flatten().filter(|count| **count > 1).count();
         Ok(Judgement { repeated })
     }
 

@@ -3,12 +3,15 @@
 pub mod binary;
 pub mod chaos;
 pub mod chromium;
+pub mod clock;
 pub mod database;
+pub mod full;
 pub mod long;
 pub mod orders;
 pub mod postgres;
 pub mod proxy;
 pub mod python;
+pub mod rounds;
 pub mod scenes;
 pub mod serving;
 pub mod terminal;

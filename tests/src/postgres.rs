@@ -72,7 +72,8 @@ start() {
   done
   exit 1
 }
-"$BIN/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C --no-sync >"$dir/initdb.log" 2>&1 \
+"$BIN/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C --no-sync --wal-segsize="$WAL_MB" \
+  >"$dir/initdb.log" 2>&1 \
   || { cat "$dir/initdb.log"; exit 1; }
 start
 while read -r away; do
@@ -87,6 +88,11 @@ done
 impl Cluster {
     /// Starts a server on a free port.
     pub fn start(durability: Durability) -> Result<Self> {
+        Self::start_with(durability, 16)
+    }
+
+    /// The same, with a write-ahead log in files of so many megabytes (a power of two).
+    pub fn start_with(durability: Durability, wal_mb: u32) -> Result<Self> {
         let bin = server_binaries()?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let options = match durability {
@@ -99,6 +105,7 @@ impl Cluster {
             .env("BIN", &bin)
             .env("PORT", port.to_string())
             .env("OPTIONS", options)
+            .env("WAL_MB", wal_mb.to_string())
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -191,7 +198,7 @@ fn is_server(bin: &Path) -> bool {
 }
 
 /// `initdb` refuses root: step down to another user.
-fn as_somebody_else() -> Result<Command> {
+pub(crate) fn as_somebody_else() -> Result<Command> {
     let id = Command::new("id")
         .arg("-u")
         .output()

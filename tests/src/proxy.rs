@@ -1,12 +1,14 @@
 //! A proxy in front of a PostgreSQL server that loses what a network can lose: the answer to a COMMIT, the COMMIT
-//! itself, a connection at any message, everything for a while.
+//! itself, a connection at any message, a notification, everything for a while; and that is late.
 //!
 //! It knows which COMMIT ends a tick, a step's transaction or a request; and it counts what it did, since a test that hit
 //! nothing shows nothing.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rand::rngs::StdRng;
@@ -41,6 +43,8 @@ pub struct Faults {
     pub never_sent: f64,
     /// The connection is cut before some other message of the client's.
     pub reset: f64,
+    /// A notification is not passed on.
+    pub notification_lost: f64,
 }
 
 /// What the proxy has done so far.
@@ -51,6 +55,10 @@ pub struct Counts {
     pub resets: u64,
     /// Connections that were accepted.
     pub connections: u64,
+    /// Notifications that were not passed on.
+    pub notifications_lost: u64,
+    /// How often something was passed on late.
+    pub delayed: u64,
 }
 
 impl Counts {
@@ -80,6 +88,8 @@ struct Shared {
 struct State {
     random: StdRng,
     faults: Faults,
+    /// In milliseconds.
+    delay: Option<RangeInclusive<u64>>,
     /// The n-th COMMITs of a sort from now that shall have a fate.
     chosen: Vec<(Sort, u64, Fate)>,
     counts: Counts,
@@ -99,6 +109,7 @@ impl Proxy {
             state: Mutex::new(State {
                 random: StdRng::seed_from_u64(seed),
                 faults: Faults::default(),
+                delay: None,
                 chosen: Vec::new(),
                 counts: Counts::default(),
             }),
@@ -124,9 +135,15 @@ impl Proxy {
         self.shared.state().faults = faults;
     }
 
+    /// From now on whatever comes is passed on so many milliseconds later, either way; none: at once.
+    pub fn delay(&self, ms: Option<RangeInclusive<u64>>) {
+        self.shared.state().delay = ms;
+    }
+
     /// From now on nothing goes wrong.
     pub fn calm(&self) {
         self.disturb(Faults::default());
+        self.delay(None);
     }
 
     /// The n-th COMMIT of this sort, counted from 1 and from now, has this fate.
@@ -179,6 +196,29 @@ impl Shared {
         let _ = self.held.subscribe().wait_for(|held| !held).await;
     }
 
+    /// Waits until what has come is to be passed on.
+    async fn until_due(&self) {
+        self.until_released().await;
+        if let Some(late) = self.late() {
+            tokio::time::sleep(late).await;
+        }
+    }
+
+    fn late(&self) -> Option<Duration> {
+        let mut state = self.state();
+        let delay = state.delay.clone()?;
+        state.counts.delayed += 1;
+        Some(Duration::from_millis(state.random.random_range(delay)))
+    }
+
+    fn loses_notification(&self) -> bool {
+        let mut state = self.state();
+        let odds = state.faults.notification_lost;
+        let lost = odds > 0.0 && state.random.random_bool(odds);
+        state.counts.notifications_lost += u64::from(lost);
+        lost
+    }
+
     fn is_reset(&self) -> bool {
         let mut state = self.state();
         let odds = state.faults.reset;
@@ -217,6 +257,9 @@ impl Shared {
     }
 }
 
+/// What the server tells a client that has listened for it, a message of its own between those of answers.
+const NOTIFICATION: u8 = b'A';
+
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     // Dropped with this task, and its connections with it.
     let mut connections = tokio::task::JoinSet::new();
@@ -243,7 +286,7 @@ async fn serve(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
         tokio::select! {
             more = asked.read(&mut client) => {
                 more?;
-                shared.until_released().await;
+                shared.until_due().await;
                 while let Some(message) = asked.next() {
                     if !session.is_commit(&message) {
                         if shared.is_reset() {
@@ -275,9 +318,11 @@ async fn serve(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
             }
             more = answered.read(&mut server) => {
                 more?;
-                shared.until_released().await;
+                shared.until_due().await;
                 while let Some(message) = answered.next() {
-                    client.write_all(&message).await?;
+                    if message[0] != NOTIFICATION || !shared.loses_notification() {
+                        client.write_all(&message).await?;
+                    }
                 }
             }
         }

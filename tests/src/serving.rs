@@ -43,7 +43,12 @@ impl Serving {
 
     /// The same, by this program.
     pub fn of(program: &Path, url: &str, address: &str) -> Result<Self> {
-        let mut child = Command::new(program)
+        Self::by(Command::new(program), url, address)
+    }
+
+    /// The same, by a command that ends with the program.
+    pub fn by(mut command: Command, url: &str, address: &str) -> Result<Self> {
+        let mut child = command
             .args(["serve", "--listen", address, "--database-url", url])
             .stderr(Stdio::piped())
             .spawn()?;

@@ -1,7 +1,7 @@
 //! Real processes that die or stop at any instant; an effect ledger outside the engine's database is the judge.
 //!
-//! Sized for CI. By hand: `INTENDANT_CHAOS_KILLS=1000 cargo test --release -p intendant-tests --test chaos`, and with
-//! `INTENDANT_TEST_SCALE=full` one poison among 10,000 intents.
+//! What each fault has to show by itself. All of them at once, on every step of thousands of intents, are the storm
+//! (`tests/tests/storm`). By hand, with `INTENDANT_TEST_SCALE=full`, one poison among 10,000 intents.
 
 use std::time::{Duration, Instant};
 
@@ -19,63 +19,6 @@ fn backlog(intents: usize, step_ms: u64) -> impl Iterator<Item = Work> {
         step_ms,
         poison: false,
     })
-}
-
-/// How many kills; more by hand.
-fn kills() -> usize {
-    std::env::var("INTENDANT_CHAOS_KILLS")
-        .ok()
-        .and_then(|kills| kills.parse().ok())
-        .unwrap_or(60)
-}
-
-async fn killed_at_any_instant(kind: StoreKind) -> Result<()> {
-    let kills = kills();
-    let mut intents = 1_000;
-    let mut chaos = Chaos::new(kind, backlog(intents, 8), 16).await?;
-    chaos.spawn()?;
-    chaos.spawn()?;
-    let mut interrupted = 0;
-    for _ in 0..kills {
-        tokio::time::sleep(Duration::from_millis(rand::rng().random_range(100..400))).await;
-        // There is always more to do, so that there is always something to hit.
-        if chaos.intendant.unfinished().await?.total() < 500 {
-            chaos.intendant.request_all(backlog(1_000, 8)).await?;
-            intents += 1_000;
-        }
-        interrupted += usize::from(chaos.kill_one(rand::rng().random_range(0..2))?);
-    }
-    chaos.drain(Duration::from_secs(120), |_| Ok(())).await?;
-    // Whoever is hit by three kills while it runs by itself looks like a poison; a person looks and resumes it.
-    let quarantined = chaos.resume_failed().await?;
-    chaos.drain(Duration::from_secs(60), |_| Ok(())).await?;
-    chaos.stop()?;
-    let judgement = chaos.judge(intents, 0).await?;
-    println!(
-        "{}: {kills} kills, {interrupted} of them hit a running step; {intents} intents, {} steps ran again, \
-         {quarantined} intents quarantined and resumed",
-        kind.as_str(),
-        judgement.repeated
-    );
-    ensure!(
-        interrupted >= kills / 6,
-        "only {interrupted} of {kills} kills hit a running step"
-    );
-    ensure!(
-        quarantined <= kills / 20,
-        "{quarantined} intents were quarantined"
-    );
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_or_doubled_by_kill_9_on_sqlite() -> Result<()> {
-    killed_at_any_instant(StoreKind::Sqlite).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_or_doubled_by_kill_9_on_postgres() -> Result<()> {
-    killed_at_any_instant(StoreKind::Postgres).await
 }
 
 /// Long steps whose workers are killed go on from their last checkpoints.

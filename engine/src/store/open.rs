@@ -81,6 +81,17 @@ pub(super) async fn sqlite(options: &StoreOptions) -> Result<Db, Error> {
             full: false,
         });
     }
+    // A COMMIT that finds the disk full has rolled back, so the ROLLBACK after it is refused; sqlx 0.9.0 then counts a
+    // transaction as open for ever, and begins no other. Such a connection is not used again. (A rollback of what was
+    // dropped is on its way still; the ping waits for it.)
+    let one = one.after_release(|conn, _| {
+        Box::pin(async move {
+            if conn.is_in_transaction() {
+                conn.ping().await?;
+            }
+            Ok(!conn.is_in_transaction())
+        })
+    });
     let path = Some(connect.get_filename().to_owned());
     if !options.create && !connect.get_filename().exists() {
         let path = connect.get_filename().display().to_string();

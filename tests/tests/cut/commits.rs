@@ -50,6 +50,7 @@ async fn lost_answers_lose_nothing_and_double_nothing() -> Result<()> {
         answer_lost: 0.15,
         never_sent: 0.15,
         reset: 0.0005,
+        ..Faults::default()
     });
     let (mut orders, mut errors) = (1, 0);
     let sorts = [Sort::Tick, Sort::Step, Sort::Request];

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use intendant::Intent as _;
-use intendant_tests::chaos::Work;
+use intendant_tests::rounds::Round;
 
 use crate::server::Server;
-use crate::site::work;
+use crate::site::round;
 use crate::{PATIENCE, STEP_MS};
 
 /// The first number of those that are asked for here; the others begin with 0.
@@ -42,13 +42,13 @@ pub(crate) async fn ask(server: Arc<Server>, stop: Arc<AtomicBool>) -> Result<As
 
 /// Waits until a worker has said what can be asked for.
 async fn until_known(server: &Arc<Server>) -> Result<()> {
-    let what = format!("GET /api/v1/kinds/{}", Work::KIND);
+    let what = format!("GET /api/v1/kinds/{}", Round::KIND);
     let begun = Instant::now();
     while server.until_answered(&what, "\r\n").await?.status != 200 {
         ensure!(
             begun.elapsed() < PATIENCE,
             "no worker has registered `{}`",
-            Work::KIND
+            Round::KIND
         );
         tokio::time::sleep(PAUSE).await;
     }
@@ -57,7 +57,7 @@ async fn until_known(server: &Arc<Server>) -> Result<()> {
 
 /// Asks until it is acknowledged. The key makes one intent of all that is asked meanwhile.
 async fn ask_for(server: &Arc<Server>, number: usize, found: &mut u64) -> Result<String> {
-    let body = serde_json::json!({ "kind": Work::KIND, "input": work(number) }).to_string();
+    let body = serde_json::json!({ "kind": Round::KIND, "input": round(number) }).to_string();
     let rest = format!(
         "Content-Type: application/json\r\nIdempotency-Key: storm-{number}\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()

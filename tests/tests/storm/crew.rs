@@ -7,13 +7,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use intendant::StoreKind;
-use intendant_tests::binary;
+use intendant_tests::{binary, clock};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{PATIENCE, WORKERS};
 
 /// How long a worker that was woken has to try what it wanted to write, before it is told to stop and tell.
 const AWAKE: Duration = Duration::from_millis(500);
+
+/// How many seconds the clocks of the workers are ahead, one each, where nothing that the database is told depends on them. On
+/// SQLite the process's clock is the database's.
+const CLOCKS_S: [i64; WORKERS] = [-300, 0, 300];
 
 /// What becomes of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +29,7 @@ enum Stage {
 
 struct Worker {
     child: Child,
+    ahead_s: i64,
     stage: Stage,
 }
 
@@ -38,6 +43,8 @@ pub(crate) struct Crew {
     leaving: Vec<(Child, Instant)>,
     /// The processes that were killed, as the ledger has them.
     pub(crate) killed: Vec<String>,
+    /// Those whose clock was wrong.
+    pub(crate) off_clock: Vec<String>,
     /// Those that were woken.
     pub(crate) paused: u64,
     /// Ticks that were refused, of those that were told to stop.
@@ -56,6 +63,7 @@ impl Crew {
             workers: Vec::new(),
             leaving: Vec::new(),
             killed: Vec::new(),
+            off_clock: Vec::new(),
             paused: 0,
             refused: 0,
             without_database: 0,
@@ -67,17 +75,35 @@ impl Crew {
     }
 
     fn spawn(&mut self) -> Result<()> {
-        let child = Command::new(&self.program)
+        let ahead_s = self.next_clock();
+        let mut command = Command::new(&self.program);
+        if ahead_s != 0 {
+            command.env(clock::AHEAD_S, ahead_s.to_string());
+        }
+        let child = command
             .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .context("starting a worker process")?;
+        if ahead_s != 0 {
+            self.off_clock.push(child.id().to_string());
+        }
         self.workers.push(Worker {
             child,
+            ahead_s,
             stage: Stage::AtWork,
         });
         Ok(())
+    }
+
+    /// The clock that no worker has now.
+    fn next_clock(&self) -> i64 {
+        let is_free = |ahead_s: &i64| !self.workers.iter().any(|worker| worker.ahead_s == *ahead_s);
+        match self.kind {
+            StoreKind::Sqlite => 0,
+            StoreKind::Postgres => CLOCKS_S.into_iter().find(is_free).unwrap_or_default(),
+        }
     }
 
     /// One of those that are at work.

@@ -1,5 +1,6 @@
 //! What goes wrong next. Faults are dealt from a deck that a seed shuffles, so that each sort has its share in any run.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use intendant::StoreKind;
@@ -21,22 +22,30 @@ pub(crate) enum Fault {
     CrashDatabase,
     /// Nothing is passed on.
     Silence,
+    /// Everything is passed on late.
+    Delay,
 }
 
 /// How many of each there are in a deck. Most are kills: while nobody is at work, as in a silence, nothing is hit.
-const ON_POSTGRES: [(Fault, usize); 5] = [
+const ON_POSTGRES: [(Fault, usize); 6] = [
     (Fault::KillWorker, 31),
-    (Fault::PauseWorker, 2),
+    (Fault::PauseWorker, 3),
     (Fault::KillServer, 3),
     (Fault::CrashDatabase, 3),
     (Fault::Silence, 1),
+    (Fault::Delay, 1),
 ];
 
 const ON_SQLITE: [(Fault, usize); 3] = [
-    (Fault::KillWorker, 35),
-    (Fault::PauseWorker, 2),
+    (Fault::KillWorker, 34),
+    (Fault::PauseWorker, 3),
     (Fault::KillServer, 3),
 ];
+
+/// Between two faults, in milliseconds. What a killed worker had in hand is tried one by one, so kills that come fast leave
+/// little to hit; on SQLite most of the work is done.
+const PAUSE_MS_ON_POSTGRES: Range<u64> = 100..300;
+const PAUSE_MS_ON_SQLITE: Range<u64> = 150..450;
 
 /// One fault.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +62,7 @@ pub(crate) struct Dealt {
 /// Faults by a seed.
 pub(crate) struct Deck {
     random: StdRng,
+    pause_ms: Range<u64>,
     whole: Vec<Fault>,
     left: Vec<Fault>,
 }
@@ -64,12 +74,17 @@ impl Deck {
             StoreKind::Sqlite => &ON_SQLITE,
             StoreKind::Postgres => &ON_POSTGRES,
         };
+        let pause_ms = match kind {
+            StoreKind::Sqlite => PAUSE_MS_ON_SQLITE,
+            StoreKind::Postgres => PAUSE_MS_ON_POSTGRES,
+        };
         let whole = shares
             .iter()
             .flat_map(|(fault, share)| std::iter::repeat_n(*fault, *share))
             .collect();
         Self {
             random: StdRng::seed_from_u64(seed),
+            pause_ms,
             whole,
             left: Vec::new(),
         }
@@ -83,7 +98,7 @@ impl Deck {
         let place = self.random.random_range(0..self.left.len());
         let lease_ms = LEASE.as_millis() as u64;
         Dealt {
-            after: Duration::from_millis(self.random.random_range(100..300)),
+            after: Duration::from_millis(self.random.random_range(self.pause_ms.clone())),
             fault: self.left.swap_remove(place),
             which: self.random.random_range(0..1_000),
             lasts: Duration::from_millis(

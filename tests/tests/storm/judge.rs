@@ -1,36 +1,35 @@
 //! What the ledger and the history have to show beside what all chaos tests judge.
 
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
-use intendant::{IntentFilter, IntentId, IntentState};
-use intendant_tests::chaos::{Chaos, Line, Work};
+use intendant::{IntentFilter, IntentId, IntentRecord, IntentState};
+use intendant_tests::chaos::{Chaos, Line};
+use intendant_tests::rounds::{INSIDE, Round, STEPS};
 
 use crate::asking::Asked;
 
-/// How far an intent had come, by the lines before.
-#[derive(Debug, Default)]
-struct Reached {
-    first_ended: bool,
-    second_started: bool,
-}
+/// No time in the history is further than this from those between which the storm took place; wrong clocks are off by five minutes.
+const NEAR: Duration = Duration::from_secs(60);
 
-/// No step begins before the one before it has come to its end.
+/// No step begins before those before it have come to their end.
 ///
-/// `first` writes its end before its result goes anywhere, so `second` has to find it in the ledger. `second` writes its own
-/// after its result is on disk, and may be killed in between: `third` has to find its start.
+/// A step writes its end before its result goes anywhere, so what waits for it has to find that in the ledger. The one whose
+/// effect is in the database writes its own after its result is on disk, and may be killed in between: its start has to be there.
 pub(crate) fn no_early_steps(lines: &[Line]) -> Result<()> {
-    let mut reached: HashMap<&str, Reached> = HashMap::new();
+    let mut seen: HashMap<&str, HashSet<(&str, bool)>> = HashMap::new();
     for line in lines {
-        let reached = reached.entry(&line.intent).or_default();
-        let early = match (line.step.as_str(), line.started) {
-            ("second", true) => !reached.first_ended,
-            ("third", true) => !reached.second_started,
-            _ => false,
-        };
-        ensure!(!early, "too early: {line:?} after {reached:?}");
-        reached.first_ended |= line.step == "first" && !line.started;
-        reached.second_started |= line.step == "second" && line.started;
+        let seen = seen.entry(&line.intent).or_default();
+        if line.started {
+            let step = STEPS.iter().find(|(name, _)| *name == line.step);
+            let (_, before) = step.context("a step")?;
+            for name in *before {
+                let is_there = seen.contains(&(*name, *name == INSIDE));
+                ensure!(is_there, "too early: {line:?} after {seen:?}");
+            }
+        }
+        seen.insert((line.step.as_str(), line.started));
     }
     Ok(())
 }
@@ -54,21 +53,50 @@ pub(crate) fn amid_a_step(lines: &[Line], killed: &[String]) -> u64 {
     open.values().filter(|steps| !steps.is_empty()).count() as u64
 }
 
-/// What a server has acknowledged is in the history, once each, with the input that was sent and the output that belongs to it.
-pub(crate) async fn nothing_acknowledged_is_lost(chaos: &Chaos, asked: &Asked) -> Result<()> {
+/// How many attempts these processes have begun.
+pub(crate) fn begun_by(lines: &[Line], processes: &[String]) -> u64 {
+    let processes: HashSet<&str> = processes.iter().map(String::as_str).collect();
+    let begun = lines.iter().filter(|line| line.started);
+    begun
+        .filter(|line| processes.contains(line.pid.as_str()))
+        .count() as u64
+}
+
+/// What a server has acknowledged is in the history, once each, with the input that was sent, the output that belongs to it, and
+/// times of the database's.
+pub(crate) async fn nothing_acknowledged_is_lost(
+    chaos: &Chaos,
+    asked: &Asked,
+    begun_at: SystemTime,
+) -> Result<()> {
     let mut seen = HashSet::new();
     for (number, id) in &asked.acknowledged {
         ensure!(seen.insert(id), "{id} was acknowledged twice");
         let record = chaos.intendant.get(id.parse::<IntentId>()?).await?;
-        let input: Work = serde_json::from_str(record.input.get())?;
+        let input: Round = serde_json::from_str(record.input.get())?;
         let output = record.output.as_ref().context("an output")?;
         let output: usize = serde_json::from_str(output.get())?;
         ensure!(
             record.state == IntentState::Succeeded && (input.number, output) == (*number, *number),
             "{number} was acknowledged as {id}: {record:?}"
         );
+        ensure!(
+            is_of_the_time(&record, begun_at),
+            "{id} has times of nobody's here: {record:?}"
+        );
     }
     Ok(())
+}
+
+fn is_of_the_time(record: &IntentRecord, begun_at: SystemTime) -> bool {
+    let times = [
+        Some(begun_at - NEAR),
+        Some(SystemTime::from(record.requested_at)),
+        record.started_at.map(SystemTime::from),
+        record.finished_at.map(SystemTime::from),
+        Some(SystemTime::now() + NEAR),
+    ];
+    times.iter().all(Option::is_some) && times.is_sorted()
 }
 
 /// Whoever is hit by three kills looks like a poison, and is resumed; nothing fails otherwise. Returns how many there were.

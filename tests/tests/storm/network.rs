@@ -1,5 +1,6 @@
 //! A PostgreSQL server of the storm's own, which crashes, and the proxy in front of it.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -10,12 +11,16 @@ use tokio::task::JoinHandle;
 
 use crate::counts::Counts;
 
-/// How often the proxy cuts, all the time.
+/// How often the proxy cuts, and loses what wakes others, all the time.
 const CUTS: Faults = Faults {
     answer_lost: 0.02,
     never_sent: 0.02,
-    reset: 0.0005,
+    reset: 0.0008,
+    notification_lost: 0.5,
 };
+
+/// How much later everything comes that is late, in milliseconds.
+const LATE_MS: RangeInclusive<u64> = 50..=300;
 
 /// The server, and the way to it.
 pub(crate) struct Network {
@@ -24,6 +29,7 @@ pub(crate) struct Network {
     cluster: Option<Cluster>,
     crashing: Option<JoinHandle<Result<Cluster>>>,
     silent_until: Option<Instant>,
+    late_until: Option<Instant>,
     crashes: u64,
     silences: u64,
 }
@@ -38,6 +44,7 @@ impl Network {
             cluster: Some(cluster),
             crashing: None,
             silent_until: None,
+            late_until: None,
             crashes: 0,
             silences: 0,
         };
@@ -76,6 +83,12 @@ impl Network {
         self.silent_until = Some(Instant::now() + lasts);
     }
 
+    /// Everything comes late for some time.
+    pub(crate) fn delay(&mut self, lasts: Duration) {
+        self.proxy.delay(Some(LATE_MS));
+        self.late_until = Some(Instant::now() + lasts);
+    }
+
     /// Ends what is over.
     pub(crate) async fn attend(&mut self) -> Result<()> {
         if self.crashing.as_ref().is_some_and(JoinHandle::is_finished) {
@@ -84,6 +97,10 @@ impl Network {
         self.silent_until.take_if(|until| *until <= Instant::now());
         if self.crashing.is_none() && self.silent_until.is_none() {
             self.proxy.release();
+        }
+        if self.late_until.is_some_and(|until| until <= Instant::now()) {
+            self.proxy.delay(None);
+            self.late_until = None;
         }
         Ok(())
     }
@@ -98,6 +115,7 @@ impl Network {
         self.proxy.calm();
         self.await_server().await?;
         self.silent_until = None;
+        self.late_until = None;
         self.proxy.release();
         Ok(())
     }
@@ -118,6 +136,8 @@ impl Network {
         counts.crashes = self.crashes;
         counts.silences = self.silences;
         counts.resets = cuts.resets;
+        counts.delayed = cuts.delayed;
+        counts.notifications = cuts.notifications_lost;
         counts.answers_lost = of(Fate::AnswerLost);
         counts.never_sent = of(Fate::NeverSent);
     }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, ensure};
-use intendant::{Error, StoreKind};
+use intendant::{Error, Intendant, StoreKind};
 use intendant_tests::binary;
-use intendant_tests::chaos::{Chaos, Work};
+use intendant_tests::chaos::Chaos;
 use intendant_tests::database::Database;
+use intendant_tests::rounds::{Round, STEPS};
 use tokio::task::JoinHandle;
 
 use crate::asking::{self, Asked};
@@ -21,8 +22,8 @@ use crate::server::Server;
 use crate::{PATIENCE, SLOTS, STEP_MS};
 
 /// There is always as much to do, so that there is always something to hit.
-const LEAST: i64 = 300;
-const MORE: usize = 500;
+const LEAST: i64 = 600;
+const MORE: usize = 600;
 
 /// Looking at every row takes longer and longer in a soak: it is done again after so many times as long as it took.
 const BETWEEN_CHECKS: u32 = 10;
@@ -31,11 +32,10 @@ const BETWEEN_CHECKS: u32 = 10;
 const TRIES: usize = 20;
 
 /// What is asked for.
-pub(crate) fn work(number: usize) -> Work {
-    Work {
+pub(crate) fn round(number: usize) -> Round {
+    Round {
         number,
         step_ms: STEP_MS,
-        poison: false,
     }
 }
 
@@ -51,6 +51,8 @@ pub(crate) struct Site {
     /// How many were asked for past the server.
     intents: usize,
     check_at: Instant,
+    /// By the machine's clock, which is the database's.
+    begun_at: SystemTime,
 }
 
 /// What came of it.
@@ -64,6 +66,7 @@ pub(crate) struct Ended {
 
 impl Site {
     pub(crate) async fn new(kind: StoreKind, seed: u64) -> Result<Self> {
+        let begun_at = SystemTime::now();
         // Built now, and not while something is waited for.
         binary::path("intendant")?;
         let (network, database) = match kind {
@@ -77,7 +80,9 @@ impl Site {
             Some(network) => network.url(&database)?,
             None => database.url.clone(),
         };
-        let chaos = Chaos::on(database, (0..MORE).map(work), SLOTS).await?;
+        let intendant = Intendant::open(&database.url).await?;
+        let chaos = Chaos::over(database, intendant, SLOTS).await?;
+        chaos.intendant.request_all((0..MORE).map(round)).await?;
         let [_, ledger, slots] = chaos.arguments()?;
         let crew = Crew::start([url.clone(), ledger, slots], kind)?;
         let server = Server::new(url);
@@ -91,6 +96,7 @@ impl Site {
             network,
             intents: MORE,
             check_at: Instant::now(),
+            begun_at,
         })
     }
 
@@ -128,7 +134,8 @@ impl Site {
                 _ => network.crash(dealt.lasts / 20),
             },
             (Fault::Silence, Some(network)) => network.silence(dealt.lasts),
-            (Fault::CrashDatabase | Fault::Silence, None) => {}
+            (Fault::Delay, Some(network)) => network.delay(dealt.lasts),
+            (Fault::CrashDatabase | Fault::Silence | Fault::Delay, None) => {}
         }
         Ok(())
     }
@@ -139,7 +146,7 @@ impl Site {
         let unfinished = until_reached(async || intendant.unfinished().await).await?;
         if unfinished.total() < LEAST {
             let numbers = self.intents..self.intents + MORE;
-            until_reached(async || intendant.request_all(numbers.clone().map(work)).await).await?;
+            until_reached(async || intendant.request_all(numbers.clone().map(round)).await).await?;
             self.intents += MORE;
         }
         Ok(())
@@ -181,17 +188,19 @@ impl Site {
         let intents = self.intents + asked.acknowledged.len();
         // What a worker had decided to start when it was stopped, it starts when it wakes up.
         let stale = self.crew.paused as usize * 2 * SLOTS;
-        let judgement = self.chaos.judge_paused(intents, 0, stale).await?;
+        let judgement = self.chaos.judge_steps(STEPS, intents, 0, stale).await?;
         let lines = self.chaos.lines()?;
         judge::no_early_steps(&lines)?;
-        judge::nothing_acknowledged_is_lost(&self.chaos, &asked).await?;
+        judge::nothing_acknowledged_is_lost(&self.chaos, &asked, self.begun_at).await?;
         let mut counts = Counts {
             killed: self.crew.killed.len() as u64,
             amid_a_step: judge::amid_a_step(&lines, &self.crew.killed),
             paused: self.crew.paused,
             refused: self.crew.refused,
+            off_clock: judge::begun_by(&lines, &self.crew.off_clock),
             servers: self.server.killed(),
             intents: intents as u64,
+            steps: (intents * STEPS.len()) as u64,
             acknowledged: asked.acknowledged.len() as u64,
             ..Counts::default()
         };
