@@ -1,5 +1,6 @@
 //! The seam at which the test kit ([`testing`](crate::testing)) watches a worker: before a transaction that writes begins, before and
-//! after its commit, before each attempt at a step, whenever its loop has nothing to do, and instead of its heartbeat's clock.
+//! after its commit, before each attempt at a step, whenever its loop has nothing to do, and instead of the clocks of its heartbeat
+//! and of its schedules.
 //!
 //! Outside the kit there is nobody at it, and each of these is a look at an empty option. It is in every build, so that
 //! what is tested is what runs. So is the place before each statement, at which two transactions can be made to take turns.
@@ -42,8 +43,15 @@ pub(crate) trait Watch: Send + Sync + fmt::Debug {
     /// The next heartbeat is due when this completes; it has been made when what it returns is dropped. None: there is none
     /// any more.
     fn beat(&self) -> BoxFuture<'static, Option<Box<dyn Any + Send>>>;
+    /// The worker decides the ticks of its schedules, whenever it is told to look.
+    fn schedules(&self) -> bool;
+    /// The next look at the schedules is due when this completes; it has been made when what it returns is dropped. None: there
+    /// is none any more.
+    fn look_at_schedules(&self) -> BoxFuture<'static, Option<Box<dyn Any + Send>>>;
     /// Something is done beside the loop, until what this returns is dropped.
     fn busy(&self) -> Box<dyn Any + Send>;
+    /// Completes when nothing is done beside the loop.
+    fn quiet(&self) -> BoxFuture<'static, ()>;
 }
 
 /// A loop that waits.
@@ -80,6 +88,8 @@ pub(crate) struct Upcoming {
     pub(crate) step: Arc<str>,
     pub(crate) attempt: u32,
     pub(crate) at_most_once: bool,
+    /// It is a step in another queue than its intent's driver.
+    pub(crate) routed: bool,
 }
 
 impl Upcoming {
@@ -173,6 +183,27 @@ impl Seam {
         }
     }
 
+    /// Whether the worker decides the ticks of its schedules; in the kit it does nothing by itself.
+    pub(crate) fn schedules(&self) -> bool {
+        self.0.as_ref().is_none_or(|watch| watch.schedules())
+    }
+
+    /// Completes when the schedules are to be looked at; what it returns is kept until that has been done.
+    pub(crate) async fn look_at_schedules(&self) -> Option<Box<dyn Any + Send>> {
+        match &self.0 {
+            Some(watch) => watch.look_at_schedules().await,
+            None => None,
+        }
+    }
+
+    /// Waits until what is done beside the loop has come to its end, where somebody watches: so that a session begins after all
+    /// that the one before it has left behind, and a run is the same every time.
+    pub(crate) async fn quiet(&self) {
+        if let Some(watch) = &self.0 {
+            watch.quiet().await;
+        }
+    }
+
     /// Completes when the loop is to look again, which is never outside the kit.
     pub(crate) async fn idle(&self, idle: Idle) -> Poke {
         match &self.0 {
@@ -198,6 +229,7 @@ impl Seam {
             step: context.once.step.clone(),
             attempt: context.once.attempt,
             at_most_once: context.at_most_once,
+            routed: context.is_routed(),
         });
         let turn = turn.await;
         let run = match turn.injected {

@@ -193,7 +193,12 @@ impl Store {
         W: for<'c> Fn(Conn<'c>, Began) -> BoxFuture<'c, Result<T, Error>> + Send + Sync + 'static,
     {
         let store = self.clone();
-        detached(async move {
+        // Who is watched waits for leave as long as the test wants, however slow the machine is.
+        let limit = match store.seam.is_watched() {
+            true => limits::FUTURE,
+            false => limits::DATABASE_CALL,
+        };
+        detached_for(limit, async move {
             let mut replays = 0;
             loop {
                 let (mut tx, began) = store.begin_at(flush).await?;

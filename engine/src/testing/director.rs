@@ -41,7 +41,12 @@ pub enum Fate {
 }
 
 /// An attempt that waits, and how it is given leave.
-type Waiting = (Upcoming, oneshot::Sender<Option<Injected>>);
+#[derive(Debug)]
+struct Waiting {
+    number: u64,
+    upcoming: Upcoming,
+    leave: oneshot::Sender<Option<Injected>>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -54,10 +59,16 @@ struct State {
     /// Attempts that wait for their turn: first come by intent, then by place in the plan; by name, of steps in other queues,
     /// where each is by itself.
     waiting: BTreeMap<(IntentId, usize, Arc<str>), Waiting>,
-    /// An attempt has its turn.
-    on_stage: Option<Upcoming>,
+    /// An attempt has its turn, and its number.
+    on_stage: Option<(u64, Upcoming)>,
+    /// Attempts that have come so far.
+    turns_made: u64,
+    /// Attempts whose tasks are still there, of whatever session.
+    attempts: usize,
     /// The heartbeat waits to be told.
     beat: Option<oneshot::Sender<Box<dyn Any + Send>>>,
+    /// So does who looks at the schedules.
+    schedules: Option<oneshot::Sender<Box<dyn Any + Send>>>,
     /// What is done beside the loop.
     busy: usize,
     /// The loop of a session runs. Before it and after it, nothing waits for leave.
@@ -116,7 +127,7 @@ impl Director {
             _ if state.dead => Standing::Dead,
             Some(idle) if state.is_still(idle) => Standing::Still {
                 idle,
-                next: state.waiting.values().map(|(it, _)| it.clone()).next(),
+                next: state.waiting.values().map(|it| it.upcoming.clone()).next(),
                 said: state.said,
             },
             _ => Standing::Moving,
@@ -126,8 +137,16 @@ impl Director {
     /// Attempts that wait for their turn; none while one has it.
     pub(super) fn waiting(&self) -> Vec<Upcoming> {
         let state = self.state();
-        let waiting = state.waiting.values().map(|(it, _)| it.clone());
+        let waiting = state.waiting.values().map(|it| it.upcoming.clone());
         waiting.filter(|_| state.on_stage.is_none()).collect()
+    }
+
+    /// Attempts that the loop has begun, whether they have their turn or wait for it.
+    pub(super) fn under_way(&self) -> Vec<Upcoming> {
+        let state = self.state();
+        let on_stage = state.on_stage.iter().map(|(_, it)| it.clone());
+        let waiting = state.waiting.values().map(|it| it.upcoming.clone());
+        on_stage.chain(waiting).collect()
     }
 
     /// Transactions that wait for leave.
@@ -149,13 +168,19 @@ impl Director {
 
     /// Nothing of it runs any more.
     pub(super) fn is_empty(&self) -> bool {
+        self.state().attempts == 0
+    }
+
+    /// Nothing is done beside the loop, or nothing of it counts any more.
+    fn is_quiet(&self) -> bool {
         let state = self.state();
-        state.waiting.is_empty() && state.on_stage.is_none()
+        state.busy == 0 || state.dead
     }
 
     /// Who has the turn.
     pub(super) fn on_stage(&self) -> Option<Upcoming> {
-        self.state().on_stage.clone()
+        let state = self.state();
+        state.on_stage.as_ref().map(|(_, it)| it.clone())
     }
 
     /// Makes the loop look again.
@@ -186,6 +211,22 @@ impl Director {
         }
     }
 
+    /// Whether the schedules can be looked at.
+    pub(super) fn looks_at_schedules(&self) -> bool {
+        self.state()
+            .schedules
+            .as_ref()
+            .is_some_and(|tell| !tell.is_closed())
+    }
+
+    /// Has the schedules looked at.
+    pub(super) fn give_look_at_schedules(&self) {
+        if let Some(tell) = self.change(|state| state.schedules.take()) {
+            // Gone: its worker is stopping.
+            tell.send(self.busy()).ok();
+        }
+    }
+
     /// The loop is about to hear of something.
     pub(super) fn stir(&self) {
         self.change(|state| state.idle = None);
@@ -194,13 +235,15 @@ impl Director {
     /// Gives the turn to one who waits for it.
     pub(super) fn grant(&self, next: &Upcoming, injected: Option<Injected>) {
         let granted = self.change(|state| {
-            let (upcoming, leave) = state.waiting.remove(&place(next))?;
-            state.on_stage = Some(upcoming);
-            Some(leave)
+            let waiting = state.waiting.remove(&place(next))?;
+            state.on_stage = Some((waiting.number, waiting.upcoming));
+            Some((waiting.number, waiting.leave))
         });
-        if granted.is_some_and(|leave| leave.send(injected).is_err()) {
+        if let Some((number, leave)) = granted
+            && leave.send(injected).is_err()
+        {
             // It was dropped in this very moment.
-            self.change(|state| state.on_stage = None);
+            self.change(|state| state.leave_stage(number));
         }
     }
 
@@ -211,6 +254,7 @@ impl Director {
             // Whoever waits finds out.
             state.gates.clear();
             state.beat = None;
+            state.schedules = None;
         });
     }
 
@@ -251,6 +295,13 @@ impl State {
             && self.waiting.len() + on_stage == idle.running
             && self.gates.len() == going_on
     }
+
+    /// This attempt's turn is over; another one may have it by now.
+    fn leave_stage(&mut self, number: u64) {
+        if self.on_stage.as_ref().is_some_and(|(of, _)| *of == number) {
+            self.on_stage = None;
+        }
+    }
 }
 
 fn place(upcoming: &Upcoming) -> (IntentId, usize, Arc<str>) {
@@ -287,6 +338,11 @@ impl Watch for Director {
                     state.inside = false;
                     // What it has sent goes on, or finds that nobody waits for it.
                     state.gates.clear();
+                    state.fate = None;
+                    // Its attempts have ended with it, and not when their tasks come to be dropped, which is before or after
+                    // the next session is looked at.
+                    state.waiting.clear();
+                    state.on_stage = None;
                     state.beat = None;
                 });
             }
@@ -321,28 +377,50 @@ impl Watch for Director {
     fn turn(&self, upcoming: Upcoming) -> BoxFuture<'static, Turn> {
         let place = place(&upcoming);
         let (leave, given) = oneshot::channel();
-        self.change(|state| state.waiting.insert(place.clone(), (upcoming, leave)));
+        let number = self.change(|state| {
+            state.turns_made += 1;
+            state.attempts += 1;
+            let waiting = Waiting {
+                number: state.turns_made,
+                upcoming,
+                leave,
+            };
+            state.waiting.insert(place.clone(), waiting);
+            state.turns_made
+        });
+        let director = self.me.clone();
+        let gone = OnDrop(Some(move || {
+            if let Some(director) = director.upgrade() {
+                director.change(|state| state.attempts -= 1);
+            }
+        }));
         let director = self.me.clone();
         let leaves = OnDrop(Some(move || {
             if let Some(director) = director.upgrade() {
-                director.change(|state| state.waiting.remove(&place));
+                director.change(|state| {
+                    // Another one of the same step may wait there by now, of the next session.
+                    let own = state.waiting.get(&place);
+                    if own.is_some_and(|own| own.number == number) {
+                        state.waiting.remove(&place);
+                    }
+                });
             }
         }));
         let director = self.me.clone();
         Box::pin(async move {
-            let _leaves = leaves;
-            // Nobody gives leave any more: the test is over.
+            let (_leaves, gone) = (leaves, gone);
+            // Nobody gives leave any more: the test is over, or the session.
             let Ok(injected) = given.await else {
                 return std::future::pending().await;
             };
             let over = OnDrop(Some(move || {
                 if let Some(director) = director.upgrade() {
-                    director.change(|state| state.on_stage = None);
+                    director.change(|state| state.leave_stage(number));
                 }
             }));
             Turn {
                 injected,
-                over: Box::new(over),
+                over: Box::new((over, gone)),
             }
         })
     }
@@ -377,6 +455,30 @@ impl Watch for Director {
         let (tell, told) = oneshot::channel();
         self.change(|state| state.beat = Some(tell));
         Box::pin(async move { told.await.ok() })
+    }
+
+    fn schedules(&self) -> bool {
+        self.gated
+    }
+
+    fn look_at_schedules(&self) -> BoxFuture<'static, Option<Box<dyn Any + Send>>> {
+        let (tell, told) = oneshot::channel();
+        self.change(|state| state.schedules = Some(tell));
+        Box::pin(async move { told.await.ok() })
+    }
+
+    fn quiet(&self) -> BoxFuture<'static, ()> {
+        let director = self.me.clone();
+        Box::pin(async move {
+            while let Some(director) = director.upgrade() {
+                let mut changed = std::pin::pin!(director.changed.notified());
+                changed.as_mut().enable();
+                if director.is_quiet() {
+                    return;
+                }
+                changed.await;
+            }
+        })
     }
 
     fn busy(&self) -> Box<dyn Any + Send> {

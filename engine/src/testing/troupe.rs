@@ -9,6 +9,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
+
 use super::clock::VirtualClock;
 use super::database::{Database, world};
 use super::director::{Director, Standing};
@@ -16,7 +18,7 @@ use super::process::Process;
 use super::script::Script;
 use super::{Fault, Kit, Register, TestError};
 use crate::client::Intendant;
-use crate::clock::Clock as _;
+use crate::clock::{Clock as _, Micros};
 use crate::id::IntentId;
 use crate::seam::{Idle, Poke, Seam, Upcoming, When};
 use crate::worker::Worker;
@@ -34,6 +36,8 @@ pub enum Move {
     Beat(usize),
     /// Something of a worker's own is due.
     Due(usize),
+    /// A worker looks which ticks of its schedules are due, and decides them.
+    Schedule(usize),
     /// An attempt at a step begins.
     Begin(usize, Attempt),
     /// A transaction begins, and goes on to its end.
@@ -53,6 +57,16 @@ impl Attempt {
     /// The step's name.
     pub fn step(&self) -> &str {
         &self.0.step
+    }
+
+    /// Its number among those at the step, from 1.
+    pub fn number(&self) -> u32 {
+        self.0.attempt
+    }
+
+    /// It is in the step's own queue, and not in its intent's.
+    pub fn is_routed(&self) -> bool {
+        self.0.routed
     }
 }
 
@@ -127,6 +141,16 @@ impl<S: Send + Sync + 'static> Troupe<S> {
         self.clock.advance(time);
     }
 
+    /// How much has passed.
+    pub fn passed(&self) -> Duration {
+        self.clock.passed()
+    }
+
+    /// What the wall clock of the machine says, and so the database's.
+    pub fn now(&self) -> DateTime<Utc> {
+        Micros(self.clock.wall_us()).to_utc()
+    }
+
     /// Sets the wall clock of the machine, on which all workers are.
     pub fn set_clock(&self, ahead_us: i64) {
         self.clock.set(ahead_us);
@@ -182,6 +206,25 @@ impl<S: Send + Sync + 'static> Troupe<S> {
         }
     }
 
+    /// The attempts that live workers have begun, each with its worker: they have their turn, or wait for it.
+    pub fn under_way(&self) -> Vec<(usize, Attempt)> {
+        let mut all = Vec::new();
+        for (worker, actor) in self.actors.iter().enumerate() {
+            let Some(process) = &actor.process else {
+                continue;
+            };
+            let attempts = process.director.under_way().into_iter();
+            all.extend(attempts.map(|it| (worker, Attempt(it))));
+        }
+        all
+    }
+
+    /// Whether a worker waits until it is told to look at its schedules.
+    pub fn looks_at_schedules(&self, worker: usize) -> bool {
+        let process = self.actors.get(worker).and_then(|it| it.process.as_ref());
+        process.is_some_and(|process| process.director.looks_at_schedules())
+    }
+
     /// What can happen now, in an order that is the same in every run. Of a worker that is dead nothing does.
     pub fn moves(&self) -> Vec<Move> {
         let mut moves = Vec::new();
@@ -198,6 +241,9 @@ impl<S: Send + Sync + 'static> Troupe<S> {
             );
             let attempts = process.director.waiting().into_iter();
             moves.extend(attempts.map(|it| Move::Begin(worker, Attempt(it))));
+            if process.director.looks_at_schedules() {
+                moves.push(Move::Schedule(worker));
+            }
             if idle.ticks {
                 continue;
             }
@@ -237,7 +283,7 @@ impl<S: Send + Sync + 'static> Troupe<S> {
     ) -> Result<(), TestError> {
         let worker = match what {
             Move::Look(worker) | Move::Hear(worker) | Move::Beat(worker) => *worker,
-            Move::Due(worker) => *worker,
+            Move::Due(worker) | Move::Schedule(worker) => *worker,
             Move::Begin(worker, _) | Move::Commit(worker, _) => *worker,
         };
         let process = self.actors.get(worker).and_then(|it| it.process.as_ref());
@@ -247,6 +293,7 @@ impl<S: Send + Sync + 'static> Troupe<S> {
             Move::Hear(_) => process.hear(),
             Move::Beat(_) => process.director.give_beat(),
             Move::Due(_) => process.director.poke(Poke::Due),
+            Move::Schedule(_) => process.director.give_look_at_schedules(),
             Move::Begin(_, attempt) => {
                 let injected = fault.map(|(fault, is_after)| {
                     fault.at(if is_after { When::After } else { When::Before })

@@ -269,9 +269,6 @@ impl<S: Send + Sync + 'static> Engine<S> {
             };
             first = false;
             let over = self.live(session, &mut shutdown).await;
-            if matches!(over, Over::Fenced) {
-                self.forget();
-            }
             self.tell_in_hand();
             if matches!(over, Over::Shutdown) {
                 return Ok(self.report());
@@ -440,6 +437,10 @@ impl<S: Send + Sync + 'static> Engine<S> {
             // A tick that was fenced by the heartbeat's word ends by itself; nothing of it will be written.
             tick.abort();
         }
+        if matches!(over, Over::Fenced) {
+            self.forget();
+        }
+        seam.quiet().await;
         let clean = matches!(over, Over::Shutdown) && self.running.is_empty() && !self.left_behind;
         self.end_session(session, pulse, clean).await;
         over

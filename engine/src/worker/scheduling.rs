@@ -124,8 +124,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// Writes down what the code declares, and begins to decide ticks. Called once, before there is a session, which would be
     /// left behind if this failed.
     pub(super) async fn begin_scheduling(&mut self) -> Result<(), Error> {
-        let watched = self.store().seam().is_watched();
-        if self.schedules.is_empty() || watched {
+        let seam = self.store().seam().clone();
+        if self.schedules.is_empty() || !seam.schedules() {
             // The test kit's workers do nothing by themselves.
             return Ok(());
         }
@@ -137,8 +137,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
         scheduler.declare_all().await?;
         let look = (self.settings.poll * 3).min(limits::SCHEDULE_LOOK);
         let scheduler = Arc::new(scheduler);
-        let rounds = again_and_again(move || scheduler.clone().run(look), look);
-        self.scheduling = Some(Scheduling(tokio::spawn(rounds)));
+        let task = match seam.is_watched() {
+            true => tokio::spawn(scheduler.run_when_told(look)),
+            false => tokio::spawn(again_and_again(move || scheduler.clone().run(look), look)),
+        };
+        self.scheduling = Some(Scheduling(task));
         Ok(())
     }
 }
@@ -258,6 +261,16 @@ impl Scheduler {
                     tracing::warn!(%error, "looking at the schedules");
                     again.wait().await;
                 }
+            }
+        }
+    }
+
+    /// In the simulation it looks when it is told to.
+    async fn run_when_told(self: Arc<Self>, look: Duration) {
+        let seam = self.intendant.store().seam().clone();
+        while let Some(_busy) = seam.look_at_schedules().await {
+            if let Err(error) = self.round(look).await {
+                tracing::warn!(%error, "looking at the schedules");
             }
         }
     }

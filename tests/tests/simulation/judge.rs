@@ -9,7 +9,7 @@ use crate::program::{Does, Kind, Program};
 use crate::run::{Run, Stop};
 use crate::world::Deed;
 
-fn must(is_so: bool, breach: impl FnOnce() -> String) -> Result<(), Stop> {
+pub(crate) fn must(is_so: bool, breach: impl FnOnce() -> String) -> Result<(), Stop> {
     if is_so {
         return Ok(());
     }
@@ -84,11 +84,17 @@ pub(crate) async fn judge(run: &Run) -> Result<(), Stop> {
         must(found.is_some(), || format!("{} is lost", asked.id))?;
         let is_cancelled = found.is_some_and(|it| it.state == IntentState::Cancelled);
         // One that holds is superseded by one that releases.
-        let may_be = asked.is_stopped || asked.kind == Kind::Hold;
+        let may_be = asked.is_stopped || asked.wish.kind == Kind::Hold;
         must(!is_cancelled || may_be, || {
             format!("{} is cancelled, and nobody has stopped it", asked.id)
         })?;
+        let priority = found.map(|it| it.priority);
+        must(priority == Some(i64::from(asked.wish.priority)), || {
+            format!("{} has the priority {priority:?}: {asked:?}", asked.id)
+        })?;
     }
+    nothing_else(run, &all)?;
+    run.judge_cancels().await?;
     let given_up = run.asked.iter().filter(|asked| asked.is_discarded);
     let given_up: BTreeSet<IntentId> = given_up.map(|asked| asked.id).collect();
     let written = run.effects().await?;
@@ -119,6 +125,19 @@ pub(crate) async fn judge(run: &Run) -> Result<(), Stop> {
         }
     }
     effects(run, written, &all).await
+}
+
+/// What nobody asked for is not there: what was asked for once, however often somebody has tried, is there once.
+fn nothing_else(run: &Run, all: &[IntentRecord]) -> Result<(), Stop> {
+    let asked: BTreeSet<IntentId> = run.asked.iter().map(|it| it.id).collect();
+    let roots = all.iter().filter(|it| it.parent_id.is_none());
+    let others: Vec<IntentId> = roots
+        .map(|it| it.id)
+        .filter(|id| !asked.contains(id))
+        .collect();
+    must(others.is_empty(), || {
+        format!("nobody has asked for {others:?}")
+    })
 }
 
 /// What a cancelled intent did has been taken back, as far as it can be.

@@ -12,13 +12,21 @@
     reason = "a test that finds nothing to unwrap fails, as it should"
 )]
 
+mod asking;
 mod effects;
+mod features;
+mod found;
 mod healing;
 mod judge;
 mod mishaps;
 mod people;
+
 mod program;
+mod queues;
+mod retention;
 mod run;
+mod schedules;
+mod script;
 mod shrink;
 mod world;
 
@@ -27,8 +35,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use features::Seen;
 use mishaps::Mishap;
-use run::{Played, Script, Telling, play};
+use run::play;
+use script::{Played, Script, Telling};
 
 /// Seeds of the usual run.
 const SEEDS: u64 = 1_000;
@@ -45,6 +55,7 @@ struct Totals {
     commits: u64,
     events: u64,
     mishaps: BTreeMap<Mishap, u64>,
+    seen: BTreeMap<Seen, u64>,
     /// The first run in which something was that must not be.
     broken: Option<(Script, Played)>,
 }
@@ -58,6 +69,9 @@ impl Totals {
         self.events += played.events;
         for (_, mishap) in &played.mishaps {
             *self.mishaps.entry(*mishap).or_default() += 1;
+        }
+        for (seen, times) in &played.seen {
+            *self.seen.entry(*seen).or_default() += times;
         }
         if played.breach.is_some() {
             self.broken.get_or_insert((script, played));
@@ -135,5 +149,9 @@ fn whatever_goes_wrong_the_promises_hold() {
     for mishap in Mishap::ALL {
         let hits = totals.mishaps.get(&mishap).copied().unwrap_or_default();
         assert!(count < 200 || hits > 0, "{mishap:?} has never happened");
+    }
+    for seen in Seen::ALL {
+        let times = totals.seen.get(&seen).copied().unwrap_or_default();
+        assert!(count < 200 || times > 0, "{seen:?} was never seen");
     }
 }

@@ -106,6 +106,10 @@ impl Run {
 
     pub(crate) fn set_clock(&mut self) -> Result<(), Stop> {
         let ahead = self.dice.random_range(-SKEW_US..=SKEW_US);
+        // A rate is of the clock's time, and one that is set gives or takes some of it.
+        if self.features.rate.is_some() {
+            return Ok(());
+        }
         if self.strikes(Mishap::ClockSet) {
             self.tell(|| format!("the clock is set to {ahead} µs from the time"));
             self.troupe.set_clock(ahead);

@@ -1,14 +1,17 @@
-//! People: who asks for what, and what is done about it by hand.
+//! People: what is done by hand about what was asked for.
 
 use intendant::{Error, IntentId, IntentState, StepState};
 use rand::RngExt as _;
+use sqlx::Connection as _;
 
+use crate::asking::was_done;
+use crate::features::Seen;
 use crate::judge;
-use crate::program::{Does, Hold, Kind, Release, Undo};
-use crate::run::{Asked, Run, Stop};
+use crate::program::Does;
+use crate::run::{Run, Stop};
 
 /// Who acts, when somebody does.
-const ACTOR: &str = "operator";
+pub(crate) const ACTOR: &str = "operator";
 
 /// Whether the state of the intent allowed it.
 fn could_be<T>(answer: Result<T, Error>) -> Result<bool, Stop> {
@@ -20,35 +23,15 @@ fn could_be<T>(answer: Result<T, Error>) -> Result<bool, Stop> {
 }
 
 impl Run {
-    pub(crate) async fn ask(&mut self) -> Result<(), Stop> {
-        let Some((kind, program)) = self.to_ask.pop() else {
-            return self.move_one().await;
-        };
-        self.tell(|| format!("asks for {kind:?} {program:?}"));
-        let (can_succeed, intendant) = (program.can_succeed(), self.troupe.intendant());
-        let id = match kind {
-            Kind::Hold => intendant.request(Hold(program)).await?.id(),
-            Kind::Release => intendant.request(Release(program)).await?.id(),
-            Kind::Undo => intendant.request(Undo(program)).await?.id(),
-        };
-        self.tell(|| format!("it is {id}"));
-        self.has_written = true;
-        self.asked.push(Asked {
-            id,
-            kind,
-            can_succeed,
-            is_stopped: false,
-            is_discarded: false,
-        });
-        Ok(())
-    }
-
     /// A person does something about an intent.
     pub(crate) async fn operate(&mut self) -> Result<(), Stop> {
         if self.asked.is_empty() {
             return Ok(());
         }
         self.has_written = true;
+        if self.features.ticking.is_some() && self.dice.random_bool(0.3) {
+            return self.operate_schedule().await;
+        }
         let which = self.dice.random_range(0..self.asked.len());
         let id = self.asked[which].id;
         match self.dice.random_range(0..12) {
@@ -62,12 +45,43 @@ impl Run {
 
     /// Whether it could be.
     pub(crate) async fn cancel(&mut self, which: usize) -> Result<bool, Stop> {
+        if self.features.sql && self.dice.random_bool(0.5) {
+            return self.cancel_by_sql(which).await;
+        }
         let id = self.asked[which].id;
         let cancelled = self.troupe.intendant().cancel(id, ACTOR, None).await;
         self.tell(|| format!("cancels {id}: {cancelled:?}"));
         let could_be = could_be(cancelled)?;
         self.asked[which].is_stopped |= could_be;
         Ok(could_be)
+    }
+
+    /// Some worker carries it out when it looks; until then it may come too late.
+    async fn cancel_by_sql(&mut self, which: usize) -> Result<bool, Stop> {
+        let id = self.asked[which].id;
+        let mut db = self.connect().await?;
+        let ask = "insert into intendant_ask_cancel (intent_id, actor) values (?1, ?2)";
+        let ask = sqlx::query(ask).bind(id.to_string()).bind(ACTOR);
+        let asked = ask.execute(&mut db).await.map(drop);
+        db.close().await.unwrap();
+        let could_be = was_done(asked, "IN409: ")?;
+        self.tell(|| format!("cancels {id} by plain SQL: {could_be}"));
+        if could_be {
+            self.see(Seen::CancelledBySql);
+        }
+        self.asked[which].is_stopped |= could_be;
+        Ok(could_be)
+    }
+
+    /// Workers have carried out, or answered, whatever was asked to stop.
+    pub(crate) async fn judge_cancels(&self) -> Result<(), Stop> {
+        let mut db = self.connect().await?;
+        let left = sqlx::query_scalar("select count(*) from intendant_cancel_request");
+        let left: i64 = left.fetch_one(&mut db).await.unwrap();
+        db.close().await.unwrap();
+        judge::must(left == 0, || {
+            format!("{left} cancels by plain SQL were never carried out")
+        })
     }
 
     pub(crate) async fn undo(&mut self, which: usize) -> Result<bool, Stop> {

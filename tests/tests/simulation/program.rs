@@ -12,9 +12,11 @@ use crate::world::{self, Given, World};
 /// Most steps of a program.
 const STEPS: usize = 12;
 /// How deep children are nested.
-const DEPTH: usize = 2;
+pub(crate) const DEPTH: usize = 2;
 /// Attempts of each step: more than errors are made on purpose, and few enough to run out now and then.
 const ATTEMPTS: u32 = 6;
+/// The queue of all intents.
+pub(crate) const DEFAULT: &str = "default";
 /// The queue of steps that do not run with their intent.
 pub(crate) const ANNEX: &str = "annex";
 
@@ -23,6 +25,8 @@ pub(crate) struct Program {
     pub steps: Vec<Step>,
     /// What it holds, and whether side by side with others.
     pub server: Option<(u8, bool)>,
+    /// By this it is told apart where intents take turns.
+    pub customer: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +63,19 @@ pub(crate) enum Kind {
     Undo,
 }
 
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Hold, Self::Release, Self::Undo];
+
+    /// Its name in the history.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Hold => Hold::KIND,
+            Self::Release => Release::KIND,
+            Self::Undo => Undo::KIND,
+        }
+    }
+}
+
 impl Program {
     pub(crate) fn random(dice: &mut StdRng, depth: usize) -> Self {
         let most = if depth == 0 { STEPS } else { 3 };
@@ -70,7 +87,50 @@ impl Program {
         let server = server.then(|| (dice.random_range(0..3), dice.random_bool(0.3)));
         // A child that wants what its parent holds has it; one that wants something else could wait in a circle.
         let server = server.filter(|_| depth == 0);
-        Self { steps, server }
+        Self {
+            steps,
+            server,
+            customer: 0,
+        }
+    }
+
+    /// One with a single step, which acts.
+    pub(crate) fn acting() -> Self {
+        let step = Step {
+            after: Vec::new(),
+            does: Does::Acts,
+            undo: false,
+            annex: false,
+        };
+        Self {
+            steps: vec![step],
+            server: None,
+            customer: 0,
+        }
+    }
+
+    /// One that fails, and holds what nobody else wants.
+    pub(crate) fn failing() -> Self {
+        let step = Step {
+            after: Vec::new(),
+            does: Does::Refuses,
+            undo: false,
+            annex: false,
+        };
+        Self {
+            steps: vec![step],
+            server: Some((u8::MAX, false)),
+            customer: 0,
+        }
+    }
+
+    /// What it wants, as plain SQL says it.
+    pub(crate) fn wants(&self) -> Vec<String> {
+        let of = |(server, shared): (u8, bool)| match shared {
+            true => format!("shared:server:{server}"),
+            false => format!("exclusive:server:{server}"),
+        };
+        self.server.map(of).into_iter().collect()
     }
 
     /// What it comes to.
@@ -113,7 +173,7 @@ impl Step {
             14..17 => Does::Errs(dice.random_range(1..=2)),
             17 => Does::Refuses,
             18..20 if depth < DEPTH => {
-                let kind = [Kind::Hold, Kind::Release, Kind::Undo][dice.random_range(0..3)];
+                let kind = Kind::ALL[dice.random_range(0..3)];
                 Does::Asks(kind, Program::random(dice, depth + 1))
             }
             20..22 => Does::Sleeps(dice.random_range(1..=600)),

@@ -1,72 +1,42 @@
 //! One run: the seed decides who moves, who dies, whose answer is lost, who sleeps beyond its lease, and what people do
 //! meanwhile.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use intendant::Error;
 use intendant::testing::troupe::{Fate, Move, Troupe};
 use intendant::testing::{Kit, TestError};
-use intendant::{Error, IntentId};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+use crate::features::Features;
 use crate::judge;
 use crate::mishaps::Mishap;
 use crate::program::{self, ANNEX, Kind, Program};
+use crate::queues::Queues;
+use crate::schedules::Ticks;
+use crate::script::{Asked, Played, Script, Telling};
 use crate::world::World;
 
 /// Events with faults in them, per intent.
 const EVENTS: u64 = 60;
 
+/// Most time that passes at once. Leases last for years here, and so does a worker's wait for a task that has killed others: keys
+/// are over by then.
+const MOST: Duration = Duration::from_secs(3_600);
+
 /// How many of the faults that the dice deal take place, from one seed to another.
 const ROUGHNESS: [f64; 3] = [0.1, 0.4, 1.0];
 
-/// A run to be made.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Script {
-    pub seed: u64,
-    /// Faults that are left out, by the number of their event.
-    pub without: BTreeSet<u64>,
-    pub telling: Telling,
-}
-
-/// What becomes of the story of a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Telling {
-    #[default]
-    None,
-    Printed,
-}
-
-/// What came of a run.
-#[derive(Debug, Default)]
-pub(crate) struct Played {
-    pub mishaps: Vec<(u64, Mishap)>,
-    pub intents: usize,
-    pub attempts: u64,
-    pub commits: u64,
-    pub events: u64,
-    /// What must not be.
-    pub breach: Option<String>,
-}
-
-/// An intent that was asked for.
-#[derive(Debug)]
-pub(crate) struct Asked {
-    pub id: IntentId,
-    pub kind: Kind,
-    pub can_succeed: bool,
-    /// Somebody has cancelled it, had it taken back or given it up.
-    pub is_stopped: bool,
-    /// Somebody has given it up: what it did stays.
-    pub is_discarded: bool,
-}
-
 pub(crate) struct Run {
     pub(crate) script: Script,
+    pub(crate) features: Features,
     pub(crate) troupe: Troupe<World>,
     pub(crate) asked: Vec<Asked>,
     pub(crate) to_ask: Vec<(Kind, Program)>,
+    pub(crate) ticks: Ticks,
+    pub(crate) queues: Queues,
     /// Workers that stand still, until this event.
     pub(crate) paused: BTreeMap<usize, u64>,
     pub(crate) event: u64,
@@ -123,15 +93,21 @@ pub(crate) async fn play(script: Script) -> Played {
 impl Run {
     pub(crate) async fn new(script: Script) -> Result<Self, TestError> {
         let mut dice = StdRng::seed_from_u64(script.seed);
-        let kit = Kit::new(World::default, |worker| {
+        let features = Features::of(script.seed);
+        let ticking = features.ticking.clone();
+        let kit = Kit::new(World::default, move |worker| {
             let worker = worker.concurrency(6).queue(ANNEX, 2);
             let worker = worker.register(program::hold);
-            worker.register(program::release).register(program::undo)
+            let worker = worker.register(program::release).register(program::undo);
+            match &ticking {
+                Some(ticking) => ticking.declare(worker),
+                None => worker,
+            }
         });
         let roughness = dice.random_range(0..ROUGHNESS.len());
         let workers = dice.random_range(2..=3);
         let to_ask = (0..dice.random_range(1..=4)).map(|_| {
-            let kind = [Kind::Hold, Kind::Release, Kind::Undo][dice.random_range(0..3)];
+            let kind = Kind::ALL[dice.random_range(0..3)];
             (kind, Program::random(&mut dice, 0))
         });
         let to_ask = to_ask.collect();
@@ -139,11 +115,15 @@ impl Run {
         for worker in 0..workers {
             troupe.start(worker).await?;
         }
-        Ok(Self {
+        features.say(troupe.intendant()).await?;
+        let mut run = Self {
             script,
+            features,
             troupe,
             asked: Vec::new(),
             to_ask,
+            ticks: Ticks::default(),
+            queues: Queues::default(),
             paused: BTreeMap::new(),
             event: 0,
             dice,
@@ -151,10 +131,14 @@ impl Run {
             is_healed: false,
             has_written: false,
             played: Played::default(),
-        })
+        };
+        run.begin_ticks();
+        Ok(run)
     }
 
     pub(crate) async fn go(&mut self) -> Result<(), Stop> {
+        let features = format!("{:?}", self.features);
+        self.tell(|| features);
         let events = EVENTS * self.to_ask.len() as u64;
         while self.event < events {
             self.next_event();
@@ -162,7 +146,11 @@ impl Run {
             self.check().await?;
         }
         self.heal().await?;
-        judge::judge(self).await
+        judge::judge(self).await?;
+        match self.features.retention {
+            true => self.age().await,
+            false => Ok(()),
+        }
     }
 
     pub(crate) fn next_event(&mut self) {
@@ -196,9 +184,12 @@ impl Run {
         if let Some(breach) = self.troupe.state().ledger().breaches.pop() {
             return Err(Stop::Breach(breach));
         }
+        self.check_attempts().await?;
         if !std::mem::take(&mut self.has_written) {
             return Ok(());
         }
+        self.check_partitions().await?;
+        self.check_ticks().await?;
         let breaches = self.troupe.intendant().invariant_breaches().await?;
         match breaches.is_empty() {
             true => Ok(()),
@@ -220,13 +211,23 @@ impl Run {
     }
 
     pub(crate) fn pass_time(&mut self) -> Result<(), Stop> {
-        let Some(due) = self.troupe.next_due() else {
-            return Ok(());
+        let due = match self.troupe.next_due() {
+            Some(due) => due,
+            // A tick may come.
+            None if self.features.ticking.is_some() => {
+                Duration::from_secs(self.dice.random_range(0..600))
+            }
+            None => return Ok(()),
         };
         let time = due + Duration::from_millis(self.dice.random_range(0..2_000));
+        self.pass(time);
+        Ok(())
+    }
+
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let time = time.min(MOST);
         self.tell(|| format!("{time:?} pass"));
         self.troupe.advance(time);
-        Ok(())
     }
 
     /// Something that can happen, of workers that do not stand still. Looks, which are always possible, are rarer than all else.
@@ -264,6 +265,7 @@ impl Run {
                 }
                 fault = self.fault();
             }
+            Move::Schedule(worker) => self.note_look(*worker),
             Move::Look(_) | Move::Hear(_) | Move::Beat(_) | Move::Due(_) => {}
         }
         self.tell(|| {
@@ -279,12 +281,16 @@ impl Run {
 
 /// It can be made whenever a worker has nothing to do.
 pub(crate) fn is_idle(it: &Move) -> bool {
-    matches!(it, Move::Look(_) | Move::Hear(_) | Move::Beat(_))
+    match it {
+        Move::Look(_) | Move::Hear(_) | Move::Beat(_) | Move::Schedule(_) => true,
+        Move::Due(_) | Move::Begin(..) | Move::Commit(..) => false,
+    }
 }
 
 fn worker(of: &Move) -> usize {
     match of {
         Move::Look(worker) | Move::Hear(worker) | Move::Beat(worker) => *worker,
-        Move::Due(worker) | Move::Begin(worker, _) | Move::Commit(worker, _) => *worker,
+        Move::Due(worker) | Move::Schedule(worker) => *worker,
+        Move::Begin(worker, _) | Move::Commit(worker, _) => *worker,
     }
 }

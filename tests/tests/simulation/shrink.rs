@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::mishaps::Mishap;
 use crate::played;
-use crate::run::Script;
+use crate::script::Script;
 
 /// The line that plays the run again, with as few faults as it needs.
 pub(crate) fn line(script: &Script, mishaps: &[(u64, Mishap)]) -> String {
