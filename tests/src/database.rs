@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
-use intendant::{Intendant, StoreKind};
+use anyhow::{Context as _, Result};
+use intendant::{Intendant, StoreKind, StoreOptions};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
 use crate::postgres;
+use crate::template::{self, Template};
 
 /// A database that nobody else uses; removed when it is dropped (PostgreSQL's with the cluster).
 #[derive(Debug)]
@@ -38,9 +39,13 @@ impl Database {
 
     /// An empty database on this server.
     pub async fn on_server(server: &str) -> Result<Self> {
+        Self::created(server, "").await
+    }
+
+    async fn created(server: &str, like: &str) -> Result<Self> {
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
         let mut admin = PgConnection::connect(server).await?;
-        let create = format!("create database {name}");
+        let create = format!("create database {name} {like}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(create))
             .execute(&mut admin)
             .await?;
@@ -55,14 +60,30 @@ impl Database {
 
     /// A database with the engine's schema, and the engine on it.
     pub async fn open(kind: StoreKind) -> Result<(Self, Intendant)> {
-        let database = Self::new(kind).await?;
-        let intendant = Intendant::open(&database.url).await?;
+        let template = template::of(kind).await?;
+        let database = match template {
+            Template::File(bytes) => {
+                let database = Self::new(kind).await?;
+                let file = database.file().context("a file")?;
+                std::fs::write(file, bytes)?;
+                database
+            }
+            Template::Name(name) => {
+                Self::created(&postgres::server_url(), &format!("template {name}")).await?
+            }
+        };
+        let intendant = database.connect().await?;
         Ok((database, intendant))
     }
 
     /// Another connection to the same database, as another process would have it.
     pub async fn connect(&self) -> Result<Intendant> {
-        Ok(Intendant::connect(&self.url).await?)
+        let options = StoreOptions {
+            // What ends in these tests is processes, and no machine: the disk need not be waited for.
+            sync_every_commit: false,
+            ..StoreOptions::new(&self.url)
+        };
+        Ok(Intendant::connect(options).await?)
     }
 
     /// The SQLite file.

@@ -14,8 +14,41 @@ pub mod python;
 pub mod rounds;
 pub mod scenes;
 pub mod serving;
+mod template;
 pub mod terminal;
 mod wire;
+
+use std::fmt::Arguments;
+use std::io::Write as _;
+
+use anyhow::Result;
+use futures_util::future::LocalBoxFuture;
+use tokio::runtime::Builder;
+
+/// Runs a test, as `#[tokio::test(flavor = "multi_thread", worker_threads = 2)]` does. It is behind a pointer, so that a
+/// runtime's code is there once and not for each of a thousand tests.
+pub fn run(test: LocalBoxFuture<'_, Result<()>>) -> Result<()> {
+    let mut runtime = Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).enable_all().build()?;
+    runtime.block_on(test)
+}
+
+/// The same in one thread, as `#[tokio::test]` does.
+pub fn run_in_one_thread(test: LocalBoxFuture<'_, Result<()>>) -> Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(test)
+}
+
+/// Says what is to be seen of a test that passes, too: what `println!` says is kept back then.
+#[macro_export]
+macro_rules! tell {
+    ($($what:tt)*) => { $crate::told(format_args!($($what)*)) };
+}
+
+#[doc(hidden)]
+pub fn told(what: Arguments<'_>) {
+    writeln!(std::io::stdout().lock(), "{what}").ok();
+}
 
 /// A test's usual size, or its full one by hand, with `INTENDANT_TEST_SCALE=full`.
 pub fn size(usual: usize, full: usize) -> usize {

@@ -15,7 +15,7 @@ use intendant_tests::chaos::{self, Chaos, Work};
 use intendant_tests::database::Database;
 use intendant_tests::postgres::{Cluster, Durability};
 use intendant_tests::serving::Serving;
-use intendant_tests::{binary, full};
+use intendant_tests::{binary, full, tell};
 
 const WORKERS: usize = 2;
 const SLOTS: usize = 16;
@@ -103,7 +103,7 @@ impl Site {
         let lost = self.chaos.stop()?;
         let judgement = self.chaos.judge(self.intents, 0).await?;
         let (others, of_transactions) = self.attempts().await?;
-        println!(
+        tell!(
             "{}: {ticks} tries of ticks and {refused} requests refused; {waiting} of {} intents waited for room; \
              {of_transactions} attempts at steps with a transaction failed, {} steps ran again",
             self.chaos.intendant.store_kind().as_str(),
@@ -231,7 +231,7 @@ async fn a_full_disk_is_waited_for_on_postgres() -> Result<()> {
     }
     tokio::time::sleep(STAYS).await;
     let by_server = full::refused_by_server(&cluster.url()).await?;
-    println!("PostgreSQL has refused to let a file grow {by_server} times");
+    tell!("PostgreSQL has refused to let a file grow {by_server} times");
     ensure!(by_server > 0, "no file was kept from growing");
 
     // Whoever was being started meanwhile is found the second time.

@@ -1,5 +1,7 @@
 //! Events: what people and the engine have done to intents, numbered for each (I9).
 
+use std::collections::HashMap;
+
 use super::args::{Args, Rows};
 use super::{Conn, sql};
 use crate::error::Error;
@@ -34,13 +36,17 @@ pub(super) async fn write(
             .opt_texts(events.iter().map(|event| event.reason.clone()))
             .opt_texts(events.iter().map(|event| event.detail.clone()));
         let args = Args::new().text(actor).text(verb).rows(rows).now();
+        let mut written: HashMap<IntentId, usize> = HashMap::new();
         for row in conn.fetch(&sql::EVENT_INSERT, args).await? {
-            let written: IntentId = row.uuid(0)?;
-            let first = events.iter().position(|event| event.intent == written);
-            if let Some(first) = first {
-                events.swap_remove(first);
-            }
+            *written.entry(row.uuid(0)?).or_default() += 1;
         }
+        events.retain(|event| match written.get_mut(&event.intent) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                false
+            }
+            _ => true,
+        });
     }
     let error = "others write events of the same intents all the time; try again";
     Err(Error::Unreachable(error.to_owned()))

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use intendant::{Intendant, IntentId, IntentRecord, IntentState, WorkReport, Worker};
+use futures_util::future::LocalBoxFuture;
+use intendant::{Intendant, IntentId, IntentRecord, IntentState, StoreKind, WorkReport, Worker};
 use intendant_tests::database::Database;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
@@ -16,19 +17,32 @@ use tracing_subscriber::prelude::*;
 macro_rules! on_both {
     ($($(#[$meta:meta])* $name:ident;)*) => {$(
         mod $name {
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_sqlite() -> anyhow::Result<()> {
-                super::$name(crate::support::Bench::open(intendant::StoreKind::Sqlite).await?).await
+            #[test]
+            fn on_sqlite() -> anyhow::Result<()> {
+                crate::support::on(intendant::StoreKind::Sqlite, test)
             }
 
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_postgres() -> anyhow::Result<()> {
-                super::$name(crate::support::Bench::open(intendant::StoreKind::Postgres).await?).await
+            #[test]
+            fn on_postgres() -> anyhow::Result<()> {
+                crate::support::on(intendant::StoreKind::Postgres, test)
+            }
+
+            fn test(it: crate::support::Bench) -> crate::support::Test {
+                Box::pin(super::$name(it))
             }
         }
     )*};
 }
 pub(crate) use on_both;
+
+pub(crate) type Test = LocalBoxFuture<'static, Result<()>>;
+
+/// Runs a test on a store.
+pub(crate) fn on(kind: StoreKind, test: fn(Bench) -> Test) -> Result<()> {
+    intendant_tests::run(Box::pin(
+        async move { test(Bench::open(kind).await?).await },
+    ))
+}
 
 /// A database of the test's own, and the engine on it.
 pub(crate) struct Bench {

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
+use futures_util::future::LocalBoxFuture;
 use intendant::{
     About, Cx, Intendant, Intent, IntentId, NewToken, Resources, Scope, StepResult, StoreKind,
     Worker, fail, schemars,
@@ -24,19 +25,32 @@ use tower::ServiceExt as _;
 macro_rules! on_both {
     ($($(#[$meta:meta])* $name:ident;)*) => {$(
         mod $name {
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_sqlite() -> anyhow::Result<()> {
-                super::$name(crate::support::Server::open(intendant::StoreKind::Sqlite).await?).await
+            #[test]
+            fn on_sqlite() -> anyhow::Result<()> {
+                crate::support::on(intendant::StoreKind::Sqlite, test)
             }
 
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_postgres() -> anyhow::Result<()> {
-                super::$name(crate::support::Server::open(intendant::StoreKind::Postgres).await?).await
+            #[test]
+            fn on_postgres() -> anyhow::Result<()> {
+                crate::support::on(intendant::StoreKind::Postgres, test)
+            }
+
+            fn test(it: crate::support::Server) -> crate::support::Test {
+                Box::pin(super::$name(it))
             }
         }
     )*};
 }
 pub(crate) use on_both;
+
+pub(crate) type Test = LocalBoxFuture<'static, Result<()>>;
+
+/// Runs a test on a store.
+pub(crate) fn on(kind: StoreKind, test: fn(Server) -> Test) -> Result<()> {
+    intendant_tests::run(Box::pin(
+        async move { test(Server::open(kind).await?).await },
+    ))
+}
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[schemars(crate = "intendant::schemars")]

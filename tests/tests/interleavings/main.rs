@@ -23,14 +23,20 @@ mod waits;
 macro_rules! on_both {
     ($($name:ident;)*) => {$(
         mod $name {
-            #[tokio::test]
-            async fn on_sqlite() -> anyhow::Result<()> {
-                super::$name(intendant::StoreKind::Sqlite).await
+            #[test]
+            fn on_sqlite() -> anyhow::Result<()> {
+                intendant_tests::run_in_one_thread(test(intendant::StoreKind::Sqlite))
             }
 
-            #[tokio::test]
-            async fn on_postgres() -> anyhow::Result<()> {
-                super::$name(intendant::StoreKind::Postgres).await
+            #[test]
+            fn on_postgres() -> anyhow::Result<()> {
+                intendant_tests::run_in_one_thread(test(intendant::StoreKind::Postgres))
+            }
+
+            fn test(
+                kind: intendant::StoreKind,
+            ) -> futures_util::future::LocalBoxFuture<'static, anyhow::Result<()>> {
+                Box::pin(super::$name(kind))
             }
         }
     )*};

@@ -17,6 +17,7 @@ use anyhow::{Context as _, Result, ensure};
 use finders::Finder;
 use intendant::testing::planted::{BUGS, Bug, VARIABLE};
 use intendant_tests::binary;
+use intendant_tests::tell;
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 
@@ -58,17 +59,20 @@ async fn each_planted_bug_is_found() -> Result<()> {
         }
     }
     let mut missed = Vec::new();
-    println!(
+    tell!(
         "{:28} {:14} {:>6}  the first test that fails",
-        "bug", "suite", "after"
+        "bug",
+        "suite",
+        "after"
     );
     for run in runs {
         let row = run.await??;
         let by = row.by.as_deref().unwrap_or("-");
         let took = format!("{:.1} s", row.took.as_secs_f64());
-        println!(
+        tell!(
             "{:28} {:14} {took:>6}  {by}",
-            row.bug.name, row.finder.suite
+            row.bug.name,
+            row.finder.suite
         );
         if !row.is_found {
             missed.push(format!(

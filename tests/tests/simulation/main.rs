@@ -139,7 +139,7 @@ fn whatever_goes_wrong_the_promises_hold() {
     let begun = Instant::now();
     let mut totals = all(from..from + count);
     let broken = totals.broken.take();
-    println!("{totals:#?} in {:?}", begun.elapsed());
+    intendant_tests::tell!("{totals:#?} in {:?}", begun.elapsed());
     if let Some((script, played)) = broken {
         let breach = played.breach.unwrap_or_default();
         let line = shrink::line(&script, &played.mishaps);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use intendant::StoreKind;
+use intendant_tests::tell;
 
 /// How often each thing has happened.
 #[derive(Debug, Default)]
@@ -96,7 +97,7 @@ impl Counts {
         let mut short = Vec::new();
         for ((what, found), (_, a_minute)) in self.named().into_iter().zip(least.named()) {
             let least = a_minute * lasts.as_secs() / 60;
-            println!("{}: {what}: {found} (at least {least})", kind.as_str());
+            tell!("{}: {what}: {found} (at least {least})", kind.as_str());
             if found < least {
                 short.push(format!("{what}: {found} of {least}"));
             }

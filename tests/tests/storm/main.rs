@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use faults::Deck;
 use intendant::StoreKind;
+use intendant_tests::tell;
 use site::Site;
 use tokio::sync::Mutex;
 
@@ -57,7 +58,7 @@ fn by_hand<T: FromStr>(name: &str) -> Option<T> {
 async fn storm(kind: StoreKind) -> Result<()> {
     let _turn = TURN.lock().await;
     let seed: u64 = by_hand("INTENDANT_STORM_SEED").unwrap_or_else(rand::random);
-    println!("INTENDANT_STORM_SEED={seed}");
+    tell!("INTENDANT_STORM_SEED={seed}");
     let minutes = by_hand::<f64>("INTENDANT_STORM_MINUTES");
     let lasts = minutes.map_or(USUAL, |minutes| Duration::from_secs_f64(60.0 * minutes));
 
@@ -65,7 +66,7 @@ async fn storm(kind: StoreKind) -> Result<()> {
     let mut site = Site::new(kind, seed).await?;
     site.storm(&mut Deck::new(kind, seed), lasts).await?;
     let ended = site.end().await?;
-    println!(
+    tell!(
         "{}: faults for {lasts:?}, all in all {:?}: {} steps ran again, {} workers and {} servers found no database as they \
          began, {} intents quarantined and resumed",
         kind.as_str(),

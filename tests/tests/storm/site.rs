@@ -20,6 +20,7 @@ use crate::judge;
 use crate::network::Network;
 use crate::server::Server;
 use crate::{PATIENCE, SLOTS, STEP_MS};
+use intendant_tests::tell;
 
 /// There is always as much to do, so that there is always something to hit.
 const LEAST: i64 = 600;
@@ -207,7 +208,7 @@ impl Site {
         if let Some(network) = &self.network {
             network.count(&mut counts);
         }
-        println!(
+        tell!(
             "{} requests and reads were not answered at first; {} intents had been asked for all the same",
             self.server.unanswered(),
             asked.found
