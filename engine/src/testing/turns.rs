@@ -214,6 +214,16 @@ impl Tick {
         self
     }
 
+    /// The same of a step that may have a row already.
+    pub fn record_again(mut self, held: &Held, step: &str, attempt: u32) -> Self {
+        self = self.record(held, step, attempt);
+        self.0.started.pop();
+        if let Some(row) = self.0.steps.last_mut() {
+            row.first = false;
+        }
+        self
+    }
+
     /// It succeeds.
     pub fn succeed(mut self, held: &Held) -> Self {
         self.0.finishes.push(held.finish.clone());

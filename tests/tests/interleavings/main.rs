@@ -11,6 +11,7 @@ mod partitions;
 mod rates;
 mod reaping;
 mod resources;
+mod results;
 mod resumes;
 mod retention;
 mod routed;

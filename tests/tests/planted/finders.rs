@@ -93,7 +93,10 @@ static FINDERS: &[(&str, &[Finder])] = &[
         "slots-unlocked",
         &[finder("contract", &["slots::a_limit_holds"])],
     ),
-    ("result-overwritten", &[simulation(259)]),
+    (
+        "result-overwritten",
+        &[finder("interleavings", &["results::"])],
+    ),
     ("once-unguarded", &[simulation(96)]),
     (
         "message-taken-twice",
