@@ -87,13 +87,23 @@ const ON_SQLITE: Counts = Counts {
     acknowledged: 50,
 };
 
+/// How often at least, in a minute.
+fn least(kind: StoreKind) -> &'static Counts {
+    match kind {
+        StoreKind::Sqlite => &ON_SQLITE,
+        StoreKind::Postgres => &ON_POSTGRES,
+    }
+}
+
+/// How many intents have to be asked for at least, while faults last for so long.
+pub(crate) fn least_intents(kind: StoreKind, lasts: Duration) -> u64 {
+    least(kind).intents * lasts.as_secs() / 60
+}
+
 impl Counts {
     /// Prints all of them, and fails if something has not happened often enough.
     pub(crate) fn check(&self, kind: StoreKind, lasts: Duration) -> Result<()> {
-        let least = match kind {
-            StoreKind::Sqlite => &ON_SQLITE,
-            StoreKind::Postgres => &ON_POSTGRES,
-        };
+        let least = least(kind);
         let mut short = Vec::new();
         for ((what, found), (_, a_minute)) in self.named().into_iter().zip(least.named()) {
             let least = a_minute * lasts.as_secs() / 60;

@@ -13,7 +13,7 @@ use intendant_tests::rounds::{Round, STEPS};
 use tokio::task::JoinHandle;
 
 use crate::asking::{self, Asked};
-use crate::counts::Counts;
+use crate::counts::{Counts, least_intents};
 use crate::crew::Crew;
 use crate::faults::{Dealt, Deck, Fault};
 use crate::judge;
@@ -107,8 +107,18 @@ impl Site {
             network.disturb();
         }
         let begun = Instant::now();
+        let least = least_intents(self.chaos.intendant.store_kind(), lasts) as usize;
         // Whoever asks ends before it is told to only if something is wrong.
-        while begun.elapsed() < lasts && !self.asking.is_finished() {
+        while !self.asking.is_finished() {
+            // A machine that is slow, or that has other work, takes longer for what has to be carried out at least.
+            let limit = if self.intents < least {
+                2 * lasts
+            } else {
+                lasts
+            };
+            if begun.elapsed() >= limit {
+                break;
+            }
             let dealt = deck.deal();
             tokio::time::sleep(dealt.after).await;
             self.crew.attend()?;
