@@ -23,6 +23,7 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use futures_util::future::LocalBoxFuture;
+use intendant::StoreKind;
 use tokio::runtime::Builder;
 
 /// Runs a test, as `#[tokio::test(flavor = "multi_thread", worker_threads = 2)]` does. It is behind a pointer, so that a
@@ -33,7 +34,39 @@ pub fn run(test: LocalBoxFuture<'_, Result<()>>) -> Result<()> {
     runtime.block_on(test)
 }
 
-/// The same in one thread, as `#[tokio::test]` does.
+/// What a test is given: something on a store of its own.
+pub trait Given: Sized {
+    /// One on a new database of this store.
+    fn given(store: StoreKind) -> impl Future<Output = Result<Self>>;
+}
+
+/// Runs a test on a store.
+pub fn on<T: Given>(
+    store: StoreKind,
+    test: fn(T) -> LocalBoxFuture<'static, Result<()>>,
+) -> Result<()> {
+    run(Box::pin(async move { test(T::given(store).await?).await }))
+}
+
+/// Makes two tests out of one, an `async fn` of what it is given: on SQLite and on PostgreSQL.
+#[macro_export]
+macro_rules! on_both {
+    ($($name:ident;)*) => {$(
+        mod $name {
+            #[test]
+            fn on_sqlite() -> anyhow::Result<()> {
+                $crate::on(intendant::StoreKind::Sqlite, |it| Box::pin(super::$name(it)))
+            }
+
+            #[test]
+            fn on_postgres() -> anyhow::Result<()> {
+                $crate::on(intendant::StoreKind::Postgres, |it| Box::pin(super::$name(it)))
+            }
+        }
+    )*};
+}
+
+/// Runs a test in one thread, as `#[tokio::test]` does.
 pub fn run_in_one_thread(test: LocalBoxFuture<'_, Result<()>>) -> Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(test)

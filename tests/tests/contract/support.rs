@@ -6,42 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use futures_util::future::LocalBoxFuture;
 use intendant::{Intendant, IntentId, IntentRecord, IntentState, StoreKind, WorkReport, Worker};
+use intendant_tests::Given;
 use intendant_tests::database::Database;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tracing_subscriber::prelude::*;
 
-/// Makes two tests out of one: on SQLite and on PostgreSQL.
-macro_rules! on_both {
-    ($($(#[$meta:meta])* $name:ident;)*) => {$(
-        mod $name {
-            #[test]
-            fn on_sqlite() -> anyhow::Result<()> {
-                crate::support::on(intendant::StoreKind::Sqlite, test)
-            }
+pub(crate) use intendant_tests::on_both;
 
-            #[test]
-            fn on_postgres() -> anyhow::Result<()> {
-                crate::support::on(intendant::StoreKind::Postgres, test)
-            }
-
-            fn test(it: crate::support::Bench) -> crate::support::Test {
-                Box::pin(super::$name(it))
-            }
-        }
-    )*};
-}
-pub(crate) use on_both;
-
-pub(crate) type Test = LocalBoxFuture<'static, Result<()>>;
-
-/// Runs a test on a store.
-pub(crate) fn on(kind: StoreKind, test: fn(Bench) -> Test) -> Result<()> {
-    intendant_tests::run(Box::pin(
-        async move { test(Bench::open(kind).await?).await },
-    ))
+impl Given for Bench {
+    async fn given(store: StoreKind) -> Result<Self> {
+        Self::open(store).await
+    }
 }
 
 /// A database of the test's own, and the engine on it.

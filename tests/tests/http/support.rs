@@ -7,12 +7,12 @@ use anyhow::{Context as _, Result, ensure};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
-use futures_util::future::LocalBoxFuture;
 use intendant::{
     About, Cx, Intendant, Intent, IntentId, NewToken, Resources, Scope, StepResult, StoreKind,
     Worker, fail, schemars,
 };
 use intendant_api::http::Api;
+use intendant_tests::Given;
 use intendant_tests::database::Database;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,35 +21,12 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tokio::sync::{oneshot, watch};
 use tower::ServiceExt as _;
 
-/// Makes two tests out of one: on SQLite and on PostgreSQL.
-macro_rules! on_both {
-    ($($(#[$meta:meta])* $name:ident;)*) => {$(
-        mod $name {
-            #[test]
-            fn on_sqlite() -> anyhow::Result<()> {
-                crate::support::on(intendant::StoreKind::Sqlite, test)
-            }
+pub(crate) use intendant_tests::on_both;
 
-            #[test]
-            fn on_postgres() -> anyhow::Result<()> {
-                crate::support::on(intendant::StoreKind::Postgres, test)
-            }
-
-            fn test(it: crate::support::Server) -> crate::support::Test {
-                Box::pin(super::$name(it))
-            }
-        }
-    )*};
-}
-pub(crate) use on_both;
-
-pub(crate) type Test = LocalBoxFuture<'static, Result<()>>;
-
-/// Runs a test on a store.
-pub(crate) fn on(kind: StoreKind, test: fn(Server) -> Test) -> Result<()> {
-    intendant_tests::run(Box::pin(
-        async move { test(Server::open(kind).await?).await },
-    ))
+impl Given for Server {
+    async fn given(store: StoreKind) -> Result<Self> {
+        Self::open(store).await
+    }
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]

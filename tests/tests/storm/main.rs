@@ -64,10 +64,10 @@ async fn storm(kind: StoreKind) -> Result<()> {
 
     let begun = Instant::now();
     let mut site = Site::new(kind, seed).await?;
-    site.storm(&mut Deck::new(kind, seed), lasts).await?;
+    let lasted = site.storm(&mut Deck::new(kind, seed), lasts).await?;
     let ended = site.end().await?;
     tell!(
-        "{}: faults for {lasts:?}, all in all {:?}: {} steps ran again, {} workers and {} servers found no database as they \
+        "{}: faults for {lasted:?}, all in all {:?}: {} steps ran again, {} workers and {} servers found no database as they \
          began, {} intents quarantined and resumed",
         kind.as_str(),
         begun.elapsed(),

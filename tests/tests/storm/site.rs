@@ -10,6 +10,7 @@ use intendant_tests::binary;
 use intendant_tests::chaos::Chaos;
 use intendant_tests::database::Database;
 use intendant_tests::rounds::{Round, STEPS};
+use intendant_tests::tell;
 use tokio::task::JoinHandle;
 
 use crate::asking::{self, Asked};
@@ -20,7 +21,6 @@ use crate::judge;
 use crate::network::Network;
 use crate::server::Server;
 use crate::{PATIENCE, SLOTS, STEP_MS};
-use intendant_tests::tell;
 
 /// There is always as much to do, so that there is always something to hit.
 const LEAST: i64 = 600;
@@ -101,8 +101,8 @@ impl Site {
         })
     }
 
-    /// Faults, for so long.
-    pub(crate) async fn storm(&mut self, deck: &mut Deck, lasts: Duration) -> Result<()> {
+    /// Faults, for so long, and longer where not enough has been asked for by then. Returns how long it was.
+    pub(crate) async fn storm(&mut self, deck: &mut Deck, lasts: Duration) -> Result<Duration> {
         if let Some(network) = &self.network {
             network.disturb();
         }
@@ -131,7 +131,7 @@ impl Site {
             }
             self.strike(dealt)?;
         }
-        Ok(())
+        Ok(begun.elapsed())
     }
 
     fn strike(&mut self, dealt: Dealt) -> Result<()> {
