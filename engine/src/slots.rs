@@ -39,16 +39,6 @@ pub(crate) struct SlotsHeld {
     pub(crate) awaited: bool,
 }
 
-/// What a look finds of a limited queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SlotsSeen {
-    pub(crate) queue: Arc<str>,
-    /// There is something in *ready*.
-    pub(crate) ready: bool,
-    /// There is a slot for who looks.
-    pub(crate) to_be_had: bool,
-}
-
 /// One session's part in a limited queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Holder {
@@ -96,6 +86,11 @@ impl Budget {
         let poor = self.others.iter().filter(|other| self.is_poor(other));
         let kept = poor.filter(|other| before(other)).count();
         (limit - self.lent).saturating_sub(count(kept)).max(0)
+    }
+
+    /// Since when the last of the others waits.
+    pub(crate) fn last_in_line(&self) -> Option<Micros> {
+        self.others.iter().filter_map(|other| other.hungry_at).max()
     }
 
     /// How many slots the session is to give up for others who have less.

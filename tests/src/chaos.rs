@@ -216,20 +216,9 @@ impl Chaos {
         concurrency: usize,
     ) -> Result<Self> {
         let turn = AT_ONCE.acquire().await?;
-        let kind = database.kind;
-        let create = "create table effect (intent text not null)";
-        match kind {
-            StoreKind::Sqlite => {
-                let pool = sqlx::SqlitePool::connect(&database.url).await?;
-                sqlx::raw_sql(create).execute(&pool).await?;
-                pool.close().await;
-            }
-            StoreKind::Postgres => {
-                let pool = sqlx::PgPool::connect(&database.url).await?;
-                sqlx::raw_sql(create).execute(&pool).await?;
-                pool.close().await;
-            }
-        }
+        database
+            .run_sql("create table effect (intent text not null)")
+            .await?;
         let directory = tempfile::tempdir()?;
         Ok(Self {
             _turn: turn,
@@ -515,21 +504,11 @@ impl Chaos {
     }
 
     async fn doubled_effects(&self, intents: usize) -> Result<i64> {
-        let sql = "select count(*), count(distinct intent) from effect";
-        let (rows, distinct): (i64, i64) = match self.database.kind {
-            StoreKind::Sqlite => {
-                let pool = sqlx::SqlitePool::connect(&self.database.url).await?;
-                let counts = sqlx::query_as(sql).fetch_one(&pool).await?;
-                pool.close().await;
-                counts
-            }
-            StoreKind::Postgres => {
-                let pool = sqlx::PgPool::connect(&self.database.url).await?;
-                let counts = sqlx::query_as(sql).fetch_one(&pool).await?;
-                pool.close().await;
-                counts
-            }
+        let number = |what: &str| {
+            let sql = format!("select count({what}) from effect");
+            async move { self.database.number(&sql).await }
         };
+        let (rows, distinct) = (number("*").await?, number("distinct intent").await?);
         Ok((rows - distinct).abs() + (intents as i64 - distinct).abs())
     }
 }

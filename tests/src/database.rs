@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use intendant::{Intendant, StoreKind, StoreOptions};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
+use tokio::sync::Mutex;
 
 use crate::postgres;
 use crate::template::{self, Template};
@@ -18,6 +19,7 @@ pub struct Database {
     /// Which store it is.
     pub kind: StoreKind,
     directory: Option<tempfile::TempDir>,
+    pub(crate) kept: Mutex<Option<PgConnection>>,
 }
 
 impl Database {
@@ -31,6 +33,7 @@ impl Database {
                     url,
                     kind,
                     directory: Some(directory),
+                    kept: Mutex::default(),
                 })
             }
             StoreKind::Postgres => Self::on_server(&postgres::server_url()).await,
@@ -55,6 +58,7 @@ impl Database {
             url: format!("{base}/{name}"),
             kind: StoreKind::Postgres,
             directory: None,
+            kept: Mutex::default(),
         })
     }
 

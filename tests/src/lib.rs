@@ -8,6 +8,7 @@ pub mod database;
 pub mod full;
 pub mod long;
 pub mod orders;
+mod past;
 pub mod postgres;
 pub mod proxy;
 pub mod python;

@@ -1,14 +1,16 @@
--- Idle worker: is there anything in these lanes, any suspect, when is the next timer due (microseconds from now), and is
--- there a message that nobody has counted, or somebody who is to stop, by plain SQL or by a rule, and has not been asked
--- to? And how often have people said something of queues?
--- 1–2 queue, kind.
-select exists (
-         select from unnest($1::text[], $2::text[]) as lane (queue, kind)
-          where exists (select from intendant.ready r where r.queue = lane.queue and r.kind = lane.kind)),
-       exists (
-         select from unnest($1::text[], $2::text[]) as lane (queue, kind)
-          where exists (select from intendant.ready r
-                         where r.queue = lane.queue and r.kind = lane.kind and r.crashes > 0)),
+-- Idle worker: in which of these queues is there anything to claim, and in which a suspect, or something of a kind that is being
+-- tried; when is the next timer due (microseconds from now); and is there a message that nobody has counted, or somebody who is to
+-- stop, by plain SQL or by a rule, and has not been asked to? And how often have people said something of queues?
+-- One look into an index for each queue and kind, however many tasks there are: the limit keeps it from being a join.
+-- 1–3 queue, kind, whether that is being tried.
+select (select coalesce(json_agg(distinct lane.queue), '[]')::text
+          from unnest($1::text[], $2::text[], $3::boolean[]) as lane (queue, kind, tried)
+         cross join lateral (select from intendant.ready r where r.queue = lane.queue and r.kind = lane.kind limit 1) found
+         where not lane.tried),
+       (select coalesce(json_agg(distinct lane.queue), '[]')::text
+          from unnest($1::text[], $2::text[], $3::boolean[]) as lane (queue, kind, tried)
+         cross join lateral (select from intendant.ready r where r.queue = lane.queue and r.kind = lane.kind
+                                and r.crashes > case when lane.tried then -2 else 0 end limit 1) found),
        (select (extract(epoch from greatest(due_at, 'epoch') - clock_timestamp()) * 1000000)::bigint
           from intendant.parked where due_at is not null and due_at < 'infinity' order by due_at limit 1),
        exists (select from intendant.signal where not counted),

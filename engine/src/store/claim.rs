@@ -58,6 +58,11 @@ pub(super) async fn claim(
                 took(request, answer, &probe.lane.queue, taken.len());
                 make_lease(conn, session, (lease, alone), taken, request, answer).await?;
                 answer.probed = true;
+                if !answer.claimed.is_empty() {
+                    for kind in probe.lane.kinds.iter() {
+                        poison::tries(conn, kind, probe.intents).await?;
+                    }
+                }
                 return Ok(());
             }
         }
@@ -115,7 +120,7 @@ async fn try_kind(
 ) -> Result<Vec<Taken>, Error> {
     let lane = &probe.lane;
     for kind in lane.kinds.iter() {
-        if !poison::may_try(conn, (&lane.queue, kind), probe.intents).await? {
+        if !poison::may_try(conn, kind).await? {
             return Ok(Vec::new());
         }
     }

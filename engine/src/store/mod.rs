@@ -28,6 +28,7 @@ mod kinds;
 mod line;
 mod load;
 mod loaded;
+mod look;
 mod migrate;
 mod moments;
 mod notes;
@@ -105,6 +106,7 @@ pub(crate) use loaded::{
     AttemptLoad, AwaitedLoad, CancelLoad, ChildLoad, Claimed, Failure, Goal, OutcomeRow,
     RoutedLoad, StepLoad, ToStop,
 };
+pub(crate) use look::{Look, Peek, QueueSeen};
 pub use migrate::{MigrationStatus, migration_sql};
 pub(crate) use notes::{NoteRow, write as write_notes};
 pub(crate) use once::{Once, OnceAnswer, record as record_once};
@@ -125,7 +127,7 @@ pub(crate) use resume::{Actor, Revival};
 pub(crate) use retention::RuleStanding;
 pub(crate) use rows::{
     AttemptRow, AwaitedRow, ChildRow, Deadline, DeadlineRow, Finish, KindRow, NewIntent,
-    ParkReason, ParkRow, Peek, Ran, Requested, RoutedEnd, RoutedRow, SessionRow, SessionSeen,
+    ParkReason, ParkRow, Ran, Requested, RoutedEnd, RoutedRow, SessionRow, SessionSeen,
     SetAsideRow, Start, StartedRow, StepAt, StepRow, UndoRow, When,
 };
 pub(crate) use schedule::{Declaration, NewTick, ScheduleLoad, Standing};

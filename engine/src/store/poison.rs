@@ -92,14 +92,15 @@ pub(super) async fn blame(
     Ok((intents > 1).then_some((backs_off, alert)))
 }
 
-/// Whether this session may try a kind that backs off. Where there is nothing of it in the queue, its turn is left to a queue
-/// that has something.
-pub(super) async fn may_try(
-    conn: &mut Conn<'_>,
-    (queue, kind): (&str, &str),
-    intents: u32,
-) -> Result<bool, Error> {
+/// Whether this session may try a kind that backs off: nobody has of late, and nobody else does now.
+pub(super) async fn may_try(conn: &mut Conn<'_>, kind: &str) -> Result<bool, Error> {
+    let args = Args::new().text(kind).now();
+    Ok(conn.fetch_one(&sql::PROBE_LOCK, args).await?.is_some())
+}
+
+/// It has a task of the kind in hand: the next one is tried later. Where nothing was to be had, its turn is left to others.
+pub(super) async fn tries(conn: &mut Conn<'_>, kind: &str, intents: u32) -> Result<(), Error> {
     let wait = crash::back_off(intents).unwrap_or_default();
-    let args = Args::new().text(kind).int(micros(wait)).text(queue).now();
-    Ok(conn.fetch_one(&sql::PROBE_TAKE, args).await?.is_some())
+    let args = Args::new().text(kind).int(micros(wait)).now();
+    conn.execute(&sql::PROBE_TAKE, args).await
 }

@@ -10,11 +10,12 @@ use super::args::{Args, Rows};
 use super::conn::Row;
 use super::rates::{self, Rated};
 use super::{Actor, Conn, Lane, NewChange, Store, TickRequest, change, sql};
+use crate::clock::Micros;
 use crate::error::Error;
 use crate::id::SessionId;
 use crate::limits;
 use crate::queue::QueueRecord;
-use crate::slots::{Budget, Holder, Hunger, SlotAsk, SlotsHeld, SlotsSeen, grant, settled};
+use crate::slots::{Budget, Holder, Hunger, SlotAsk, SlotsHeld, grant, settled};
 use crate::why::QueueFacts;
 
 /// What people have said of queues, as of a count.
@@ -166,7 +167,7 @@ pub(super) async fn lock(
 }
 
 /// What limited queues may lend, by their rows, and who has how much of them.
-async fn budgets<'a>(
+pub(super) async fn budgets<'a>(
     conn: &mut Conn<'_>,
     rows: &[Row],
     session: SessionId,
@@ -214,24 +215,6 @@ async fn budgets<'a>(
     Ok(budgets)
 }
 
-/// What a session could have of limited queues now; what is in *ready* is for the caller to look up.
-pub(super) async fn seen(
-    conn: &mut Conn<'_>,
-    session: SessionId,
-    lanes: &[Lane],
-) -> Result<Vec<SlotsSeen>, Error> {
-    let queues = || lanes.iter().map(|lane| &lane.queue);
-    let args = Args::new().rows(Rows::new().texts(queues().cloned()));
-    let rows = conn.fetch(&sql::SLOT_LOOK, args).await?;
-    let budgets = budgets(conn, &rows, session, queues()).await?;
-    let seen = budgets.into_iter().map(|(queue, budget)| SlotsSeen {
-        queue,
-        ready: false,
-        to_be_had: budget.to_be_had() > 0,
-    });
-    Ok(seen.collect())
-}
-
 /// After the claim: takes the slots that there is use for, and gives back the others. Returns what the session has then.
 pub(super) async fn settle(
     conn: &mut Conn<'_>,
@@ -260,6 +243,7 @@ pub(super) async fn settle(
                 more: settled.held - own.held,
                 held: settled.held,
                 hunger: settled.hunger,
+                behind: lock.budget.last_in_line(),
             });
         }
         has.push(SlotsHeld {
@@ -276,7 +260,12 @@ pub(super) async fn settle(
             .ints(moved.iter().map(|moved| moved.more))
             .ints(moved.iter().map(|moved| moved.held))
             .bools(moved.iter().map(|moved| moved.hunger != Hunger::No))
-            .bools(moved.iter().map(|moved| moved.hunger == Hunger::Anew));
+            .bools(moved.iter().map(|moved| moved.hunger == Hunger::Anew))
+            .opt_ints(
+                moved
+                    .iter()
+                    .map(|moved| moved.behind.map(|behind| behind.0)),
+            );
         let args = Args::new().uuid(session.0).rows(rows).now();
         conn.execute(&sql::SLOT_MOVE, args).await?;
     }
@@ -289,6 +278,8 @@ struct Moved {
     more: i64,
     held: i64,
     hunger: Hunger,
+    /// Who begins to wait now does so behind these, whatever the clock says.
+    behind: Option<Micros>,
 }
 
 /// The same request, which claims no more of limited queues than there are slots for, of those with a rate than there are

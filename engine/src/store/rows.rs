@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::loaded::Failure;
-use super::queue::Control;
 use crate::about::Checked;
 use crate::clock::{Micros, micros};
 use crate::conflict::Conflicts;
@@ -15,7 +14,6 @@ use crate::id::{IntentId, LeaseId, SessionId, TaskId};
 use crate::intent::{Mode, OnFailure};
 use crate::limits;
 use crate::payload::Payload;
-use crate::slots::SlotsSeen;
 use crate::state::{AttemptFailure, FailureReason, IntentState, StepState};
 use crate::trace::TraceParent;
 use crate::waits::Sort;
@@ -362,21 +360,6 @@ pub(crate) struct SessionSeen {
     pub(crate) lease: Duration,
     pub(crate) beat: i64,
     pub(crate) free: i64,
-}
-
-/// What an idle worker sees.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Peek {
-    pub(crate) ready: bool,
-    pub(crate) suspects: bool,
-    pub(crate) next_due: Option<Duration>,
-    pub(crate) signals: bool,
-    /// Plain SQL has asked for cancels.
-    pub(crate) cancels: bool,
-    /// What people have said of queues, if that is news.
-    pub(crate) control: Option<Control>,
-    /// Limited queues of which there was nothing to be had.
-    pub(crate) slots: Vec<SlotsSeen>,
 }
 
 impl From<IntentId> for Uuid {

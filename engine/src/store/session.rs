@@ -5,8 +5,7 @@ use std::time::Duration;
 use super::args::{Args, Rows};
 use super::conn::Row;
 use super::reading::Reading;
-use super::{Conn, KindRow, Lane, Peek, Probe, SessionRow, SessionSeen, Store};
-use super::{queue, sql};
+use super::{KindRow, SessionRow, SessionSeen, Store, sql};
 use crate::clock::micros;
 use crate::conflict::Conflicts;
 use crate::error::Error;
@@ -106,41 +105,6 @@ impl Store {
         .await
     }
 
-    /// What an idle worker may find: costs one look into the hot tables.
-    pub(crate) async fn peek(
-        &self,
-        lanes: Vec<Lane>,
-        probes: Vec<Probe>,
-        denied: Option<(SessionId, Vec<Lane>)>,
-        control: i64,
-    ) -> Result<Peek, Error> {
-        self.read(move |mut conn| {
-            Box::pin(async move {
-                let mut peek = peek(&mut conn, &lanes, control).await?;
-                if !probes.is_empty() {
-                    // What may be tried of a kind that backs off is claimed as a suspect is.
-                    let lanes: Vec<Lane> = probes.into_iter().map(|probe| probe.lane).collect();
-                    peek.suspects |= self::peek(&mut conn, &lanes, i64::MAX).await?.ready;
-                }
-                let denied = denied.filter(|(_, lanes)| !lanes.is_empty());
-                if let Some((session, lanes)) = denied {
-                    for mut seen in queue::seen(&mut conn, session, &lanes).await? {
-                        let of_queue = |lane: &&Lane| lane.queue == seen.queue;
-                        let lane = lanes.iter().find(of_queue).map(std::slice::from_ref);
-                        let lane = lane.unwrap_or_default();
-                        let found = self::peek(&mut conn, lane, i64::MAX).await?;
-                        seen.ready = found.ready;
-                        // Who asks for a slot for ordinary tasks, and finds none, has lost its place in line for one.
-                        peek.suspects |= found.suspects && seen.to_be_had;
-                        peek.slots.push(seen);
-                    }
-                }
-                Ok(peek)
-            })
-        })
-        .await
-    }
-
     /// The number of the session's last committed tick; none if the session is gone. Waits for a tick that is still on
     /// its way, so that the answer is final.
     pub(crate) async fn last_tick(&self, session: SessionId) -> Result<Option<i64>, Error> {
@@ -154,42 +118,6 @@ impl Store {
         })
         .await
     }
-}
-
-async fn peek(conn: &mut Conn<'_>, lanes: &[Lane], control: i64) -> Result<Peek, Error> {
-    let pairs = || {
-        lanes
-            .iter()
-            .flat_map(|lane| lane.kinds.iter().map(|kind| (&lane.queue, kind)))
-    };
-    let args = Args::new()
-        .rows(
-            Rows::new()
-                .texts(pairs().map(|(queue, _)| queue.clone()))
-                .texts(pairs().map(|(_, kind)| kind.clone())),
-        )
-        .now();
-    let row = conn
-        .fetch_one(&sql::PEEK, args)
-        .await?
-        .ok_or(sqlx::Error::RowNotFound)?;
-    let next_due = row
-        .opt_int(2)?
-        .map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0)));
-    let version = row.int(5)?;
-    let said = match version > control {
-        true => Some(queue::load(conn, version).await?),
-        false => None,
-    };
-    Ok(Peek {
-        control: said,
-        ready: row.bool(0)?,
-        suspects: row.bool(1)?,
-        next_due,
-        signals: row.bool(3)?,
-        cancels: row.bool(4)?,
-        slots: Vec::new(),
-    })
 }
 
 /// A duration for a `…_ago` or `…_in` column.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::engine::Engine;
 use super::lane::LaneState;
 use crate::crash;
-use crate::store::{BacksOff, Probe};
+use crate::store::{BacksOff, Probe, TickAnswer, TickRequest};
 
 /// The kinds that back off, as this worker knows.
 #[derive(Debug, Default)]
@@ -41,7 +41,13 @@ impl BackingOff {
         kinds.retain(|kind, _| all.iter().any(|known| known.kind == *kind));
         let fewer = kinds.len() < before;
         for known in all {
-            kinds.insert(known.kind.clone(), mark(&known, now));
+            let mut mark = mark(&known, now);
+            // It has tried one, perhaps, and found none that could be had: what others know of that is nothing.
+            let tried = kinds.get(&known.kind);
+            if let Some(tried) = tried.filter(|tried| tried.intents == mark.intents) {
+                mark.until = mark.until.max(tried.until);
+            }
+            kinds.insert(known.kind.clone(), mark);
         }
         self.any.store(!kinds.is_empty(), Ordering::Release);
         fewer
@@ -96,8 +102,18 @@ impl BackingOff {
         }
     }
 
+    /// These could not be tried: they may be at once.
+    fn untried(&self, of: &[Arc<str>], now: Duration) {
+        let mut kinds = self.kinds();
+        for kind in of {
+            if let Some(mark) = kinds.get_mut(kind) {
+                mark.until = mark.until.min(now);
+            }
+        }
+    }
+
     /// Those of a queue's kinds of which one may be tried now.
-    fn due(&self, lane: &LaneState, now: Duration) -> Vec<Probe> {
+    pub(super) fn due(&self, lane: &LaneState, now: Duration) -> Vec<Probe> {
         let kinds = self.kinds();
         let due = lane.kinds.iter().filter_map(|kind| {
             let mark = kinds.get(kind).filter(|mark| mark.until <= now)?;
@@ -129,6 +145,23 @@ impl<S: Send + Sync + 'static> Engine<S> {
         lanes
             .flat_map(|lane| self.backing_off.due(lane, now))
             .collect()
+    }
+
+    /// What could not be tried, since there was no slot or permit for it, is as soon as there is one.
+    pub(super) fn probes_heard(&mut self, request: &TickRequest, answer: &TickAnswer) {
+        if answer.probed {
+            return;
+        }
+        let now = self.now();
+        for probe in &request.probes {
+            let mut lanes = self.lanes.iter_mut();
+            if let Some(lane) = lanes.find(|lane| lane.queue == probe.lane.queue)
+                && !lane.has_slot()
+            {
+                lane.suspects_since.get_or_insert(now);
+                self.backing_off.untried(&probe.lane.kinds, now);
+            }
+        }
     }
 
     /// What a heartbeat has read.

@@ -106,7 +106,11 @@ async fn hear_tick(
         Some(handle) => match handle.await {
             Ok(done) => done,
             Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
-            Err(_) => std::future::pending().await,
+            // The runtime ends, and this loop with it.
+            Err(_) => {
+                *tick = None;
+                std::future::pending().await
+            }
         },
         None => std::future::pending().await,
     }

@@ -9,7 +9,7 @@ use super::paced::Paced;
 use super::partitions::Turning;
 use crate::id::TaskId;
 use crate::limits;
-use crate::slots::{SlotAsk, SlotsSeen};
+use crate::slots::SlotAsk;
 
 /// A step that may start as soon as there is a slot.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +44,8 @@ pub(super) struct LaneState {
     pub(super) waiting: VecDeque<Waiting>,
     /// There may be tasks in *ready*.
     pub(super) hint: bool,
+    /// A suspect was seen here that could not begin, since nothing could: since when.
+    pub(super) suspects_since: Option<Duration>,
     /// People have said that nothing is to be begun.
     pub(super) paused: bool,
     /// The queue has a limit on how many of its steps run at once, everywhere: what this worker has of that.
@@ -75,6 +77,7 @@ impl LaneState {
             arriving: 0,
             waiting: VecDeque::new(),
             hint: true,
+            suspects_since: None,
             paused: false,
             lent: None,
             turns: None,
@@ -121,31 +124,25 @@ impl LaneState {
         self.lent.is_some_and(|lent| lent.is_denied())
     }
 
+    /// A look has found that there is a slot for it, which others get next if it does not take it now.
+    pub(super) fn is_called(&self) -> bool {
+        self.lent.is_some_and(|lent| lent.is_called())
+    }
+
     /// One more task could be begun with, if it were claimed, as far as is known.
     pub(super) fn has_slot(&self) -> bool {
         let free = |lent: Lent| !lent.is_denied() || lent.usable() > self.in_hand();
         self.lent.is_none_or(free) && !self.is_paced_out()
     }
 
-    /// What a look has found of a limited queue of which there was nothing to be had.
-    pub(super) fn slots_seen(&mut self, seen: &SlotsSeen) {
-        if !self.is_denied() {
-            return;
-        }
-        self.hint = seen.ready;
-        if let Some(lent) = &mut self.lent
-            && seen.to_be_had
-        {
-            lent.ask_again();
-        }
-    }
-
     /// What to ask of a limited queue, if anything: slots for what is in hand, and, if there may be more to claim, as many as
     /// can be used.
     pub(super) fn slot_ask(&mut self, use_for: UseFor, now: Duration) -> Option<SlotAsk> {
         let (running, in_hand) = (self.running, self.in_hand());
+        // Where it stands in line for a suspect it stays there.
+        let suspect = usize::from(self.is_denied() && self.suspects_since.is_some());
         let wanted = match use_for {
-            UseFor::InHand => in_hand.min(self.concurrency),
+            UseFor::InHand => (in_hand + suspect).min(self.concurrency),
             UseFor::More | UseFor::Suspect => self.concurrency,
         };
         let lent = self.lent.as_mut()?;

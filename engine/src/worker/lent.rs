@@ -74,6 +74,11 @@ impl Lent {
         self.denied
     }
 
+    /// It stands in line, and has been told that there is something for it.
+    pub(super) fn is_called(&self) -> bool {
+        self.in_line && !self.denied
+    }
+
     /// So many slots it may use, unless the answer to the next ask is that it has fewer.
     pub(super) fn usable(&self) -> usize {
         self.usable

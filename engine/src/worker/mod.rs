@@ -24,6 +24,7 @@ mod lane;
 mod lent;
 mod limiting;
 mod listen;
+mod looking;
 mod moves;
 mod noting;
 mod offering;

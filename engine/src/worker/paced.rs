@@ -54,9 +54,19 @@ impl Paced {
         self.wait_until
     }
 
-    /// The time has come to ask again, perhaps.
+    /// The time has come to ask again, perhaps: also if permits are void and about to be given back, which may be used anew.
     pub(super) fn wake(&mut self, now: Duration) {
-        self.wait_until.take_if(|until| *until <= now);
+        let gives_back = self.void_at().is_some_and(|at| at <= now);
+        self.wait_until.take_if(|until| *until <= now || gives_back);
+    }
+
+    /// A look has found when the next permit comes: much sooner than it was told if somebody has given one back.
+    pub(super) fn seen(&mut self, next_in: Duration, now: Duration) {
+        if let Some(until) = &mut self.wait_until
+            && now + next_in + limits::PERMIT_LOOK < *until
+        {
+            *until = now + next_in;
+        }
     }
 
     /// Permits that it may use.

@@ -70,7 +70,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     pub(super) fn next_permit(&self) -> Option<Duration> {
         let due = |lane: &LaneState| {
             let paced = lane.paced.as_ref()?;
-            let waits = !lane.paused && (lane.hint || !lane.waiting.is_empty());
+            let waits = (lane.hint && !lane.paused) || !lane.waiting.is_empty();
             let waits = waits || self.announced.iter().any(|it| it.queue == lane.queue);
             let next = paced.wait_until().filter(|_| waits);
             next.into_iter().chain(paced.void_at()).min()
@@ -128,10 +128,8 @@ impl LaneState {
         now: Duration,
     ) -> Option<PermitAsk> {
         let free = self.slots(now).saturating_sub(self.running);
-        let waiting = match self.paused {
-            true => 0,
-            false => self.waiting.len().min(free),
-        };
+        // Where the queue is paused, these are next steps of what has begun.
+        let waiting = self.waiting.len().min(free);
         let queue = Arc::clone(&self.queue);
         self.paced
             .as_mut()?

@@ -46,6 +46,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         for queue in queues.collect::<Vec<_>>() {
             self.start_waiting(&queue);
         }
+        self.start_announced(&[]);
     }
 
     /// Hands back what waits for a slot of a paused queue and has not been begun with.

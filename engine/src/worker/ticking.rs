@@ -7,13 +7,14 @@ use std::time::Duration;
 use super::bounded;
 use super::drive::{Phase, Recall};
 use super::engine::{Engine, Probation};
+use super::lane::LaneState;
 use super::pausing::Claims;
 use super::telling::{self, Ends};
 use crate::crash;
 use crate::id::{IntentId, LeaseId, TaskId};
 use crate::limits;
 use crate::state::{FailureReason, IntentState, StepState};
-use crate::store::{ChildLoad, ChildRow, Lane, Life, TickAnswer, TickRequest};
+use crate::store::{ChildLoad, ChildRow, Life, StepRow, TickAnswer, TickRequest};
 
 impl<S: Send + Sync + 'static> Engine<S> {
     /// The next tick, if there is anything to write or to ask for.
@@ -79,26 +80,41 @@ impl<S: Send + Sync + 'static> Engine<S> {
         request.claim_bytes = limits::PREFETCH_BYTES - self.bytes;
         if let Some(since) = self.suspects_since {
             // A suspect is best claimed by a session that has nothing else in hand. For that, nothing new is claimed
-            // for a while; steps that take longer than that are not waited for.
+            // for a while; steps that take longer than that are not waited for. Nor does a slot wait that is to be had now.
             self.withdraw_offer();
             let alone = self.drives.is_empty() && self.is_offer_settled();
-            if alone || now.saturating_sub(since) >= self.beat_interval() {
-                request.claim_suspect = self.all_lanes();
+            let called = self.lanes.iter().any(LaneState::is_called);
+            if alone || called || now.saturating_sub(since) >= self.beat_interval() {
+                request.claim_suspect = self.lanes_for_suspects();
                 request.probes = self.probes();
-                self.backing_off.tried(&request.probes, now);
-                request.suspect_lease = Some(self.new_lease());
                 request.alone = alone;
                 self.suspects_since = None;
             } else if !self.drives.is_empty() {
                 return Claims::None;
             }
         }
+        let beat = self.beat_interval();
         for lane in &mut self.lanes {
             let room = lane.room(now, limits::PREFETCH_BYTES - self.bytes);
+            if !lane.is_open(now) || room == 0 {
+                continue;
+            }
             let kinds = self.backing_off.others(&lane.kinds);
-            if lane.is_open(now) && room > 0 && !kinds.is_empty() {
+            let waited = |since: &mut Duration| now.saturating_sub(*since) >= beat;
+            let asks = !request.claim_suspect.is_empty();
+            if !asks && lane.suspects_since.take_if(waited).is_some() {
+                // It goes before the ordinary task that could begin now.
+                request.claim_suspect.push(lane.claim(kinds.clone(), 1));
+                request.probes.extend(self.backing_off.due(lane, now));
+            }
+            if !kinds.is_empty() {
                 request.claim.push(lane.claim(kinds, room));
             }
+        }
+        if !(request.claim_suspect.is_empty() && request.probes.is_empty()) {
+            self.backing_off.tried(&request.probes, now);
+            request.suspect_lease = Some(self.new_lease());
+            self.withdraw_offer();
         }
         if !request.claim.is_empty() {
             request.lease = Some(self.new_lease());
@@ -109,23 +125,6 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
     fn new_lease(&self) -> LeaseId {
         LeaseId(self.store().clock().ordered_id())
-    }
-
-    /// All that this worker serves and has slots for, as far as it knows: for looks, and for suspects.
-    pub(super) fn all_lanes(&self) -> Vec<Lane> {
-        let lane =
-            |lane: &super::lane::LaneState| lane.claim(self.backing_off.others(&lane.kinds), 1);
-        let open = |lane: &&super::lane::LaneState| !lane.paused && lane.has_slot();
-        self.lanes.iter().filter(open).map(lane).collect()
-    }
-
-    /// Limited queues that have lent all that this worker may have: it asks again when there is something to be had, and
-    /// something to claim.
-    pub(super) fn denied_lanes(&self) -> Vec<Lane> {
-        let lane =
-            |lane: &super::lane::LaneState| lane.claim(self.backing_off.others(&lane.kinds), 1);
-        let denied = |lane: &&super::lane::LaneState| !lane.paused && lane.is_denied();
-        self.lanes.iter().filter(denied).map(lane).collect()
     }
 
     /// A tick is on disk: what the next one has to know of it.
@@ -145,6 +144,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
         self.slots_heard(request, answer);
         self.permits_heard(request, answer);
+        self.probes_heard(request, answer);
         self.turns_heard(answer);
         self.confirm(self.sent);
         if request.promote {
@@ -183,7 +183,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         self.taken_heard(&answer.taken);
         self.steps_recorded(request, &refused);
         self.intents_left(request, &answer, &refused);
-        self.start_announced(request);
+        self.start_announced(&request.steps);
         self.plans_written(request);
         // Which steps were taken back is looked up: whoever was faster has them.
         for intent in &request.recalls {
@@ -323,10 +323,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
     }
 
-    /// Steps of suspects, whose start is on disk now.
-    fn start_announced(&mut self, request: &TickRequest) {
-        let on_disk: HashSet<(TaskId, &str)> = request
-            .steps
+    /// Steps whose start is on disk now, or was before and had no permit, begin.
+    pub(super) fn start_announced(&mut self, written: &[StepRow]) {
+        let on_disk: HashSet<(TaskId, &str)> = written
             .iter()
             .filter(|row| row.state == StepState::Running)
             .map(|row| (row.task, &*row.name))

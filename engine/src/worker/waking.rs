@@ -1,13 +1,9 @@
-//! Waking: what is due in this worker, and what an idle look finds for it.
+//! Waking: what is due in this worker.
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
-
 use super::engine::Engine;
-use crate::error::Error;
-use crate::store::Peek;
 
 impl<S: Send + Sync + 'static> Engine<S> {
     /// Timers of intents in hand that are due.
@@ -38,44 +34,5 @@ impl<S: Send + Sync + 'static> Engine<S> {
             .flatten()
             .min()?;
         Some(due.saturating_sub(self.now()))
-    }
-
-    pub(super) fn peek(&self) -> JoinHandle<Result<Peek, Error>> {
-        let store = self.store().clone();
-        let (lanes, probes) = (self.all_lanes(), self.probes());
-        let denied = self.session.map(|session| (session, self.denied_lanes()));
-        let control = self.control;
-        tokio::spawn(async move { store.peek(lanes, probes, denied, control).await })
-    }
-
-    pub(super) fn peeked(&mut self, peeked: Result<Peek, Error>) {
-        match peeked {
-            Ok(peek) => {
-                let now = self.now();
-                if let Some(control) = &peek.control {
-                    self.hear_control(control);
-                }
-                if peek.ready {
-                    self.lanes.iter_mut().for_each(|lane| lane.hint = true);
-                }
-                for slots in &peek.slots {
-                    let mut lanes = self.lanes.iter_mut();
-                    if let Some(lane) = lanes.find(|lane| lane.queue == slots.queue) {
-                        lane.slots_seen(slots);
-                    }
-                }
-                self.signals_due |= peek.signals;
-                if peek.cancels {
-                    self.ask_to_stop();
-                }
-                self.next_due = peek.next_due.map(|due_in| now + due_in);
-                self.suspects_since = if peek.suspects {
-                    self.suspects_since.or(Some(now))
-                } else {
-                    None
-                };
-            }
-            Err(error) => tracing::warn!(%error, "looking for work"),
-        }
     }
 }

@@ -11,6 +11,7 @@ mod around;
 mod asked_by_steps;
 mod asking;
 mod at_most_once;
+mod at_the_limit;
 mod backing_off;
 mod backlogs;
 mod blocking;

@@ -112,7 +112,7 @@ async fn what_is_claimed_while_a_pause_is_heard_of_goes_back_in_line_on_postgres
         let now = "select (extract(epoch from clock_timestamp()) * 1e6)::bigint";
         let paused_at = bench.number(now).await? + 100_000;
         let looked = format!(
-            "select count(*) from pg_stat_activity where query like '-- Idle worker: is there%'
+            "select count(*) from pg_stat_activity where query like '-- Idle worker: in which%'
                 and (extract(epoch from query_start) * 1e6)::bigint > {paused_at}"
         );
         bench

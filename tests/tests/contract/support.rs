@@ -114,49 +114,19 @@ impl Bench {
                 start.elapsed() < Duration::from_secs(30),
                 "nothing came of it in half a minute"
             );
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         unreachable!("it is found, or it fails")
     }
 
     /// Runs statements past the engine. `@` stands for its schema or prefix.
     pub(crate) async fn run_sql(&self, sql: &str) -> Result<(), sqlx::Error> {
-        match self.database.kind {
-            intendant::StoreKind::Sqlite => {
-                let pool = sqlx::SqlitePool::connect(&self.database.url).await?;
-                let sql = sqlx::AssertSqlSafe(sql.replace('@', "intendant_"));
-                let done = sqlx::raw_sql(sql).execute(&pool).await;
-                pool.close().await;
-                done.map(|_| ())
-            }
-            intendant::StoreKind::Postgres => {
-                let pool = sqlx::PgPool::connect(&self.database.url).await?;
-                let sql = sqlx::AssertSqlSafe(sql.replace('@', "intendant."));
-                let done = sqlx::raw_sql(sql).execute(&pool).await;
-                pool.close().await;
-                done.map(|_| ())
-            }
-        }
+        self.database.run_sql(sql).await
     }
 
     /// Reads one number past the engine. `@` stands for its schema or prefix.
     pub(crate) async fn number(&self, sql: &str) -> Result<i64> {
-        match self.database.kind {
-            intendant::StoreKind::Sqlite => {
-                let pool = sqlx::SqlitePool::connect(&self.database.url).await?;
-                let sql = sqlx::AssertSqlSafe(sql.replace('@', "intendant_"));
-                let number = sqlx::query_scalar(sql).fetch_one(&pool).await;
-                pool.close().await;
-                Ok(number?)
-            }
-            intendant::StoreKind::Postgres => {
-                let pool = sqlx::PgPool::connect(&self.database.url).await?;
-                let sql = sqlx::AssertSqlSafe(sql.replace('@', "intendant."));
-                let number = sqlx::query_scalar(sql).fetch_one(&pool).await;
-                pool.close().await;
-                Ok(number?)
-            }
-        }
+        Ok(self.database.number(sql).await?)
     }
 
     /// The invariants hold, and nothing is left over.

@@ -17,7 +17,6 @@ use intendant_tests::database::Database;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tokio::sync::{oneshot, watch};
 use tower::ServiceExt as _;
 
@@ -99,24 +98,11 @@ pub(crate) struct Server {
 impl Server {
     /// Runs this in the database, by its sort.
     pub(crate) async fn run_sql(&self, sqlite: &str, postgres: &str) -> Result<()> {
-        let url = &self.database.url;
-        match self.database.kind {
-            StoreKind::Sqlite => {
-                let mut conn = SqliteConnection::connect(url).await?;
-                sqlx::raw_sql(AssertSqlSafe(sqlite))
-                    .execute(&mut conn)
-                    .await?;
-                conn.close().await?;
-            }
-            StoreKind::Postgres => {
-                let mut conn = PgConnection::connect(url).await?;
-                sqlx::raw_sql(AssertSqlSafe(postgres))
-                    .execute(&mut conn)
-                    .await?;
-                conn.close().await?;
-            }
-        }
-        Ok(())
+        let sql = match self.database.kind {
+            StoreKind::Sqlite => sqlite,
+            StoreKind::Postgres => postgres,
+        };
+        Ok(self.database.run_sql(sql).await?)
     }
 
     pub(crate) async fn open(kind: StoreKind) -> Result<Self> {

@@ -57,23 +57,7 @@ impl Stage {
     }
 
     async fn run_sql(&self, sql: String) -> Result<()> {
-        match self.database.kind {
-            StoreKind::Sqlite => {
-                let pool = sqlx::SqlitePool::connect(&self.database.url).await?;
-                sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
-                    .execute(&pool)
-                    .await?;
-                pool.close().await;
-            }
-            StoreKind::Postgres => {
-                let pool = sqlx::PgPool::connect(&self.database.url).await?;
-                sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
-                    .execute(&pool)
-                    .await?;
-                pool.close().await;
-            }
-        }
-        Ok(())
+        Ok(self.database.run_sql(&sql).await?)
     }
 
     /// An intent that has ended so two days ago.

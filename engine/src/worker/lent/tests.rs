@@ -11,7 +11,8 @@ use super::Lent;
 use crate::clock::Micros;
 use crate::id::{SessionId, TaskId};
 use crate::limits;
-use crate::slots::{Budget, Holder, Hunger, SlotAsk, SlotsHeld, SlotsSeen, grant, settled};
+use crate::slots::{Budget, Holder, Hunger, SlotAsk, SlotsHeld, grant, settled};
+use crate::store::QueueSeen;
 use crate::worker::lane::{LaneState, UseFor, Waiting};
 
 /// A tick on its way.
@@ -270,15 +271,14 @@ impl World {
         let to_be_had = self.budget(who).to_be_had() > 0;
         let ready = self.ready[self.members[who].kind] > 0;
         let lane = &mut self.members[who].lane;
-        if lane.is_denied() {
-            lane.slots_seen(&SlotsSeen {
-                queue: lane.queue.clone(),
-                ready,
-                to_be_had,
-            });
-        } else if ready {
-            lane.hint = true;
-        }
+        let seen = QueueSeen {
+            queue: lane.queue.clone(),
+            ready,
+            suspects: false,
+            slot: to_be_had,
+            permit_in: None,
+        };
+        lane.seen(&seen, self.now);
         self.start(who);
     }
 
