@@ -99,7 +99,7 @@ impl Cluster {
             Durability::Full => "",
             // Databases of a second's life by the hundred: nobody analyses them, and their statements are not compiled.
             Durability::Relaxed => {
-                "-c fsync=off -c full_page_writes=off -c autovacuum=off -c jit=off"
+                "-c fsync=off -c full_page_writes=off -c autovacuum_naptime=1h -c jit=off"
             }
         };
         let mut command = as_somebody_else()?;

@@ -121,6 +121,19 @@ enum After {
 ///     plan.step("join", join).input((volume, server)) // runs when both are done
 /// }
 /// ```
+///
+/// A step that is given something else than it takes does not compile:
+///
+/// ```compile_fail,E0277
+/// # use intendant::{Cx, Node, Plan, StepResult, value};
+/// # struct Cloud; struct Order { size: u32 }
+/// # async fn create_volume(_: Cx<Cloud>, size: u32) -> StepResult<String> { Ok(format!("volume of {size}")) }
+/// # async fn boot_server(_: Cx<Cloud>, size: u32) -> StepResult<u16> { Ok(80) }
+/// fn add_replica(order: &Order, plan: &mut Plan<Cloud>) -> Node<u16> {
+///     let volume = plan.step("volume", create_volume).input(value(order.size));
+///     plan.step("server", boot_server).input(volume) // takes a size, not a volume
+/// }
+/// ```
 pub struct Plan<S> {
     steps: Vec<StepDef<S>>,
     errors: Vec<PlanError>,
@@ -331,6 +344,21 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
     ///
     /// fn plan(order: &Order, plan: &mut Plan<()>) -> Node<String> {
     ///     plan.step("volume", create_volume).undo(delete_volume).input(value(order.size))
+    /// }
+    /// ```
+    ///
+    /// One that takes back something else than its step makes does not compile:
+    ///
+    /// ```compile_fail,E0631
+    /// # use intendant::{Cx, Node, Plan, StepResult, value};
+    /// # struct Order { size: u32 }
+    /// # async fn create_volume(cx: Cx<()>, size: u32) -> StepResult<String> { Ok(format!("volume-{size}")) }
+    /// async fn delete_server(_: Cx<()>, _size: u32, server: Option<u64>) -> StepResult<()> {
+    ///     Ok(())
+    /// }
+    ///
+    /// fn plan(order: &Order, plan: &mut Plan<()>) -> Node<String> {
+    ///     plan.step("volume", create_volume).undo(delete_server).input(value(order.size))
     /// }
     /// ```
     pub fn undo<R, F, Fut>(mut self, undo: F) -> Self

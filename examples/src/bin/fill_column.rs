@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use tokio::sync::oneshot;
 
-const BATCH: i64 = 10_000;
-
 /// Fills `person.code`, which an earlier release did not have.
 #[derive(Serialize, Deserialize)]
 struct FillCodes {
     cores: usize,
+    /// So many rows in one step.
+    batch: i64,
 }
 
 impl Intent for FillCodes {
@@ -33,7 +33,7 @@ impl Intent for FillCodes {
 /// batches ── fill[0], fill[1], fill[2] …
 /// ```
 fn fill_codes(intent: &FillCodes, plan: &mut Plan<SqlitePool>) -> Node<Vec<i64>> {
-    let batches = plan.step("batches", batches).input(value(BATCH));
+    let batches = plan.step("batches", batches).input(value(intent.batch));
     plan.map("fill", fill)
         .at_most(intent.cores)
         .attempts(3)
@@ -120,8 +120,9 @@ async fn main() -> Result<()> {
     let working = tokio::spawn(worker.run(async { stopped.await.unwrap_or(()) }));
     let start = Instant::now();
     let cores = std::thread::available_parallelism()?.get();
+    let batch = 10_000;
     let filled = intendant
-        .request(FillCodes { cores })
+        .request(FillCodes { cores, batch })
         .by("release-2")
         .await?
         .output()
@@ -148,13 +149,13 @@ mod tests {
     use super::*;
     use intendant::testing::Kit;
 
-    const ROWS: i64 = 25_000;
+    const ROWS: i64 = 250;
 
     /// People without codes, in the run's own database.
     async fn people(url: String) -> SqlitePool {
         let people = SqlitePool::connect_lazy(&url).expect("the kit's own URL");
         let sql = "create table person (id integer primary key, name text not null, code text);
-            with recursive n (id) as (select 1 union all select id + 1 from n where id < 25000)
+            with recursive n (id) as (select 1 union all select id + 1 from n where id < 250)
             insert into person (id, name) select id, 'person ' || id from n";
         sqlx::raw_sql(sql)
             .execute(&people)
@@ -163,23 +164,37 @@ mod tests {
         people
     }
 
+    fn kit() -> Kit<SqlitePool> {
+        Kit::with_database(people, |worker| worker.register(fill_codes))
+    }
+
+    fn three_batches() -> FillCodes {
+        FillCodes {
+            cores: 2,
+            batch: 100,
+        }
+    }
+
+    async fn filled(people: &SqlitePool) -> i64 {
+        let sql = "select count(code) from person where code is not null";
+        let count = sqlx::query_scalar::<_, i64>(sql).fetch_one(people).await;
+        count.expect("a table")
+    }
+
     #[tokio::test]
     async fn every_row_is_filled_once_whatever_happens() -> Result<()> {
-        let kit = Kit::with_database(people, |worker| worker.register(fill_codes));
-        let filled = async |people: &SqlitePool| {
-            let sql = "select count(code) from person where code is not null";
-            let count = sqlx::query_scalar::<_, i64>(sql).fetch_one(people).await;
-            count.expect("a table")
-        };
-        let ended = kit.run(FillCodes { cores: 2 }).await?;
+        let ended = kit().run(three_batches()).await?;
         assert_eq!(ended.output::<Vec<i64>>()?.iter().sum::<i64>(), ROWS);
         // A batch's rows are told with its commit: whoever runs it again fills none, and is not asked.
-        let report = kit
-            .check_idempotent(|| FillCodes { cores: 2 }, filled)
-            .await?;
+        let report = kit().check_idempotent(three_batches, filled).await?;
         report.assert_clean();
-        let report = kit.check_recovery(|| FillCodes { cores: 2 }, filled);
-        report.await?.assert_clean();
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn every_row_is_filled_at_last_whatever_fails_on_the_way() -> Result<()> {
+        let report = kit().check_recovery(three_batches, filled).await?;
+        report.assert_clean();
         Ok(())
     }
 }

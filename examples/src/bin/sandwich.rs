@@ -151,19 +151,28 @@ mod tests {
     use super::*;
     use intendant::testing::Kit;
 
-    #[tokio::test]
-    async fn the_sandwich_is_the_same_whatever_happens_in_the_kitchen() -> Result<()> {
-        let kit = Kit::new(|| (), |worker| worker.register(sandwich));
-        let order = || MakeSandwich {
+    fn kit() -> Kit<()> {
+        Kit::new(|| (), |worker| worker.register(sandwich))
+    }
+
+    fn order() -> MakeSandwich {
+        MakeSandwich {
             guest: "ada".to_owned(),
             eggs: 3,
-        };
-        kit.check_idempotent(order, async |_| ())
-            .await?
-            .assert_clean();
-        kit.check_recovery(order, async |_| ())
-            .await?
-            .assert_clean();
+        }
+    }
+
+    #[tokio::test]
+    async fn the_sandwich_is_the_same_whatever_happens_in_the_kitchen() -> Result<()> {
+        let report = kit().check_idempotent(order, async |_| ()).await?;
+        report.assert_clean();
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_sandwich_that_went_wrong_can_be_made_after_all() -> Result<()> {
+        let report = kit().check_recovery(order, async |_| ()).await?;
+        report.assert_clean();
         Ok(())
     }
 }

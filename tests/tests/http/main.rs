@@ -7,6 +7,7 @@
 
 mod accounts;
 mod bulk;
+mod documented;
 mod hooks;
 mod hostile;
 mod leaks;

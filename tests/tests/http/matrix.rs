@@ -5,6 +5,7 @@ use chrono::{TimeDelta, Utc};
 use intendant::{IntentId, NewToken, Scope};
 use serde_json::{Value, json};
 
+use crate::documented::Operation;
 use crate::support::{Server, on_both};
 
 on_both! {
@@ -83,20 +84,20 @@ async fn a_route_lets_in_who_may_and_nobody_else(server: Server) -> Result<()> {
         format!("{}.{secret}", &start[..start.len() - 1]),
     ];
     let mut tried = 0;
-    for (path, method, operation) in server.operations() {
-        let (at, body) = (filled(&path, intent), body(&operation));
-        let Some(needed) = needed(&operation) else {
-            let said = server.call("", &method, &at, body.as_ref()).await?;
+    for Operation { path, method, says } in &server.document.operations {
+        let (at, body) = (filled(path, intent), body(says));
+        let Some(needed) = needed(says) else {
+            let said = server.call("", method, &at, body.as_ref()).await?;
             ensure!(said.status == 200, "{method} {path}: {said:?}");
-            ensure!(operation["security"] == json!([]), "{method} {path}");
+            ensure!(says["security"] == json!([]), "{method} {path}");
             continue;
         };
         ensure!(
-            operation["security"] == json!([{"token": []}]),
+            says["security"] == json!([{"token": []}]),
             "{method} {path}"
         );
         for token in &nobodys {
-            let said = server.call(token, &method, &at, body.as_ref()).await?;
+            let said = server.call(token, method, &at, body.as_ref()).await?;
             ensure!(
                 said.is(401, "unauthorized"),
                 "{method} {path} by `{token}`: {said:?}"
@@ -106,10 +107,10 @@ async fn a_route_lets_in_who_may_and_nobody_else(server: Server) -> Result<()> {
         }
         for scope in Scope::ALL {
             let token = server.token(scope.as_str(), scope, None).await?;
-            if scope >= needed && is_stream(&path) {
+            if scope >= needed && is_stream(path) {
                 continue;
             }
-            let said = server.call(&token, &method, &at, body.as_ref()).await?;
+            let said = server.call(&token, method, &at, body.as_ref()).await?;
             tried += 1;
             match scope >= needed {
                 true => ensure!(
@@ -135,26 +136,26 @@ async fn a_token_of_one_account_sees_and_touches_that_account_alone(server: Serv
     let ids = server.with_history(&["acme", "other"]).await?;
     let (acme, other) = (&ids[..2], &ids[2..]);
     let token = server.token("portal", Scope::Admin, Some("other")).await?;
-    for (path, method, operation) in server.operations() {
-        if needed(&operation).is_none() {
+    for Operation { path, method, says } in &server.document.operations {
+        if needed(says).is_none() {
             continue;
         }
-        let body = body(&operation);
+        let body = body(says);
         if path.starts_with("/api/v1/intents/{id}") {
             // Somebody else's is not there.
             let said = server
-                .call(&token, &method, &filled(&path, acme[1]), body.as_ref())
+                .call(&token, method, &filled(path, acme[1]), body.as_ref())
                 .await?;
             ensure!(said.is(404, "not_found"), "{method} {path}: {said:?}");
             continue;
         }
-        if is_stream(&path) {
+        if is_stream(path) {
             continue;
         }
         let said = server
-            .call(&token, &method, &filled(&path, acme[1]), body.as_ref())
+            .call(&token, method, &filled(path, acme[1]), body.as_ref())
             .await?;
-        let name = operation["operationId"].as_str().unwrap();
+        let name = says["operationId"].as_str().unwrap();
         match name {
             "list" | "failures" | "kinds" | "kind" => ensure!(said.status == 200, "{said:?}"),
             "request" => ensure!(said.json["account"] == "other", "{said:?}"),

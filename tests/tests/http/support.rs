@@ -16,9 +16,11 @@ use intendant_tests::Given;
 use intendant_tests::database::Database;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tower::ServiceExt as _;
+
+use crate::documented::{Document, document};
 
 pub(crate) use intendant_tests::on_both;
 
@@ -90,7 +92,7 @@ pub(crate) struct Server {
     database: Database,
     pub(crate) intendant: Intendant,
     pub(crate) router: Router,
-    pub(crate) document: Value,
+    pub(crate) document: &'static Document,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) admin: String,
 }
@@ -109,7 +111,7 @@ impl Server {
         let (database, intendant) = Database::open(kind).await?;
         let (stop, stopped) = watch::channel(false);
         let router = Api::new(&intendant).stop(stopped).router();
-        let document = Api::new(&intendant).document();
+        let document = document(|| Api::new(&intendant).document());
         let mut server = Self {
             database,
             intendant,
@@ -191,7 +193,8 @@ impl Server {
             json: serde_json::from_str(&text).unwrap_or_default(),
             text,
         };
-        self.hold_against_document(&method, &path, &said)
+        self.document
+            .hold(&method, &path, &said)
             .with_context(|| format!("{method} {path}: {said:?}"))?;
         Ok(said)
     }
@@ -225,70 +228,6 @@ impl Server {
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Said> {
         self.call(&self.admin, "POST", path, Some(body)).await
     }
-
-    /// The operations of the document: path, method, operation.
-    pub(crate) fn operations(&self) -> Vec<(String, String, Value)> {
-        let paths = self.document["paths"].as_object().unwrap();
-        let all = paths.iter().flat_map(|(path, operations)| {
-            let operations = operations.as_object().unwrap().iter();
-            operations
-                .map(|(method, operation)| (path.clone(), method.to_uppercase(), operation.clone()))
-        });
-        all.collect()
-    }
-
-    fn hold_against_document(&self, method: &str, path: &str, said: &Said) -> Result<()> {
-        let all = self.operations();
-        let found = all
-            .iter()
-            .filter(|(template, of, _)| of == method && matches(template, path));
-        // Where two templates fit, it is the one without a parameter.
-        let found = found.min_by_key(|(template, ..)| template.matches('{').count());
-        let Some((_, _, operation)) = found else {
-            // No route, no method, or a URL that is refused before there is any.
-            let is_one = said.is(404, "no_route") || said.is(405, "no_method");
-            ensure!(is_one || said.is(400, "malformed"), "not in the document");
-            return Ok(());
-        };
-        let status = said.status.as_str();
-        let answers = &operation["responses"];
-        let answer = answers.get(status).unwrap_or(&answers["default"]);
-        let kind = said
-            .header("content-type")
-            .split(';')
-            .next()
-            .unwrap_or_default();
-        if said.text.is_empty() && answer.is_object() && answer.get("content").is_none() {
-            return Ok(());
-        }
-        let content = &answer["content"][kind];
-        ensure!(
-            content.is_object(),
-            "status {status} with `{kind}` is not in the document"
-        );
-        if kind.ends_with("json") {
-            let mut schema = content["schema"].clone();
-            if schema == json!(true) {
-                return Ok(());
-            }
-            schema["components"] = self.document["components"].clone();
-            let validator = jsonschema::validator_for(&schema)?;
-            let wrong: Vec<String> = validator
-                .iter_errors(&said.json)
-                .map(|error| format!("{}: {error}", error.instance_path()))
-                .collect();
-            ensure!(wrong.is_empty(), "not what the document says: {wrong:?}");
-        }
-        Ok(())
-    }
-}
-
-fn matches(template: &str, path: &str) -> bool {
-    let (template, path) = (template.split('/'), path.split('/'));
-    template.clone().count() == path.clone().count()
-        && template
-            .zip(path)
-            .all(|(part, given)| part.starts_with('{') || part == given)
 }
 
 /// A worker that is running.

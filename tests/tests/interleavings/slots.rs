@@ -63,6 +63,7 @@ impl Side for Wants {
                     .bind(vec![self.has])
                     .bind(vec![self.has < wanted])
                     .bind(vec![false])
+                    .bind(vec![None::<i64>])
                     .execute(&mut **tx)
                     .await?;
             }

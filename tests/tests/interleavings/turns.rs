@@ -41,9 +41,13 @@ impl Side for Wants {
                 self.has_it = query.fetch_optional(&mut **tx).await?.is_some();
             }
             (Wish::Try, 0) => {
-                let query = sqlx::query(statement("probe_take")?);
-                let query = query.bind("bad").bind(MINUTE).bind("default");
+                let query = sqlx::query(statement("probe_lock")?).bind("bad");
                 self.has_it = query.fetch_optional(&mut **tx).await?.is_some();
+            }
+            (Wish::Try, 1) if self.has_it => {
+                let query = sqlx::query(statement("probe_take")?);
+                let query = query.bind("bad").bind(MINUTE);
+                query.execute(&mut **tx).await?;
             }
             (Wish::Raise, 0) => {
                 let none = || vec![None::<String>];
