@@ -13,9 +13,12 @@ use crate::support::Said;
 pub(crate) struct Document {
     pub(crate) operations: Vec<Operation>,
     components: Value,
-    /// By operation, status and content type; none: anything will do.
-    validators: Mutex<HashMap<(usize, String, String), Option<Arc<Validator>>>>,
+    /// None: anything will do.
+    validators: Mutex<HashMap<Answer, Option<Arc<Validator>>>>,
 }
+
+/// An operation, a status and a content type.
+type Answer = (usize, String, String);
 
 pub(crate) struct Operation {
     pub(crate) path: String,
@@ -88,11 +91,7 @@ impl Document {
     }
 
     /// What checks an answer. To make it takes longer than most tests.
-    fn validator(
-        &self,
-        of: (usize, String, String),
-        schema: &Value,
-    ) -> Result<Option<Arc<Validator>>> {
+    fn validator(&self, of: Answer, schema: &Value) -> Result<Option<Arc<Validator>>> {
         let mut all = self.validators.lock().unwrap();
         if let Some(known) = all.get(&of) {
             return Ok(known.clone());
