@@ -293,8 +293,8 @@ pub const PERMIT_TERM: Duration = Duration::from_millis(500);
 /// tick: twenty ticks a second.
 pub const PERMIT_QUANTUM: Duration = Duration::from_millis(50);
 
-/// Who sleeps longer than this for a permit looks now and then whether somebody has given one back.
-pub const PERMIT_LOOK: Duration = Duration::from_secs(1);
+/// Who sleeps longer than this for a permit looks as often whether somebody has given one back.
+pub const PERMIT_LOOK: Duration = Duration::from_secs(3);
 
 /// By how much of its sleep, or of the interval of the rate, a worker asks later by chance: so that of several that wait for the
 /// same permit each has its turn, and not much of the rate is lost.

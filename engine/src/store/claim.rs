@@ -11,7 +11,7 @@ use super::partition::{self, Counted};
 use super::reading::{Reading, Unfit, cause, unfit};
 use super::savepoint::Savepoint;
 use super::{
-    Conn, Lane, ParkReason, ParkRow, Probe, TickAnswer, TickRequest, load, poison, routed, sql,
+    Conn, Lane, ParkReason, ParkRow, Probed, TickAnswer, TickRequest, load, poison, routed, sql,
 };
 use crate::clock::Micros;
 use crate::error::Error;
@@ -52,19 +52,23 @@ pub(super) async fn claim(
             }
         }
         for probe in &request.probes {
-            let taken = try_kind(conn, probe, answer).await?;
+            let kind = &probe.kind;
+            if !poison::may_try(conn, kind).await? {
+                answer.probed.push((kind.clone(), Probed::Refused));
+                continue;
+            }
+            let taken = take_one(conn, &probe.lane, answer).await?;
             if !taken.is_empty() {
                 let alone = Beside::of(request);
                 took(request, answer, &probe.lane.queue, taken.len());
                 make_lease(conn, session, (lease, alone), taken, request, answer).await?;
-                answer.probed = true;
-                if !answer.claimed.is_empty() {
-                    for kind in probe.lane.kinds.iter() {
-                        poison::tries(conn, kind, probe.intents).await?;
-                    }
-                }
+            }
+            if !answer.claimed.is_empty() {
+                poison::tries(conn, kind, probe.intents).await?;
+                answer.probed.push((kind.clone(), Probed::Took));
                 return Ok(());
             }
+            answer.probed.push((kind.clone(), Probed::Nothing));
         }
     }
     let Some(lease) = request.lease else {
@@ -112,25 +116,19 @@ impl Beside {
     }
 }
 
-/// Takes one task of a kind that backs off, if it is due and nobody else tries it.
-async fn try_kind(
+/// Takes one task of a kind that is tried: a suspect, if there is one.
+async fn take_one(
     conn: &mut Conn<'_>,
-    probe: &Probe,
+    lane: &Lane,
     answer: &mut TickAnswer,
 ) -> Result<Vec<Taken>, Error> {
-    let lane = &probe.lane;
-    for kind in lane.kinds.iter() {
-        if !poison::may_try(conn, kind).await? {
-            return Ok(Vec::new());
-        }
-    }
     let rows = Rows::new().texts(lane.kinds.iter().cloned());
     let args = Args::new().text(lane.queue.clone()).rows(rows);
     let taken = read_taken(conn.fetch(&sql::CLAIM_SUSPECT, args).await?);
-    if taken.is_empty() {
-        return take(conn, lane, answer).await;
+    match taken.is_empty() {
+        true => take(conn, lane, answer).await,
+        false => Ok(taken),
     }
-    Ok(taken)
 }
 
 async fn take(

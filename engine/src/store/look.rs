@@ -128,7 +128,13 @@ async fn budgets(
     let queues: Vec<Arc<str>> = asked.map(|look| look.queue.clone()).collect();
     let args = Args::new().rows(Rows::new().texts(queues.iter().cloned()));
     let rows = conn.fetch(&sql::QUEUE_LOOK, args.now()).await?;
-    let lent = queue::budgets(conn, &rows, session, queues.iter()).await?;
+    let mut limited = Vec::new();
+    for row in &rows {
+        if row.opt_int(1)?.is_some() {
+            limited.push(row.name(0)?);
+        }
+    }
+    let lent = queue::budgets(conn, &rows, session, limited.iter()).await?;
     for row in &rows {
         let queue = row.name(0)?;
         let Some(seen) = seen.iter_mut().find(|seen| seen.queue == queue) else {

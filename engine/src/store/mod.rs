@@ -134,7 +134,9 @@ pub(crate) use schedule::{Declaration, NewTick, ScheduleLoad, Standing};
 pub(crate) use signal::NewSignal;
 #[cfg(all(test, feature = "planted-bugs"))]
 pub(crate) use sql::texts_of;
-pub(crate) use tick_rows::{KindRules, Lane, Life, Probe, TickAnswer, TickEnd, TickRequest};
+pub(crate) use tick_rows::{
+    KindRules, Lane, Life, Probe, Probed, TickAnswer, TickEnd, TickRequest,
+};
 pub(crate) use token::NewTokenRow;
 pub(crate) use transactions::{Flush, OpenTx};
 pub(crate) use verbs::{Amendment, StepVerb};

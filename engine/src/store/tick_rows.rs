@@ -28,9 +28,22 @@ pub(crate) struct Lane {
     pub(crate) turns: Option<Turns>,
 }
 
+/// What came of trying a kind that backs off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Probed {
+    /// One task of it was claimed: it is to be alone, as a suspect.
+    Took,
+    /// There was none that could be had.
+    Nothing,
+    /// Somebody else tries it, or has of late.
+    Refused,
+}
+
 /// A kind that backs off, of which one task may be tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Probe {
+    pub(crate) kind: Arc<str>,
+    /// The queue, and the kind alone.
     pub(crate) lane: Lane,
     /// How many of its intents, in a row, have crashed their workers.
     pub(crate) intents: u32,
@@ -252,8 +265,8 @@ pub(crate) struct TickAnswer {
     pub(crate) cancels: i64,
     /// Tasks of the session that are to stop.
     pub(crate) to_stop: Vec<ToStop>,
-    /// One task of a kind that backs off was claimed: it is to be alone, as a suspect.
-    pub(crate) probed: bool,
+    /// Which kinds that back off were tried, and what came of it.
+    pub(crate) probed: Vec<(Arc<str>, Probed)>,
     /// These were not finished: they were asked to stop first.
     pub(crate) not_finished: Vec<IntentId>,
     /// What people have said of queues, if that is news.
@@ -278,7 +291,10 @@ impl TickAnswer {
             && self.taken.is_empty()
             && self.refused.is_empty()
             && self.to_stop.is_empty()
-            && !self.probed
+            && self
+                .probed
+                .iter()
+                .all(|(_, probed)| *probed != Probed::Took)
             && self.claimed.iter().all(|task| task.crashes == 0)
     }
 }

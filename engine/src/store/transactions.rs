@@ -170,7 +170,7 @@ impl Store {
     }
 
     /// Runs `work` in a transaction of its own, again if the database asks for that.
-    pub(super) async fn transact<T, W>(&self, work: W) -> Result<T, Error>
+    pub(crate) async fn transact<T, W>(&self, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
         W: for<'c> Fn(Conn<'c>) -> BoxFuture<'c, Result<T, Error>> + Send + Sync + 'static,

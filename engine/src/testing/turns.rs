@@ -6,6 +6,7 @@
 //! happen.
 
 mod heart;
+mod own;
 
 use std::collections::HashMap;
 use std::future::Future;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::engine::Engine;
 use super::lane::LaneState;
 use crate::crash;
-use crate::store::{BacksOff, Probe, TickAnswer, TickRequest};
+use crate::store::{BacksOff, Probe, Probed, TickAnswer, TickRequest};
 
 /// The kinds that back off, as this worker knows.
 #[derive(Debug, Default)]
@@ -27,6 +27,14 @@ struct Mark {
     intents: u32,
     /// When it may be tried, on the worker's clock.
     until: Duration,
+    /// It was tried here and could not be had: not again before this time, whatever the database says, which knows nothing of that.
+    nothing_until: Duration,
+}
+
+impl Mark {
+    fn is_due(&self, now: Duration) -> bool {
+        self.until <= now && self.nothing_until <= now
+    }
 }
 
 impl BackingOff {
@@ -42,10 +50,8 @@ impl BackingOff {
         let fewer = kinds.len() < before;
         for known in all {
             let mut mark = mark(&known, now);
-            // It has tried one, perhaps, and found none that could be had: what others know of that is nothing.
-            let tried = kinds.get(&known.kind);
-            if let Some(tried) = tried.filter(|tried| tried.intents == mark.intents) {
-                mark.until = mark.until.max(tried.until);
+            if let Some(before) = kinds.get(&known.kind) {
+                mark.nothing_until = before.nothing_until;
             }
             kinds.insert(known.kind.clone(), mark);
         }
@@ -93,43 +99,55 @@ impl BackingOff {
     pub(super) fn tried(&self, probes: &[Probe], now: Duration) {
         let mut kinds = self.kinds();
         for probe in probes {
-            let wait = crash::back_off(probe.intents).unwrap_or_default();
-            for kind in probe.lane.kinds.iter() {
-                if let Some(mark) = kinds.get_mut(kind) {
-                    mark.until = now.saturating_add(wait);
-                }
+            if let Some(mark) = kinds.get_mut(&probe.kind) {
+                mark.until = now.saturating_add(wait(probe.intents));
             }
         }
     }
 
-    /// These could not be tried: they may be at once.
-    fn untried(&self, of: &[Arc<str>], now: Duration) {
+    /// What has come of one; none: it was not tried after all, and may be at once.
+    fn heard(&self, probe: &Probe, probed: Option<Probed>, now: Duration) {
         let mut kinds = self.kinds();
-        for kind in of {
-            if let Some(mark) = kinds.get_mut(kind) {
-                mark.until = mark.until.min(now);
-            }
+        let Some(mark) = kinds.get_mut(&probe.kind) else {
+            return;
+        };
+        match probed {
+            Some(Probed::Took | Probed::Refused) => {}
+            Some(Probed::Nothing) => mark.nothing_until = now.saturating_add(wait(probe.intents)),
+            None => mark.until = mark.until.min(now),
         }
     }
 
     /// Those of a queue's kinds of which one may be tried now.
+    /// Whichever has waited longest comes first.
     pub(super) fn due(&self, lane: &LaneState, now: Duration) -> Vec<Probe> {
         let kinds = self.kinds();
         let due = lane.kinds.iter().filter_map(|kind| {
-            let mark = kinds.get(kind).filter(|mark| mark.until <= now)?;
-            Some(Probe {
+            let mark = kinds.get(kind).filter(|mark| mark.is_due(now))?;
+            let probe = Probe {
+                kind: kind.clone(),
                 lane: lane.claim(Arc::from([kind.clone()]), 1),
                 intents: mark.intents,
-            })
+            };
+            Some((mark.until, probe))
         });
-        due.collect()
+        let mut due: Vec<_> = due.collect();
+        due.sort_by_key(|(until, _)| *until);
+        due.into_iter().map(|(_, probe)| probe).collect()
     }
+}
+
+/// How long a kind is not tried again.
+fn wait(intents: u32) -> Duration {
+    crash::back_off(intents).unwrap_or_default()
 }
 
 fn mark(known: &BacksOff, now: Duration) -> Mark {
     Mark {
         intents: known.intents,
-        until: now.saturating_add(known.due_in),
+        // No longer than it can be, if the clock was set back since.
+        until: now.saturating_add(known.due_in.min(wait(known.intents))),
+        nothing_until: Duration::ZERO,
     }
 }
 
@@ -147,20 +165,18 @@ impl<S: Send + Sync + 'static> Engine<S> {
             .collect()
     }
 
-    /// What could not be tried, since there was no slot or permit for it, is as soon as there is one.
-    pub(super) fn probes_heard(&mut self, request: &TickRequest, answer: &TickAnswer) {
-        if answer.probed {
-            return;
-        }
+    /// What has come of what was to be claimed by itself. What could not begin, since there was no slot or permit, is claimed as soon
+    /// as there is.
+    pub(super) fn suspects_heard(&mut self, request: &TickRequest, answer: &TickAnswer) {
         let now = self.now();
         for probe in &request.probes {
-            let mut lanes = self.lanes.iter_mut();
-            if let Some(lane) = lanes.find(|lane| lane.queue == probe.lane.queue)
-                && !lane.has_slot()
-            {
-                lane.suspects_since.get_or_insert(now);
-                self.backing_off.untried(&probe.lane.kinds, now);
-            }
+            let mut probed = answer.probed.iter();
+            let probed = probed.find(|(kind, _)| *kind == probe.kind);
+            self.backing_off
+                .heard(probe, probed.map(|(_, probed)| *probed), now);
+        }
+        for lane in &mut self.lanes {
+            lane.suspects_answered();
         }
     }
 
@@ -196,37 +212,78 @@ impl<S: Send + Sync + 'static> Engine<S> {
 mod tests {
     use super::*;
 
+    /// Tried every 16 s.
     fn backs_off(kind: &str, due_s: u64) -> BacksOff {
         BacksOff {
             kind: Arc::from(kind),
-            intents: 2,
+            intents: 6,
             due_in: Duration::from_secs(due_s),
         }
     }
 
+    fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn lane() -> LaneState {
+        let kinds = ["good", "bad", "worse"].map(Arc::from);
+        LaneState::new(Arc::from("default"), kinds.to_vec(), 4)
+    }
+
+    fn kinds(due: &[Probe]) -> Vec<&str> {
+        due.iter().map(|probe| &*probe.kind).collect()
+    }
+
     #[test]
     fn a_kind_that_backs_off_is_left_out_and_tried_when_it_is_due() {
-        let s = Duration::from_secs;
-        let kinds = vec![Arc::from("good"), Arc::from("bad")];
-        let lane = LaneState::new(Arc::from("default"), kinds, 4);
-        let kinds = lane.kinds.clone();
+        let lane = lane();
+        let all = lane.kinds.clone();
         let backing_off = BackingOff::default();
-        assert!(Arc::ptr_eq(&backing_off.others(&kinds), &kinds));
+        assert!(Arc::ptr_eq(&backing_off.others(&all), &all));
         backing_off.add(&backs_off("bad", 5), s(10));
         backing_off.add(&backs_off("elsewhere", 5), s(10));
-        assert_eq!(*backing_off.others(&kinds), [Arc::from("good")]);
+        assert_eq!(backing_off.others(&all).len(), 2);
         assert!(backing_off.has("bad") && !backing_off.has("good"));
         assert!(backing_off.due(&lane, s(14)).is_empty());
         let due = backing_off.due(&lane, s(15));
-        assert_eq!((due.len(), &*due[0].lane.kinds[0]), (1, "bad"));
+        assert_eq!(kinds(&due), ["bad"]);
         backing_off.tried(&due, s(15));
-        assert!(backing_off.due(&lane, s(15)).is_empty());
-        assert_eq!(backing_off.due(&lane, s(16)).len(), 1);
-        assert!(!backing_off.set(vec![backs_off("bad", 9), backs_off("elsewhere", 1)], s(20)));
+        assert!(backing_off.due(&lane, s(30)).is_empty());
+        assert_eq!(kinds(&backing_off.due(&lane, s(31))), ["bad"]);
+        assert!(!backing_off.set(vec![backs_off("bad", 9), backs_off("elsewhere", 1)], s(40)));
         assert!(
-            backing_off.due(&lane, s(28)).is_empty(),
+            backing_off.due(&lane, s(48)).is_empty(),
             "it was told to wait longer"
         );
-        assert!(backing_off.set(Vec::new(), s(20)) && !backing_off.any());
+        assert!(backing_off.set(Vec::new(), s(40)) && !backing_off.any());
+    }
+
+    #[test]
+    fn what_was_not_tried_is_due_before_what_was_and_what_is_not_to_be_had_waits() {
+        let lane = lane();
+        let backing_off = BackingOff::default();
+        let both = || vec![backs_off("bad", 0), backs_off("worse", 0)];
+        backing_off.set(both(), s(10));
+        let due = backing_off.due(&lane, s(10));
+        assert_eq!(kinds(&due), ["bad", "worse"]);
+        backing_off.tried(&due, s(10));
+        assert!(backing_off.due(&lane, s(10)).is_empty(), "on its way");
+        backing_off.heard(&due[0], Some(Probed::Took), s(11));
+        backing_off.heard(&due[1], None, s(11));
+        assert_eq!(kinds(&backing_off.due(&lane, s(11))), ["worse"]);
+        assert_eq!(kinds(&backing_off.due(&lane, s(26))), ["worse", "bad"]);
+        // What the database says is that it is due, whenever it is asked.
+        backing_off.heard(&due[1], Some(Probed::Nothing), s(30));
+        backing_off.set(both(), s(33));
+        assert_eq!(kinds(&backing_off.due(&lane, s(45))), ["bad"]);
+        assert_eq!(kinds(&backing_off.due(&lane, s(46))), ["bad", "worse"]);
+    }
+
+    #[test]
+    fn a_time_that_is_further_than_it_can_be_is_not_believed() {
+        let backing_off = BackingOff::default();
+        backing_off.add(&backs_off("bad", 3_600), s(10));
+        assert!(backing_off.due(&lane(), s(25)).is_empty());
+        assert_eq!(kinds(&backing_off.due(&lane(), s(26))), ["bad"]);
     }
 }

@@ -447,7 +447,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     }
 
     /// Looks for something to claim, without claiming it.
-    fn look(&self, ears: &mut Ears, stopping: bool) {
+    fn look(&mut self, ears: &mut Ears, stopping: bool) {
         if stopping {
             return;
         }

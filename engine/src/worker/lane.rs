@@ -44,8 +44,10 @@ pub(super) struct LaneState {
     pub(super) waiting: VecDeque<Waiting>,
     /// There may be tasks in *ready*.
     pub(super) hint: bool,
-    /// A suspect was seen here that could not begin, since nothing could: since when.
+    /// A suspect, or a task of a kind that is being tried, was seen here: since when.
     pub(super) suspects_since: Option<Duration>,
+    /// The same, while an ask for it is on its way.
+    pub(super) suspects_asked: Option<Duration>,
     /// People have said that nothing is to be begun.
     pub(super) paused: bool,
     /// The queue has a limit on how many of its steps run at once, everywhere: what this worker has of that.
@@ -78,6 +80,7 @@ impl LaneState {
             waiting: VecDeque::new(),
             hint: true,
             suspects_since: None,
+            suspects_asked: None,
             paused: false,
             lent: None,
             turns: None,
@@ -116,7 +119,12 @@ impl LaneState {
 
     /// There may be something to claim, and it could begin.
     pub(super) fn is_open(&self, now: Duration) -> bool {
-        self.hint && !self.paused && !self.is_paced_out() && self.full_until(now).is_none()
+        self.hint && self.may_claim(now)
+    }
+
+    /// What is claimed could begin, as far as there are slots.
+    pub(super) fn may_claim(&self, now: Duration) -> bool {
+        !self.paused && !self.is_paced_out() && self.full_until(now).is_none()
     }
 
     /// It has a limit, and has lent this worker fewer slots than it has use for.
@@ -131,7 +139,10 @@ impl LaneState {
 
     /// One more task could be begun with, if it were claimed, as far as is known.
     pub(super) fn has_slot(&self) -> bool {
-        let free = |lent: Lent| !lent.is_denied() || lent.usable() > self.in_hand();
+        let free = |lent: Lent| {
+            self.in_hand() < self.concurrency
+                && (!lent.is_denied() || lent.usable() > self.in_hand())
+        };
         self.lent.is_none_or(free) && !self.is_paced_out()
     }
 

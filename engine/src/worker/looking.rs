@@ -12,14 +12,13 @@ use super::backing_off::BackingOff;
 use super::engine::Engine;
 use super::lane::LaneState;
 use crate::error::Error;
-use crate::limits;
 use crate::store::{Lane, Look, Peek, QueueSeen};
 
 impl<S: Send + Sync + 'static> Engine<S> {
-    pub(super) fn peek(&self) -> JoinHandle<Result<Peek, Error>> {
+    pub(super) fn peek(&mut self) -> JoinHandle<Result<Peek, Error>> {
         let (now, store) = (self.now(), self.store().clone());
-        let look = |lane: &LaneState| lane.look(&self.backing_off, now);
-        let looks = self.lanes.iter().map(look).collect();
+        let look = |lane: &mut LaneState| lane.look(&self.backing_off, now);
+        let looks = self.lanes.iter_mut().map(look).collect();
         let (session, control) = (self.session, self.control);
         tokio::spawn(async move { store.peek(session, looks, control).await })
     }
@@ -36,17 +35,15 @@ impl<S: Send + Sync + 'static> Engine<S> {
         if let Some(control) = &peek.control {
             self.hear_control(control);
         }
-        let mut suspects = false;
+        let mut suspects_since: Option<Duration> = None;
         for seen in &peek.queues {
             let mut lanes = self.lanes.iter_mut();
             if let Some(lane) = lanes.find(|lane| lane.queue == seen.queue) {
-                suspects |= lane.seen(seen, now);
+                let since = lane.seen(seen, now);
+                suspects_since = suspects_since.into_iter().chain(since).min();
             }
         }
-        self.suspects_since = match suspects {
-            true => self.suspects_since.or(Some(now)),
-            false => None,
-        };
+        self.suspects_since = suspects_since;
         self.signals_due |= peek.signals;
         if peek.cancels {
             self.ask_to_stop();
@@ -66,7 +63,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
 impl LaneState {
     /// What to look for here.
-    fn look(&self, backing_off: &BackingOff, now: Duration) -> Look {
+    fn look(&mut self, backing_off: &BackingOff, now: Duration) -> Look {
         let (kinds, tried) = match self.paused {
             // Nothing is to be begun.
             true => ([].into(), Vec::new()),
@@ -76,20 +73,20 @@ impl LaneState {
                 (backing_off.others(&self.kinds), tried)
             }
         };
-        let far = |until: Duration| until > now + limits::PERMIT_LOOK;
-        let paced = self.paced.as_ref().and_then(|paced| paced.wait_until());
         // What has begun goes on where a queue is paused, and may wait for a slot or a permit.
-        let budget = !self.paused || self.in_hand() > 0;
+        let waits = !self.paused || self.in_hand() > 0;
+        let mut paced = self.paced.as_mut().filter(|_| waits);
+        let permits = paced.as_mut().is_some_and(|paced| paced.is_to_look(now));
         Look {
             queue: self.queue.clone(),
             kinds,
             tried,
-            budget: budget && (self.is_denied() || paced.is_some_and(far)),
+            budget: permits || (waits && self.is_denied()),
         }
     }
 
-    /// What a look has found here. Returns whether there is a suspect that could begin now.
-    pub(super) fn seen(&mut self, seen: &QueueSeen, now: Duration) -> bool {
+    /// What a look has found here. Returns since when there is a suspect, if one could begin now.
+    pub(super) fn seen(&mut self, seen: &QueueSeen, now: Duration) -> Option<Duration> {
         match self.is_denied() {
             true => {
                 self.hint = seen.ready;
@@ -104,13 +101,23 @@ impl LaneState {
         if let Some((paced, next_in)) = self.paced.as_mut().zip(seen.permit_in) {
             paced.seen(next_in, now);
         }
+        let since = self.suspects_since.or(self.suspects_asked);
         let is_there = seen.suspects && !self.paused;
-        let could_begin = is_there && self.has_slot();
-        self.suspects_since = match is_there && !could_begin {
-            true => self.suspects_since.or(Some(now)),
-            false => None,
-        };
-        could_begin
+        self.suspects_since = is_there.then(|| since.unwrap_or(now));
+        self.suspects_since.filter(|_| self.has_slot())
+    }
+
+    /// An ask for a suspect is on its way.
+    pub(super) fn suspects_asked(&mut self) {
+        self.suspects_asked = self.suspects_since.take();
+    }
+
+    /// It is answered. If there was no slot or permit, it has waited from when it was seen.
+    pub(super) fn suspects_answered(&mut self) {
+        let asked = self.suspects_asked.take();
+        if !self.has_slot() {
+            self.suspects_since = self.suspects_since.or(asked);
+        }
     }
 }
 
@@ -162,47 +169,53 @@ mod tests {
     }
 
     #[test]
-    fn a_suspect_is_seen_where_nothing_can_begin_and_remembered_until_something_can() {
+    fn a_suspect_is_remembered_until_it_can_begin_and_has_waited_since_it_was_seen() {
         let mut lane = at_its_limit();
-        assert!(!lane.seen(&seen(true, true, false), s(2)));
-        assert!(!lane.seen(&seen(true, true, false), s(3)));
+        assert_eq!(lane.seen(&seen(true, true, false), s(2)), None);
+        assert_eq!(lane.seen(&seen(true, true, false), s(3)), None);
         assert_eq!(lane.suspects_since, Some(s(2)));
-        assert!(!lane.seen(&seen(true, false, false), s(4)));
+        assert_eq!(lane.seen(&seen(true, true, true), s(4)), Some(s(2)));
+        assert!(lane.is_called());
+        // Somebody else has had the slot.
+        lane.suspects_asked();
+        assert_eq!(lane.suspects_since, None);
+        lane.lent = at_its_limit().lent;
+        lane.suspects_answered();
+        assert_eq!(lane.suspects_since, Some(s(2)));
+        assert_eq!(lane.seen(&seen(true, false, false), s(5)), None);
         assert_eq!(lane.suspects_since, None, "somebody else has it");
-        assert!(lane.seen(&seen(true, true, true), s(5)));
-        assert!(lane.is_called() && lane.suspects_since.is_none());
     }
 
     #[test]
     fn nothing_new_is_looked_for_in_a_paused_queue_but_slots_for_what_has_begun() {
         let mut lane = at_its_limit();
         let none = BackingOff::default();
-        let look = |lane: &LaneState| {
+        let look = |lane: &mut LaneState| {
             let look = lane.look(&none, s(2));
             (look.kinds.len(), look.budget)
         };
-        assert_eq!(look(&lane), (1, true));
+        assert_eq!(look(&mut lane), (1, true));
         lane.paused = true;
-        assert_eq!(look(&lane), (0, true));
+        assert_eq!(look(&mut lane), (0, true));
         let waiting = Waiting {
             task: TaskId(Uuid::nil()),
             step: 0,
             since: s(1),
         };
         lane.waiting.push_back(waiting);
-        assert!(!lane.seen(&seen(false, false, true), s(3)));
+        assert_eq!(lane.seen(&seen(false, false, true), s(3)), None);
         let ask = lane.slot_ask(UseFor::InHand, s(3)).unwrap();
         assert_eq!((ask.in_hand, ask.wanted), (2, 2));
         (lane.running, lane.waiting) = (0, VecDeque::new());
-        assert_eq!(look(&lane), (0, false), "nothing has begun");
+        assert_eq!(look(&mut lane), (0, false), "nothing has begun");
     }
 
     #[test]
     fn only_a_queue_in_which_there_is_something_is_claimed_from() {
         let (mut one, mut other) = (lane(), lane());
         (one.hint, other.hint) = (false, false);
-        assert!(!one.seen(&seen(true, false, false), s(1)) && one.hint);
-        assert!(!other.seen(&seen(false, false, false), s(1)) && !other.hint);
-        assert!(other.seen(&seen(false, true, false), s(1)) && !other.hint);
+        assert!(one.seen(&seen(true, false, false), s(1)).is_none() && one.hint);
+        assert!(other.seen(&seen(false, false, false), s(1)).is_none() && !other.hint);
+        assert!(other.seen(&seen(false, true, false), s(1)).is_some() && !other.hint);
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Paced {
     held: VecDeque<Held>,
     /// It is to ask no earlier.
     wait_until: Option<Duration>,
+    /// When to look next whether there are any, if that is long before.
+    look_at: Duration,
 }
 
 /// Permits of one answer.
@@ -48,6 +50,16 @@ impl Paced {
     /// It waits for its next permit.
     pub(super) fn waits(&self) -> bool {
         self.wait_until.is_some()
+    }
+
+    /// Whether to look now for what somebody has given back: from time to time, if the wait is long.
+    pub(super) fn is_to_look(&mut self, now: Duration) -> bool {
+        let is_far = self.wait_until > Some(now + limits::PERMIT_LOOK);
+        let looks = is_far && self.look_at <= now;
+        if looks {
+            self.look_at = now + limits::PERMIT_LOOK;
+        }
+        looks
     }
 
     pub(super) fn wait_until(&self) -> Option<Duration> {

@@ -70,7 +70,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
     pub(super) fn next_permit(&self) -> Option<Duration> {
         let due = |lane: &LaneState| {
             let paced = lane.paced.as_ref()?;
-            let waits = (lane.hint && !lane.paused) || !lane.waiting.is_empty();
+            let has_some = lane.hint || lane.suspects_since.is_some();
+            let waits = (has_some && !lane.paused) || !lane.waiting.is_empty();
             let waits = waits || self.announced.iter().any(|it| it.queue == lane.queue);
             let next = paced.wait_until().filter(|_| waits);
             next.into_iter().chain(paced.void_at()).min()

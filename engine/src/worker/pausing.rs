@@ -69,9 +69,13 @@ impl<S: Send + Sync + 'static> Engine<S> {
     }
 
     /// What this worker asks of limited queues. `claims`: it takes tasks in hand with this tick, if there are any.
-    pub(super) fn ask_slots(&mut self, request: &mut TickRequest, claims: Claims) {
+    pub(super) fn ask_slots(&mut self, request: &mut TickRequest, claims: Claims, stopping: bool) {
         let now = self.now();
         for lane in self.lanes.iter_mut().filter(|lane| lane.lent.is_some()) {
+            if stopping {
+                // Who takes nothing any more stands in no line.
+                lane.suspects_since = None;
+            }
             let of_suspects = request.claim_suspect.iter();
             let of_probes = request.probes.iter().map(|probe| &probe.lane);
             let mut suspects = of_suspects.chain(of_probes);

@@ -32,7 +32,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             false => self.ask(&mut request, now),
         };
         self.ask_permits(&mut request, stopping);
-        self.ask_slots(&mut request, claims);
+        self.ask_slots(&mut request, claims, stopping);
         self.name_partitioned(&mut request, left);
         request.hear_cancels = std::mem::take(&mut self.hear_cancels);
         if !request.is_empty() || self.watch_due {
@@ -82,12 +82,14 @@ impl<S: Send + Sync + 'static> Engine<S> {
             // A suspect is best claimed by a session that has nothing else in hand. For that, nothing new is claimed
             // for a while; steps that take longer than that are not waited for. Nor does a slot wait that is to be had now.
             self.withdraw_offer();
-            let alone = self.drives.is_empty() && self.is_offer_settled();
-            let called = self.lanes.iter().any(LaneState::is_called);
-            if alone || called || now.saturating_sub(since) >= self.beat_interval() {
+            let called = |lane: &LaneState| lane.is_called() && lane.suspects_since.is_some();
+            let called = self.lanes.iter().any(called);
+            if self.is_alone() || called || now.saturating_sub(since) >= self.beat_interval() {
                 request.claim_suspect = self.lanes_for_suspects();
                 request.probes = self.probes();
-                request.alone = alone;
+                let open = |lane: &&mut LaneState| !lane.paused && lane.has_slot();
+                let open = self.lanes.iter_mut().filter(open);
+                open.for_each(LaneState::suspects_asked);
                 self.suspects_since = None;
             } else if !self.drives.is_empty() {
                 return Claims::None;
@@ -96,18 +98,19 @@ impl<S: Send + Sync + 'static> Engine<S> {
         let beat = self.beat_interval();
         for lane in &mut self.lanes {
             let room = lane.room(now, limits::PREFETCH_BYTES - self.bytes);
-            if !lane.is_open(now) || room == 0 {
+            if !lane.may_claim(now) || room == 0 {
                 continue;
             }
             let kinds = self.backing_off.others(&lane.kinds);
-            let waited = |since: &mut Duration| now.saturating_sub(*since) >= beat;
-            let asks = !request.claim_suspect.is_empty();
-            if !asks && lane.suspects_since.take_if(waited).is_some() {
+            let waited = |since| now.saturating_sub(since) >= beat;
+            let asks = !(request.claim_suspect.is_empty() && request.probes.is_empty());
+            if !asks && lane.suspects_since.is_some_and(waited) {
                 // It goes before the ordinary task that could begin now.
                 request.claim_suspect.push(lane.claim(kinds.clone(), 1));
                 request.probes.extend(self.backing_off.due(lane, now));
+                lane.suspects_asked();
             }
-            if !kinds.is_empty() {
+            if lane.hint && !kinds.is_empty() {
                 request.claim.push(lane.claim(kinds, room));
             }
         }
@@ -115,12 +118,18 @@ impl<S: Send + Sync + 'static> Engine<S> {
             self.backing_off.tried(&request.probes, now);
             request.suspect_lease = Some(self.new_lease());
             self.withdraw_offer();
+            request.alone = self.is_alone();
         }
         if !request.claim.is_empty() {
             request.lease = Some(self.new_lease());
         }
         request.rules = self.rules.clone();
         Claims::Some
+    }
+
+    /// It has nothing in hand, and nothing is on its way here.
+    fn is_alone(&self) -> bool {
+        self.drives.is_empty() && self.is_offer_settled()
     }
 
     fn new_lease(&self) -> LeaseId {
@@ -144,7 +153,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
         }
         self.slots_heard(request, answer);
         self.permits_heard(request, answer);
-        self.probes_heard(request, answer);
+        self.suspects_heard(request, answer);
         self.turns_heard(answer);
         self.confirm(self.sent);
         if request.promote {
@@ -330,6 +339,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             .filter(|row| row.state == StepState::Running)
             .map(|row| (row.task, &*row.name))
             .collect();
+        // Who may be dead without knowing begins nothing.
+        let is_sure = self.now().saturating_sub(self.confirmed) < self.settings.lease;
         let announced = std::mem::take(&mut self.announced);
         for mut announced in announced {
             let (task, step) = (announced.task, announced.step);
@@ -338,7 +349,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 continue;
             };
             announced.written |= on_disk.contains(&(task, drive.step_name(step)));
-            if announced.written && self.has_permit(&mut announced) {
+            if announced.written && is_sure && self.has_permit(&mut announced) {
                 self.start(task, step);
             } else {
                 self.announced.push(announced);

@@ -97,7 +97,10 @@ static FINDERS: &[(&str, &[Finder])] = &[
         "result-overwritten",
         &[finder("interleavings", &["results::"])],
     ),
-    ("once-unguarded", &[simulation(96)]),
+    (
+        "once-unguarded",
+        &[finder("interleavings", &["results::a_steps_own"])],
+    ),
     (
         "message-taken-twice",
         &[finder("contract", &["signals::each_step_takes"])],
