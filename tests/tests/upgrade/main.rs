@@ -51,6 +51,7 @@ async fn upgraded_under_load(kind: StoreKind) -> Result<()> {
     site.ask(Revision::Old, BACKLOG).await?;
     site.kill(Revision::Old).await?;
     site.start(Revision::Old)?;
+    site.all_at_work().await?;
 
     let migrated = site.migrate().await?;
     let at_migration = site.mark()?;

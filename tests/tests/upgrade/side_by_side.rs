@@ -118,6 +118,22 @@ impl SideBySide {
     pub(crate) async fn kill(&mut self, revision: Revision) -> Result<()> {
         let place = self.at_work.iter().position(|(of, _)| *of == revision);
         let (_, pid) = self.at_work.remove(place.context("a worker to be killed")?);
+        self.await_work(revision, pid).await?;
+        let at = Duration::from_millis(rand::rng().random_range(0..STEP_MS));
+        tokio::time::sleep(at).await;
+        self.hits += usize::from(self.chaos.kill(pid)?);
+        Ok(())
+    }
+
+    /// Waits until every worker is in the middle of its work: those that begin during a migration may find a schema that is too new.
+    pub(crate) async fn all_at_work(&self) -> Result<()> {
+        for (revision, pid) in &self.at_work {
+            self.await_work(*revision, *pid).await?;
+        }
+        Ok(())
+    }
+
+    async fn await_work(&self, revision: Revision, pid: u32) -> Result<()> {
         let begun = Instant::now();
         while !self.chaos.is_running_a_step(pid)? {
             ensure!(
@@ -126,9 +142,6 @@ impl SideBySide {
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let at = Duration::from_millis(rand::rng().random_range(0..STEP_MS));
-        tokio::time::sleep(at).await;
-        self.hits += usize::from(self.chaos.kill(pid)?);
         Ok(())
     }
 
