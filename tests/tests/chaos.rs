@@ -117,7 +117,7 @@ async fn a_stale_worker_writes_nothing_on_postgres() -> Result<()> {
 
 /// One intent among many that aborts its process: it alone is quarantined, with its step named.
 async fn one_poison_among_many(kind: StoreKind) -> Result<()> {
-    let intents = intendant_tests::size(2_000, 10_000);
+    let intents = intendant_tests::size(1_000, 10_000);
     let work = backlog(intents, 2).map(|work| Work {
         poison: work.number == 700,
         ..work
@@ -163,7 +163,7 @@ async fn a_poison_is_quarantined_and_takes_no_innocent_with_it_on_postgres() -> 
 /// Many intents of one kind, each of which aborts its process, beside a kind that is sound: the poisoned kind is tried more and
 /// more rarely, and the sound one goes on as if it were not there.
 async fn a_poisoned_kind_beside_a_good_one(kind: StoreKind) -> Result<()> {
-    let intents = intendant_tests::size(2_000, 10_000);
+    let intents = intendant_tests::size(1_000, 10_000);
     const POISONS: usize = 40;
     let mut chaos = Chaos::new(kind, backlog(0, 0), 64).await?;
     let poisons = chaos.intendant.request_all((0..POISONS).map(|_| Poison {}));
