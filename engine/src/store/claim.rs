@@ -40,9 +40,7 @@ pub(super) async fn claim(
 ) -> Result<(), Error> {
     if let Some(lease) = request.suspect_lease {
         for lane in &request.claim_suspect {
-            let rows = Rows::new().texts(lane.kinds.iter().cloned());
-            let args = Args::new().text(lane.queue.clone()).rows(rows);
-            let taken = read_taken(conn.fetch(&sql::CLAIM_SUSPECT, args).await?);
+            let taken = take_suspect(conn, lane).await?;
             if !taken.is_empty() {
                 let alone = Beside::of(request);
                 took(request, answer, &lane.queue, taken.len());
@@ -122,13 +120,17 @@ async fn take_one(
     lane: &Lane,
     answer: &mut TickAnswer,
 ) -> Result<Vec<Taken>, Error> {
-    let rows = Rows::new().texts(lane.kinds.iter().cloned());
-    let args = Args::new().text(lane.queue.clone()).rows(rows);
-    let taken = read_taken(conn.fetch(&sql::CLAIM_SUSPECT, args).await?);
+    let taken = take_suspect(conn, lane).await?;
     match taken.is_empty() {
         true => take(conn, lane, answer).await,
         false => Ok(taken),
     }
+}
+
+async fn take_suspect(conn: &mut Conn<'_>, lane: &Lane) -> Result<Vec<Taken>, Error> {
+    let rows = Rows::new().texts(lane.kinds.iter().cloned());
+    let args = Args::new().text(lane.queue.clone()).rows(rows);
+    Ok(read_taken(conn.fetch(&sql::CLAIM_SUSPECT, args).await?))
 }
 
 async fn take(

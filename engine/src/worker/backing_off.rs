@@ -158,8 +158,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
             return Vec::new();
         }
         let now = self.now();
-        let open = |lane: &&LaneState| !lane.paused && lane.has_slot();
-        let lanes = self.lanes.iter().filter(open);
+        let lanes = self.lanes.iter().filter(|lane| lane.takes_suspects());
         lanes
             .flat_map(|lane| self.backing_off.due(lane, now))
             .collect()

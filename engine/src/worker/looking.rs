@@ -53,8 +53,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
 
     /// Where a suspect could begin now, as far as it is known: first where a slot is to be had that others would get next.
     pub(super) fn lanes_for_suspects(&self) -> Vec<Lane> {
-        let open = |lane: &&LaneState| !lane.paused && lane.has_slot();
-        let mut lanes: Vec<&LaneState> = self.lanes.iter().filter(open).collect();
+        let lanes = self.lanes.iter().filter(|lane| lane.takes_suspects());
+        let mut lanes: Vec<&LaneState> = lanes.collect();
         lanes.sort_by_key(|lane| !lane.is_called());
         let claim = |lane: &LaneState| lane.claim(self.backing_off.others(&lane.kinds), 1);
         lanes.into_iter().map(claim).collect()
@@ -62,6 +62,11 @@ impl<S: Send + Sync + 'static> Engine<S> {
 }
 
 impl LaneState {
+    /// A suspect, or a task of a kind that is being tried, could begin here now, as far as it is known.
+    pub(super) fn takes_suspects(&self) -> bool {
+        !self.paused && self.has_slot()
+    }
+
     /// What to look for here.
     fn look(&mut self, backing_off: &BackingOff, now: Duration) -> Look {
         let (kinds, tried) = match self.paused {
@@ -69,14 +74,14 @@ impl LaneState {
             true => ([].into(), Vec::new()),
             false => {
                 let due = backing_off.due(self, now).into_iter();
-                let tried = due.flat_map(|probe| probe.lane.kinds.to_vec()).collect();
+                let tried = due.map(|probe| probe.kind).collect();
                 (backing_off.others(&self.kinds), tried)
             }
         };
         // What has begun goes on where a queue is paused, and may wait for a slot or a permit.
         let waits = !self.paused || self.in_hand() > 0;
-        let mut paced = self.paced.as_mut().filter(|_| waits);
-        let permits = paced.as_mut().is_some_and(|paced| paced.is_to_look(now));
+        let paced = self.paced.as_mut().filter(|_| waits);
+        let permits = paced.is_some_and(|paced| paced.is_to_look(now));
         Look {
             queue: self.queue.clone(),
             kinds,

@@ -87,9 +87,9 @@ impl<S: Send + Sync + 'static> Engine<S> {
             if self.is_alone() || called || now.saturating_sub(since) >= self.beat_interval() {
                 request.claim_suspect = self.lanes_for_suspects();
                 request.probes = self.probes();
-                let open = |lane: &&mut LaneState| !lane.paused && lane.has_slot();
-                let open = self.lanes.iter_mut().filter(open);
-                open.for_each(LaneState::suspects_asked);
+                let lanes = self.lanes.iter_mut();
+                let asked = lanes.filter(|lane| lane.takes_suspects());
+                asked.for_each(LaneState::suspects_asked);
                 self.suspects_since = None;
             } else if !self.drives.is_empty() {
                 return Claims::None;
