@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use crate::cx::Cx;
+use crate::cx::{Cx, StepContext};
 use crate::plan::StepDone;
 use crate::step::StepResult;
 
@@ -95,26 +95,42 @@ impl<S: Send + Sync + 'static, M: Middleware<S>> Layer<S> for M {
     }
 }
 
-/// The layers around the steps of one kind, the outermost first.
-pub(crate) type Layers<S> = Arc<[Arc<dyn Layer<S>>]>;
+/// An attempt that is not over yet.
+type Attempt<'a> = BoxFuture<'a, StepResult<StepDone>>;
+
+/// All that runs around the steps of one kind, without the application's types.
+pub(crate) trait Around: Send + Sync {
+    fn run<'a>(&'a self, context: Arc<StepContext>, step: Attempt<'a>) -> Attempt<'a>;
+}
+
+/// With them: the outermost first.
+struct Layers<S> {
+    state: Arc<S>,
+    layers: Vec<Arc<dyn Layer<S>>>,
+}
+
+impl<S: Send + Sync + 'static> Around for Layers<S> {
+    fn run<'a>(&'a self, context: Arc<StepContext>, step: Attempt<'a>) -> Attempt<'a> {
+        Box::pin(async move {
+            let next = Next {
+                cx: &Cx::new(self.state.clone(), context),
+                layers: &self.layers,
+                step,
+            };
+            next.run().await.map(|Done(done)| done)
+        })
+    }
+}
 
 /// The rest of an attempt, as a [`Middleware`] sees it.
 #[must_use = "the step runs only if `run` is awaited"]
 pub struct Next<'a, S> {
     cx: &'a Cx<S>,
     layers: &'a [Arc<dyn Layer<S>>],
-    step: BoxFuture<'a, StepResult<StepDone>>,
+    step: Attempt<'a>,
 }
 
-impl<'a, S: Send + Sync + 'static> Next<'a, S> {
-    pub(crate) fn new(
-        cx: &'a Cx<S>,
-        layers: &'a [Arc<dyn Layer<S>>],
-        step: BoxFuture<'a, StepResult<StepDone>>,
-    ) -> Self {
-        Self { cx, layers, step }
-    }
-
+impl<S: Send + Sync + 'static> Next<'_, S> {
     /// Runs what is inside: the next middleware, or the step.
     pub async fn run(self) -> StepResult<Done> {
         let Self { cx, layers, step } = self;
@@ -152,15 +168,21 @@ impl<S: Send + Sync + 'static> Stack<S> {
         self.added.push((kind, Arc::new(middleware)));
     }
 
-    /// Those around the steps of a kind, the outermost first; nothing where there are none.
-    pub(crate) fn of(&self, kind: &str) -> Option<Layers<S>> {
+    /// What runs around the steps of a kind; nothing where there is nothing.
+    pub(crate) fn around(&self, kind: &str, state: &Arc<S>) -> Option<Arc<dyn Around>> {
+        let layers = Layers {
+            state: state.clone(),
+            layers: self.of(kind).cloned().collect(),
+        };
+        let is_needed = !layers.layers.is_empty();
+        is_needed.then(|| Arc::new(layers) as Arc<dyn Around>)
+    }
+
+    /// Those around the steps of a kind, the outermost first.
+    fn of(&self, kind: &str) -> impl Iterator<Item = &Arc<dyn Layer<S>>> {
         let of_all = self.added.iter().filter(|(of, _)| of.is_none());
-        let of_one = self.added.iter().filter(|(of, _)| *of == Some(kind));
-        let layers: Vec<_> = of_all
-            .chain(of_one)
-            .map(|(_, layer)| layer.clone())
-            .collect();
-        (!layers.is_empty()).then(|| layers.into())
+        let of_one = self.added.iter().filter(move |(of, _)| *of == Some(kind));
+        of_all.chain(of_one).map(|(_, layer)| layer)
     }
 
     /// What runs around the steps of each of these kinds, a line for each.
@@ -169,7 +191,7 @@ impl<S: Send + Sync + 'static> Stack<S> {
         for kind in kinds {
             table.push_str(kind);
             table.push_str(": ");
-            for layer in self.of(kind).iter().flat_map(|layers| layers.iter()) {
+            for layer in self.of(kind) {
                 table.push_str(&layer.name());
                 table.push_str(" → ");
             }
@@ -207,7 +229,7 @@ mod tests {
     #[test]
     fn those_of_one_kind_are_inside_those_of_all_each_in_the_order_of_being_added() {
         let mut stack = Stack::<()>::default();
-        assert!(stack.of("a").is_none());
+        assert!(stack.around("a", &Arc::new(())).is_none());
         stack.add(Some("b"), Named("third"));
         stack.add(None, Named("first"));
         stack.add(Some("b"), Plain::<String>(String::new()));

@@ -213,12 +213,12 @@ impl Seam {
     }
 
     /// Waits for leave to begin an attempt. Returns what is to be run, and what has to be kept until it has ended.
-    pub(crate) async fn turn<S: Send + Sync + 'static>(
+    pub(crate) async fn turn(
         &self,
-        run: RunStep<S>,
+        run: RunStep,
         context: &StepContext,
         index: usize,
-    ) -> (RunStep<S>, Option<Box<dyn Any + Send>>) {
+    ) -> (RunStep, Option<Box<dyn Any + Send>>) {
         let Some(watch) = &self.0 else {
             return (run, None);
         };
@@ -266,21 +266,17 @@ pub(crate) fn paused_alike<F: Future>(future: F) -> impl Future<Output = F::Outp
 }
 
 /// A step to which something happens.
-fn inject<S: Send + Sync + 'static>(
-    run: RunStep<S>,
-    Injected { what, when }: Injected,
-    watch: Arc<dyn Watch>,
-) -> RunStep<S> {
-    Arc::new(move |cx, input: Payload| {
+fn inject(run: RunStep, Injected { what, when }: Injected, watch: Arc<dyn Watch>) -> RunStep {
+    Arc::new(move |context, input: Payload| {
         let (run, watch) = (run.clone(), watch.clone());
         Box::pin(async move {
             if what == What::Repeat {
-                run(cx.clone(), input.clone()).await?;
-                return run(cx, input).await;
+                run(context.clone(), input.clone()).await?;
+                return run(context, input).await;
             }
             if when == When::After {
                 // One that waits for children or for later has not done what it does.
-                run(cx, input).await?;
+                run(context, input).await?;
             }
             Err(match what {
                 What::Error | What::Repeat => StepError::new("an error that the test made"),

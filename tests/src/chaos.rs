@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::binary;
 use crate::database::Database;
+use crate::scratch;
 
 /// Tells a worker process how long its lease is, in milliseconds.
 pub const LEASE_MS: &str = "INTENDANT_TEST_LEASE_MS";
@@ -219,7 +220,7 @@ impl Chaos {
         database
             .run_sql("create table effect (intent text not null)")
             .await?;
-        let directory = tempfile::tempdir()?;
+        let directory = scratch::directory()?;
         Ok(Self {
             _turn: turn,
             intendant,

@@ -1,6 +1,7 @@
 //! A database of its own for each test, on either store.
 
 use std::path::PathBuf;
+use std::sync::PoisonError;
 
 use anyhow::{Context as _, Result};
 use intendant::{Intendant, StoreKind, StoreOptions};
@@ -9,17 +10,48 @@ use sqlx::postgres::PgConnection;
 use tokio::sync::Mutex;
 
 use crate::postgres;
+use crate::scratch;
 use crate::template::{self, Template};
 
-/// A database that nobody else uses; removed when it is dropped (PostgreSQL's with the cluster).
+/// A database that nobody else uses; removed when it is dropped, or, on a server, by whoever makes the next one there.
 #[derive(Debug)]
 pub struct Database {
     /// What to connect to.
     pub url: String,
     /// Which store it is.
     pub kind: StoreKind,
-    directory: Option<tempfile::TempDir>,
+    place: Place,
     pub(crate) kept: Mutex<Option<PgConnection>>,
+}
+
+/// What is to be removed.
+#[derive(Debug)]
+enum Place {
+    Directory(tempfile::TempDir),
+    /// The database of this name.
+    Server {
+        url: String,
+        name: String,
+    },
+}
+
+/// Databases that nobody uses any more, with their servers.
+static LEFT: std::sync::Mutex<Vec<(String, String)>> = std::sync::Mutex::new(Vec::new());
+
+/// Those on this server, which are the caller's to remove.
+fn left_on(server: &str) -> Vec<String> {
+    let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
+    let here = left.extract_if(.., |(url, _)| url == server);
+    here.map(|(_, name)| name).collect()
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if let Place::Server { url, name } = &self.place {
+            let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
+            left.push((url.clone(), name.clone()));
+        }
+    }
 }
 
 impl Database {
@@ -27,12 +59,12 @@ impl Database {
     pub async fn new(kind: StoreKind) -> Result<Self> {
         match kind {
             StoreKind::Sqlite => {
-                let directory = tempfile::tempdir()?;
+                let directory = scratch::directory()?;
                 let url = format!("sqlite://{}/test.db", directory.path().display());
                 Ok(Self {
                     url,
                     kind,
-                    directory: Some(directory),
+                    place: Place::Directory(directory),
                     kept: Mutex::default(),
                 })
             }
@@ -48,6 +80,12 @@ impl Database {
     async fn created(server: &str, like: &str) -> Result<Self> {
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
         let mut admin = PgConnection::connect(server).await?;
+        for left in left_on(server) {
+            let drop = format!("drop database if exists {left} with (force)");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(drop))
+                .execute(&mut admin)
+                .await?;
+        }
         let create = format!("create database {name} {like}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(create))
             .execute(&mut admin)
@@ -57,7 +95,10 @@ impl Database {
         Ok(Self {
             url: format!("{base}/{name}"),
             kind: StoreKind::Postgres,
-            directory: None,
+            place: Place::Server {
+                url: server.to_owned(),
+                name,
+            },
             kept: Mutex::default(),
         })
     }
@@ -72,7 +113,8 @@ impl Database {
                 std::fs::write(file, bytes)?;
                 database
             }
-            Template::Name(name) => {
+            Template::Database(template) => {
+                let (_, name) = template.url.rsplit_once('/').context("a name")?;
                 Self::created(&postgres::server_url(), &format!("template {name}")).await?
             }
         };
@@ -92,8 +134,9 @@ impl Database {
 
     /// The SQLite file.
     pub fn file(&self) -> Option<PathBuf> {
-        self.directory
-            .as_ref()
-            .map(|directory| directory.path().join("test.db"))
+        match &self.place {
+            Place::Directory(directory) => Some(directory.path().join("test.db")),
+            Place::Server { .. } => None,
+        }
     }
 }

@@ -14,6 +14,7 @@ pub mod proxy;
 pub mod python;
 pub mod rounds;
 pub mod scenes;
+pub mod scratch;
 pub mod serving;
 mod template;
 pub mod terminal;

@@ -4,14 +4,13 @@
 //! statement: whoever comes second waits until the first has ended, so what is left there are the places of the first one
 //! at which the second may come ([`orders_on`]).
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use intendant::StoreKind;
-use intendant::testing::turns::{Pause, paused};
-use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
+use intendant::testing::turns::{self, Pause, paused};
+use sqlx::{PgPool, Postgres, Transaction};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -24,10 +23,8 @@ const BLOCKED: Duration = Duration::from_millis(8);
 const SLOW: Duration = Duration::from_secs(10);
 
 /// The engine's own statement of that name, for PostgreSQL.
-pub fn statement(name: &str) -> Result<AssertSqlSafe<String>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let path = path.join(format!("../engine/sql/postgres/{name}.sql"));
-    Ok(AssertSqlSafe(std::fs::read_to_string(path)?))
+pub fn statement(name: &str) -> Result<&'static str> {
+    turns::statement(name).with_context(|| format!("the engine has no statement `{name}`"))
 }
 
 /// A worker's session, as the engine begins one.

@@ -11,14 +11,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// Whether the server waits for the disk at every commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// As in production.
-    Full,
-    /// Faster; enough for tests in which processes die, not machines.
-    Relaxed,
-}
+use crate::scratch;
 
 /// A running server of our own. Stops when it is dropped.
 #[derive(Debug)]
@@ -40,30 +33,31 @@ pub fn server_url() -> String {
     if let Ok(url) = std::env::var("DATABASE_URL") {
         return url;
     }
-    match SHARED
-        .get_or_init(|| Cluster::start(Durability::Relaxed).map_err(|error| format!("{error:#}")))
-    {
+    match SHARED.get_or_init(|| Cluster::start().map_err(|error| format!("{error:#}"))) {
         Ok(cluster) => cluster.url(),
         Err(error) => panic!("no PostgreSQL for the tests: {error}"),
     }
 }
 
+/// It does not wait for the disk: processes die in these tests, no machine does. Of databases of a second's life by the hundred,
+/// nobody analyses any, and their statements are not compiled.
+const OPTIONS: &str = "-c fsync=off -c full_page_writes=off -c autovacuum_naptime=1h -c jit=off";
+
 const SCRIPT: &str = r#"
 set -eu
-clusters="${TMPDIR:-/tmp}/intendant-pg"
 # What is left of scripts that were killed themselves. Their servers stop when their files are gone.
-for left in "$clusters".*; do
+for left in "$CLUSTERS".*; do
   pid=$(cat "$left/pid" 2>/dev/null) || continue
   kill -0 "$pid" 2>/dev/null || rm -rf "$left" || true
 done
-dir=$(mktemp -d "$clusters.XXXXXX")
+dir=$(mktemp -d "$CLUSTERS.XXXXXX")
 echo $$ >"$dir/pid"
 trap 'kill -INT "$server" 2>/dev/null; wait "$server" 2>/dev/null; rm -rf "$dir"' EXIT
 trap '' INT TERM HUP
 server=
 start() {
   "$BIN/postgres" -D "$dir/data" -p "$PORT" -k "$dir" -c listen_addresses=127.0.0.1 -c max_connections=300 \
-    -c shared_buffers=256MB -c max_wal_size=4GB $OPTIONS >>"$dir/log" 2>&1 </dev/null &
+    -c shared_buffers=256MB -c max_wal_size=1GB $OPTIONS >>"$dir/log" 2>&1 </dev/null &
   server=$!
   for i in $(seq 400); do
     "$BIN/pg_isready" -q -h 127.0.0.1 -p "$PORT" && { echo ready; return; }
@@ -87,27 +81,21 @@ done
 
 impl Cluster {
     /// Starts a server on a free port.
-    pub fn start(durability: Durability) -> Result<Self> {
-        Self::start_with(durability, 16)
+    pub fn start() -> Result<Self> {
+        Self::start_with(16)
     }
 
     /// The same, with a write-ahead log in files of so many megabytes (a power of two).
-    pub fn start_with(durability: Durability, wal_mb: u32) -> Result<Self> {
+    pub fn start_with(wal_mb: u32) -> Result<Self> {
         let bin = server_binaries()?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let options = match durability {
-            Durability::Full => "",
-            // Databases of a second's life by the hundred: nobody analyses them, and their statements are not compiled.
-            Durability::Relaxed => {
-                "-c fsync=off -c full_page_writes=off -c autovacuum_naptime=1h -c jit=off"
-            }
-        };
         let mut command = as_somebody_else()?;
         command
             .args(["sh", "-c", SCRIPT])
             .env("BIN", &bin)
             .env("PORT", port.to_string())
-            .env("OPTIONS", options)
+            .env("CLUSTERS", scratch::parent().join("intendant-pg"))
+            .env("OPTIONS", OPTIONS)
             .env("WAL_MB", wal_mb.to_string())
             .current_dir("/")
             .stdin(Stdio::piped())

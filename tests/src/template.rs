@@ -1,6 +1,6 @@
 //! Databases with the engine's schema and nothing else, one of each store for a process: a copy is faster than the migrations.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use intendant::{Intendant, StoreKind};
 use tokio::sync::OnceCell;
 
@@ -11,8 +11,8 @@ use crate::database::Database;
 pub(crate) enum Template {
     /// A SQLite file's contents.
     File(Vec<u8>),
-    /// The name of a database on the shared server.
-    Name(String),
+    /// One on the shared server.
+    Database(Database),
 }
 
 static SQLITE: OnceCell<Template> = OnceCell::const_new();
@@ -33,9 +33,6 @@ async fn made(kind: StoreKind) -> Result<Template> {
     intendant.close().await;
     Ok(match database.file() {
         Some(file) => Template::File(std::fs::read(file)?),
-        None => {
-            let name = database.url.rsplit('/').next();
-            Template::Name(name.context("a name")?.to_owned())
-        }
+        None => Template::Database(database),
     })
 }

@@ -10,7 +10,7 @@ use intendant::{Cancelled, Error, IntentFilter, IntentState, StoreKind};
 use intendant_tests::chaos::{Chaos, Poison, Work};
 use intendant_tests::database::Database;
 use intendant_tests::long::{self, Count};
-use intendant_tests::postgres::{Cluster, Durability};
+use intendant_tests::postgres::Cluster;
 use rand::RngExt as _;
 
 fn backlog(intents: usize, step_ms: u64) -> impl Iterator<Item = Work> {
@@ -286,7 +286,7 @@ async fn a_cancel_survives_kill_9_on_postgres() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_crashes_is_waited_for() -> Result<()> {
     const INTENTS: usize = 3_000;
-    let mut cluster = Cluster::start(Durability::Relaxed)?;
+    let mut cluster = Cluster::start()?;
     let database = Database::on_server(&cluster.url()).await?;
     let mut chaos = Chaos::on(database, backlog(INTENTS, 4), 16).await?;
     chaos.spawn()?;

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use intendant::{Intent as _, StoreKind};
 use intendant_tests::chaos::{self, Chaos, Work};
 use intendant_tests::database::Database;
-use intendant_tests::postgres::{Cluster, Durability};
+use intendant_tests::postgres::Cluster;
 use intendant_tests::serving::Serving;
 use intendant_tests::{binary, full, tell};
 
@@ -205,7 +205,7 @@ async fn a_full_disk_is_waited_for_on_postgres() -> Result<()> {
     const ROOM: u64 = (1 << 20) + 4_096;
     /// Together, in one statement, which is refused as a whole.
     const BATCH: usize = 500;
-    let cluster = Cluster::start_with(Durability::Relaxed, 1)?;
+    let cluster = Cluster::start_with(1)?;
     let database = Database::on_server(&cluster.url()).await?;
     let mut site = Site::new(database, 3_000).await?;
     full::limit_server(&cluster.url(), Some(ROOM)).await?;

@@ -12,14 +12,14 @@ use super::{Expr, Form, RunStep, Shape, StepDef};
 use crate::payload::Payload;
 
 /// A shape with the functions for its steps.
-pub(crate) struct BoundPlan<S> {
+pub(crate) struct BoundPlan {
     /// With the elements of the maps whose lists are known, after the steps of the stored shape.
     pub(crate) shape: Arc<Shape>,
     /// As it is stored.
     pub(crate) stored: Arc<Shape>,
     pub(crate) hash: Arc<str>,
     /// As the code has them, in the code's order.
-    defs: Vec<StepDef<S>>,
+    defs: Vec<StepDef>,
     /// For each step of the shape, its place in `defs`; empty where the two are the same.
     by_shape: Vec<usize>,
     /// Which map an element belongs to, and what it is.
@@ -45,15 +45,15 @@ pub(crate) enum BindError {
     Changed { step: String },
 }
 
-impl<S> BoundPlan<S> {
+impl BoundPlan {
     /// The code's own shape: nothing to look up.
-    pub(crate) fn own(shape: Arc<Shape>, hash: Arc<str>, defs: Vec<StepDef<S>>) -> Self {
+    pub(crate) fn own(shape: Arc<Shape>, hash: Arc<str>, defs: Vec<StepDef>) -> Self {
         Self::new(shape, hash, defs, Vec::new())
     }
 
     /// A step by itself, with the input that its driver has put together, and what runs it: its function, or what takes it
     /// back.
-    pub(crate) fn alone(name: Arc<str>, def: &StepDef<S>, run: RunStep<S>, input: Payload) -> Self {
+    pub(crate) fn alone(name: Arc<str>, def: &StepDef, run: RunStep, input: Payload) -> Self {
         let step = ShapeStep {
             name: name.clone(),
             after: Vec::new(),
@@ -86,7 +86,7 @@ impl<S> BoundPlan<S> {
         Self::own(Arc::new(shape), Arc::from(""), vec![def])
     }
 
-    fn new(shape: Arc<Shape>, hash: Arc<str>, defs: Vec<StepDef<S>>, by_shape: Vec<usize>) -> Self {
+    fn new(shape: Arc<Shape>, hash: Arc<str>, defs: Vec<StepDef>, by_shape: Vec<usize>) -> Self {
         Self {
             stored: shape.clone(),
             shape,
@@ -103,7 +103,7 @@ impl<S> BoundPlan<S> {
     pub(crate) fn stored(
         shape: Arc<Shape>,
         hash: Arc<str>,
-        defs: Vec<StepDef<S>>,
+        defs: Vec<StepDef>,
         is_done: impl Fn(&str) -> bool,
     ) -> Result<Self, BindError> {
         let mut by_shape = Vec::with_capacity(shape.steps.len());
@@ -258,7 +258,7 @@ impl<S> BoundPlan<S> {
     }
 
     /// The code of a step; none for one that is done and gone from the code.
-    pub(crate) fn def(&self, step: usize) -> Option<&StepDef<S>> {
+    pub(crate) fn def(&self, step: usize) -> Option<&StepDef> {
         let step = self.undoes(step).unwrap_or(step);
         let step = self.map_of(step).unwrap_or(step);
         self.defs

@@ -13,9 +13,9 @@ use crate::payload::{self, Payload, PayloadError};
 use crate::retry::Retry;
 use crate::step::{StepError, StepOutput, StepResult};
 
-/// A plan function without its types.
-pub(crate) type MakePlan<S> =
-    Arc<dyn Fn(&Payload, For<'_>) -> Result<(Vec<StepDef<S>>, Shape), PlanFailure> + Send + Sync>;
+/// A plan function without its types; the application's state is in it.
+pub(crate) type MakePlan =
+    Arc<dyn Fn(&Payload, For<'_>) -> Result<(Vec<StepDef>, Shape), PlanFailure> + Send + Sync>;
 
 /// Whom a plan is made for.
 #[derive(Debug, Clone, Copy)]
@@ -40,19 +40,20 @@ pub(crate) enum PlanFailure {
 }
 
 /// Hides the types of a plan function.
-pub(crate) fn make_plan<S, T, R, F>(function: F) -> MakePlan<S>
+pub(crate) fn make_plan<S, T, R, F>(function: F, state: &Arc<S>) -> MakePlan
 where
     S: Send + Sync + 'static,
     T: Intent,
     R: PlanOutput<T::Output>,
     F: Fn(&T, &mut Plan<S>) -> R + Send + Sync + 'static,
 {
+    let state = state.clone();
     Arc::new(move |input, for_whom| {
         let intent: T = payload::decode(input).map_err(PlanFailure::Input)?;
         if let For::Request(account) = for_whom {
             check_account(&intent, account)?;
         }
-        let mut plan = Plan::new();
+        let mut plan = Plan::new(state.clone());
         let node = function(&intent, &mut plan)
             .into_node()
             .map_err(PlanFailure::Function)?;
@@ -62,7 +63,7 @@ where
 }
 
 /// The plan of a kind that is a single step: it takes the intent's input as it is, so that it is decoded once, by the step.
-pub(crate) fn make_single_step<S, I, R, F, Fut>(step: F) -> MakePlan<S>
+pub(crate) fn make_single_step<S, I, R, F, Fut>(step: F, state: &Arc<S>) -> MakePlan
 where
     S: Send + Sync + 'static,
     I: Intent,
@@ -70,9 +71,11 @@ where
     F: Fn(Cx<S>, I) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = StepResult<R>> + Send + 'static,
 {
-    let run = erase_checked(step, |cx, intent| check_account(intent, cx.account()));
+    let check = |cx: &Cx<S>, intent: &I| check_account(intent, cx.account());
+    let run = erase_checked(step, state, check);
+    let state = state.clone();
     Arc::new(move |input, _| {
-        let mut plan = Plan::new();
+        let mut plan = Plan::new(state.clone());
         plan.steps.push(StepDef {
             name: Arc::from("run"),
             run: run.clone(),
@@ -94,7 +97,7 @@ where
 }
 
 /// Hides the types of a step function.
-pub(super) fn erase<S, I, R, F, Fut>(run: F) -> RunStep<S>
+pub(super) fn erase<S, I, R, F, Fut>(run: F, state: &Arc<S>) -> RunStep
 where
     S: Send + Sync + 'static,
     I: DeserializeOwned + Send + 'static,
@@ -102,14 +105,15 @@ where
     F: Fn(Cx<S>, I) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = StepResult<R>> + Send + 'static,
 {
-    erase_checked(run, |_, _| Ok(()))
+    erase_checked(run, state, |_, _| Ok(()))
 }
 
 /// The same for one whose input is looked at before it begins.
 fn erase_checked<S, I, R, F, Fut>(
     run: F,
+    state: &Arc<S>,
     check: impl Fn(&Cx<S>, &I) -> Result<(), OtherAccount> + Send + Sync + 'static,
-) -> RunStep<S>
+) -> RunStep
 where
     S: Send + Sync + 'static,
     I: DeserializeOwned + Send + 'static,
@@ -117,7 +121,9 @@ where
     F: Fn(Cx<S>, I) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = StepResult<R>> + Send + 'static,
 {
-    Arc::new(move |cx, input| {
+    let state = state.clone();
+    Arc::new(move |context, input| {
+        let cx = Cx::new(state.clone(), context);
         let input = payload::decode::<I>(&input).map_err(|error| StepError::undecodable(&error));
         let input = input.and_then(|input| {
             check(&cx, &input).map_err(|error| StepError::undecodable(&error))?;
@@ -134,7 +140,7 @@ where
 }
 
 /// Hides the types of an undo.
-pub(super) fn erase_undo<S, I, O, R, F, Fut>(undo: F) -> RunUndo<S>
+pub(super) fn erase_undo<S, I, O, R, F, Fut>(undo: F, state: &Arc<S>) -> RunUndo
 where
     S: Send + Sync + 'static,
     I: DeserializeOwned + Send + 'static,
@@ -143,12 +149,13 @@ where
     F: Fn(Cx<S>, I, Option<O>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = StepResult<R>> + Send + 'static,
 {
-    Arc::new(move |cx, input, output| {
+    let state = state.clone();
+    Arc::new(move |context, input, output| {
         let input = payload::decode::<I>(&input);
         let output = output.as_ref().map(payload::decode::<O>).transpose();
         match (input, output) {
             (Ok(input), Ok(output)) => {
-                let undo = undo(cx, input, output);
+                let undo = undo(Cx::new(state.clone(), context), input, output);
                 Box::pin(async move { undo.await.map(StepOutput::into_done) })
             }
             (Err(error), _) | (_, Err(error)) => {

@@ -33,7 +33,7 @@ pub use input::{Input, Value, value};
 pub use map::MapBuilder;
 pub(crate) use shape::{Form, Shape};
 
-use crate::cx::Cx;
+use crate::cx::{Cx, StepContext};
 use crate::payload::{Payload, PayloadError};
 use crate::retry::{Retry, whole_ms};
 use crate::step::{StepError, StepOutput, StepResult};
@@ -60,16 +60,15 @@ impl<T> fmt::Debug for Node<T> {
     }
 }
 
-/// What an erased step comes to: its output as JSON.
-pub(crate) type RunStep<S> =
-    Arc<dyn Fn(Cx<S>, Payload) -> BoxFuture<'static, Result<StepDone, StepError>> + Send + Sync>;
+/// A step without its types; the application's state is in it.
+pub(crate) type RunStep = Arc<dyn Fn(Arc<StepContext>, Payload) -> Attempt + Send + Sync>;
 
-/// What an erased undo comes to, given its step's input and, if there is one, its output.
-pub(crate) type RunUndo<S> = Arc<
-    dyn Fn(Cx<S>, Payload, Option<Payload>) -> BoxFuture<'static, Result<StepDone, StepError>>
-        + Send
-        + Sync,
->;
+/// An undo without its types, given its step's input and, if there is one, its output.
+pub(crate) type RunUndo =
+    Arc<dyn Fn(Arc<StepContext>, Payload, Option<Payload>) -> Attempt + Send + Sync>;
+
+/// One attempt at a step, which comes to its output as JSON.
+pub(crate) type Attempt = BoxFuture<'static, Result<StepDone, StepError>>;
 
 /// How an erased step ended well.
 pub(crate) enum StepDone {
@@ -80,9 +79,9 @@ pub(crate) enum StepDone {
 }
 
 /// One step as the author wrote it.
-pub(crate) struct StepDef<S> {
+pub(crate) struct StepDef {
     pub(crate) name: Arc<str>,
-    pub(crate) run: RunStep<S>,
+    pub(crate) run: RunStep,
     /// Whether this can be read as its output.
     pub(crate) accepts: fn(&Payload) -> Result<(), PayloadError>,
     pub(crate) input: Expr,
@@ -94,7 +93,7 @@ pub(crate) struct StepDef<S> {
     pub(crate) point_of_no_return: bool,
     pub(crate) at_most_once: bool,
     /// Takes back what it did.
-    pub(crate) undo: Option<RunUndo<S>>,
+    pub(crate) undo: Option<RunUndo>,
     /// Of a map: how many of its elements at once.
     pub(crate) each: Option<usize>,
     /// The queue whose workers carry it out, if that is not its intent's.
@@ -135,13 +134,15 @@ enum After {
 /// }
 /// ```
 pub struct Plan<S> {
-    steps: Vec<StepDef<S>>,
+    state: Arc<S>,
+    steps: Vec<StepDef>,
     errors: Vec<PlanError>,
 }
 
 impl<S: Send + Sync + 'static> Plan<S> {
-    pub(crate) fn new() -> Self {
+    fn new(state: Arc<S>) -> Self {
         Self {
+            state,
             steps: Vec::new(),
             errors: Vec::new(),
         }
@@ -162,9 +163,9 @@ impl<S: Send + Sync + 'static> Plan<S> {
         Fut: Future<Output = StepResult<R>> + Send + 'static,
     {
         StepBuilder {
-            plan: self,
             name: name.into(),
-            run: erase(run),
+            run: erase(run, &self.state),
+            plan: self,
             accepts: R::accepts,
             retry: Retry::default(),
             time_limit: None,
@@ -188,7 +189,7 @@ impl<S: Send + Sync + 'static> Plan<S> {
     }
 
     /// The finished plan, or what is wrong with it.
-    pub(crate) fn finish(mut self, output: u32) -> Result<(Vec<StepDef<S>>, Shape), PlanError> {
+    pub(crate) fn finish(mut self, output: u32) -> Result<(Vec<StepDef>, Shape), PlanError> {
         if !self.errors.is_empty() {
             return Err(self.errors.swap_remove(0));
         }
@@ -210,7 +211,7 @@ impl<S> fmt::Debug for Plan<S> {
 pub struct StepBuilder<'p, S, I, O> {
     plan: &'p mut Plan<S>,
     name: Arc<str>,
-    run: RunStep<S>,
+    run: RunStep,
     accepts: fn(&Payload) -> Result<(), PayloadError>,
     retry: Retry,
     time_limit: Option<Duration>,
@@ -218,7 +219,7 @@ pub struct StepBuilder<'p, S, I, O> {
     deadline: Option<Duration>,
     point_of_no_return: bool,
     at_most_once: bool,
-    undo: Option<RunUndo<S>>,
+    undo: Option<RunUndo>,
     each: Option<usize>,
     queue: Option<Arc<str>>,
     after: Vec<After>,
@@ -369,7 +370,7 @@ impl<S: Send + Sync + 'static, I, O> StepBuilder<'_, S, I, O> {
         F: Fn(Cx<S>, I, Option<O>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = StepResult<R>> + Send + 'static,
     {
-        self.undo = Some(erase_undo(undo));
+        self.undo = Some(erase_undo(undo, &self.plan.state));
         self
     }
 

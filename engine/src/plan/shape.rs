@@ -118,7 +118,7 @@ impl Shape {
 }
 
 /// The shape of a list of steps. Names are resolved here, so that an unknown one is an error of the plan.
-pub(super) fn of<S>(steps: &[StepDef<S>], output: u32) -> Result<Shape, PlanError> {
+pub(super) fn of(steps: &[StepDef], output: u32) -> Result<Shape, PlanError> {
     let mut shape = Shape {
         steps: Vec::with_capacity(steps.len()),
         output,
@@ -160,7 +160,7 @@ pub(super) fn of<S>(steps: &[StepDef<S>], output: u32) -> Result<Shape, PlanErro
     Ok(shape)
 }
 
-fn index_by_name<S>(steps: &[StepDef<S>]) -> std::collections::HashMap<&str, u32> {
+fn index_by_name(steps: &[StepDef]) -> std::collections::HashMap<&str, u32> {
     (0u32..)
         .zip(steps)
         .map(|(index, step)| (&*step.name, index))

@@ -132,6 +132,7 @@ pub(crate) use rows::{
 };
 pub(crate) use schedule::{Declaration, NewTick, ScheduleLoad, Standing};
 pub(crate) use signal::NewSignal;
+pub(crate) use sql::text_of;
 #[cfg(all(test, feature = "planted-bugs"))]
 pub(crate) use sql::texts_of;
 pub(crate) use tick_rows::{

@@ -86,7 +86,6 @@ macro_rules! statements {
             postgres: "select 1",
             sqlite: include_str!(concat!("../../sql/sqlite/", $lite_file, ".sql")),
         };)*
-        #[cfg(all(test, feature = "planted-bugs"))]
         static ALL: &[&Statement] = &[$(&$both,)* $(&$pg,)* $(&$lite,)*];
     };
 }
@@ -450,9 +449,18 @@ statements! {
     }
 }
 
-/// A statement by its name, on both databases.
+fn named(name: &str) -> Option<&'static Statement> {
+    ALL.iter().find(|statement| statement.name == name).copied()
+}
+
+/// A statement for PostgreSQL by its name, as it is in this process.
+pub(crate) fn text_of(name: &str) -> Option<&'static str> {
+    named(name).map(Statement::postgres)
+}
+
+/// A statement by its name, on both databases, as it is in its file.
 #[cfg(all(test, feature = "planted-bugs"))]
 pub(crate) fn texts_of(name: &str) -> Option<(&'static str, &'static str)> {
-    let statement = ALL.iter().find(|statement| statement.name == name)?;
+    let statement = named(name)?;
     Some((statement.postgres, statement.sqlite))
 }

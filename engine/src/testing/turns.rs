@@ -26,7 +26,7 @@ use crate::seam::PAUSE;
 use crate::state::{FailureReason, IntentState, StepState};
 use crate::store::{
     ChildRow, Claimed, Finish, Lane, NewIntent, ParkReason, ParkRow, Round, SessionRow, StartedRow,
-    StepRow, Store, TickEnd, TickRequest, Turn, When,
+    StepRow, Store, TickEnd, TickRequest, Turn, When, text_of,
 };
 
 pub use crate::seam::Pause;
@@ -40,6 +40,11 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// commit, as `commit`.
 pub async fn paused<F: Future>(pause: Pause, future: F) -> F::Output {
     PAUSE.scope(pause, future).await
+}
+
+/// The statement for PostgreSQL that is in the file of this name, for those who play a transaction by hand.
+pub fn statement(name: &str) -> Option<&'static str> {
+    text_of(name)
 }
 
 /// An intent that somebody wants; its input is null.

@@ -17,7 +17,7 @@ use crate::store::{
     Claimed, ParkReason, ParkRow, Ran, RoutedEnd, RoutedLoad, RoutedRow, StepRow, TickRequest, When,
 };
 
-impl<S> Drive<S> {
+impl Drive {
     /// Sends a step off to its queue. From the commit on it is a task of its own, and no driver sends it again.
     pub(super) fn send(
         &mut self,
@@ -94,7 +94,7 @@ impl<S> Drive<S> {
     }
 }
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     /// Sends steps off to their queues.
     pub(super) fn send_away(&mut self, task: TaskId, steps: Vec<usize>) {
         let now = self.now();

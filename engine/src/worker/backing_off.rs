@@ -151,7 +151,7 @@ fn mark(known: &BacksOff, now: Duration) -> Mark {
     }
 }
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     /// The kinds that back off of which one may be tried now.
     pub(super) fn probes(&self) -> Vec<Probe> {
         if !self.backing_off.any() {

@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::Worker;
+use super::parts::Parts;
 use super::registry::Kind;
 use crate::about::About;
 use crate::by_name::{RequestByName, with};
@@ -17,14 +18,12 @@ use crate::store::NewIntent;
 impl<S: Send + Sync + 'static> Worker<S> {
     /// The kinds that this worker knows, in the order of their names.
     pub fn kinds(&self) -> Vec<&str> {
-        let mut kinds: Vec<&str> = self.kinds.keys().map(|kind| &**kind).collect();
-        kinds.sort_unstable();
-        kinds
+        self.parts.kinds()
     }
 
     /// What a kind says of itself, if this worker knows it.
     pub fn about(&self, kind: &str) -> Option<&About> {
-        self.kinds.get(kind).map(|kind| &kind.about)
+        self.parts.kinds.get(kind).map(|kind| &kind.about)
     }
 
     /// [`plan`](Self::plan), by the kind's name and with the input as JSON: what would become of this intent if it were
@@ -37,8 +36,10 @@ impl<S: Send + Sync + 'static> Worker<S> {
         account: Option<String>,
         resources: &Resources,
     ) -> Result<DryRun, Error> {
-        let (kind, new) = self.described(kind, input)?;
-        self.dry_run(kind, with(new, account, resources)?).await
+        let (kind, new) = self.parts.described(kind, input)?;
+        self.parts
+            .dry_run(kind, with(new, account, resources)?)
+            .await
     }
 
     /// Asks for an intent by its kind's name, with its input as JSON, which the kind's code reads here: so it knows the
@@ -64,11 +65,13 @@ impl<S: Send + Sync + 'static> Worker<S> {
         kind: &str,
         input: &RawValue,
     ) -> Result<RequestByName<'_>, Error> {
-        let (_, new) = self.described(kind, input)?;
-        Ok(self.intendant.request_described(new))
+        let (_, new) = self.parts.described(kind, input)?;
+        Ok(self.parts.intendant.request_described(new))
     }
+}
 
-    fn described(&self, kind: &str, input: &RawValue) -> Result<(&Kind<S>, NewIntent), Error> {
+impl Parts {
+    fn described(&self, kind: &str, input: &RawValue) -> Result<(&Kind, NewIntent), Error> {
         let kind = self.known(kind)?;
         let what = "the input";
         let input = payload::parse_given(input.get(), Given::New).map_err(Error::payload(what))?;
@@ -80,23 +83,5 @@ impl<S: Send + Sync + 'static> Worker<S> {
             new.input = payload::parse(&marked).map_err(Error::payload(what))?;
         }
         Ok((kind, new))
-    }
-
-    pub(super) fn known(&self, kind: &str) -> Result<&Kind<S>, Error> {
-        self.kinds.get(kind).ok_or_else(|| {
-            Error::Setup(format!(
-                "this worker has no plan for kind `{kind}`; register one"
-            ))
-        })
-    }
-
-    pub(super) async fn dry_run(&self, kind: &Kind<S>, new: NewIntent) -> Result<DryRun, Error> {
-        let shape = kind.shape(&new.input).map_err(|failure| Error::NoPlan {
-            kind: new.kind.clone(),
-            error: failure.to_string(),
-        })?;
-        let store = self.intendant.store();
-        let foresight = store.foresee(&new, kind.conflicts.clone()).await?;
-        Ok(DryRun::of(new, &shape, foresight))
     }
 }

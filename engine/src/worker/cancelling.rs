@@ -13,7 +13,7 @@ use crate::id::{LeaseId, TaskId};
 use crate::state::StepState;
 use crate::store::{CancelLoad, ChildRow, Goal, Life, RoutedEnd, TickAnswer, TickRequest, ToStop};
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     /// A tick has said what is to stop, and has left out what must not be written for it. Returns what has to be looked at
     /// when the rest of the answer has been taken in.
     pub(super) fn cancels_heard(

@@ -13,7 +13,7 @@ use crate::secret;
 use crate::state::{FailureReason, IntentState};
 use crate::store::{CancelLoad, Claimed, Finish, Goal, ParkReason, ParkRow};
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     /// Opens the secrets in the inputs of claimed tasks, before anything is counted by their lengths. What does not open is
     /// refused for it.
     pub(super) fn open_inputs(&self, claimed: &mut [Claimed]) {
@@ -112,7 +112,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     ///
     /// The first intent of a kind writes the shape down for the whole session, so that most intents cost nothing here;
     /// one whose shape differs from that gets a row of its own.
-    fn write_plan(&mut self, drive: &Drive<S>) -> bool {
+    fn write_plan(&mut self, drive: &Drive) -> bool {
         let (kind, hash) = (&drive.context.kind, &drive.plan.hash);
         let planned = self.pending.session_plans.iter().chain(
             self.inflight
@@ -141,7 +141,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     }
 
     /// The same, in a row of its own, whatever the session's plan of its kind is.
-    fn write_own_plan(&mut self, drive: &Drive<S>) -> bool {
+    fn write_own_plan(&mut self, drive: &Drive) -> bool {
         let hash = &drive.plan.hash;
         let mut planned = self.pending.plans.iter();
         if !planned.any(|(planned, _)| planned == hash) {

@@ -45,7 +45,7 @@ pub(super) enum Phase {
 }
 
 /// An intent that this worker holds, or a step of one by itself.
-pub(super) struct Drive<S> {
+pub(super) struct Drive {
     pub(super) task: TaskId,
     pub(super) id: IntentId,
     pub(super) lease: LeaseId,
@@ -54,8 +54,8 @@ pub(super) struct Drive<S> {
     /// A routed step: a plan of one step, whose end is no outcome.
     pub(super) is_routed: bool,
     pub(super) context: Arc<IntentContext>,
-    pub(super) kind: Arc<Kind<S>>,
-    pub(super) plan: BoundPlan<S>,
+    pub(super) kind: Arc<Kind>,
+    pub(super) plan: BoundPlan,
     pub(super) slots: Vec<Slot>,
     pub(super) unmade: Unmade,
     pub(super) phase: Phase,
@@ -121,12 +121,12 @@ pub(super) enum Move {
     HandBack,
 }
 
-impl<S> Drive<S> {
+impl Drive {
     pub(super) fn new(
         claimed: Claimed,
         claimed_at: Micros,
-        kind: Arc<Kind<S>>,
-        bound: Bound<S>,
+        kind: Arc<Kind>,
+        bound: Bound,
         now: Duration,
     ) -> Self {
         let plan = bound.plan;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::committer::{Committed, Committer};
 use super::heartbeat::Pulse;
@@ -53,11 +53,11 @@ pub(super) struct Ears {
 
 /// A poll that does not hurry after it was late.
 pub(super) fn poll(every: Duration) -> Interval {
-    let every = match is_planted(Slip::PollOff) {
-        true => limits::FUTURE,
-        false => every,
+    let (first, every) = match is_planted(Slip::PollOff) {
+        true => (limits::FUTURE, limits::FUTURE),
+        false => (Duration::ZERO, every),
     };
-    let mut poll = tokio::time::interval(every);
+    let mut poll = tokio::time::interval_at(Instant::now() + first, every);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     poll
 }

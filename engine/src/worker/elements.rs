@@ -68,7 +68,7 @@ impl Unmade {
     }
 }
 
-impl<S> Drive<S> {
+impl Drive {
     /// A map's turn has come: its list is known, or its elements are all done.
     pub(super) fn turn_map(&mut self, map: usize, now: Duration, tick: &mut TickRequest) {
         let end = match self.plan.elements_of(map) {

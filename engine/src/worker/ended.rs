@@ -8,7 +8,7 @@ use crate::advance::Status;
 use crate::state::{AttemptFailure, FailureReason, StepState};
 use crate::store::{AttemptRow, ParkReason, Ran, StepRow, TickRequest, When};
 
-impl<S> Drive<S> {
+impl Drive {
     /// Takes in the end of an attempt, and puts what has to be recorded into the next tick.
     pub(super) fn step_ended(
         &mut self,

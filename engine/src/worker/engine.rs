@@ -2,14 +2,14 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 
+use super::WorkReport;
 use super::backing_off::BackingOff;
 use super::committer::{Committed, Committer};
 use super::drive::Drive;
@@ -18,6 +18,7 @@ use super::heartbeat::{Heartbeat, Pulse};
 use super::housekeeping::Housekeeping;
 use super::lane::LaneState;
 use super::listen::Listener;
+use super::parts::{Parts, Settings};
 use super::reaping::Reaping;
 use super::registry::Kind;
 use super::retaining::Retaining;
@@ -25,7 +26,6 @@ use super::runner::Ended;
 use super::scheduling::{Declared, Scheduling};
 use super::session::Session;
 use super::watchdog::Watchdog;
-use super::{Settings, WorkReport, Worker};
 use crate::client::Intendant;
 use crate::cx::StepContext;
 use crate::error::Error;
@@ -76,11 +76,10 @@ pub(super) struct Probation {
 }
 
 /// All state of a running worker.
-pub(super) struct Engine<S> {
+pub(super) struct Engine {
     pub(super) intendant: Intendant,
-    pub(super) state: Arc<S>,
     pub(super) settings: Settings,
-    pub(super) kinds: HashMap<Arc<str>, Arc<Kind<S>>>,
+    pub(super) kinds: HashMap<Arc<str>, Arc<Kind>>,
     /// Of the kinds that do anything but wait.
     pub(super) rules: KindRules,
     pub(super) lanes: Vec<LaneState>,
@@ -89,7 +88,7 @@ pub(super) struct Engine<S> {
     pub(super) epoch: Instant,
     pub(super) session: Option<SessionId>,
 
-    pub(super) drives: ById<TaskId, Drive<S>>,
+    pub(super) drives: ById<TaskId, Drive>,
     pub(super) leases: ById<LeaseId, LeaseState>,
     pub(super) running: ById<(TaskId, usize), Running>,
     /// Bytes of the inputs in hand.
@@ -162,32 +161,24 @@ enum Over {
     Fenced,
 }
 
-impl<S: Send + Sync + 'static> Engine<S> {
-    pub(super) fn new(worker: Worker<S>) -> Self {
-        let lanes = worker.lanes().into_iter().map(|(queue, kinds)| {
-            let concurrency = worker
-                .queues
-                .get(&*queue)
-                .copied()
-                .unwrap_or(worker.concurrency);
+impl Engine {
+    pub(super) fn new(parts: Parts) -> Self {
+        let lanes = parts.lanes().into_iter().map(|(queue, kinds)| {
+            let concurrency = parts.queues.get(&*queue).copied();
+            let concurrency = concurrency.unwrap_or(parts.concurrency);
             LaneState::new(queue, kinds, concurrency)
         });
         let lanes = lanes.collect();
-        let middleware = &worker.middleware;
-        let kinds = worker.kinds.into_iter().map(|(name, mut kind)| {
-            kind.layers = middleware.of(&name);
-            (name, Arc::new(kind))
-        });
-        let kinds: HashMap<_, _> = kinds.collect();
+        let kinds = parts.kinds.into_iter();
+        let kinds: HashMap<_, _> = kinds.map(|(name, kind)| (name, Arc::new(kind))).collect();
         let ruled = kinds.values().filter(|kind| !kind.conflicts.is_default());
         let rules = ruled.map(|kind| (kind.name.clone(), kind.conflicts.clone()));
         Self {
             rules: Arc::new(rules.collect()),
-            epoch: worker.intendant.store().clock().monotonic(),
-            intendant: worker.intendant,
-            state: worker.state,
-            places: Arc::new(Semaphore::new(worker.settings.blocking)),
-            settings: worker.settings,
+            epoch: parts.intendant.store().clock().monotonic(),
+            intendant: parts.intendant,
+            places: Arc::new(Semaphore::new(parts.settings.blocking)),
+            settings: parts.settings,
             kinds,
             lanes,
             report: WorkReport::default(),
@@ -220,8 +211,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
             left_behind: false,
             stop_since: None,
             housekeeping: Housekeeping::default(),
-            schedules: worker.schedules.into(),
-            retentions: worker.retentions.into(),
+            schedules: parts.schedules.into(),
+            retentions: parts.retentions.into(),
             retaining: Retaining::default(),
             scheduling: None,
             backing_off: Arc::default(),
@@ -247,9 +238,8 @@ impl<S: Send + Sync + 'static> Engine<S> {
     /// Session after session, until shutdown.
     pub(super) async fn run(
         mut self,
-        shutdown: impl Future<Output = ()> + Send,
+        mut shutdown: BoxFuture<'_, ()>,
     ) -> Result<WorkReport, Error> {
-        let mut shutdown = pin!(shutdown);
         let name = &self.settings.name;
         let watchdog = self.settings.watchdog;
         self.watchdog = watchdog.map(|limit| Watchdog::start(name.clone(), limit));
@@ -288,11 +278,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     }
 
     /// One session, from its first claim to its end.
-    async fn live(
-        &mut self,
-        session: Session,
-        shutdown: &mut (impl Future<Output = ()> + Unpin),
-    ) -> Over {
+    async fn live(&mut self, session: Session, shutdown: &mut BoxFuture<'_, ()>) -> Over {
         let (ended_tx, ended) = mpsc::unbounded_channel();
         self.ended_tx = ended_tx;
         let free = self.free();
@@ -476,7 +462,7 @@ impl<S: Send + Sync + 'static> Engine<S> {
     }
 }
 
-impl<S> Drop for Engine<S> {
+impl Drop for Engine {
     /// Steps do not outlive their worker, whose session lock is gone with it.
     fn drop(&mut self) {
         for running in self.running.values() {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::Settings;
 use super::engine::Engine;
+use super::parts::Settings;
 use super::session::{Session, host, is_gone};
 use crate::advance::Status;
 use crate::id::{SessionId, TaskId};
@@ -297,7 +297,7 @@ impl Heartbeat {
     }
 }
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     pub(super) fn beat_interval(&self) -> Duration {
         self.settings.lease / limits::BEATS_PER_LEASE
     }

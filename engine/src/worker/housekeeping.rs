@@ -60,7 +60,7 @@ impl Drop for Housekeeping {
     }
 }
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     /// Keeps house if that is due. Called with every heartbeat.
     pub(super) fn keep_house(&mut self) {
         let (now, every) = (self.now(), self.settings.watch.every);

@@ -88,7 +88,7 @@ pub(super) fn least(
     all.min_by_key(|limit| limit.left)
 }
 
-impl<S> Drive<S> {
+impl Drive {
     /// What an attempt at this step that begins now may take.
     pub(super) fn attempt_limit(&mut self, step: usize, now: Duration) -> Option<TimeLimit> {
         let def = self.plan.def(step);

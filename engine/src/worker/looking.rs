@@ -14,7 +14,7 @@ use super::lane::LaneState;
 use crate::error::Error;
 use crate::store::{Lane, Look, Peek, QueueSeen};
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     pub(super) fn peek(&mut self) -> JoinHandle<Result<Peek, Error>> {
         let (now, store) = (self.now(), self.store().clone());
         let look = |lane: &mut LaneState| lane.look(&self.backing_off, now);

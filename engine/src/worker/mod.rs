@@ -33,6 +33,7 @@ mod outcome;
 mod paced;
 mod pacing;
 mod partitions;
+mod parts;
 mod pausing;
 mod reaping;
 mod registry;
@@ -51,7 +52,6 @@ mod waking;
 mod watchdog;
 mod wear;
 
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ use crate::cx::Cx;
 use crate::dry_run::DryRun;
 use crate::error::Error;
 use crate::id::IntentId;
-use crate::intent::{Intent, check_name};
+use crate::intent::Intent;
 use crate::limits;
 use crate::middleware::{Middleware, Stack};
 use crate::payload;
@@ -76,6 +76,7 @@ use crate::schedule::{Schedule, Tick};
 use crate::secret::encode_input;
 use crate::step::{StepOutput, StepResult};
 
+use parts::Parts;
 pub use stop::shutdown_signal;
 pub(crate) use superseding::Asker;
 pub use wear::Stopped;
@@ -103,36 +104,9 @@ pub use wear::Stopped;
 /// ```
 #[must_use = "a worker does nothing until it is run"]
 pub struct Worker<S> {
-    intendant: Intendant,
     state: Arc<S>,
-    kinds: HashMap<Arc<str>, registry::Kind<S>>,
     middleware: Stack<S>,
-    schedules: Vec<scheduling::Declared>,
-    retentions: Vec<Retention>,
-    doubled: Option<String>,
-    concurrency: usize,
-    queues: HashMap<String, usize>,
-    /// No other queues than these.
-    only_named: bool,
-    settings: Settings,
-}
-
-/// How a worker lives.
-#[derive(Debug, Clone)]
-struct Settings {
-    name: Arc<str>,
-    lease: Duration,
-    poll: Duration,
-    grace: Duration,
-    cancel_grace: Duration,
-    build: String,
-    watch: Watch,
-    hook: Option<housekeeping::Hook>,
-    /// How long a step may keep its thread.
-    watchdog: Option<Duration>,
-    /// How many closures that block run at once.
-    blocking: usize,
-    bounds: wear::Bounds,
+    parts: Parts,
 }
 
 /// What a worker did in its life.
@@ -166,34 +140,9 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// A worker beside others of this process with the same state.
     pub(crate) fn sharing(intendant: &Intendant, state: Arc<S>) -> Self {
         Self {
-            intendant: intendant.clone(),
             state,
-            kinds: HashMap::new(),
             middleware: Stack::default(),
-            schedules: Vec::new(),
-            retentions: Vec::new(),
-            doubled: None,
-            concurrency: limits::CONCURRENCY,
-            queues: HashMap::new(),
-            only_named: false,
-            settings: Settings {
-                name: format!(
-                    "{}/{}",
-                    gethostname::gethostname().to_string_lossy(),
-                    std::process::id()
-                )
-                .into(),
-                lease: limits::LEASE,
-                poll: limits::POLL,
-                grace: limits::GRACE,
-                cancel_grace: limits::CANCEL_GRACE,
-                build: session::build(),
-                watch: Watch::default(),
-                hook: None,
-                watchdog: Some(limits::WATCHDOG),
-                blocking: std::thread::available_parallelism().map_or(1, usize::from),
-                bounds: wear::Bounds::default(),
-            },
+            parts: Parts::new(intendant.clone()),
         }
     }
 
@@ -206,7 +155,8 @@ impl<S: Send + Sync + 'static> Worker<S> {
         T: Intent,
         R: PlanOutput<T::Output> + 'static,
     {
-        self.add::<T>(make_plan(plan))
+        let make_plan = make_plan(plan, &self.state);
+        self.add::<T>(make_plan)
     }
 
     /// Carries out a kind that is a single step, named `run`. Its output is the intent's.
@@ -221,13 +171,14 @@ impl<S: Send + Sync + 'static> Worker<S> {
         R: StepOutput<Value = T::Output>,
         Fut: Future<Output = StepResult<R>> + Send + 'static,
     {
-        self.add::<T>(make_single_step(step))
+        let make_plan = make_single_step(step, &self.state);
+        self.add::<T>(make_plan)
     }
 
-    fn add<T: Intent>(mut self, make_plan: MakePlan<S>) -> Self {
+    fn add<T: Intent>(mut self, make_plan: MakePlan) -> Self {
         let kind = registry::Kind::new::<T>(make_plan);
-        if self.kinds.insert(Arc::from(T::KIND), kind).is_some() {
-            self.doubled = Some(T::KIND.to_owned());
+        if self.parts.kinds.insert(Arc::from(T::KIND), kind).is_some() {
+            self.parts.doubled = Some(T::KIND.to_owned());
         }
         self
     }
@@ -264,7 +215,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
         intent: impl Fn(Tick) -> T + Send + Sync + 'static,
     ) -> Self {
         let declared = scheduling::Declared::new(schedule, intent);
-        self.schedules.push(declared);
+        self.parts.schedules.push(declared);
         self
     }
 
@@ -275,13 +226,13 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// [`revision`](Retention::revision); the same revision with another content is an error, and the worker does not begin. What a
     /// person says of the same ([`Intendant::retain`]) stands before any revision.
     pub fn retain(mut self, rule: Retention) -> Self {
-        self.retentions.push(rule);
+        self.parts.retentions.push(rule);
         self
     }
 
     /// Most steps that run at once, in each queue that is not named by [`queue`](Self::queue). 64 unless said.
     pub fn concurrency(mut self, steps: usize) -> Self {
-        self.concurrency = steps.max(1);
+        self.parts.concurrency = steps.max(1);
         self
     }
 
@@ -289,14 +240,14 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// is named here it also takes the steps that its kinds send there
     /// ([`StepBuilder::queue`](crate::StepBuilder::queue)).
     pub fn queue(mut self, queue: impl Into<String>, steps: usize) -> Self {
-        self.queues.insert(queue.into(), steps.max(1));
+        self.parts.queues.insert(queue.into(), steps.max(1));
         self
     }
 
     /// How many closures of steps ([`Cx::blocking`]) run at once, in all queues together; as many as the machine has
     /// processors unless said. They keep threads, not slots: a step that waits for one of these places has its slot already.
     pub fn blocking(mut self, closures: usize) -> Self {
-        self.settings.blocking = closures.clamp(1, limits::BLOCKING);
+        self.parts.settings.blocking = closures.clamp(1, limits::BLOCKING);
         self
     }
 
@@ -317,44 +268,27 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// # (anywhere, in_the_network) }
     /// ```
     pub fn only_named_queues(mut self) -> Self {
-        self.only_named = true;
+        self.parts.only_named = true;
         self
-    }
-
-    /// What it claims: by queue, the kinds whose own queue it is, and, where it is named, those that may send steps there.
-    fn lanes(&self) -> BTreeMap<Arc<str>, Vec<Arc<str>>> {
-        let mut lanes: BTreeMap<Arc<str>, Vec<Arc<str>>> = BTreeMap::new();
-        for kind in self.kinds.values() {
-            if !self.only_named || self.queues.contains_key(&*kind.queue) {
-                let lane = lanes.entry(kind.queue.clone()).or_default();
-                lane.push(kind.name.clone());
-            }
-            for queue in self.queues.keys().filter(|queue| **queue != *kind.queue) {
-                let lane = lanes.entry(Arc::from(queue.as_str())).or_default();
-                lane.push(kind.name.clone());
-            }
-        }
-        lanes.values_mut().for_each(|kinds| kinds.sort());
-        lanes
     }
 
     /// The worker's name in the history: host and process unless said. Names mean nothing to the engine; two workers may
     /// have the same.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.settings.name = name.into();
+        self.parts.settings.name = name.into();
         self
     }
 
     /// Silence after which others take this worker for dead, 15 s unless said. A heartbeat is sent five times as often.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.settings.lease = lease.max(Duration::from_millis(100));
+        self.parts.settings.lease = lease.max(Duration::from_millis(100));
         self
     }
 
     /// How often an idle worker looks for work that nobody told it of, a third of a second unless said. It is also how long it
     /// may take to hear what people say of queues.
     pub fn poll(mut self, poll: Duration) -> Self {
-        self.settings.poll = poll.max(Duration::from_millis(1));
+        self.parts.settings.poll = poll.max(Duration::from_millis(1));
         self
     }
 
@@ -370,21 +304,21 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// the intent over when this process has ended, or a lease later, and does not count that as a crash. Meanwhile the
     /// blocked code may still run; it can write nothing any more.
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.settings.grace = grace;
+        self.parts.settings.grace = grace;
         self
     }
 
     /// How long a running step may go on after its intent was cancelled, 10 s unless said. It is told at once
     /// ([`Cx::cancelled`]); when the time is over its future is dropped, and what it had done is unknown.
     pub fn cancel_grace(mut self, grace: Duration) -> Self {
-        self.settings.cancel_grace = grace;
+        self.parts.settings.cancel_grace = grace;
         self
     }
 
     /// What counts as trouble when it is this worker's turn to look for it: see [`Watch`]. The workers of a database should
     /// have the same.
     pub fn watch(mut self, watch: Watch) -> Self {
-        self.settings.watch = watch;
+        self.parts.settings.watch = watch;
         self
     }
 
@@ -414,13 +348,13 @@ impl<S: Send + Sync + 'static> Worker<S> {
         E: fmt::Display,
         Fut: Future<Output = Result<(), E>> + Send + 'static,
     {
-        self.settings.hook = Some(housekeeping::Hook::new(hook));
+        self.parts.settings.hook = Some(housekeeping::Hook::new(hook));
         self
     }
 
     /// Whether it has a hook ([`on_alert`](Self::on_alert)).
     pub fn has_alert_hook(&self) -> bool {
-        self.settings.hook.is_some()
+        self.parts.settings.hook.is_some()
     }
 
     /// Runs something around every attempt at a step, of all kinds, undo functions among them: inside what was added before.
@@ -438,9 +372,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
 
     /// What runs around the steps of each kind that this worker knows, the outermost first, as one table to read.
     pub fn middleware_table(&self) -> String {
-        let mut kinds: Vec<&str> = self.kinds.keys().map(|kind| &**kind).collect();
-        kinds.sort_unstable();
-        self.middleware.table(kinds.into_iter())
+        self.middleware.table(self.parts.kinds().into_iter())
     }
 
     /// How long a step may keep its thread without an `await` that lets others run, 10 s unless said. Who keeps it longer is
@@ -453,28 +385,28 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// into [`Cx::blocking`]. A closure there, or a [`Command`](crate::Command)'s program, that does not end within this time
     /// after its step was stopped counts as stuck, too.
     pub fn watchdog(mut self, limit: Duration) -> Self {
-        self.settings.watchdog = Some(limit.max(Duration::from_millis(20)));
+        self.parts.settings.watchdog = Some(limit.max(Duration::from_millis(20)));
         self
     }
 
     /// Nobody watches for steps that keep their thread.
     pub fn no_watchdog(mut self) -> Self {
-        self.settings.watchdog = None;
+        self.parts.settings.watchdog = None;
         self
     }
 
     /// Stops gracefully at this age, up to a tenth earlier by chance (so that workers that were started together do not stop
     /// together), as [`Stopped::Age`]: for a supervisor that starts it anew.
     pub fn max_age(mut self, age: Duration) -> Self {
-        let random = self.intendant.store().clock().random();
-        self.settings.bounds.age = Some(wear::spread(age, random));
+        let random = self.parts.intendant.store().clock().random();
+        self.parts.settings.bounds.age = Some(wear::spread(age, random));
         self
     }
 
     /// Stops gracefully when its process has this many bytes of resident memory, as [`Stopped::Memory`]: for a supervisor
     /// that starts it anew. Looked at with every heartbeat. Systems other than Linux do not tell; there it does nothing.
     pub fn max_memory(mut self, bytes: u64) -> Self {
-        self.settings.bounds.memory = Some(bytes);
+        self.parts.settings.bounds.memory = Some(bytes);
         self
     }
 
@@ -498,16 +430,16 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// # Ok::<(), intendant::Error>(()) }).unwrap();
     /// ```
     pub async fn plan<T: Intent>(&self, intent: &T) -> Result<DryRun, Error> {
-        let kind = self.known(T::KIND)?;
+        let kind = self.parts.known(T::KIND)?;
         let input = encode_input(intent).map_err(Error::payload("the input"))?;
-        let id = IntentId(self.intendant.store().clock().ordered_id());
-        self.dry_run(kind, describe(intent, id, input)?).await
+        let id = IntentId(self.parts.intendant.store().clock().ordered_id());
+        self.parts.dry_run(kind, describe(intent, id, input)?).await
     }
 
     /// The conflict rules of the kinds that this worker knows, as one table to read: whoever asks in a row finds what it does
     /// about whoever is there already.
     pub fn conflict_table(&self) -> String {
-        let mut kinds: Vec<_> = self.kinds.values().collect();
+        let mut kinds: Vec<_> = self.parts.kinds.values().collect();
         kinds.sort_by(|a, b| a.name.cmp(&b.name));
         let tables = kinds
             .iter()
@@ -525,31 +457,8 @@ impl<S: Send + Sync + 'static> Worker<S> {
         actor: &str,
         reason: Option<&str>,
     ) -> Result<(), Error> {
-        let what = "the output";
-        let output = payload::encode(output).map_err(Error::payload(what))?;
-        let record = self.intendant.get(id).await?;
-        let kind = self.known(&record.kind)?;
-        let input = payload::trusted(record.input.get());
-        let keys = self.intendant.store().secrets().await?;
-        let opened = keys.open(&input, record.account.as_deref(), id);
-        let (input, mask) = opened.map_err(|error| Error::NoPlan {
-            kind: record.kind.clone(),
-            error: error.to_string(),
-        })?;
-        match kind.accepts(&input, step, &output) {
-            registry::Accepts::Yes => {}
-            registry::Accepts::No(error) => return Err(Error::Payload { what, error }),
-            registry::Accepts::NoStep => {
-                let step = step.to_owned();
-                return Err(Error::NoStep { id, step });
-            }
-            registry::Accepts::NoPlan(error) => {
-                let (kind, error) = (record.kind, mask.over(&error).into_owned());
-                return Err(Error::NoPlan { kind, error });
-            }
-        }
-        let verb = crate::store::StepVerb::Skip(output);
-        self.intendant.on_step(id, step, verb, actor, reason).await
+        let output = payload::encode(output).map_err(Error::payload("the output"))?;
+        self.parts.skip(id, step, output, actor, reason).await
     }
 
     /// Works until `shutdown` completes ([`shutdown_signal`] does on SIGTERM and SIGINT), then finishes or hands back
@@ -559,36 +468,24 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// troubles of the database are waited out. To stop it, complete `shutdown`; dropping this future aborts the steps
     /// and leaves the rest to whoever finds the session dead.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<WorkReport, Error> {
-        if let Some(kind) = self.doubled {
-            return Err(Error::Setup(format!(
-                "the kind `{kind}` is registered twice with one worker"
-            )));
+        let Self {
+            state,
+            middleware,
+            mut parts,
+        } = self;
+        for (name, kind) in &mut parts.kinds {
+            kind.around = middleware.around(name, &state);
         }
-        check_name("worker", &self.settings.name)?;
-        for kind in self.kinds.values() {
-            kind.conflicts.check(&kind.name)?;
-            kind.about.check(&kind.name)?;
-        }
-        for queue in self.queues.keys() {
-            check_name("queue", queue)?;
-        }
-        scheduling::check(&self.schedules)?;
-        retaining::check(&self.retentions)?;
-        if self.only_named && self.queues.is_empty() {
-            let error = "the worker serves only the queues that are named, and none is; name one with `queue`";
-            return Err(Error::Setup(error.to_owned()));
-        }
-        self.intendant.store().check_schema().await?;
-        engine::Engine::new(self).run(shutdown).await
+        parts.run(Box::pin(shutdown)).await
     }
 }
 
 impl<S> fmt::Debug for Worker<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker")
-            .field("name", &self.settings.name)
-            .field("kinds", &self.kinds.keys())
-            .field("concurrency", &self.concurrency)
+            .field("name", &self.parts.settings.name)
+            .field("kinds", &self.parts.kinds.keys())
+            .field("concurrency", &self.parts.concurrency)
             .finish_non_exhaustive()
     }
 }

@@ -13,13 +13,13 @@ use super::noting::AtEnd;
 use super::pacing::late;
 use super::runner::{self, Bounds, Ended, Run, StepEnd};
 use crate::advance::Status;
-use crate::cx::{Cx, StepContext};
+use crate::cx::StepContext;
 use crate::id::TaskId;
 use crate::limits;
 use crate::state::{AttemptFailure, StepState};
 use crate::store::{CancelLoad, Finish, Goal, Life, Once, ParkRow, Ran, UndoRow, When};
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     /// An attempt has ended; with it, take in all that have ended meanwhile. While nothing is on its way to the disk,
     /// give those that are about to end a chance to go with the same tick.
     pub(super) async fn hear_ended(
@@ -306,13 +306,13 @@ impl<S: Send + Sync + 'static> Engine<S> {
                 let watchdog = self.watchdog.as_ref();
                 let run = Run {
                     run,
-                    cx: Cx::new(self.state.clone(), context.clone()),
+                    context: context.clone(),
                     input,
                     bounds: Bounds {
                         limit,
                         grace: self.settings.cancel_grace,
                     },
-                    layers: drive.kind.layers.clone(),
+                    around: drive.kind.around.clone(),
                     watched: watchdog.map(|watchdog| watchdog.watchlist().watch(context.clone())),
                 };
                 runner::spawn(run, step, self.ended_tx.clone())

@@ -42,7 +42,7 @@ impl AtEnd {
     }
 }
 
-impl<S> Drive<S> {
+impl Drive {
     /// A step that has a checkpoint has a row, which it did not get from here. Before the end is taken in.
     pub(super) fn hear_of_checkpoint(&mut self, step: usize, context: &StepContext) {
         if context.notes.has_checkpoint() {

@@ -8,7 +8,7 @@ use crate::id::SessionId;
 use crate::limits;
 use crate::offer::{Arrival, Offering};
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     /// Begins to offer, nothing at first.
     pub(super) fn begin_offer(&mut self, session: SessionId) -> mpsc::UnboundedReceiver<Arrival> {
         let lane = |lane: &LaneState| (lane.queue.clone(), lane.kinds.clone());

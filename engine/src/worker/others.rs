@@ -7,7 +7,7 @@ use super::drive::Drive;
 use crate::advance::Status;
 use crate::store::{ChildLoad, StepLoad, TickRequest};
 
-impl<S> Drive<S> {
+impl Drive {
     /// Takes in what has become of the children.
     pub(super) fn set_children(&mut self, children: Vec<ChildLoad>, arrived: i64, now: Duration) {
         self.children.reload(children, arrived);

@@ -6,7 +6,7 @@ use crate::intent::OnFailure;
 use crate::state::{FailureReason, IntentState};
 use crate::store::{Failure, Finish, StartedRow};
 
-impl<S> Drive<S> {
+impl Drive {
     pub(super) fn succeed(&self) -> Finish {
         let output = self.slots[self.plan.shape.output as usize].output.clone();
         Finish {

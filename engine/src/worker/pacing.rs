@@ -9,7 +9,7 @@ use super::paced::Paced;
 use crate::rate::PermitAsk;
 use crate::store::{TickAnswer, TickRequest};
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     /// What this worker asks of queues with a rate. Before slots are asked for: whose slots are on their way begins nothing.
     pub(super) fn ask_permits(&mut self, request: &mut TickRequest, stopping: bool) {
         if self.lanes.iter().all(|lane| lane.paced.is_none()) {

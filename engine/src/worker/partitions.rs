@@ -18,7 +18,7 @@ pub(super) struct Turning {
     pub(super) full_until: Duration,
 }
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     /// What is let go of makes room in a partition that may be full: there may be something to claim again. Returns of which
     /// queues that is; of what is not in hand any more, of all.
     pub(super) fn lets_go(&mut self, request: &TickRequest) -> HashSet<Arc<str>> {

@@ -15,7 +15,7 @@ pub(super) enum Claims {
     Some,
 }
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     /// Takes in what people have said. Of a queue that is paused, what was not begun with goes back in line; one that is
     /// resumed may have something to claim.
     pub(super) fn hear_control(&mut self, control: &Control) {

@@ -41,7 +41,7 @@ impl Reaping {
     }
 }
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     /// Ends a session that is dead.
     pub(super) fn reap(&mut self, session: SessionId, beat: Option<i64>) {
         // A session that is found dead again while its reaper waits for its last transaction has one reaper all the same:

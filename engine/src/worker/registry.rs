@@ -10,7 +10,7 @@ use crate::conflict::Conflicts;
 use crate::error::Error;
 use crate::id::IntentId;
 use crate::intent::{Intent, OnFailure};
-use crate::middleware::Layers;
+use crate::middleware::Around;
 use crate::payload::{Payload, PayloadError};
 use crate::plan::{self, BindError, BoundPlan, For, MakePlan, PlanFailure, Shape, undone_of};
 use crate::planted::{Slip, is_planted};
@@ -18,7 +18,7 @@ use crate::state::{FailureReason, StepState};
 use crate::store::{Claimed, NewIntent, RoutedLoad};
 
 /// One kind of intents and the code for it.
-pub(super) struct Kind<S> {
+pub(super) struct Kind {
     pub(super) name: Arc<str>,
     pub(super) queue: Arc<str>,
     pub(super) on_failure: OnFailure,
@@ -29,15 +29,15 @@ pub(super) struct Kind<S> {
     /// The intent that an input in JSON is.
     pub(super) describe: fn(IntentId, &Payload) -> Result<NewIntent, Error>,
     /// What runs around its steps.
-    pub(super) layers: Option<Layers<S>>,
-    make_plan: MakePlan<S>,
+    pub(super) around: Option<Arc<dyn Around>>,
+    make_plan: MakePlan,
     /// The last shape that was seen and found sound; a kind mostly has but one.
     known: Mutex<Option<(Arc<Shape>, Arc<str>)>>,
 }
 
 /// An intent's plan, and where it comes from.
-pub(super) struct Bound<S> {
-    pub(super) plan: BoundPlan<S>,
+pub(super) struct Bound {
+    pub(super) plan: BoundPlan,
     pub(super) source: Source,
 }
 
@@ -114,8 +114,8 @@ impl From<BindError> for Refusal {
     }
 }
 
-impl<S: Send + Sync + 'static> Kind<S> {
-    pub(super) fn new<T: Intent>(make_plan: MakePlan<S>) -> Self {
+impl Kind {
+    pub(super) fn new<T: Intent>(make_plan: MakePlan) -> Self {
         Self {
             name: Arc::from(T::KIND),
             queue: Arc::from(T::QUEUE),
@@ -125,14 +125,14 @@ impl<S: Send + Sync + 'static> Kind<S> {
             deadline: T::DEADLINE,
             about: T::about(),
             describe: from_json::<T>,
-            layers: None,
+            around: None,
             make_plan,
             known: Mutex::new(None),
         }
     }
 
     /// Makes the plan of a claimed intent, or binds the code to the plan by which it has started (PROTOCOL P4).
-    pub(super) fn bind(&self, claimed: &Claimed, build: &str) -> Result<Bound<S>, Refusal> {
+    pub(super) fn bind(&self, claimed: &Claimed, build: &str) -> Result<Bound, Refusal> {
         let account = For::Request(claimed.account.as_deref());
         let (defs, shape) = self.make(&claimed.input, account)?;
         let (shape, hash) = self.recognise(shape).map_err(PlanFailure::Plan)?;
@@ -189,7 +189,7 @@ impl<S: Send + Sync + 'static> Kind<S> {
         &self,
         claimed: &Claimed,
         routed: &RoutedLoad,
-    ) -> Result<Option<Bound<S>>, Refusal> {
+    ) -> Result<Option<Bound>, Refusal> {
         let account = For::Request(claimed.account.as_deref());
         let (defs, _) = self.make(&claimed.input, account)?;
         let undone = undone_of(&routed.step);
@@ -260,7 +260,7 @@ impl<S: Send + Sync + 'static> Kind<S> {
         &self,
         input: &Payload,
         for_whom: For<'_>,
-    ) -> Result<(Vec<plan::StepDef<S>>, Shape), PlanFailure> {
+    ) -> Result<(Vec<plan::StepDef>, Shape), PlanFailure> {
         let make = || (self.make_plan)(input, for_whom);
         let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(make));
         made.unwrap_or_else(|panic| {

@@ -55,7 +55,7 @@ impl Retaining {
     }
 }
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     /// Writes down what the code declares. Called once, before there is a session.
     pub(super) async fn declare_retention(&self) -> Result<(), Error> {
         if self.store().seam().is_watched() {

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -14,10 +15,10 @@ use tracing::Instrument as _;
 use super::limiting::{LimitOf, TimeLimit};
 use super::watchdog::Watched;
 use crate::beside::Closes;
-use crate::cx::{Awaits, Cx, StepContext};
+use crate::cx::{Awaits, StepContext};
 use crate::id::TaskId;
 use crate::limits;
-use crate::middleware::{Done, Layers, Next};
+use crate::middleware::Around;
 use crate::payload::Payload;
 use crate::plan::{RunStep, StepDone};
 use crate::state::AttemptFailure;
@@ -63,13 +64,13 @@ pub(super) struct Ended {
 }
 
 /// How an attempt is run.
-pub(super) struct Run<S> {
-    pub(super) run: RunStep<S>,
-    pub(super) cx: Cx<S>,
+pub(super) struct Run {
+    pub(super) run: RunStep,
+    pub(super) context: Arc<StepContext>,
     pub(super) input: Payload,
     pub(super) bounds: Bounds,
     /// What runs around it.
-    pub(super) layers: Option<Layers<S>>,
+    pub(super) around: Option<Arc<dyn Around>>,
     /// The watchdog's eye on it.
     pub(super) watched: Option<Watched>,
 }
@@ -99,32 +100,24 @@ impl Bounds {
 ///
 /// What is large stays where it is, behind a reference: an argument of an async function is kept twice in its future, so
 /// each level would double what a task weighs, and every attempt moves and fills it.
-pub(super) fn spawn<S: Send + Sync + 'static>(
-    run: Run<S>,
-    step: usize,
-    ended: mpsc::UnboundedSender<Ended>,
-) -> AbortHandle {
-    let context = run.cx.step().clone();
+pub(super) fn spawn(run: Run, step: usize, ended: mpsc::UnboundedSender<Ended>) -> AbortHandle {
+    let context = run.context;
     let span = step_logs::open(&context);
     let task = async move {
         let closes = Closes(&context.beside);
         let store = context.intendant.store();
         let (function, _turn) = store.seam().turn(run.run, &context, step).await;
-        let around = run.layers.as_deref().map(|layers| (run.cx.clone(), layers));
         // Calling the function is part of the attempt: decoding the input can panic as well.
-        let call = async { function(run.cx, run.input).await };
-        let result = match &around {
+        let call = async { function(context.clone(), run.input).await };
+        let result = match &run.around {
             None => {
                 let attempt = pin!(bounded(call, &context, run.bounds));
                 seen(run.watched, attempt).await
             }
-            Some((cx, layers)) => {
+            Some(around) => {
                 let step = Box::pin(bounded(call, &context, run.bounds));
-                let around = async {
-                    let next = Next::new(cx, layers, step);
-                    next.run().await.map(|Done(done)| done)
-                };
-                let attempt = pin!(bounded(around, &context, run.bounds.around()));
+                let step = around.run(context.clone(), step);
+                let attempt = pin!(bounded(step, &context, run.bounds.around()));
                 seen(run.watched, attempt).await
             }
         };

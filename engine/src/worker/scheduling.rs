@@ -120,7 +120,7 @@ impl Drop for Scheduling {
     }
 }
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     /// Writes down what the code declares, and begins to decide ticks. Called once, before there is a session, which would be
     /// left behind if this failed.
     pub(super) async fn begin_scheduling(&mut self) -> Result<(), Error> {

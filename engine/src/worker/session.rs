@@ -85,7 +85,7 @@ pub(super) fn build() -> String {
     }
 }
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     /// Begins a session. The first one waits a while for the database and then fails; later ones wait for it.
     pub(super) async fn begin_session(&mut self, first: bool) -> Result<Session, Error> {
         let mut again = Again::new();

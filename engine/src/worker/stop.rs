@@ -36,7 +36,7 @@ pub async fn shutdown_signal() {
     tokio::signal::ctrl_c().await.expect("a handler for Ctrl-C");
 }
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     /// Nothing new is started or claimed; steps that wait for a slot are not begun any more.
     pub(super) fn begin_stop(&mut self) {
         tracing::info!(

@@ -29,7 +29,7 @@ pub(crate) struct Asker {
     asking: Mutex<()>,
 }
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     /// Asks everybody to stop who is to be asked, by a rule or by plain SQL, beside the loop.
     pub(super) fn ask_to_stop(&self) {
         let intendant = self.intendant.clone();

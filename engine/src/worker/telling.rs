@@ -61,7 +61,7 @@ pub(super) fn taken_over(reaped: &Reaped) {
     }
 }
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     /// What it has in hand. Called with every heartbeat, and when that is nothing any more.
     pub(super) fn tell_in_hand(&self) {
         let worker = || self.settings.name.to_string();

@@ -16,7 +16,7 @@ use crate::limits;
 use crate::state::{FailureReason, IntentState, StepState};
 use crate::store::{ChildLoad, ChildRow, Life, StepRow, TickAnswer, TickRequest};
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     /// The next tick, if there is anything to write or to ask for.
     pub(super) fn next_tick(&mut self, stopping: bool) -> Option<Arc<TickRequest>> {
         let now = self.now();

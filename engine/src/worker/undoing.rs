@@ -18,9 +18,9 @@ use crate::plan::{RunStep, RunUndo};
 use crate::state::{FailureReason, IntentState};
 use crate::store::{CancelLoad, Failure, Finish, Goal, StepAt, TickRequest};
 
-impl<S: Send + Sync + 'static> Drive<S> {
+impl Drive {
     /// What runs when a step is started: its function, or, of an undo, that which takes back what the step has come to.
-    pub(super) fn run_of(&self, step: usize) -> Option<RunStep<S>> {
+    pub(super) fn run_of(&self, step: usize) -> Option<RunStep> {
         let def = self.plan.def(step)?;
         let Some(base) = self.plan.undoes(step) else {
             return Some(def.run.clone());
@@ -30,11 +30,8 @@ impl<S: Send + Sync + 'static> Drive<S> {
 }
 
 /// Takes a step back that has come to this.
-pub(super) fn run<S: Send + Sync + 'static>(
-    undo: RunUndo<S>,
-    output: Option<Payload>,
-) -> RunStep<S> {
-    Arc::new(move |cx, input| undo(cx, input, output.clone()))
+pub(super) fn run(undo: RunUndo, output: Option<Payload>) -> RunStep {
+    Arc::new(move |context, input| undo(context, input, output.clone()))
 }
 
 /// What a step in another queue is given to take back: the input of what it takes back, and its output, if there is one, in
@@ -62,7 +59,7 @@ pub(super) fn of_one(list: &Payload) -> Result<(Payload, Option<Payload>), Refus
     })
 }
 
-impl<S> Drive<S> {
+impl Drive {
     /// Where the steps are, as far as what is next depends on them.
     pub(super) fn statuses(&self) -> Vec<Status> {
         let mut statuses: Vec<Status> = self.slots.iter().map(|slot| slot.status).collect();

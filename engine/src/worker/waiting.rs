@@ -85,7 +85,7 @@ impl Slot {
     }
 }
 
-impl<S> Drive<S> {
+impl Drive {
     /// Looks again at a step that waits by names.
     pub(super) fn settle(&mut self, index: usize, now: Duration) {
         let slot = &self.slots[index];

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::engine::Engine;
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     /// Timers of intents in hand that are due.
     pub(super) fn timers_due(&mut self, stop_by: &mut Option<Duration>) {
         let now = self.now();

@@ -94,7 +94,7 @@ fn resident_of(status: &str) -> Option<u64> {
     kilobytes.checked_mul(1024)
 }
 
-impl<S: Send + Sync + 'static> Engine<S> {
+impl Engine {
     /// Why this worker has to stop by itself, if it has to. Asked with every heartbeat.
     pub(super) fn worn(&self) -> Option<Stopped> {
         let bounds = self.settings.bounds;

@@ -89,10 +89,7 @@ static FINDERS: &[(&str, &[Finder])] = &[
         "line-unlocked",
         &[finder("interleavings", &["resources::"])],
     ),
-    (
-        "slots-unlocked",
-        &[finder("contract", &["slots::a_limit_holds"])],
-    ),
+    ("slots-unlocked", &[finder("interleavings", &["slots::"])]),
     (
         "result-overwritten",
         &[finder("interleavings", &["results::"])],

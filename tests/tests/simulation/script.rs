@@ -17,6 +17,18 @@ pub(crate) struct Script {
     pub telling: Telling,
 }
 
+impl Script {
+    /// The line that plays it again.
+    pub(crate) fn line(&self) -> String {
+        let without: Vec<String> = self.without.iter().map(u64::to_string).collect();
+        format!(
+            "INTENDANT_SIMULATION_SEED={} INTENDANT_SIMULATION_WITHOUT={} cargo test -p intendant-tests --test simulation -- --nocapture",
+            self.seed,
+            without.join(",")
+        )
+    }
+}
+
 /// What becomes of the story of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Telling {

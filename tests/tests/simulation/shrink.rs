@@ -6,27 +6,25 @@ use crate::mishaps::Mishap;
 use crate::played;
 use crate::script::Script;
 
-/// The line that plays the run again, with as few faults as it needs.
-pub(crate) fn line(script: &Script, mishaps: &[(u64, Mishap)]) -> String {
+/// The same run with as few faults as it needs.
+pub(crate) fn shrink(script: &Script, mishaps: &[(u64, Mishap)]) -> Script {
     let faults: BTreeSet<u64> = mishaps.iter().map(|(event, _)| *event).collect();
-    let without = shrunk(faults.into_iter().collect(), |without| {
+    let without = needless(faults.into_iter().collect(), |without| {
         let script = Script {
             without: without.clone(),
             ..script.clone()
         };
         played(script).breach.is_some()
     });
-    let without: Vec<String> = without.iter().map(u64::to_string).collect();
-    format!(
-        "INTENDANT_SIMULATION_SEED={} INTENDANT_SIMULATION_WITHOUT={} cargo test -p intendant-tests --test simulation -- --nocapture",
-        script.seed,
-        without.join(",")
-    )
+    Script {
+        without,
+        ..script.clone()
+    }
 }
 
 /// Faults that can be left out: halves first, then smaller parts, then each by itself (Zeller, Hildebrandt: Simplifying and
 /// isolating failure-inducing input, 2002).
-fn shrunk(faults: Vec<u64>, fails: impl Fn(&BTreeSet<u64>) -> bool) -> BTreeSet<u64> {
+fn needless(faults: Vec<u64>, fails: impl Fn(&BTreeSet<u64>) -> bool) -> BTreeSet<u64> {
     let mut without = BTreeSet::new();
     let mut size = faults.len().div_ceil(2);
     while size > 0 {
@@ -49,7 +47,7 @@ mod tests {
     #[test]
     fn what_a_failure_needs_is_left() {
         let needs = [3, 17];
-        let without = shrunk((0..20).collect(), |without| {
+        let without = needless((0..20).collect(), |without| {
             needs.iter().all(|needed| !without.contains(needed))
         });
         let left: Vec<u64> = (0..20).filter(|it| !without.contains(it)).collect();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use intendant_tests::database::Database;
-use intendant_tests::postgres::{Cluster, Durability};
+use intendant_tests::postgres::Cluster;
 use intendant_tests::proxy::{Fate, Faults, Proxy, Sort};
 use tokio::task::JoinHandle;
 
@@ -37,7 +37,7 @@ pub(crate) struct Network {
 impl Network {
     /// Starts a server, with a database on it. Nothing is cut yet.
     pub(crate) async fn start(seed: u64) -> Result<(Self, Database)> {
-        let cluster = Cluster::start(Durability::Relaxed)?;
+        let cluster = Cluster::start()?;
         let database = Database::on_server(&cluster.url()).await?;
         let network = Self {
             proxy: Proxy::start(&database.url, seed).await?,
