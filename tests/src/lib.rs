@@ -6,6 +6,7 @@ pub mod chromium;
 pub mod clock;
 pub mod database;
 pub mod full;
+pub mod idle;
 pub mod long;
 pub mod orders;
 mod past;

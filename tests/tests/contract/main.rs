@@ -34,6 +34,7 @@ mod fanout;
 mod few_at_once;
 mod flips;
 mod history;
+mod idle;
 mod invariants;
 mod invariants_of_queues;
 mod invariants_others;

@@ -21,7 +21,7 @@ pub(crate) fn cuts() -> u64 {
     std::env::var("INTENDANT_TEST_CUTS")
         .ok()
         .and_then(|cuts| cuts.parse().ok())
-        .unwrap_or(25)
+        .unwrap_or(15)
 }
 
 /// Two effects in the database, one of them in another queue, a child, a message, a

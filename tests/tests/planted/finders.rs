@@ -30,8 +30,8 @@ pub(crate) fn of(bug: &str) -> Option<&'static [Finder]> {
 }
 
 static FINDERS: &[(&str, &[Finder])] = &[
-    ("record-unfenced", &[simulation(1)]),
-    ("tick-unnumbered", &[simulation(1)]),
+    ("record-unfenced", &[simulation(25)]),
+    ("tick-unnumbered", &[simulation(45)]),
     (
         "heartbeat-unfenced",
         &[finder(
@@ -61,7 +61,7 @@ static FINDERS: &[(&str, &[Finder])] = &[
         "poll-off",
         &[finder("contract", &["promises::a_process_that_is_gone"])],
     ),
-    ("commit-taken-for-granted", &[simulation(1)]),
+    ("commit-taken-for-granted", &[simulation(17)]),
     (
         "cancel-uncompared",
         &[
