@@ -109,8 +109,6 @@ pub(super) struct Engine {
     /// The next timer of anybody's that is due.
     pub(super) next_due: Option<Duration>,
     pub(super) probation: Option<Probation>,
-    /// There are suspects in *ready*, since when.
-    pub(super) suspects_since: Option<Duration>,
     /// Somebody else could start steps at once.
     pub(super) others_idle: bool,
     /// When the database was last asked whether this session lives, and said yes.
@@ -196,7 +194,6 @@ impl Engine {
             signals_due: false,
             next_due: None,
             probation: None,
-            suspects_since: None,
             others_idle: false,
             confirmed: Duration::ZERO,
             sent: Duration::ZERO,

@@ -30,7 +30,7 @@ impl Engine {
             || unsure
             || self.is_stuck()
             || self.probation.is_some()
-            || self.suspects_since.is_some()
+            || self.suspects_since().is_some()
             || self.inflight.as_deref().is_some_and(suspect)
         {
             offering.withdraw();

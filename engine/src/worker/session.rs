@@ -223,7 +223,6 @@ impl Engine {
         self.inflight = None;
         self.bytes = 0;
         self.probation = None;
-        self.suspects_since = None;
         self.next_due = None;
         self.signals_due = false;
         // New lanes know nothing of what people have said.

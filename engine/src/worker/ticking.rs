@@ -78,7 +78,7 @@ impl Engine {
             return Claims::None;
         }
         request.claim_bytes = limits::PREFETCH_BYTES - self.bytes;
-        if let Some(since) = self.suspects_since {
+        if let Some(since) = self.suspects_since() {
             // A suspect is best claimed by a session that has nothing else in hand. For that, nothing new is claimed
             // for a while; steps that take longer than that are not waited for. Nor does a slot wait that is to be had now.
             self.withdraw_offer();
@@ -90,26 +90,16 @@ impl Engine {
                 let lanes = self.lanes.iter_mut();
                 let asked = lanes.filter(|lane| lane.takes_suspects());
                 asked.for_each(LaneState::suspects_asked);
-                self.suspects_since = None;
             } else if !self.drives.is_empty() {
                 return Claims::None;
             }
         }
-        let beat = self.beat_interval();
         for lane in &mut self.lanes {
             let room = lane.room(now, limits::PREFETCH_BYTES - self.bytes);
             if !lane.may_claim(now) || room == 0 {
                 continue;
             }
             let kinds = self.backing_off.others(&lane.kinds);
-            let waited = |since| now.saturating_sub(since) >= beat;
-            let asks = !(request.claim_suspect.is_empty() && request.probes.is_empty());
-            if !asks && lane.suspects_since.is_some_and(waited) {
-                // It goes before the ordinary task that could begin now.
-                request.claim_suspect.push(lane.claim(kinds.clone(), 1));
-                request.probes.extend(self.backing_off.due(lane, now));
-                lane.suspects_asked();
-            }
             if lane.hint && !kinds.is_empty() {
                 request.claim.push(lane.claim(kinds, room));
             }
