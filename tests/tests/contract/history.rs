@@ -11,7 +11,7 @@ use intendant::{
 use serde::{Deserialize, Serialize};
 
 use crate::asking::{Call, Client};
-use crate::support::{Bench, Gate, on_both, start};
+use crate::support::{Bench, Counter, Gate, on_both, start};
 
 on_both! {
     history_is_by_account_and_resource_newest_first_in_pages;
@@ -262,9 +262,17 @@ async fn what_has_not_started_has_no_start(bench: Bench) -> Result<()> {
     Ok(())
 }
 
+/// Who is at the gate, and the gate.
+#[derive(Clone, Default)]
+struct Held {
+    begun: Counter,
+    gate: Gate,
+}
+
 /// Waits in the first of two attempts, and fails then.
-async fn second_time(cx: Cx<Gate>, op: Op) -> StepResult<u64> {
-    cx.state().pass().await;
+async fn second_time(cx: Cx<Held>, op: Op) -> StepResult<u64> {
+    cx.state().begun.add();
+    cx.state().gate.pass().await;
     match cx.attempt() {
         1 => Err(intendant::StepError::new("not yet")),
         _ => Ok(op.server),
@@ -272,16 +280,19 @@ async fn second_time(cx: Cx<Gate>, op: Op) -> StepResult<u64> {
 }
 
 async fn a_step_ends_when_it_does_however_late_that_is_written(bench: Bench) -> Result<()> {
-    let gate = Gate::default();
+    let held = Held::default();
     // Longer than nobody can write, or the attempt would be a successor's.
-    let worker = bench.worker(gate.clone()).lease(Duration::from_secs(30));
+    let worker = bench.worker(held.clone()).lease(Duration::from_secs(30));
     let worker = start(worker.register_step(second_time));
     let op = Op {
         account: "ada".into(),
         server: 1,
     };
     let op = bench.intendant.request(op).await?;
-    bench.reach(op.id(), IntentState::Running).await?;
+    // That it is running is committed a moment before the attempt begins.
+    bench
+        .until(|| async { Ok((held.begun.get() == 1).then_some(())) })
+        .await?;
     // Nobody can write for a while, and the attempt ends meanwhile.
     let mut client = Client::connect(&bench).await?;
     if bench.database.kind == StoreKind::Sqlite {
@@ -302,7 +313,7 @@ async fn a_step_ends_when_it_does_however_late_that_is_written(bench: Bench) -> 
             })
             .await?;
     }
-    gate.open();
+    held.gate.open();
     // Time passes, which is what this is about.
     tokio::time::sleep(Duration::from_secs(2)).await;
     ensure!(bench.intendant.attempts(op.id()).await?.is_empty());
