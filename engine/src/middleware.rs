@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::cx::{Cx, StepContext};
-use crate::plan::StepDone;
+use crate::plan::{Attempt, StepDone};
 use crate::step::StepResult;
 
 /// That a step ended well. Only the step itself can say so, so a middleware can pass it on or fail the attempt instead, and
@@ -94,9 +94,6 @@ impl<S: Send + Sync + 'static, M: Middleware<S>> Layer<S> for M {
         Box::pin(Middleware::around(self, cx, next))
     }
 }
-
-/// An attempt that is not over yet.
-type Attempt<'a> = BoxFuture<'a, StepResult<StepDone>>;
 
 /// All that runs around the steps of one kind, without the application's types.
 pub(crate) trait Around: Send + Sync {

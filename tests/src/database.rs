@@ -13,7 +13,8 @@ use crate::postgres;
 use crate::scratch;
 use crate::template::{self, Template};
 
-/// A database that nobody else uses; removed when it is dropped, or, on a server, by whoever makes the next one there.
+/// A database that nobody else uses; removed when it is dropped, or, on a server, when this process makes the next one there.
+/// Its last ones go with the server, and stay on one that is not its own.
 #[derive(Debug)]
 pub struct Database {
     /// What to connect to.
@@ -82,9 +83,11 @@ impl Database {
         let mut admin = PgConnection::connect(server).await?;
         for left in left_on(server) {
             let drop = format!("drop database if exists {left} with (force)");
-            sqlx::raw_sql(sqlx::AssertSqlSafe(drop))
-                .execute(&mut admin)
-                .await?;
+            let dropped = sqlx::raw_sql(sqlx::AssertSqlSafe(drop));
+            if let Err(error) = dropped.execute(&mut admin).await {
+                // It takes room, and is nobody else's trouble.
+                eprintln!("{left} stays: {error}");
+            }
         }
         let create = format!("create database {name} {like}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(create))

@@ -46,7 +46,7 @@ const OPTIONS: &str = "-c fsync=off -c full_page_writes=off -c autovacuum_naptim
 const SCRIPT: &str = r#"
 set -eu
 # What is left of scripts that were killed themselves. Their servers stop when their files are gone.
-for left in "$CLUSTERS".*; do
+for left in /dev/shm/intendant-pg.* "${TMPDIR:-/tmp}"/intendant-pg.*; do
   pid=$(cat "$left/pid" 2>/dev/null) || continue
   kill -0 "$pid" 2>/dev/null || rm -rf "$left" || true
 done

@@ -61,14 +61,14 @@ impl<T> fmt::Debug for Node<T> {
 }
 
 /// A step without its types; the application's state is in it.
-pub(crate) type RunStep = Arc<dyn Fn(Arc<StepContext>, Payload) -> Attempt + Send + Sync>;
+pub(crate) type RunStep = Arc<dyn Fn(Arc<StepContext>, Payload) -> Attempt<'static> + Send + Sync>;
 
 /// An undo without its types, given its step's input and, if there is one, its output.
 pub(crate) type RunUndo =
-    Arc<dyn Fn(Arc<StepContext>, Payload, Option<Payload>) -> Attempt + Send + Sync>;
+    Arc<dyn Fn(Arc<StepContext>, Payload, Option<Payload>) -> Attempt<'static> + Send + Sync>;
 
-/// One attempt at a step, which comes to its output as JSON.
-pub(crate) type Attempt = BoxFuture<'static, Result<StepDone, StepError>>;
+/// One attempt at a step that is not over yet, and comes to its output as JSON.
+pub(crate) type Attempt<'a> = BoxFuture<'a, Result<StepDone, StepError>>;
 
 /// How an erased step ended well.
 pub(crate) enum StepDone {

@@ -63,6 +63,9 @@ impl Statement {
     }
 }
 
+/// In place of a statement that this database does not need.
+const NONE: &str = "select 1";
+
 macro_rules! statements {
     (
         both { $($both:ident = $file:literal,)* }
@@ -78,12 +81,12 @@ macro_rules! statements {
         $(pub(super) static $pg: Statement = Statement {
             name: $pg_file,
             postgres: include_str!(concat!("../../sql/postgres/", $pg_file, ".sql")),
-            sqlite: "select 1",
+            sqlite: NONE,
         };)*
         // PostgreSQL does these within another statement, or in another way.
         $(pub(super) static $lite: Statement = Statement {
             name: $lite_file,
-            postgres: "select 1",
+            postgres: NONE,
             sqlite: include_str!(concat!("../../sql/sqlite/", $lite_file, ".sql")),
         };)*
         static ALL: &[&Statement] = &[$(&$both,)* $(&$pg,)* $(&$lite,)*];
@@ -453,9 +456,10 @@ fn named(name: &str) -> Option<&'static Statement> {
     ALL.iter().find(|statement| statement.name == name).copied()
 }
 
-/// A statement for PostgreSQL by its name, as it is in this process.
+/// A statement for PostgreSQL by its name, as it is in this process; none if it is one that only SQLite needs.
 pub(crate) fn text_of(name: &str) -> Option<&'static str> {
-    named(name).map(Statement::postgres)
+    let text = named(name).map(Statement::postgres);
+    text.filter(|text| *text != NONE)
 }
 
 /// A statement by its name, on both databases, as it is in its file.

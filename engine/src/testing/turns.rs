@@ -42,7 +42,7 @@ pub async fn paused<F: Future>(pause: Pause, future: F) -> F::Output {
     PAUSE.scope(pause, future).await
 }
 
-/// The statement for PostgreSQL that is in the file of this name, for those who play a transaction by hand.
+/// The statement of this name for PostgreSQL, as this process has it, for those who play a transaction by hand.
 pub fn statement(name: &str) -> Option<&'static str> {
     text_of(name)
 }

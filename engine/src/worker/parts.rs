@@ -22,7 +22,7 @@ use crate::payload::{self, Payload};
 use crate::retention::Retention;
 use crate::store::{NewIntent, StepVerb};
 
-/// All of a worker but its state and its middleware, which the kinds have in them when it runs.
+/// All of a worker but its state, which the kinds have in them from the first, and its middleware, which they have when it runs.
 pub(super) struct Parts {
     pub(super) intendant: Intendant,
     pub(super) kinds: HashMap<Arc<str>, Kind>,

@@ -121,6 +121,8 @@ pub(super) fn spawn(run: Run, step: usize, ended: mpsc::UnboundedSender<Ended>) 
                 seen(run.watched, attempt).await
             }
         };
+        // Whoever hears that it has ended finds no state held by it.
+        drop((function, run.around));
         // What the step has left behind in tasks of its own begins nothing more.
         drop(closes);
         context.beside.gone().await;

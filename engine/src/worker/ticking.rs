@@ -119,7 +119,8 @@ impl Engine {
 
     /// It has nothing in hand, and nothing is on its way here.
     fn is_alone(&self) -> bool {
-        self.drives.is_empty() && self.is_offer_settled()
+        let arrives = self.lanes.iter().any(|lane| lane.arriving > 0);
+        self.drives.is_empty() && !arrives && self.is_offer_settled()
     }
 
     fn new_lease(&self) -> LeaseId {

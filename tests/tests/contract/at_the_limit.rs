@@ -23,12 +23,10 @@ on_both! {
     a_permit_that_was_given_back_is_used_by_others;
     a_kind_is_tried_where_it_can_be_had_although_it_waits_in_a_full_partition_as_well;
     a_full_queue_has_its_worker_claim_nothing_from_an_empty_one;
-    who_comes_later_stands_behind_the_others_whatever_the_clock_says;
-    a_worker_that_stops_stands_in_no_line;
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Mail {
+pub(crate) struct Mail {
     account: String,
 }
 
@@ -49,7 +47,7 @@ fn mail() -> Mail {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Parcel;
+pub(crate) struct Parcel;
 
 impl Intent for Parcel {
     const KIND: &'static str = "parcel.send";
@@ -58,7 +56,7 @@ impl Intent for Parcel {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Errand;
+pub(crate) struct Errand;
 
 impl Intent for Errand {
     const KIND: &'static str = "errand";
@@ -93,33 +91,33 @@ impl Intent for Order {
 
 /// What has begun, and what it waits for.
 #[derive(Debug, Clone, Default)]
-struct Post {
-    begun: Counter,
-    gate: Gate,
+pub(crate) struct Post {
+    pub(crate) begun: Counter,
+    pub(crate) gate: Gate,
 }
 
 impl Post {
-    fn open() -> Arc<Self> {
+    pub(crate) fn open() -> Arc<Self> {
         let post = Self::default();
         post.gate.open();
         Arc::new(post)
     }
 }
 
-type Desk = Arc<Post>;
+pub(crate) type Desk = Arc<Post>;
 
-async fn send(cx: Cx<Desk>, _: Mail) -> StepResult<u64> {
+pub(crate) async fn send(cx: Cx<Desk>, _: Mail) -> StepResult<u64> {
     let begun = cx.state().begun.add();
     cx.state().gate.pass().await;
     tokio::time::sleep(Duration::from_millis(2)).await;
     Ok(begun)
 }
 
-async fn send_parcel(_: Cx<Desk>, _: Parcel) -> StepResult<u64> {
+pub(crate) async fn send_parcel(_: Cx<Desk>, _: Parcel) -> StepResult<u64> {
     Ok(1)
 }
 
-async fn run_errand(cx: Cx<Desk>, _: Errand) -> StepResult<u64> {
+pub(crate) async fn run_errand(cx: Cx<Desk>, _: Errand) -> StepResult<u64> {
     let begun = cx.state().begun.add();
     cx.state().gate.pass().await;
     Ok(begun)
@@ -148,11 +146,11 @@ fn order(_: &Order, plan: &mut Plan<Desk>) -> Node<u64> {
 }
 
 impl Bench {
-    fn desk(&self, post: &Desk) -> Worker<Desk> {
+    pub(crate) fn desk(&self, post: &Desk) -> Worker<Desk> {
         self.worker(post.clone())
     }
 
-    async fn slots(&self, slots: u32) -> Result<bool> {
+    pub(crate) async fn slots(&self, slots: u32) -> Result<bool> {
         let limit = self.intendant.limit_queue("mail", Some(slots), "ada", None);
         Ok(limit.await?)
     }
@@ -162,7 +160,7 @@ impl Bench {
         Ok(rate.await?)
     }
 
-    async fn backlog(&self, count: usize) -> Result<()> {
+    pub(crate) async fn backlog(&self, count: usize) -> Result<()> {
         self.intendant
             .request_all((0..count).map(|_| mail()))
             .await?;
@@ -188,7 +186,7 @@ impl Bench {
     }
 
     /// Has intents of a kind be tried by themselves, as of now.
-    async fn is_tried(&self, kind: &str) -> Result<()> {
+    pub(crate) async fn is_tried(&self, kind: &str) -> Result<()> {
         let (now, hour) = match self.database.kind {
             StoreKind::Sqlite => (
                 "cast(unixepoch('subsec') * 1000000 as integer)",
@@ -421,86 +419,5 @@ async fn a_full_queue_has_its_worker_claim_nothing_from_an_empty_one(bench: Benc
     second.output().await?;
     let ticks = running.stop().await?.ticks;
     ensure!(ticks < 20, "{ticks} ticks");
-    bench.check().await
-}
-
-/// A worker that has use for one slot, and whose step holds the only one until the gate of its desk is opened.
-async fn holder(bench: &Bench) -> Result<(Running, Desk)> {
-    let desk = Desk::default();
-    bench.backlog(1).await?;
-    bench.slots(1).await?;
-    let worker = bench.desk(&desk).concurrency(1);
-    let running = start(worker.register_step(send));
-    bench
-        .until(|| async { Ok((desk.begun.get() == 1).then_some(())) })
-        .await?;
-    Ok((running, desk))
-}
-
-/// Waits until so many workers stand in line for a slot.
-async fn in_line(bench: &Bench, workers: i64) -> Result<()> {
-    bench
-        .until(|| async {
-            let hungry = "select count(*) from @slot where hungry_at is not null";
-            Ok((bench.number(hungry).await? == workers).then_some(()))
-        })
-        .await
-}
-
-async fn who_comes_later_stands_behind_the_others_whatever_the_clock_says(
-    bench: Bench,
-) -> Result<()> {
-    let (first, holding) = holder(&bench).await?;
-    bench.backlog(2).await?;
-    let post = Post::open();
-    let second = start(bench.desk(&post).register_step(send));
-    in_line(&bench, 1).await?;
-    // The clock by which it came was an hour ahead.
-    let hour = match bench.database.kind {
-        StoreKind::Sqlite => "3600000000",
-        StoreKind::Postgres => "interval '1 hour'",
-    };
-    let sql =
-        format!("update @slot set hungry_at = hungry_at + {hour} where hungry_at is not null");
-    bench.run_sql(&sql).await?;
-    let third = start(bench.desk(&post).register_step(send).name("third"));
-    in_line(&bench, 2).await?;
-    let behind = "select count(*) from @slot s join @session t on t.id = s.session_id \
-                  where t.worker = 'third' and s.hungry_at > \
-                  (select max(o.hungry_at) from @slot o where o.session_id <> s.session_id)";
-    ensure!(bench.number(behind).await? == 1);
-    holding.gate.open();
-    bench
-        .until(|| async { Ok((holding.begun.get() + post.begun.get() == 3).then_some(())) })
-        .await?;
-    for running in [first, second, third] {
-        running.stop().await?;
-    }
-    bench.check().await
-}
-
-async fn a_worker_that_stops_stands_in_no_line(bench: Bench) -> Result<()> {
-    let (first, holding) = holder(&bench).await?;
-    bench.is_tried(Parcel::KIND).await?;
-    let busy = Desk::default();
-    let second = bench.desk(&busy).register_step(run_errand);
-    let second = start(second.register_step(send_parcel));
-    bench.intendant.request(Errand).await?;
-    let parcel = bench.intendant.request(Parcel).await?;
-    in_line(&bench, 1).await?;
-    bench
-        .until(|| async { Ok((busy.begun.get() == 1).then_some(())) })
-        .await?;
-    // It waits for its errand, and the parcel is others' by then.
-    let stopping = tokio::spawn(second.stop());
-    in_line(&bench, 0).await?;
-    ensure!(!stopping.is_finished());
-    busy.gate.open();
-    stopping.await??;
-    holding.gate.open();
-    let third = start(bench.desk(&busy).register_step(send_parcel));
-    parcel.output().await?;
-    first.stop().await?;
-    third.stop().await?;
     bench.check().await
 }

@@ -42,6 +42,7 @@ mod keys_of_sql;
 mod labels;
 mod limits;
 mod limits_of_waits;
+mod lines_for_slots;
 mod locked;
 mod long_lines;
 mod looking;

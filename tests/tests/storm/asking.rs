@@ -1,7 +1,7 @@
 //! Somebody who asks for intents through the server, and takes nothing for asked for before it is acknowledged.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -26,15 +26,23 @@ pub(crate) struct Asked {
     pub(crate) found: u64,
 }
 
+/// What is known of it meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct Talk {
+    pub(crate) stop: AtomicBool,
+    pub(crate) acknowledged: AtomicU64,
+}
+
 /// Asks for one after the other until it is told to stop, and reads each.
-pub(crate) async fn ask(server: Arc<Server>, stop: Arc<AtomicBool>) -> Result<Asked> {
+pub(crate) async fn ask(server: Arc<Server>, talk: Arc<Talk>) -> Result<Asked> {
     until_known(&server).await?;
     let mut asked = Asked::default();
-    while !stop.load(Ordering::Relaxed) {
+    while !talk.stop.load(Ordering::Relaxed) {
         let number = FIRST + asked.acknowledged.len();
         let id = ask_for(&server, number, &mut asked.found).await?;
         read(&server, number, &id).await?;
         asked.acknowledged.push((number, id));
+        talk.acknowledged.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(PAUSE).await;
     }
     Ok(asked)

@@ -44,7 +44,7 @@ const ON_SQLITE: [(Fault, usize); 3] = [
 
 /// Between two faults, in milliseconds. What a killed worker had in hand is tried one by one, so kills that come fast leave
 /// little to hit; on SQLite most of the work is done.
-const PAUSE_MS_ON_POSTGRES: Range<u64> = 100..300;
+const PAUSE_MS_ON_POSTGRES: Range<u64> = 80..260;
 const PAUSE_MS_ON_SQLITE: Range<u64> = 150..450;
 
 /// One fault.

@@ -4,7 +4,7 @@
 //! one's clock is five minutes behind and one's five minutes ahead. Then all is calm, and the ledger judges.
 //!
 //! ```sh
-//! cargo test --workspace --test storm -- --nocapture                                        # two minutes on each
+//! cargo test --workspace --test storm -- --nocapture                                        # 90 seconds on each
 //! INTENDANT_STORM_MINUTES=120 cargo test --release --workspace --test storm -- --nocapture   # by hand: a soak
 //! INTENDANT_STORM_SEED=17 cargo test --workspace --test storm -- --nocapture                 # the same faults again
 //! ```
@@ -46,7 +46,7 @@ pub(crate) const LEASE: Duration = Duration::from_secs(1);
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long the faults last, on each database.
-const USUAL: Duration = Duration::from_secs(120);
+const USUAL: Duration = Duration::from_secs(90);
 
 /// The databases take turns: with the processes of both at once, two cores would be measured.
 static TURN: Mutex<()> = Mutex::const_new(());

@@ -1,7 +1,7 @@
 //! Everything that runs in a storm, and how it comes to its end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, ensure};
@@ -13,8 +13,8 @@ use intendant_tests::rounds::{Round, STEPS};
 use intendant_tests::tell;
 use tokio::task::JoinHandle;
 
-use crate::asking::{self, Asked};
-use crate::counts::{Counts, least_intents};
+use crate::asking::{self, Asked, Talk};
+use crate::counts::Counts;
 use crate::crew::Crew;
 use crate::faults::{Dealt, Deck, Fault};
 use crate::judge;
@@ -43,7 +43,7 @@ pub(crate) fn round(number: usize) -> Round {
 /// A database with workers and a server on it, and somebody who asks. What is on the network is dropped before it.
 pub(crate) struct Site {
     asking: JoinHandle<Result<Asked>>,
-    stop: Arc<AtomicBool>,
+    talk: Arc<Talk>,
     server: Arc<Server>,
     crew: Crew,
     chaos: Chaos,
@@ -87,10 +87,10 @@ impl Site {
         let [_, ledger, slots] = chaos.arguments()?;
         let crew = Crew::start([url.clone(), ledger, slots], kind)?;
         let server = Server::new(url);
-        let stop = Arc::new(AtomicBool::new(false));
+        let talk = Arc::<Talk>::default();
         Ok(Self {
-            asking: tokio::spawn(asking::ask(server.clone(), stop.clone())),
-            stop,
+            asking: tokio::spawn(asking::ask(server.clone(), talk.clone())),
+            talk,
             server,
             crew,
             chaos,
@@ -101,22 +101,18 @@ impl Site {
         })
     }
 
-    /// Faults, for so long, and longer where not enough has been asked for by then. Returns how long it was.
+    /// Faults, for so long, and up to twice as long where not enough was hit by then. Returns how long it was.
     pub(crate) async fn storm(&mut self, deck: &mut Deck, lasts: Duration) -> Result<Duration> {
         if let Some(network) = &self.network {
             network.disturb();
         }
         let begun = Instant::now();
-        let least = least_intents(self.chaos.intendant.store_kind(), lasts) as usize;
+        let kind = self.chaos.intendant.store_kind();
         // Whoever asks ends before it is told to only if something is wrong.
         while !self.asking.is_finished() {
-            // A machine that is slow, or that has other work, takes longer for what has to be carried out at least.
-            let limit = if self.intents < least {
-                2 * lasts
-            } else {
-                lasts
-            };
-            if begun.elapsed() >= limit {
+            // A machine that is slow, or that has other work, takes longer to meet as much.
+            let is_over = begun.elapsed() >= lasts && self.so_far().short(kind, lasts).is_empty();
+            if is_over || begun.elapsed() >= 2 * lasts {
                 break;
             }
             let dealt = deck.deal();
@@ -132,6 +128,29 @@ impl Site {
             self.strike(dealt)?;
         }
         Ok(begun.elapsed())
+    }
+
+    /// What was hit up to now.
+    fn so_far(&self) -> Counts {
+        let acknowledged = self.talk.acknowledged.load(Ordering::Relaxed);
+        let intents = self.intents as u64 + acknowledged;
+        let mut counts = Counts {
+            killed: self.crew.killed.len() as u64,
+            paused: self.crew.paused,
+            refused: self.crew.refused,
+            servers: self.server.killed(),
+            intents,
+            steps: intents * STEPS.len() as u64,
+            acknowledged,
+            // The ledger tells, at the end.
+            amid_a_step: u64::MAX,
+            off_clock: u64::MAX,
+            ..Counts::default()
+        };
+        if let Some(network) = &self.network {
+            network.count(&mut counts);
+        }
+        counts
     }
 
     fn strike(&mut self, dealt: Dealt) -> Result<()> {
@@ -183,7 +202,7 @@ impl Site {
             network.calm().await?;
         }
         self.crew.wake_all()?;
-        self.stop.store(true, Ordering::Relaxed);
+        self.talk.stop.store(true, Ordering::Relaxed);
         let asked = (&mut self.asking).await??;
         // Connections that have not been used for a second are asked first whether they live.
         tokio::time::sleep(Duration::from_millis(1_100)).await;
@@ -203,21 +222,11 @@ impl Site {
         let lines = self.chaos.lines()?;
         judge::no_early_steps(&lines)?;
         judge::nothing_acknowledged_is_lost(&self.chaos, &asked, self.begun_at).await?;
-        let mut counts = Counts {
-            killed: self.crew.killed.len() as u64,
+        let counts = Counts {
             amid_a_step: judge::amid_a_step(&lines, &self.crew.killed),
-            paused: self.crew.paused,
-            refused: self.crew.refused,
             off_clock: judge::begun_by(&lines, &self.crew.off_clock),
-            servers: self.server.killed(),
-            intents: intents as u64,
-            steps: (intents * STEPS.len()) as u64,
-            acknowledged: asked.acknowledged.len() as u64,
-            ..Counts::default()
+            ..self.so_far()
         };
-        if let Some(network) = &self.network {
-            network.count(&mut counts);
-        }
         tell!(
             "{} requests and reads were not answered at first; {} intents had been asked for all the same",
             self.server.unanswered(),
