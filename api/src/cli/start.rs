@@ -3,8 +3,8 @@
 use std::io::IsTerminal as _;
 use std::io::Write as _;
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::prelude::*;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use super::NAME;
 use super::program::complain;
@@ -62,12 +62,12 @@ pub(super) fn prepare(name: &str, works: bool) -> Traces {
         complain(name, &format_args!("{error:#}; no spans are sent"));
         traces::none()
     });
-    let subscriber = tracing_subscriber::registry()
-        .with(said)
-        .with(logs)
-        .with(traced);
+    // Only those that are there: for one that is not, each span would be made all the same.
+    let mut layers = vec![said.boxed()];
+    layers.extend(logs.map(Layer::boxed));
+    layers.extend(traced.map(Layer::boxed));
     // A program that has one already keeps it.
-    let _ = subscriber.try_init();
+    let _ = tracing_subscriber::registry().with(layers).try_init();
     traces
 }
 
