@@ -7,6 +7,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::binary;
 
@@ -68,6 +69,13 @@ impl Serving {
             }
             before.push_str(&line);
         }
+    }
+
+    /// Tells it to end, and waits until it has: what it has taken on is answered first.
+    pub fn stop(mut self) -> Result<()> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        self.child.wait()?;
+        Ok(())
     }
 
     /// A connection to it.
