@@ -200,8 +200,16 @@ fn audit(audit: &Audit, plan: &mut Plan<()>) -> Node<()> {
 
 /// Without the times that go on.
 fn ageless(text: &str) -> String {
+    let text = text.replace("just now", "0 s ago");
     let text = text.replace(|c: char| c.is_ascii_digit(), "#");
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let mut words: Vec<&str> = text.split_whitespace().collect();
+    // Ten seconds ago has a digit more than nine.
+    for at in 2..words.len() {
+        if words[at].trim_matches(['(', ')']) == "ago" {
+            words[at - 2] = words[at - 2].trim_end_matches('#');
+        }
+    }
+    words.join(" ")
 }
 
 #[tokio::test(flavor = "multi_thread")]
