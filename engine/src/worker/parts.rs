@@ -161,6 +161,7 @@ impl Parts {
         self.intendant.on_step(id, step, verb, actor, reason).await
     }
 
+    /// Works until `shutdown`, if all that it was told goes together.
     pub(super) async fn run(self, shutdown: BoxFuture<'_, ()>) -> Result<WorkReport, Error> {
         if let Some(kind) = self.doubled {
             return Err(Error::Setup(format!(

@@ -90,7 +90,7 @@ impl Engine {
                 let lanes = self.lanes.iter_mut();
                 let asked = lanes.filter(|lane| lane.takes_suspects());
                 asked.for_each(LaneState::suspects_asked);
-            } else if !self.drives.is_empty() {
+            } else if !self.is_empty_handed() {
                 return Claims::None;
             }
         }
@@ -119,8 +119,12 @@ impl Engine {
 
     /// It has nothing in hand, and nothing is on its way here.
     fn is_alone(&self) -> bool {
-        let arrives = self.lanes.iter().any(|lane| lane.arriving > 0);
-        self.drives.is_empty() && !arrives && self.is_offer_settled()
+        self.is_empty_handed() && self.is_offer_settled()
+    }
+
+    /// It has nothing in hand, nor has it claimed anything that it is about to take in hand.
+    fn is_empty_handed(&self) -> bool {
+        self.drives.is_empty() && self.lanes.iter().all(|lane| lane.arriving == 0)
     }
 
     fn new_lease(&self) -> LeaseId {

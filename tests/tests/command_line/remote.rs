@@ -152,9 +152,14 @@ async fn who_waits_at_a_server_outlives_its_restart() -> Result<()> {
         .stderr(Stdio::piped())
         .spawn()?;
     until("nothing was asked for", &|_, intents| intents == 1).await?;
-    // Who asks may not have been answered yet.
+    // Who asks may not have been answered yet: this one answers first.
     serving.stop()?;
     // It asks a second time at the least while nobody is there.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    // It waits at the next one, which is killed.
+    let serving = Serving::start_at(&database.url, &address)?;
+    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    drop(serving);
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     let _serving = Serving::start_at(&database.url, &address)?;
     let (stop, worker) = work();
